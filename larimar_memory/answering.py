@@ -1,0 +1,119 @@
+"""From a readout to an answer: choose the grounding, build the prompt, stream, account."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from larimar_memory.decoder import Decoder, Generation
+from larimar_memory.errors import InputError, LatentsUnavailableError
+from larimar_memory.prompt import passages, question_prompt
+from larimar_memory.types import Answer, Grounding, Readout, Timings, Usage
+
+NOT_IN_MEMORY = "Not in memory."
+
+
+class AnswerStream:
+    """The text of an answer as an iterator of pieces; `result` gives the whole answer."""
+
+    def __init__(self, answer: Answer, generation: Generation | None, started: float) -> None:
+        self._answer = answer
+        self._generation = generation
+        self._started = started
+        self._done = False
+
+    def __iter__(self) -> Iterator[str]:
+        if self._generation is None:
+            yield self._answer.text
+            self._finish(self._answer.text, time.perf_counter(), Usage())
+            return
+        text, first = "", 0.0
+        for piece in self._generation:
+            if piece and not first:
+                first = time.perf_counter()
+            text += piece
+            yield piece
+        self._finish(text.strip(), first or time.perf_counter(), self._generation.usage)
+
+    def result(self) -> Answer:
+        """The answer; reads the stream to its end if that has not been done."""
+        if not self._done:
+            for _ in self:
+                pass
+        return self._answer
+
+    @property
+    def sources(self) -> tuple[Any, ...]:
+        """The segments the decoder is given; known before the first piece."""
+        return self._answer.sources
+
+    def _finish(self, text: str, first: float, usage: Usage) -> None:
+        timings = Timings(
+            self._answer.timings.read, first - self._started, time.perf_counter() - self._started
+        )
+        self._answer = replace(self._answer, text=text, usage=usage, timings=timings)
+        self._done = True
+
+
+def start_answer(
+    readout: Readout,
+    decoder: Callable[[], Decoder],
+    *,
+    grounding: Grounding,
+    context_tokens: int,
+    fallback: bool,
+    started: float,
+    options: dict[str, Any],
+) -> AnswerStream:
+    """Begin to answer the readout's question; out of scope, the decoder is not even loaded."""
+    if grounding == "latent":
+        raise LatentsUnavailableError(
+            "The answer cannot be grounded in latents.",
+            "This memory was written without latents.",
+            'Use grounding="text".',
+        )
+    if grounding != "text":
+        raise InputError(
+            f"An answer cannot have grounding={grounding!r}.",
+            'It is "text" or "latent".',
+            'Use grounding="text".',
+        )
+    timings = Timings(read=readout.seconds)
+    if not readout.in_scope:
+        answer = Answer(readout.question, NOT_IN_MEMORY, "none", timings=timings)
+        if not fallback:
+            return AnswerStream(answer, None, started)
+        model = decoder()
+        tokens = model.chat_tokens([{"role": "user", "content": readout.question}])
+        return AnswerStream(answer, model.generate(tokens, **options), started)
+    model = decoder()
+    sources, recalled = within_budget(readout, model, context_tokens)
+    prompt = question_prompt(readout.question, recalled)
+    tokens = model.chat_tokens([{"role": "user", "content": prompt}])
+    answer = Answer(readout.question, "", "text", sources, timings=timings)
+    return AnswerStream(answer, model.generate(tokens, **options), started)
+
+
+def within_budget(
+    readout: Readout, decoder: Decoder, budget: int
+) -> tuple[tuple[Any, ...], list[str]]:
+    """The best segments whose passages fit the token budget, and those passages.
+
+    Raises:
+        InputError: if not even the best one fits.
+    """
+    chosen, texts = 0, list[str]()
+    for n in range(1, len(readout.segments) + 1):
+        tried = passages(readout.segments[:n])
+        if sum(decoder.count(text) + 1 for text in tried) > budget:
+            break
+        chosen, texts = n, tried
+    if not chosen:
+        raise InputError(
+            f"Nothing that was recalled fits into {budget} tokens.",
+            "The best segment alone is longer.",
+            "Raise context_tokens, or ask for fewer neighbours.",
+        )
+    return readout.segments[:chosen], texts

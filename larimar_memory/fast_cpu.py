@@ -1,0 +1,74 @@
+"""Two changes that make a bf16 encoder a third faster on CPU without changing what it computes.
+
+Weights are laid out once for oneDNN's bf16 kernels, where `nn.Linear` lays them out at every call; and
+attention over sentence-length inputs is two batched matrix products, which for 20 to 80 tokens beats
+the tiled kernel that `scaled_dot_product_attention` picks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import BFloat16
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import eager_mask
+
+ATTENTION = "larimar_short"
+_ROWS = 2048
+
+
+def short_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention as two matrix products: (b, heads, t, c) each in, (b, t, heads, c) out."""
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    scores = torch.matmul(query, key.transpose(-1, -2) * scale)
+    if attention_mask is not None:
+        scores = scores + attention_mask
+    return torch.matmul(scores.softmax(-1), value).transpose(1, 2), None
+
+
+class PackedLinear(nn.Module):
+    """A frozen bf16 linear layer whose weight is stored in oneDNN's own layout."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), _ROWS)
+        self.bias = None if linear.bias is None else linear.bias.detach()
+
+    def forward(self, x: BFloat16[Tensor, "*rows i"]) -> BFloat16[Tensor, "*rows o"]:
+        """The same product as the layer it replaces."""
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(
+            x, self.weight, self.bias, "none", [], "none"
+        )
+        return out
+
+
+def supported() -> bool:
+    """Whether this build of torch has the two oneDNN operators."""
+    return torch.backends.mkldnn.is_available() and hasattr(
+        torch.ops.mkldnn, "_reorder_linear_weight"
+    )
+
+
+def pack(model: nn.Module) -> int:
+    """Replace every bf16 `nn.Linear` inside `model` in place; returns how many were replaced."""
+    replaced = 0
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Linear and child.weight.dtype is torch.bfloat16:
+                setattr(parent, name, PackedLinear(child))
+                replaced += 1
+    return replaced
+
+
+AttentionInterface.register(ATTENTION, short_attention)
+AttentionMaskInterface.register(ATTENTION, eager_mask)

@@ -1,0 +1,448 @@
+"""The facade: a memory that is written with texts and read, and answered from, with questions."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from larimar_memory import checks, recall, weights
+from larimar_memory.answering import AnswerStream, start_answer
+from larimar_memory.decoder import Decoder
+from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.errors import InputError, MemoryFileError
+from larimar_memory.ingest import OnProgress, Text, content_id, write_texts
+from larimar_memory.memory import address
+from larimar_memory.store import Document, RamStore, SQLiteStore, Store, StoredSegment
+from larimar_memory.store.base import Where
+from larimar_memory.types import Answer, Grounding, Metadata, Readout, RecalledSegment
+
+DEFAULT_NAMESPACE = "default"
+THRESHOLD = 0.45
+"""Cosine under which the memory says "not in memory", for the default encoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStats:
+    """What a memory holds; sizes in bytes, lengths in characters."""
+
+    path: str | None
+    namespace: str | None
+    namespaces: int
+    documents: int
+    segments: int
+    characters: int
+    bytes_on_disk: int
+    encoder: str
+    threshold: float
+
+
+class Larimar:
+    """An episodic memory for a frozen language model; made by `Larimar.open`, safe for threads.
+
+    Args:
+        store: where segments are kept.
+        encoder: makes keys of segments and questions.
+        decoder: answers; a name is loaded when the first answer is asked for.
+        threshold: score under which a question is out of scope, in [0, 1].
+        language: ISO 639-1 code for cutting sentences.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        encoder: SentenceEncoder,
+        decoder: Decoder | str | os.PathLike[str],
+        *,
+        path: Path | None = None,
+        threshold: float = THRESHOLD,
+        language: str = "en",
+    ) -> None:
+        self.store = store
+        self.encoder = encoder
+        self.path = path
+        self.threshold = threshold
+        self._language = language
+        self._decoder = decoder
+        self._decoder_lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        encoder: SentenceEncoder | str | os.PathLike[str] = weights.DEFAULT_ENCODER,
+        decoder: Decoder | str | os.PathLike[str] = weights.DEFAULT_DECODER,
+        threshold: float = THRESHOLD,
+        language: str = "en",
+        create: bool = True,
+        read_only: bool = False,
+        busy_seconds: float = 5.0,
+        synchronous: str = "full",
+    ) -> Larimar:
+        """Open the memory in a file, or one that lives in RAM where no path is given.
+
+        Args:
+            path: the memory file; made if it does not exist and `create` is true.
+            encoder: a loaded encoder, or a folder, wheel or hub name.
+            decoder: a loaded decoder, or a folder, wheel or hub name, loaded when first needed.
+            threshold: score under which the memory says it does not know; 0 answers always.
+            language: ISO 639-1 code for cutting sentences.
+            create: whether to start a new memory where there is none.
+            read_only: read a file that must not, or cannot, be changed.
+            busy_seconds: how long to wait while another process writes.
+            synchronous: "full", where a write survives a power cut, or "normal", where it survives a
+                crash of the process only, and many small writes are faster.
+
+        Raises:
+            InputError: if an argument cannot be used.
+            MemoryFileError: if the file cannot be opened.
+            EncoderMismatchError: if it was written with another encoder.
+            ModelError: if the encoder cannot be loaded.
+        """
+        if synchronous not in ("full", "normal"):
+            raise InputError(
+                f"The memory cannot be opened with synchronous={synchronous!r}.",
+                "It is either 'full' or 'normal'.",
+                "Use 'full' unless writes may be lost in a power cut.",
+            )
+        file = None if path is None else Path(path).expanduser()
+        if file is not None and not file.exists() and (read_only or not create):
+            raise MemoryFileError(
+                f"There is no memory at {file}.",
+                "The file does not exist.",
+                "Check the path, or write a memory there first.",
+            )
+        if not isinstance(encoder, SentenceEncoder):
+            encoder = SentenceEncoder.load(os.fspath(encoder))
+        store: Store = RamStore()
+        if file is not None:
+            store = SQLiteStore(
+                file,
+                encoder=encoder.fingerprint,
+                dimension=encoder.dimension,
+                read_only=read_only or (file.exists() and not os.access(file, os.W_OK)),
+                busy_seconds=busy_seconds,
+                synchronous=synchronous,
+            )
+        return cls(store, encoder, decoder, path=file, threshold=threshold, language=language)
+
+    @property
+    def decoder(self) -> Decoder:
+        """The decoder, loaded on first use."""
+        with self._decoder_lock:
+            if not isinstance(self._decoder, Decoder):
+                self._decoder = Decoder.load(os.fspath(self._decoder))
+            return self._decoder
+
+    def write(
+        self,
+        texts: str | Iterable[str],
+        ids: Sequence[str] | None = None,
+        metadatas: Sequence[Metadata] | None = None,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        on_progress: OnProgress | None = None,
+    ) -> list[str]:
+        """Write texts, one document each; on return they are durable.
+
+        An id written before is replaced; equal content under the same id changes nothing.
+
+        Args:
+            texts: one or more texts.
+            ids: a name per text; by default a hash of the text, so that a text is kept once.
+            metadatas: a JSON object per text.
+            namespace: texts of one namespace are never seen from another.
+            on_progress: called after every commit, from another thread.
+
+        Returns:
+            The ids, in the order of the texts.
+
+        Raises:
+            InputError: if a text, id or metadata cannot be used; then nothing was written.
+            MemoryFileError: if the file cannot be written; what was committed before is intact.
+        """
+        checks.check_name(namespace, "namespace")
+        items = _items(texts, ids, metadatas)
+        write_texts(
+            self.store,
+            self.encoder,
+            namespace,
+            items,
+            language=self._language,
+            total_characters=sum(len(item.text) for item in items),
+            on_progress=on_progress,
+        )
+        return [item.id for item in items]
+
+    def update(
+        self,
+        id: str,
+        text: str,
+        metadata: Metadata | None = None,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+    ) -> None:
+        """Replace what a document says; its metadata stays unless new ones are given.
+
+        Raises:
+            InputError: if there is no document of that id.
+        """
+        known = self._known(id, namespace)
+        self.write(
+            [text],
+            [id],
+            [known.metadata if metadata is None else metadata],
+            namespace=namespace,
+        )
+
+    def forget(
+        self,
+        *,
+        ids: str | Sequence[str] | None = None,
+        where: Where | None = None,
+        namespace: str | None = None,
+        purge: bool = True,
+    ) -> int:
+        """Delete documents: by id, by metadata filter, or all of a namespace; returns how many.
+
+        Args:
+            ids: ids of documents; unknown ones are passed over.
+            where: a metadata filter; with `ids`, both must hold.
+            namespace: where to delete; given alone, all of it is deleted.
+            purge: also erase every trace from the files, which takes time in proportion to their
+                size; without it the content is no longer found, and `purge()` can follow later.
+
+        Raises:
+            InputError: if nothing says what to forget.
+        """
+        if ids is None and where is None and namespace is None:
+            raise InputError(
+                "Nothing was forgotten.",
+                "Neither ids, nor a filter, nor a namespace was given.",
+                "Say what to forget, for example `forget(ids=[...])`.",
+            )
+        named = [ids] if isinstance(ids, str) else ids
+        space = checks.check_name(namespace or DEFAULT_NAMESPACE, "namespace")
+        count = self.store.delete(space, ids=named, where=where)
+        if purge and count:
+            self.store.purge()
+        return count
+
+    def purge(self) -> None:
+        """Erase from the files every trace of what was forgotten or replaced."""
+        self.store.purge()
+
+    def read(
+        self,
+        question: str,
+        k: int = 5,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        where: Where | None = None,
+        neighbours: int = 0,
+        hybrid: bool = True,
+        threshold: float | None = None,
+    ) -> Readout:
+        """Address the memory with a question.
+
+        Args:
+            k: most segments to return.
+            where: a metadata filter.
+            neighbours: segments of context to add on either side of each.
+            hybrid: search by words as well as by key.
+            threshold: overrides the memory's own; 0 returns the best segments whatever their score.
+        """
+        started = time.perf_counter()
+        checks.check_question(question)
+        checks.check_k(k)
+        checks.check_name(namespace, "namespace")
+        limit = self.threshold if threshold is None else threshold
+        key = self.encoder.encode_questions([question])[0]
+        rows = recall.search(self.store, namespace, question, key, k, where=where, hybrid=hybrid)
+        stored = self.store.fetch(namespace, rows)
+        keys = np.array([s.key for s in stored], dtype=np.float32).reshape(len(stored), len(key))
+        scores = np.clip(keys @ key, 0.0, 1.0)
+        best = float(scores.max(initial=0.0))
+        in_scope = bool(stored) and best >= limit
+        segments = [
+            self._recalled(namespace, s, float(score), float(weight), neighbours)
+            for s, score, weight in zip(stored, scores, address(key, keys), strict=True)
+            if in_scope
+        ]
+        seconds = time.perf_counter() - started
+        return Readout(question, namespace, tuple(segments), in_scope, best, limit, seconds)
+
+    def answer(self, question: str, **options: Any) -> Answer:
+        """Answer from memory; takes the options of `stream`."""
+        return self.stream(question, **options).result()
+
+    def stream(
+        self,
+        question: str,
+        k: int = 5,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        where: Where | None = None,
+        neighbours: int = 0,
+        hybrid: bool = True,
+        threshold: float | None = None,
+        grounding: Grounding = "text",
+        context_tokens: int = 1024,
+        max_tokens: int = 64,
+        stop: Sequence[str] = (),
+        temperature: float = 0.0,
+        seed: int | None = None,
+        fallback: bool = False,
+    ) -> AnswerStream:
+        """Answer from memory, piece by piece; `.result()` gives the whole `Answer`.
+
+        Args:
+            k, namespace, where, neighbours, hybrid, threshold: as in `read`.
+            grounding: "text" puts recalled text in the prompt; "latent" attaches readouts.
+            context_tokens: most prompt tokens spent on recalled text.
+            max_tokens, stop, temperature, seed: as in `Decoder.generate`.
+            fallback: when the question is out of scope, let the plain decoder answer instead of
+                saying that it is not in memory; the answer's grounding is "none" either way.
+
+        Raises:
+            InputError: if an argument cannot be used.
+            LatentsUnavailableError: if latent grounding is asked for and there are no latents.
+        """
+        started = time.perf_counter()
+        readout = self.read(
+            question,
+            k,
+            namespace=namespace,
+            where=where,
+            neighbours=neighbours,
+            hybrid=hybrid,
+            threshold=threshold,
+        )
+        return start_answer(
+            readout,
+            lambda: self.decoder,
+            grounding=grounding,
+            context_tokens=context_tokens,
+            fallback=fallback,
+            started=started,
+            options={
+                "max_tokens": max_tokens,
+                "stop": stop,
+                "temperature": temperature,
+                "seed": seed,
+            },
+        )
+
+    def documents(
+        self, *, namespace: str = DEFAULT_NAMESPACE, where: Where | None = None
+    ) -> Iterator[Document]:
+        """The documents of a namespace, in the order they were first written."""
+        return self.store.documents(namespace, where)
+
+    def text(self, id: str, *, namespace: str = DEFAULT_NAMESPACE) -> str:
+        """A document's text, exactly as it was written.
+
+        Raises:
+            InputError: if there is no document of that id.
+        """
+        document = self._known(id, namespace)
+        found = self.store.neighbours(namespace, id, 0, document.characters)
+        return "".join(s.text for s in found)
+
+    def stats(self, namespace: str | None = None) -> MemoryStats:
+        """Counts and sizes, of a namespace or of the whole memory."""
+        held = self.store.stats(namespace)
+        return MemoryStats(
+            path=None if self.path is None else str(self.path),
+            namespace=namespace,
+            namespaces=held.namespaces,
+            documents=held.documents,
+            segments=held.segments,
+            characters=held.characters,
+            bytes_on_disk=held.bytes_on_disk,
+            encoder=self.encoder.fingerprint,
+            threshold=self.threshold,
+        )
+
+    def close(self) -> None:
+        """Save the index and release the file; a second call does nothing."""
+        self.store.close()
+
+    def __enter__(self) -> Larimar:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _known(self, id: str, namespace: str) -> Document:
+        known = self.store.document(checks.check_name(namespace, "namespace"), id)
+        if known is None:
+            raise InputError(
+                f"There is no document {id!r}.",
+                f"Nothing of that id was written to namespace {namespace!r}, or it was forgotten.",
+                "List the ids with `documents()`, or write it with `write`.",
+            )
+        return known
+
+    def _recalled(
+        self, namespace: str, stored: StoredSegment, score: float, weight: float, reach: int
+    ) -> RecalledSegment:
+        before, after = "", ""
+        if reach > 0:
+            around = self.store.neighbours(
+                namespace, stored.document_id, stored.index - reach, stored.index + reach
+            )
+            before = "".join(s.text for s in around if s.index < stored.index)
+            after = "".join(s.text for s in around if s.index > stored.index)
+        return RecalledSegment(
+            f"{stored.document_id}#{stored.index}",
+            stored.document_id,
+            stored.index,
+            stored.text,
+            stored.start,
+            stored.end,
+            stored.metadata,
+            score,
+            weight,
+            before,
+            after,
+        )
+
+
+def _items(
+    texts: str | Iterable[str],
+    ids: Sequence[str] | None,
+    metadatas: Sequence[Mapping[str, Any]] | None,
+) -> list[Text]:
+    listed = [texts] if isinstance(texts, str) else list(texts)
+    for name, given in (("ids", ids), ("metadatas", metadatas)):
+        if given is not None and (isinstance(given, str) or len(given) != len(listed)):
+            raise InputError(
+                "Nothing was written.",
+                f"There are {len(listed)} texts and "
+                f"{'a single str' if isinstance(given, str) else len(given)} for {name}.",
+                f"Give one of {name} per text, or none.",
+            )
+    checked = [checks.check_text(t, f"Text {n}") for n, t in enumerate(listed, start=1)]
+    names = [content_id(t) for t in checked] if ids is None else list(ids)
+    return [
+        Text(
+            checks.check_name(name, "document id"),
+            text,
+            checks.check_metadata(metadatas[i] if metadatas is not None else {}),
+        )
+        for i, (name, text) in enumerate(zip(names, checked, strict=True))
+    ]

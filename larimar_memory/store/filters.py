@@ -1,0 +1,177 @@
+"""Metadata filters: one small language, as a Python predicate and as SQL.
+
+`{"source": "a.txt"}` compares for equality; `{"year": {"$gte": 2020, "$lt": 2024}}` uses operators;
+several keys must all hold; `$and`, `$or` take lists of filters and `$not` takes one. Values compare
+only within their own kind (text, number, boolean, null); a missing key satisfies `$ne`, `$nin` and
+`{"$exists": False}` only. Keys are literal names of top-level metadata entries.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from larimar_memory.errors import InputError
+from larimar_memory.store.base import Where
+from larimar_memory.types import Metadata
+
+_ORDER: dict[str, Callable[[Any, Any], bool]] = {
+    "$gt": lambda a, b: a > b,
+    "$gte": lambda a, b: a >= b,
+    "$lt": lambda a, b: a < b,
+    "$lte": lambda a, b: a <= b,
+}
+_SQL_ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+OPERATORS = ("$eq", "$ne", "$in", "$nin", "$exists", *_ORDER)
+_MISSING = object()
+
+
+def matches(where: Where | None, metadata: Metadata) -> bool:
+    """Whether `metadata` satisfies the filter."""
+    return all(_condition(name, wanted, metadata) for name, wanted in _items(where))
+
+
+def to_sql(where: Where | None, column: str) -> tuple[str, list[Any]]:
+    """The filter as a SQL condition over a JSON column, values as parameters only."""
+    parts, parameters = ["1"], list[Any]()
+    for name, wanted in _items(where):
+        sql, values = _condition_sql(name, wanted, column)
+        parts.append(sql)
+        parameters += values
+    return "(" + " AND ".join(parts) + ")", parameters
+
+
+def _items(where: Where | None) -> list[tuple[str, Any]]:
+    if where is None:
+        return []
+    if not isinstance(where, Mapping):
+        raise _bad(f"it is a {type(where).__name__}")
+    return list(where.items())
+
+
+def _condition(name: str, wanted: Any, metadata: Metadata) -> bool:
+    if name in ("$and", "$or"):
+        fold = all if name == "$and" else any
+        return fold([matches(part, metadata) for part in _parts(name, wanted)])
+    if name == "$not":
+        return not matches(wanted, metadata)
+    value = metadata.get(name, _MISSING)
+    return all(_compare(op, value, operand) for op, operand in _operations(name, wanted))
+
+
+def _compare(op: str, value: Any, operand: Any) -> bool:
+    if op == "$exists":
+        return (value is not _MISSING) == operand
+    if op in ("$in", "$nin"):
+        return any(_equal(value, o) for o in operand) == (op == "$in")
+    if op in ("$eq", "$ne"):
+        return _equal(value, operand) == (op == "$eq")
+    return _kind(value) == _kind(operand) and _ORDER[op](value, operand)
+
+
+def _equal(value: Any, operand: Any) -> bool:
+    return _kind(value) == _kind(operand) and bool(value == operand)
+
+
+def _condition_sql(name: str, wanted: Any, column: str) -> tuple[str, list[Any]]:
+    if name in ("$and", "$or"):
+        compiled = [to_sql(part, column) for part in _parts(name, wanted)]
+        joined = (" AND " if name == "$and" else " OR ").join(sql for sql, _ in compiled)
+        return f"({joined})", [value for _, values in compiled for value in values]
+    if name == "$not":
+        sql, values = to_sql(wanted, column)
+        return f"(NOT {sql})", values
+    parts, parameters = list[str](), list[Any]()
+    for op, operand in _operations(name, wanted):
+        sql, values = _compare_sql(op, name, operand, column)
+        parts.append(sql)
+        parameters += values
+    return "(" + " AND ".join(parts) + ")", parameters
+
+
+def _compare_sql(op: str, name: str, operand: Any, column: str) -> tuple[str, list[Any]]:
+    if op == "$exists":
+        sql, values = _entry_sql(column, name, "1", [])
+        return (sql if operand else f"NOT {sql}"), values
+    if op in ("$eq", "$ne", "$in", "$nin"):
+        operands = operand if op in ("$in", "$nin") else [operand]
+        tests = [_value_sql("=", o) for o in operands]
+        condition = "(" + " OR ".join(sql for sql, _ in tests) + ")" if tests else "0"
+        sql, values = _entry_sql(column, name, condition, [v for _, vs in tests for v in vs])
+        return (sql if op in ("$eq", "$in") else f"NOT {sql}"), values
+    condition, values = _value_sql(_SQL_ORDER[op], operand)
+    return _entry_sql(column, name, condition, values)
+
+
+def _entry_sql(column: str, name: str, condition: str, values: list[Any]) -> tuple[str, list[Any]]:
+    # json_each binds the key as a parameter, where a JSON path would have to be quoted by hand.
+    sql = f"EXISTS (SELECT 1 FROM json_each({column}) AS e WHERE e.key = ? AND {condition})"
+    return sql, [name, *values]
+
+
+def _value_sql(operator: str, operand: Any) -> tuple[str, list[Any]]:
+    kind = _kind(operand)
+    if kind == "text":
+        return f"(e.type = 'text' AND e.atom {operator} ?)", [operand]
+    if kind == "number":
+        return f"(e.type IN ('integer', 'real') AND e.atom {operator} ?)", [operand]
+    return "(e.type = ?)", ["null" if operand is None else "true" if operand else "false"]
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    return "text" if isinstance(value, str) else "other"
+
+
+def _operations(name: str, wanted: Any) -> list[tuple[str, Any]]:
+    if name.startswith("$"):
+        raise _bad(f"{name!r} is no operator between filters")
+    if not isinstance(wanted, Mapping):
+        _check_scalar("$eq", wanted)
+        return [("$eq", wanted)]
+    operations = list(wanted.items())
+    for op, operand in operations:
+        if op not in OPERATORS:
+            raise _bad(f"{op!r} is no operator")
+        if op in ("$in", "$nin"):
+            if not isinstance(operand, Sequence) or isinstance(operand, str):
+                raise _bad(f"{op} takes a list")
+            for value in operand:
+                _check_scalar(op, value)
+        elif op == "$exists":
+            if not isinstance(operand, bool):
+                raise _bad("$exists takes True or False")
+        else:
+            _check_scalar(op, operand)
+            if op in _ORDER and _kind(operand) not in ("text", "number"):
+                raise _bad(f"{op} takes text or a number")
+    return operations
+
+
+def _check_scalar(op: str, value: Any) -> None:
+    if _kind(value) == "other":
+        raise _bad(f"{op} was given a {type(value).__name__}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _bad(f"{op} was given {value}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise _bad(f"{op} was given an integer of more than 64 bits")
+
+
+def _parts(name: str, wanted: Any) -> Sequence[Where]:
+    if not isinstance(wanted, Sequence) or isinstance(wanted, str) or not wanted:
+        raise _bad(f"{name} takes a list of filters")
+    return wanted
+
+
+def _bad(why: str) -> InputError:
+    return InputError(
+        "The metadata filter cannot be used.",
+        f"In it, {why}." if not why.startswith("it is") else f"A filter is a mapping, and {why}.",
+        f"Use values, or the operators {', '.join(OPERATORS)} and $and, $or, $not.",
+    )
