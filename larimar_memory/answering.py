@@ -9,10 +9,14 @@ from typing import Any
 
 from larimar_memory.decoder import Decoder, Generation
 from larimar_memory.errors import InputError, LatentsUnavailableError
-from larimar_memory.prompt import passages, question_prompt
-from larimar_memory.types import Answer, Grounding, Readout, Timings, Usage
+from larimar_memory.prompt import messages, passages
+from larimar_memory.types import Answer, Grounding, Readout, RecalledSegment, Timings, Usage
 
 NOT_IN_MEMORY = "Not in memory."
+
+FOCUS = 0.1
+"""A segment scoring this much less than the best is left out of the prompt: on questions about
+passages it adds little, and a small decoder is led astray by what is merely similar."""
 
 
 class AnswerStream:
@@ -45,7 +49,7 @@ class AnswerStream:
         return self._answer
 
     @property
-    def sources(self) -> tuple[Any, ...]:
+    def sources(self) -> tuple[RecalledSegment, ...]:
         """The segments the decoder is given; known before the first piece."""
         return self._answer.sources
 
@@ -86,27 +90,34 @@ def start_answer(
         if not fallback:
             return AnswerStream(answer, None, started)
         model = decoder()
-        tokens = model.chat_tokens([{"role": "user", "content": readout.question}])
+        tokens = model.chat_tokens(messages(readout.question, []))
         return AnswerStream(answer, model.generate(tokens, **options), started)
     model = decoder()
     sources, recalled = within_budget(readout, model, context_tokens)
-    prompt = question_prompt(readout.question, recalled)
-    tokens = model.chat_tokens([{"role": "user", "content": prompt}])
+    tokens = model.chat_tokens(messages(readout.question, recalled))
     answer = Answer(readout.question, "", "text", sources, timings=timings)
     return AnswerStream(answer, model.generate(tokens, **options), started)
 
 
+def focused(readout: Readout) -> tuple[RecalledSegment, ...]:
+    """The first segment, and the others that score within `FOCUS` of the best, best first."""
+    best = max((s.score for s in readout.segments), default=0.0)
+    first = readout.segments[:1]
+    return first + tuple(s for s in readout.segments[1:] if s.score >= best - FOCUS)
+
+
 def within_budget(
     readout: Readout, decoder: Decoder, budget: int
-) -> tuple[tuple[Any, ...], list[str]]:
+) -> tuple[tuple[RecalledSegment, ...], list[str]]:
     """The best segments whose passages fit the token budget, and those passages.
 
     Raises:
         InputError: if not even the best one fits.
     """
+    segments = focused(readout)
     chosen, texts = 0, list[str]()
-    for n in range(1, len(readout.segments) + 1):
-        tried = passages(readout.segments[:n])
+    for n in range(1, len(segments) + 1):
+        tried = passages(segments[:n])
         if sum(decoder.count(text) + 1 for text in tried) > budget:
             break
         chosen, texts = n, tried
@@ -116,4 +127,4 @@ def within_budget(
             "The best segment alone is longer.",
             "Raise context_tokens, or ask for fewer neighbours.",
         )
-    return readout.segments[:chosen], texts
+    return segments[:chosen], texts

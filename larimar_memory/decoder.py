@@ -44,9 +44,7 @@ class Decoder:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
-        self.context = int(
-            getattr(model.config, "max_position_embeddings", None) or _DEFAULT_CONTEXT
-        )
+        self.context = int(getattr(model.config, "max_position_embeddings", None) or _DEFAULT_CONTEXT)
         self._lock = threading.Lock()
 
     @classmethod
@@ -70,12 +68,13 @@ class Decoder:
         transformers_logging.disable_progress_bar()
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model = AutoModelForCausalLM.from_pretrained(
+            model: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=dtype or best_dtype(device),
                 use_safetensors=True,
                 trust_remote_code=False,
-            ).to(device)
+            )
+            model = model.to(device)
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(
                 f"The decoder {str(name)!r} could not be loaded.",
@@ -84,9 +83,9 @@ class Decoder:
             ) from error
         return cls(model, tokenizer, name=str(name))
 
-    def chat_tokens(self, messages: Sequence[dict[str, str]]) -> list[int]:
+    def chat_tokens(self, chat: Sequence[dict[str, str]]) -> list[int]:
         """Token ids of a chat whose contents cannot act as control tokens."""
-        return chat_tokens(self.tokenizer, messages)
+        return chat_tokens(self.tokenizer, chat)
 
     def count(self, text: str) -> int:
         """Tokens in a text, special tokens in it read as plain text."""
@@ -145,7 +144,7 @@ class Decoder:
     ) -> Iterator[str]:
         from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
 
-        class Cancelled(StoppingCriteria):  # type: ignore[misc]
+        class Cancelled(StoppingCriteria):
             event = threading.Event()
 
             def __call__(self, ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
@@ -186,9 +185,9 @@ class Decoder:
             raise failure[0]
 
     def _pad(self) -> int | None:
-        tokenizer = self.tokenizer
-        pad = tokenizer.pad_token_id
-        return pad if pad is not None else tokenizer.eos_token_id
+        pad: int | None = self.tokenizer.pad_token_id
+        eos: int | None = self.tokenizer.eos_token_id
+        return eos if pad is None else pad
 
 
 def _until(pieces: Iterator[str], stop: Sequence[str]) -> Iterator[str]:

@@ -171,9 +171,7 @@ class SentenceEncoder:
         return np.asarray(keys.float().cpu().numpy())
 
 
-def _buckets(
-    by_length: Sequence[tuple[int, ...]], budget: int
-) -> Iterator[Sequence[tuple[int, ...]]]:
+def _buckets(by_length: Sequence[tuple[int, ...]], budget: int) -> Iterator[Sequence[tuple[int, ...]]]:
     """Runs of neighbours in length whose padded size stays within the token budget."""
     start = 0
     for end in range(1, len(by_length) + 1):

@@ -46,17 +46,13 @@ class PackedLinear(nn.Module):
 
     def forward(self, x: BFloat16[Tensor, "*rows i"]) -> BFloat16[Tensor, "*rows o"]:
         """The same product as the layer it replaces."""
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(
-            x, self.weight, self.bias, "none", [], "none"
-        )
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "none")
         return out
 
 
 def supported() -> bool:
     """Whether this build of torch has the two oneDNN operators."""
-    return torch.backends.mkldnn.is_available() and hasattr(
-        torch.ops.mkldnn, "_reorder_linear_weight"
-    )
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
 
 
 def pack(model: nn.Module) -> int:

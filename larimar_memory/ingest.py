@@ -77,9 +77,7 @@ def write_texts(
             writes = list[WriteBatch]()
             for piece in batch:
                 upto = at + len(piece.segments)
-                writes.append(
-                    WriteBatch(piece.document, piece.segments, keys[at:upto], piece.replace)
-                )
+                writes.append(WriteBatch(piece.document, piece.segments, keys[at:upto], piece.replace))
                 at = upto
             if commit is not None:
                 commit.result()
@@ -124,9 +122,7 @@ def _pieces(
                 continue
         written[item.id] = digest
         if known and known.content_hash == digest and known.complete:
-            if json.dumps(known.metadata, sort_keys=True) != json.dumps(
-                item.metadata, sort_keys=True
-            ):
+            if json.dumps(known.metadata, sort_keys=True) != json.dumps(item.metadata, sort_keys=True):
                 store.set_metadata(namespace, item.id, item.metadata)
             done.add(len(item.text))
             continue

@@ -266,15 +266,14 @@ class Larimar:
         checks.check_name(namespace, "namespace")
         limit = self.threshold if threshold is None else threshold
         key = self.encoder.encode_questions([question])[0]
-        rows = recall.search(self.store, namespace, question, key, k, where=where, hybrid=hybrid)
-        stored = self.store.fetch(namespace, rows)
-        keys = np.array([s.key for s in stored], dtype=np.float32).reshape(len(stored), len(key))
-        scores = np.clip(keys @ key, 0.0, 1.0)
-        best = float(scores.max(initial=0.0))
-        in_scope = bool(stored) and best >= limit
+        found = recall.search(self.store, namespace, question, key, k, where=where, hybrid=hybrid)
+        keys = np.array([c.segment.key for c in found], dtype=np.float32).reshape(-1, len(key))
+        scores = [min(max(c.cosine, 0.0), 1.0) for c in found]
+        best = max(scores, default=0.0)
+        in_scope = bool(found) and best >= limit
         segments = [
-            self._recalled(namespace, s, float(score), float(weight), neighbours)
-            for s, score, weight in zip(stored, scores, address(key, keys), strict=True)
+            self._recalled(namespace, c.segment, score, float(weight), neighbours)
+            for c, score, weight in zip(found, scores, address(key, keys), strict=True)
             if in_scope
         ]
         seconds = time.perf_counter() - started

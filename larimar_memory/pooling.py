@@ -34,9 +34,7 @@ class Pooling(nn.Module):
         self.mode = mode
         self.dense = nn.Sequential(*dense)
 
-    def forward(
-        self, hidden: Float[Tensor, "b t h"], mask: Int[Tensor, "b t"]
-    ) -> Float[Tensor, "b d"]:
+    def forward(self, hidden: Float[Tensor, "b t h"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b d"]:
         """Keys of unit length, float32."""
         weight = mask.unsqueeze(-1).to(hidden.dtype)
         if self.mode == "cls":
@@ -46,9 +44,7 @@ class Pooling(nn.Module):
         elif self.mode == "lasttoken":
             pooled = hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1]
         else:
-            pooled = (hidden * weight).sum(1, dtype=torch.float32) / weight.sum(
-                1, dtype=torch.float32
-            )
+            pooled = (hidden * weight).sum(1, dtype=torch.float32) / weight.sum(1, dtype=torch.float32)
         keys: Tensor = self.dense(pooled.float())
         return nn.functional.normalize(keys, dim=-1)
 

@@ -1,23 +1,37 @@
-"""Find the segments a question addresses: keys and words, fused by reciprocal rank."""
+"""Find the segments a question addresses, by key and by words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from larimar_memory.store.base import Store, Where
+from larimar_memory.store.base import Store, StoredSegment, Where
 from larimar_memory.store.terms import query_terms
 
 CANDIDATES = 40
-"""Hits taken from each ranking before they are fused."""
+"""Hits taken from each search before they are fused."""
 
-RRF_CONSTANT = 10
-"""c in 1 / (c + rank) (Cormack et al. 2009); with one list of 40 each, 10 beat 60 slightly."""
+LEXICAL_WEIGHT = 0.3
+"""What the best word match adds to a cosine.
+
+A weighted sum of scores (Bruch et al. 2023, arXiv 2210.11934) rather than reciprocal ranks: on
+XQuAD-en it put the right sentence first for .771 of the questions, against .748 with ranks and .696
+with keys alone, and a lone exact match of a rare string is not outvoted by what merely looks alike.
+"""
 
 COMMON = 5_000
 """A word held by this many segments says little and costs much: it is left out of the search."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A segment found, with its cosine to the question and the score it is ranked by."""
+
+    segment: StoredSegment
+    cosine: float
+    rank_score: float
 
 
 def search(
@@ -29,27 +43,26 @@ def search(
     *,
     where: Where | None = None,
     hybrid: bool = True,
-) -> list[int]:
-    """Rows of the k segments that best match, best first.
+) -> list[Candidate]:
+    """The k segments that match best, best first.
 
     Args:
         key: the question's key, unit length.
-        hybrid: rank by words (BM25) as well as by key.
+        hybrid: search by words (BM25) as well as by key.
     """
     depth = max(k, CANDIDATES)
-    rankings = [[hit.row for hit in store.nearest(namespace, key, depth, where)]]
+    rows = [hit.row for hit in store.nearest(namespace, key, depth, where)]
+    by_words = dict[int, float]()
     if hybrid:
         terms = query_terms(question)
         counts = store.document_frequency(namespace, terms, COMMON)
         rare = [t for t, n in zip(terms, counts, strict=True) if 0 < n < COMMON]
-        rankings.append([hit.row for hit in store.lexical(namespace, rare, depth, where)])
-    return fuse(rankings)[:k]
-
-
-def fuse(rankings: Sequence[Sequence[int]], constant: int = RRF_CONSTANT) -> list[int]:
-    """Reciprocal rank fusion: rows by the sum of 1 / (constant + rank); ties by first appearance."""
-    scores = dict[int, float]()
-    for ranking in rankings:
-        for rank, row in enumerate(ranking, start=1):
-            scores[row] = scores.get(row, 0.0) + 1.0 / (constant + rank)
-    return sorted(scores, key=lambda row: -scores[row])
+        by_words = {hit.row: hit.score for hit in store.lexical(namespace, rare, depth, where)}
+    top = max(by_words.values(), default=0.0)
+    found = list[Candidate]()
+    for segment in store.fetch(namespace, list(dict.fromkeys([*rows, *by_words]))):
+        cosine = float(segment.key @ key)
+        words = by_words.get(segment.row, 0.0) / top if top > 0 else 0.0
+        found.append(Candidate(segment, cosine, cosine + LEXICAL_WEIGHT * words))
+    found.sort(key=lambda c: (-c.rank_score, c.segment.row))
+    return found[:k]

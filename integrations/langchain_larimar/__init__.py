@@ -1,0 +1,37 @@
+"""LangChain faces of a Larimar memory.
+
+from langchain_larimar import LarimarRetrievalQA
+from larimar_memory import Larimar
+
+qa = LarimarRetrievalQA.from_llm(memory=Larimar.open("notes.larimar"))
+print(qa.invoke("What is the pass key?")["result"])
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_larimar.history import LarimarChatMessageHistory
+    from langchain_larimar.memory import LarimarMemory
+    from langchain_larimar.retrieval_qa import LarimarRetrievalQA
+    from langchain_larimar.retrievers import LarimarRetriever
+
+# Names are imported when first used: an import of this package alone costs no model library.
+_MODULES = {
+    "LarimarChatMessageHistory": "langchain_larimar.history",
+    "LarimarMemory": "langchain_larimar.memory",
+    "LarimarRetrievalQA": "langchain_larimar.retrieval_qa",
+    "LarimarRetriever": "langchain_larimar.retrievers",
+}
+
+__all__ = ["LarimarChatMessageHistory", "LarimarMemory", "LarimarRetrievalQA", "LarimarRetriever"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -60,9 +60,7 @@ class Database:
             process, and may be lost in a power cut).
     """
 
-    def __init__(
-        self, path: Path, *, read_only: bool, busy_seconds: float, synchronous: str
-    ) -> None:
+    def __init__(self, path: Path, *, read_only: bool, busy_seconds: float, synchronous: str) -> None:
         self.path = path
         self.read_only = read_only
         self._busy_seconds = busy_seconds

@@ -62,12 +62,12 @@ def _condition(name: str, wanted: Any, metadata: Metadata) -> bool:
 
 def _compare(op: str, value: Any, operand: Any) -> bool:
     if op == "$exists":
-        return (value is not _MISSING) == operand
+        return (value is not _MISSING) is operand
     if op in ("$in", "$nin"):
         return any(_equal(value, o) for o in operand) == (op == "$in")
     if op in ("$eq", "$ne"):
         return _equal(value, operand) == (op == "$eq")
-    return _kind(value) == _kind(operand) and _ORDER[op](value, operand)
+    return _kind(value) == _kind(operand) and bool(_ORDER[op](value, operand))
 
 
 def _equal(value: Any, operand: Any) -> bool:
@@ -136,6 +136,8 @@ def _operations(name: str, wanted: Any) -> list[tuple[str, Any]]:
         _check_scalar("$eq", wanted)
         return [("$eq", wanted)]
     operations = list(wanted.items())
+    if not operations:
+        raise _bad(f"{name!r} has no operator")
     for op, operand in operations:
         if op not in OPERATORS:
             raise _bad(f"{op!r} is no operator")

@@ -96,8 +96,7 @@ class SQLiteStore(Store):
                     ),
                 )
             db.execute(
-                f"INSERT INTO fts_{space} (rowid, text) "
-                "SELECT id, text FROM segments WHERE id >= ?",
+                f"INSERT INTO fts_{space} (rowid, text) SELECT id, text FROM segments WHERE id >= ?",
                 (first,),
             )
             if removed:
@@ -233,10 +232,7 @@ class SQLiteStore(Store):
             space = _namespace(db, namespace)
             if space is None:
                 return [0] * len(terms)
-            sql = (
-                f"SELECT count(*) FROM (SELECT 1 FROM fts_{space} "
-                f"WHERE fts_{space} MATCH ? LIMIT ?)"
-            )
+            sql = f"SELECT count(*) FROM (SELECT 1 FROM fts_{space} WHERE fts_{space} MATCH ? LIMIT ?)"
             return [db.execute(sql, (_quoted(term), cap)).fetchone()[0] for term in terms]
 
     def fetch(self, namespace: str, rows: Sequence[int]) -> list[StoredSegment]:
@@ -340,9 +336,7 @@ class SQLiteStore(Store):
                 vectors = self._opened(space)
                 vectors.remove(np.array(removed, dtype=np.int64))
                 vectors.discard_files()
-            elif space not in self._vectors:
-                return
-            self._synced(db, space).index_tail()
+            self._synced(db, space)
 
     def _opened(self, space: int) -> Vectors:
         if space not in self._vectors:
@@ -381,7 +375,7 @@ def _namespace_for_writing(db: sqlite3.Connection, name: str) -> int:
     # One text index per namespace: neither words nor their frequencies are shared.
     db.execute(
         f"CREATE VIRTUAL TABLE fts_{number} USING fts5(text, content='segments', "
-        "content_rowid='id', tokenize='porter unicode61 remove_diacritics 2')"
+        "content_rowid='id', tokenize='unicode61 remove_diacritics 2')"
     )
     return number
 

@@ -159,12 +159,16 @@ class Vectors:
             path.unlink(missing_ok=True)
 
     def _writable(self) -> Index:
-        if self._index is None:
-            self._index = Index(ndim=self.dimension, metric="cos", dtype="f16")
+        index = self._index
+        if index is None:
+            index = Index(ndim=self.dimension, metric="cos", dtype="f16")
         elif self._view is not None:
-            self._index = Index.restore(str(self._view), view=False)
+            # A mapped index cannot be changed: read it into memory.
+            index = Index(ndim=self.dimension, metric="cos", dtype="f16")
+            index.load(str(self._view))
             self._view = None
-        return self._index
+        self._index = index
+        return index
 
     def _overwrite(self, rows: Int[np.ndarray, " n"]) -> None:
         # usearch keeps a removed vector until its slot is used again: use it, with noise.

@@ -1,0 +1,236 @@
+"""A conversation kept in a memory: the turns that matter for what is said now, and the latest ones."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.runnables.config import run_in_executor
+
+from langchain_larimar.convert import Line, to_block, to_messages, to_role, to_text
+from larimar_memory.errors import InputError
+
+if TYPE_CHECKING:
+    from langchain_classic.base_memory import BaseMemory
+
+    from larimar_memory import Larimar
+    from larimar_memory.store import Document
+    from larimar_memory.types import RecalledSegment
+
+_QUERY_CHARS = 2000
+
+
+@dataclass(frozen=True)
+class LarimarMemory:
+    """A conversation whose prompt stays short however long it gets; safe for threads.
+
+    Each session has a namespace of its own. A prompt gets the latest turns and, of the older ones,
+    those that are relevant to what is said now, between delimiters, as data.
+
+    Args:
+        memory: where turns are kept.
+        session: whose conversation it is. None takes it from `config["configurable"]["session_id"]`
+            where it runs in a chain, and refuses to run without one.
+        k: most older turns to recall.
+        window: how many of the latest turns are always in the prompt.
+        recall_chars: most characters of recalled turns.
+        window_chars: most characters of the latest turns.
+        score_threshold: score under which an older turn is not relevant; None is the memory's own.
+        memory_key: the prompt variable that is filled.
+        input_key, output_key: entries that are kept, where a chain's input or output has several.
+    """
+
+    memory: Larimar
+    session: str | None = None
+    k: int = 4
+    window: int = 3
+    recall_chars: int = 2000
+    window_chars: int = 4000
+    score_threshold: float | None = None
+    memory_key: str = "history"
+    input_key: str | None = None
+    output_key: str | None = None
+
+    @property
+    def namespace(self) -> str:
+        """Where the turns of the session are kept.
+
+        Raises:
+            InputError: if no session is named.
+        """
+        if not isinstance(self.session, str) or not self.session:
+            raise InputError(
+                "The conversation cannot be found.",
+                "No session is named, and sessions must not be mixed.",
+                'Name it in LarimarMemory(memory, "ana"), or in config["configurable"]["session_id"].',
+            )
+        return f"conversation:{self.session}"
+
+    def at(self, config: RunnableConfig | None) -> LarimarMemory:
+        """This memory at its session or, without one, at the session that a call's config names."""
+        if self.session is not None:
+            return self
+        return replace(self, session=(config or {}).get("configurable", {}).get("session_id"))
+
+    def save(self, said: str, reply: str) -> None:
+        """Keep one turn: what the user said, and the reply."""
+        self.save_messages([HumanMessage(said), AIMessage(reply)])
+
+    async def asave(self, said: str, reply: str) -> None:
+        """As `save`, off the event loop."""
+        await run_in_executor(None, self.save, said, reply)
+
+    def save_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Keep the human, AI and system messages that have text; a human one begins a new turn."""
+        turn = max((d.metadata["turn"] for d in self._documents()), default=0)
+        lines = list[Line]()
+        for message in messages:
+            role = to_role(message)
+            if role and message.text.strip():
+                turn += role == "Human" or turn == 0
+                lines.append(Line(turn, role, str(message.text)))
+        # Ids are unique, so that turns saved at the same moment all stay.
+        self.memory.write(
+            [line.text for line in lines],
+            [f"{line.turn}-{uuid.uuid4().hex}" for line in lines],
+            [{"turn": line.turn, "role": line.role} for line in lines],
+            namespace=self.namespace,
+        )
+
+    def clear(self) -> None:
+        """Forget the session's conversation, for good."""
+        self.memory.forget(namespace=self.namespace)
+
+    async def aclear(self) -> None:
+        """As `clear`, off the event loop."""
+        await run_in_executor(None, self.clear)
+
+    def load(self, said: str) -> list[BaseMessage]:
+        """What the next prompt needs: one message of recalled turns, if any, and the latest turns."""
+        recalled, recent = self.recall(said)
+        block = [HumanMessage(to_block(recalled))] if recalled else []
+        return [*block, *to_messages(recent)]
+
+    def load_text(self, said: str) -> str:
+        """As `load`, as text for a prompt without messages."""
+        recalled, recent = self.recall(said)
+        block = [to_block(recalled)] if recalled else []
+        return "\n".join([*block, *(f"{line.role}: {line.text}" for line in recent)])
+
+    async def aload(self, said: str) -> list[BaseMessage]:
+        """As `load`, off the event loop."""
+        return await run_in_executor(None, self.load, said)
+
+    def recall(self, said: str) -> tuple[list[Line], list[Line]]:
+        """Older turns that are relevant to what is said now, and the latest turns, both in order."""
+        kept = self._documents()
+        turns = sorted({document.metadata["turn"] for document in kept})
+        latest = turns[-self.window :] if self.window > 0 else []
+        recent = self._cut(self._lines(d for d in kept if d.metadata["turn"] in latest))
+        query, first = said.strip()[:_QUERY_CHARS], recent[0].turn if recent else None
+        if not query or not turns or first == turns[0]:
+            return [], recent
+        where = None if first is None else {"turn": {"$lt": first}}
+        threshold = self.score_threshold
+        readout = self.memory.read(
+            query, self.k, namespace=self.namespace, where=where, threshold=threshold
+        )
+        left, chosen = self.recall_chars, dict[int, list[Line]]()
+        for segment in readout.segments:
+            turn = segment.metadata["turn"]
+            if turn not in chosen and segment.score >= readout.threshold:
+                chosen[turn] = self._turn(segment, left)
+                left -= sum(len(line.text) for line in chosen[turn])
+        return [line for turn in sorted(chosen) for line in chosen[turn]], recent
+
+    def all_lines(self) -> list[Line]:
+        """Everything that was said in the session, in order."""
+        return self._lines(self._documents())
+
+    def as_runnable(self, *, as_text: bool = False) -> Runnable[Any, Any]:
+        """What the next prompt needs, for `RunnablePassthrough.assign(history=...)`.
+
+        Args:
+            as_text: whether it is text, for a prompt without a messages placeholder.
+        """
+
+        def load(given: Any, config: RunnableConfig) -> list[BaseMessage] | str:
+            at, said = self.at(config), self.said(given)
+            return at.load_text(said) if as_text else at.load(said)
+
+        async def aload(given: Any, config: RunnableConfig) -> list[BaseMessage] | str:
+            return await run_in_executor(None, load, given, config)
+
+        return RunnableLambda(load, aload, name="LarimarMemory")
+
+    def remembering(self, chain: Runnable[Any, Any], *, as_text: bool = False) -> Runnable[Any, Any]:
+        """The chain with this memory around it: its prompt gets the history, its turns are kept.
+
+        A turn is kept once its reply is complete: not after an error, nor when a stream is left early.
+
+        Args:
+            chain: takes a mapping with `memory_key` filled in; its output is text or a message, or a
+                mapping that holds one.
+            as_text: as in `as_runnable`.
+        """
+        from langchain_larimar.history import Remembering
+
+        return Remembering(chain=chain, turns=self, as_text=as_text)
+
+    def as_classic(self, *, return_messages: bool = False) -> BaseMemory:
+        """The memory of a classic chain, such as `ConversationChain`; needs langchain-classic.
+
+        Args:
+            return_messages: whether the chain's prompt takes messages instead of text.
+
+        Raises:
+            InputError: if langchain-classic is not installed, or no session is named.
+        """
+        from langchain_larimar.history import classic_memory
+
+        return classic_memory(self, return_messages)
+
+    def said(self, given: Any) -> str:
+        """The text of a chain's input."""
+        usual = ("input", "query", "question")
+        return to_text(self._without_history(given), key=self.input_key, usual=usual, what="input")
+
+    def replied(self, output: Any) -> str:
+        """The text of a chain's output."""
+        usual = ("output", "result", "answer", "response", "text")
+        return to_text(output, key=self.output_key, usual=usual, what="output")
+
+    def _without_history(self, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        return {name: v for name, v in given.items() if name not in (self.memory_key, "stop")}
+
+    def _documents(self) -> list[Document]:
+        return list(self.memory.documents(namespace=self.namespace))
+
+    def _lines(self, documents: Iterable[Document]) -> list[Line]:
+        text, space = self.memory.text, self.namespace
+        return [
+            Line(d.metadata["turn"], d.metadata["role"], text(d.id, namespace=space)) for d in documents
+        ]
+
+    def _cut(self, lines: Sequence[Line]) -> list[Line]:
+        left, chosen = self.window_chars, list[Line]()
+        for line in reversed(lines):
+            if left > 0:
+                chosen.append(replace(line, text=line.text[-left:]))
+            left -= len(line.text)
+        return chosen[::-1]
+
+    def _turn(self, segment: RecalledSegment, left: int) -> list[Line]:
+        """The turn that a segment is of or, where that is too long, the segment alone, if it fits."""
+        turn, role = segment.metadata["turn"], segment.metadata["role"]
+        found = self.memory.documents(namespace=self.namespace, where={"turn": turn})
+        for lines in self._lines(found), [Line(turn, role, segment.text.strip())]:
+            if sum(len(line.text) for line in lines) <= left:
+                return lines
+        return []

@@ -1,0 +1,137 @@
+"""From a call to a prompt: the question, its options, and recalled text between delimiters, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.messages import BaseMessage, convert_to_messages, get_buffer_string
+from langchain_core.prompts import BasePromptTemplate
+from langchain_core.runnables import Runnable
+
+from langchain_larimar.convert import to_passages
+from langchain_larimar.retrievers import READ_OPTIONS
+from larimar_memory.errors import InputError
+from larimar_memory.prompt import CLOSE, OPEN, messages
+
+CHAT_HISTORY = "chat_history"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One question, with the options of its call parted by who takes them."""
+
+    query: str
+    history: list[BaseMessage]
+    read: dict[str, Any]
+    model: dict[str, Any]
+
+
+def read_call(
+    given: Any,
+    options: Mapping[str, Any],
+    input_key: str,
+    llm: Runnable[Any, Any] | None,
+    prompt: BasePromptTemplate[Any] | None,
+) -> Call:
+    """Make out what a call asks.
+
+    Args:
+        given: a question, or a mapping that holds one and, if wanted, the chat history.
+        options: keyword arguments of the call; those that are no fields of the retriever go to the
+            model.
+        input_key: the mapping's entry that is the question.
+        llm: the model, if it is not the memory's own decoder, which takes no chat history.
+        prompt: the template, if there is one; a chat history must have a place in it.
+
+    Raises:
+        InputError: if there is no question, or a chat history that cannot be used.
+    """
+    fields = {input_key: given} if isinstance(given, str) else given
+    if not isinstance(fields, Mapping) or not isinstance(fields.get(input_key), str):
+        raise InputError(
+            "The question cannot be answered.",
+            f"It is neither a str nor a mapping with a str under {input_key!r}.",
+            f"Pass the question, or {{{input_key!r}: question}}.",
+        )
+    history = fields.get(CHAT_HISTORY) or []
+    has_place = llm is not None and (prompt is None or CHAT_HISTORY in _variables(prompt))
+    if history and (isinstance(history, str) or not has_place):
+        raise InputError(
+            "The chat history cannot be used.",
+            "It is a list of messages, for an llm, and a prompt must have a place for it.",
+            f"Give an llm and messages, and put {CHAT_HISTORY} into the prompt.",
+        )
+    read = {name: value for name, value in options.items() if name in READ_OPTIONS}
+    model = {name: value for name, value in options.items() if name not in READ_OPTIONS}
+    return Call(fields[input_key], convert_to_messages(history), read, model)
+
+
+def check_prompt(prompt: BasePromptTemplate[Any]) -> None:
+    """Check that a template has `context` and `question`, and nothing else that must be filled in.
+
+    Raises:
+        InputError: if it does not.
+    """
+    needed, given = {"context", "question"}, _variables(prompt)
+    if not needed <= given or not set(prompt.input_variables) <= {*needed, CHAT_HISTORY}:
+        raise InputError(
+            "The prompt cannot be used.",
+            f"It has the variables {', '.join(sorted(given)) or 'none'}, "
+            f"where context, question and, if wanted, {CHAT_HISTORY} are filled in.",
+            "Rename its variables, or fill in the others with `prompt.partial(...)`.",
+        )
+
+
+def fill_prompt(
+    prompt: BasePromptTemplate[Any] | None,
+    question: str,
+    documents: Sequence[Document],
+    history: Sequence[BaseMessage],
+) -> Any:
+    """What the model is given.
+
+    Args:
+        prompt: a template that `check_prompt` let pass; None is the prompt that the memory's own
+            decoder gets.
+        question: the question.
+        documents: what was recalled, best first.
+        history: messages before the question.
+    """
+    texts = to_passages(documents)
+    if prompt is None:
+        *instruction, asked = convert_to_messages(messages(question, texts))
+        return [*instruction, *history, asked]
+    values: dict[str, Any] = {"context": "\n".join([OPEN, *texts, CLOSE]), "question": question}
+    if CHAT_HISTORY in _variables(prompt):
+        # A messages placeholder has an input type; a plain variable wants text.
+        placeholder = CHAT_HISTORY in prompt.input_types
+        values[CHAT_HISTORY] = list(history) if placeholder else get_buffer_string(history)
+    return prompt.invoke(values)
+
+
+def fitting(documents: Sequence[Document], characters: int) -> list[Document]:
+    """The best documents whose texts together stay within so many characters.
+
+    Raises:
+        InputError: if not even the best one does.
+    """
+    used, chosen = 0, list[Document]()
+    for document in documents:
+        used += len(document.page_content)
+        if used > characters:
+            break
+        chosen.append(document)
+    if documents and not chosen:
+        raise InputError(
+            f"Nothing that was recalled fits into {characters} characters.",
+            "The best document alone is longer.",
+            "Raise context_chars, or ask for fewer neighbours.",
+        )
+    return chosen
+
+
+def _variables(prompt: BasePromptTemplate[Any]) -> set[str]:
+    return {*prompt.input_variables, *prompt.optional_variables}

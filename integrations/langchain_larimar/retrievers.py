@@ -1,0 +1,142 @@
+"""A memory as a LangChain retriever."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
+from langchain_core.runnables.config import run_in_executor
+from pydantic import ConfigDict, Field
+
+from langchain_larimar.convert import to_documents
+from larimar_memory.errors import InputError
+
+if TYPE_CHECKING:
+    from larimar_memory import Larimar
+
+READ_OPTIONS = ("k", "namespace", "where", "hybrid", "neighbours", "score_threshold")
+"""Fields of the retriever that a call can override."""
+
+
+class LarimarRetriever(BaseRetriever):
+    """Documents that a memory recalls for a question, best first, with their scores in [0, 1].
+
+    Every field but `memory` can be overridden in a call, as in `retriever.invoke(question, k=2)`, or
+    with `retriever.bind(namespace="ana")`. A dump leaves the memory out: set `memory` after loading.
+
+    Args:
+        memory: the memory to read, a `Larimar`.
+        k: most documents to return.
+        namespace: where to read.
+        where: a metadata filter.
+        hybrid: search by words as well as by key.
+        neighbours: segments of context to add on either side of each.
+        score_threshold: documents that score less are dropped; 0 drops none. None leaves it to the
+            memory: all k documents, or none for a question that is out of its scope.
+
+    Raises:
+        InputError: if a field cannot be used.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    # Any: the class of the memory imports torch, and this module must not.
+    memory: Any = Field(default=None, exclude=True, repr=False)
+    k: int = 5
+    namespace: str = "default"
+    where: dict[str, Any] | None = None
+    hybrid: bool = True
+    neighbours: int = 0
+    score_threshold: float | None = 0.0
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**fields)
+        if self.memory is not None:
+            self._check()
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Its settings can be dumped and loaded; the memory is not part of them."""
+        return True
+
+    def larimar(self) -> Larimar:
+        """The memory that is read.
+
+        Raises:
+            InputError: if none was set, as after loading a dump.
+        """
+        if self.memory is None:
+            raise InputError(
+                "The retriever cannot read.",
+                "It has no memory; a retriever loaded from a dump starts without one.",
+                "Set `retriever.memory` to an open Larimar.",
+            )
+        memory: Larimar = self.memory
+        return memory
+
+    def read_options(self, overrides: dict[str, Any]) -> dict[str, Any]:
+        """The options of `Larimar.read` for one call.
+
+        Args:
+            overrides: fields that hold for this call only.
+
+        Raises:
+            InputError: if one of them is no field that can be overridden.
+        """
+        unknown = [name for name in overrides if name not in READ_OPTIONS]
+        if unknown:
+            raise InputError(
+                f"The retriever cannot take {', '.join(map(repr, unknown))}.",
+                f"A call can override {', '.join(READ_OPTIONS)}.",
+                "Leave it out, or correct its name.",
+            )
+        options = {name: overrides.get(name, getattr(self, name)) for name in READ_OPTIONS}
+        options["threshold"] = options.pop("score_threshold")
+        return options
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
+    ) -> list[Document]:
+        return self._read(query, kwargs)
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
+    ) -> list[Document]:
+        return await run_in_executor(None, self._read, query, kwargs)
+
+    def _read(self, query: str, overrides: dict[str, Any]) -> list[Document]:
+        # LangChain's own switch, left among the arguments of a call.
+        overrides.pop("verbose", None)
+        options = self.read_options(overrides)
+        readout = self.larimar().read(query, **options)
+        least = options["threshold"] or 0.0
+        return to_documents(s for s in readout.segments if s.score >= least)
+
+    def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
+        params = LangSmithRetrieverParams(
+            ls_retriever_name="larimar", ls_vector_store_provider="larimar"
+        )
+        if self.memory is not None:
+            params["ls_embedding_model"] = self.larimar().encoder.fingerprint
+        return params
+
+    def _check(self) -> None:
+        from larimar_memory import Larimar
+        from larimar_memory.checks import check_k, check_name
+
+        if not isinstance(self.memory, Larimar):
+            raise InputError(
+                "The retriever cannot be made.",
+                f"Its memory is a {type(self.memory).__name__}, not a Larimar.",
+                "Open one with `Larimar.open(path)`.",
+            )
+        check_k(self.k)
+        check_name(self.namespace, "namespace")
+        if self.score_threshold is not None and not 0 <= self.score_threshold <= 1:
+            raise InputError(
+                f"The retriever cannot have score_threshold={self.score_threshold}.",
+                "Scores lie between 0 and 1.",
+                "Use a number in that range, or None for the memory's own.",
+            )

@@ -1,0 +1,63 @@
+"""Benchmarks that anyone can run again: each returns figures, the bars they are held to, and where.
+
+No model is loaded, and torch is not imported, before `run` is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from larimar_memory.errors import InputError
+
+NAMES: dict[str, str] = {
+    "ingest": "Tokens written to disk per second, against LangChain's documented pipeline.",
+    "passkey": "Pass keys found and answered at random depths of up to a million tokens.",
+    "needle": "One sentence at ten depths of up to a million tokens: read first, answered right.",
+    "latency": "Time and RAM of an answer, at ten thousand and at a million tokens.",
+}
+"""What can be measured, each with a line that says what it is."""
+
+
+def run(
+    name: str,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    haystack: Path | None = None,
+    on_note: Callable[[str], None] | None = None,
+    _size: Any = None,
+) -> dict[str, Any]:
+    """Run one benchmark and return its result as JSON-serialisable values.
+
+    A missed bar is reported, not raised.
+
+    Args:
+        name: one of `NAMES`.
+        quick: a small size that ends within a minute, to see that it works; not for reporting.
+        seed: of the haystack's order, the depths and the keys.
+        haystack: folder of texts to search in; by default, prose that comes with Python.
+        on_note: called with a short line of progress now and then, maybe from another thread.
+
+    Raises:
+        InputError: if there is no such benchmark, or it needs packages that are not installed.
+        ModelError: if a model cannot be loaded.
+    """
+    if name not in NAMES:
+        raise InputError(
+            f"There is no benchmark {name!r}.",
+            f"Those there are: {', '.join(NAMES)}.",
+            "Choose one of them.",
+        )
+    from larimar_memory.bench import result
+    from larimar_memory.bench.session import Session
+
+    benchmark = import_module(f"larimar_memory.bench.{name}")
+    packages = (*result.PACKAGES, *benchmark.PACKAGES)
+    result.require(packages)
+    session = Session(seed, haystack, on_note or (lambda _: None))
+    size = _size or (benchmark.QUICK if quick else benchmark.FULL)
+    figures, bars = benchmark.measure(session, size)
+    return result.assemble(name, figures, bars, seed=seed, quick=quick, packages=packages)

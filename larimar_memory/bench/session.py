@@ -1,0 +1,78 @@
+"""What the benchmarks of one run share: the models, loaded once, the seed and the progress notes."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from larimar_memory.bench.haystack import Haystack, prose, token_counter
+from larimar_memory.decoder import Decoder
+from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.larimar import Larimar
+from larimar_memory.types import WriteProgress
+
+_NOTE_SECONDS = 5.0
+
+
+class Session:
+    """One run of a benchmark.
+
+    Args:
+        seed: of everything that is drawn.
+        folder: texts of the user's to search in, or None for those that come with Python.
+        note: takes lines of progress.
+    """
+
+    def __init__(self, seed: int, folder: Path | None, note: Callable[[str], None]) -> None:
+        self.seed = seed
+        self.note = note
+        self._folder = folder
+
+    @cached_property
+    def encoder(self) -> SentenceEncoder:
+        """The default encoder."""
+        self.note("loading the encoder")
+        return SentenceEncoder.load()
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The default decoder."""
+        self.note("loading the decoder")
+        return Decoder.load()
+
+    def open(self, path: Path | None) -> Larimar:
+        """A memory, in RAM without a path, that uses the session's models."""
+        return Larimar.open(path, encoder=self.encoder, decoder=self.decoder)
+
+    def draw(self, *purpose: object) -> random.Random:
+        """Random numbers that depend on the seed and on what they are for, and on nothing else."""
+        return random.Random(f"{self.seed}|{purpose}")  # noqa: S311 - no secrets are drawn
+
+    def prose(self, tokens: int) -> Haystack:
+        """Real prose of so many tokens; a shorter one is the beginning of a longer one."""
+        self.note(f"gathering {tokens:,} tokens of text")
+        return prose(tokens, token_counter(self.encoder), seed=self.seed, folder=self._folder)
+
+    def write(
+        self,
+        memory: Larimar,
+        ids: Sequence[str],
+        texts: Sequence[str],
+        on_commit: Callable[[], None] | None = None,
+    ) -> float:
+        """Write texts with progress notes; returns the seconds it took."""
+        noted = started = time.perf_counter()
+
+        def report(done: WriteProgress) -> None:
+            nonlocal noted
+            if on_commit is not None:
+                on_commit()
+            if time.perf_counter() - noted > _NOTE_SECONDS:
+                noted = time.perf_counter()
+                self.note(f"writing: {done.characters / done.total_characters:.0%}")
+
+        memory.write(texts, ids, on_progress=report)
+        return time.perf_counter() - started

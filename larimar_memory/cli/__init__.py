@@ -1,0 +1,5 @@
+"""The `larimar` command."""
+
+from larimar_memory.cli.app import main
+
+__all__ = ["main"]

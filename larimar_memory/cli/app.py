@@ -1,0 +1,345 @@
+"""The commands. Each opens a memory, calls the facade and prints; errors are one line, no trace."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import platformdirs
+import typer
+
+from larimar_memory import __version__
+from larimar_memory.cli import output
+from larimar_memory.errors import InputError, LarimarError, MemoryFileError
+
+if TYPE_CHECKING:
+    from larimar_memory.larimar import Larimar
+
+app = typer.Typer(
+    name="larimar",
+    help="A local, erasable memory for small language models: write documents, ask questions.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Memory = Annotated[
+    Path,
+    typer.Option(
+        "--memory",
+        "-m",
+        envvar="LARIMAR_MEMORY",
+        help="The memory file.",
+        default_factory=lambda: Path(platformdirs.user_data_dir("larimar-memory")) / "memory.larimar",
+        show_default="in the user's data folder",
+    ),
+]
+Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the documents.")]
+Encoder = Annotated[
+    str,
+    typer.Option("--encoder", help="Sentence encoder: a folder or a hub name.", show_default="bundled"),
+]
+Decoder = Annotated[
+    str,
+    typer.Option("--decoder", help="Language model: a folder or a hub name.", show_default="bundled"),
+]
+WhereText = Annotated[
+    str, typer.Option("--where", help='Metadata filter as JSON, such as \'{"source": "a.txt"}\'.')
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Count = Annotated[int, typer.Option("-k", help="Segments to read.")]
+Neighbours = Annotated[int, typer.Option("--neighbours", help="Segments of context on either side.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option("--threshold", help="Score under which the answer is 'not in memory'."),
+]
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[str], typer.Argument(help="Files or folders; - reads standard input.")],
+    memory: Memory,
+    namespace: Namespace = "default",
+    encoder: Encoder = "",
+    encoding: Annotated[str, typer.Option("--encoding", help="Encoding of text files.")] = "utf-8",
+    as_json: AsJson = False,
+) -> None:
+    """Write files and folders (txt, md, html, pdf, code) to memory. Unchanged files are passed over."""
+    from larimar_memory.importers import Skipped, Source, find_files, read_sources
+
+    sources, skipped = list[Source](), list[Skipped]()
+    for found in read_sources(find_files(paths), explicit=paths, encoding=encoding):
+        if isinstance(found, Skipped):
+            skipped.append(found)
+        else:
+            sources.append(found)
+    for passed in skipped:
+        output.errors.print(f"skipped {passed.path}: {passed.why}", style="yellow", markup=False)
+    if not sources:
+        raise InputError(
+            "Nothing was ingested.", "None of the files could be read.", "Name other files."
+        )
+    with _open(memory, encoder) as opened, output.progress_bar("ingesting", not as_json) as report:
+        before = opened.stats(namespace)
+        opened.write(
+            [s.text for s in sources],
+            [s.id for s in sources],
+            [s.metadata for s in sources],
+            namespace=namespace,
+            on_progress=report,
+        )
+        after = opened.stats(namespace)
+    result = {
+        "memory": str(memory),
+        "files": [s.id for s in sources],
+        "skipped": [{"path": str(s.path), "why": s.why} for s in skipped],
+        "new_segments": after.segments - before.segments,
+        "documents": after.documents,
+        "segments": after.segments,
+        "bytes_on_disk": after.bytes_on_disk,
+    }
+    if as_json:
+        output.print_json(result)
+    else:
+        output.console.print(
+            f"{len(sources)} files read; {memory} holds {after.documents:,} documents, "
+            f"{after.segments:,} segments, {after.bytes_on_disk / 1e6:,.1f} MB.",
+            soft_wrap=True,
+        )
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question.")],
+    memory: Memory,
+    k: Count = 5,
+    namespace: Namespace = "default",
+    where: WhereText = "",
+    neighbours: Neighbours = 0,
+    threshold: Threshold = None,
+    grounding: Annotated[str, typer.Option("--grounding", help="text or latent.")] = "text",
+    max_tokens: Annotated[int, typer.Option("--max-tokens", help="Longest answer, in tokens.")] = 64,
+    encoder: Encoder = "",
+    decoder: Decoder = "",
+    plain: Annotated[bool, typer.Option("--plain", help="Print the answer's text only.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a question from memory, with its sources."""
+    with _open(memory, encoder, decoder, create=False) as opened:
+        stream = opened.stream(
+            question,
+            k,
+            namespace=namespace,
+            where=_where(where),
+            neighbours=neighbours,
+            threshold=threshold,
+            grounding=grounding,  # type: ignore[arg-type]
+            max_tokens=max_tokens,
+        )
+        if not as_json:
+            for piece in stream:
+                sys.stdout.write(piece)
+                sys.stdout.flush()
+            sys.stdout.write("\n")
+        answer = stream.result()
+    if as_json:
+        output.print_json(answer.to_dict())
+    elif not plain:
+        output.print_answer(answer)
+
+
+@app.command()
+def read(
+    question: Annotated[str, typer.Argument(help="The question.")],
+    memory: Memory,
+    k: Count = 5,
+    namespace: Namespace = "default",
+    where: WhereText = "",
+    neighbours: Neighbours = 0,
+    threshold: Threshold = None,
+    encoder: Encoder = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show the segments a question addresses, without answering."""
+    with _open(memory, encoder, create=False) as opened:
+        readout = opened.read(
+            question,
+            k,
+            namespace=namespace,
+            where=_where(where),
+            neighbours=neighbours,
+            threshold=threshold,
+        )
+    if as_json:
+        output.print_json(readout.to_dict())
+    else:
+        output.print_readout(readout)
+
+
+@app.command()
+def forget(
+    memory: Memory,
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="A document's id; may be repeated.")
+    ] = None,
+    where: WhereText = "",
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="Alone: forget all of it.")
+    ] = None,
+    encoder: Encoder = "",
+    as_json: AsJson = False,
+) -> None:
+    """Delete documents and erase them from the file: by id, by filter, or a whole namespace."""
+    with _open(memory, encoder, create=False) as opened:
+        count = opened.forget(ids=ids or None, where=_where(where), namespace=namespace)
+    if as_json:
+        output.print_json({"forgotten": count})
+    else:
+        output.console.print(f"{count} documents forgotten.")
+
+
+@app.command()
+def stats(
+    memory: Memory,
+    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Only this one.")] = None,
+    encoder: Encoder = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show what a memory holds."""
+    with _open(memory, encoder, create=False) as opened:
+        held = opened.stats(namespace)
+    if as_json:
+        output.print_json(asdict(held))
+    else:
+        output.print_stats(held)
+
+
+@app.command()
+def demo(as_json: AsJson = False) -> None:
+    """Remember the Python language reference with a pass key hidden inside, and answer from it."""
+    from larimar_memory.cli.demo import run
+
+    run(as_json)
+
+
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="Which benchmark; 'list' names them.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Within a minute.")] = False,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    haystack: Annotated[
+        Path | None, typer.Option("--haystack", help="Folder of texts to search in.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure, and compare with the bars; a missed bar is reported, and is no error."""
+    from larimar_memory import bench as benches
+
+    if name == "list":
+        for known, line in benches.NAMES.items():
+            output.console.print(f"{known:>10}  {line}")
+        return
+    result = benches.run(
+        name,
+        quick=quick,
+        seed=seed,
+        haystack=haystack,
+        on_note=lambda note: output.errors.print(note, style="dim", markup=False),
+    )
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        output.print_json(result)
+    else:
+        for bar in result["bars"]:
+            mark = "[green]holds[/]" if bar["holds"] else "[red]missed[/]"
+            output.console.print(f"{mark}  {bar['measure']}: {bar['value']} (bar {bar['bar']})")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        output.console.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; every failure ends in one line and a non-zero exit status."""
+    # Imports of the model libraries make millions of objects that stay: collecting them is waste.
+    gc.disable()
+    as_json = "--json" in sys.argv
+    try:
+        app()
+    except LarimarError as error:
+        output.print_error(error, as_json)
+        sys.exit(output.EXIT_ERROR)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if os.environ.get("LARIMAR_DEBUG"):
+            raise
+        unexpected = LarimarError(
+            "The command failed.",
+            f"{type(error).__name__}: {str(error) or 'no message'}.",
+            "Set LARIMAR_DEBUG=1 to see where, and report it.",
+        )
+        output.print_error(unexpected, as_json)
+        sys.exit(output.EXIT_ERROR)
+
+
+def _open(memory: Path, encoder: str, decoder: str = "", *, create: bool = True) -> Larimar:
+    if not create and not memory.exists():
+        raise MemoryFileError(
+            f"There is no memory at {memory}.",
+            "The file does not exist.",
+            "Write one with `larimar ingest PATH --memory FILE`, or check the path.",
+        )
+    from larimar_memory import weights
+    from larimar_memory.larimar import Larimar
+
+    opened = Larimar.open(
+        memory,
+        encoder=encoder or weights.DEFAULT_ENCODER,
+        decoder=decoder or weights.DEFAULT_DECODER,
+        create=create,
+    )
+    gc.enable()
+    return opened
+
+
+def _where(text: str) -> dict[str, Any] | None:
+    if not text:
+        return None
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            "The filter cannot be used.",
+            f"It is not JSON: {error.msg} at character {error.pos}.",
+            'Write it like \'{"source": "a.txt"}\'.',
+        ) from error
+    if not isinstance(value, dict):
+        raise InputError(
+            "The filter cannot be used.",
+            "It is no JSON object.",
+            'Write it like \'{"source": "a.txt"}\'.',
+        )
+    return value

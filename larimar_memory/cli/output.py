@@ -1,0 +1,119 @@
+"""How results and errors look on a terminal and as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from larimar_memory.errors import LarimarError
+
+if TYPE_CHECKING:
+    from larimar_memory.ingest import OnProgress
+    from larimar_memory.larimar import MemoryStats
+    from larimar_memory.types import Answer, Readout, RecalledSegment, WriteProgress
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+EXIT_ERROR = 1
+_SOURCE_WIDTH = 88
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_error(error: LarimarError, as_json: bool) -> None:
+    """An error on standard error: one line, or one JSON object."""
+    if as_json:
+        body = {
+            "type": type(error).__name__,
+            "what": error.what,
+            "why": error.why,
+            "remedy": error.remedy,
+        }
+        sys.stderr.write(json.dumps({"error": body}, ensure_ascii=False) + "\n")
+    else:
+        errors.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(label: str, shown: bool) -> Iterator[OnProgress | None]:
+    """A bar with characters done and tokens per second, on standard error."""
+    if not shown:
+        yield None
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=errors,
+    ) as bar:
+        task = bar.add_task(label, total=None, rate="")
+
+        def update(now: WriteProgress) -> None:
+            bar.update(
+                task,
+                total=now.total_characters,
+                completed=now.characters,
+                rate=f"{now.tokens_per_second:,.0f} tokens/s",
+            )
+
+        yield update
+
+
+def print_sources(segments: tuple[RecalledSegment, ...], limit: int = 3) -> None:
+    """Where an answer came from: document, character span, score, and the text's beginning."""
+    for segment in segments[:limit]:
+        text = " ".join(segment.text.split())
+        shown = text if len(text) <= _SOURCE_WIDTH else text[: _SOURCE_WIDTH - 3] + "..."
+        console.print(
+            f"  [cyan]{escape(segment.document_id)}[/] "
+            f"[{segment.start:,}-{segment.end:,}] score {segment.score:.2f}  [dim]{escape(shown)}[/]",
+            soft_wrap=True,
+        )
+
+
+def print_answer(answer: Answer) -> None:
+    """An answer's sources and times, after its text was streamed."""
+    print_sources(answer.sources)
+    timings = answer.timings
+    console.print(
+        f"  [dim]grounding {answer.grounding} | read {timings.read * 1000:.0f} ms | "
+        f"first token {timings.first_token:.2f} s | whole answer {timings.total:.2f} s[/]"
+    )
+
+
+def print_readout(readout: Readout) -> None:
+    """The segments a question addressed."""
+    if not readout.in_scope:
+        console.print(f"Not in memory (best score {readout.best_score:.2f} < {readout.threshold:.2f}).")
+    for segment in readout.segments:
+        console.print(
+            f"[cyan]{escape(segment.document_id)}[/] [{segment.start:,}-{segment.end:,}] "
+            f"score {segment.score:.2f} weight {segment.weight:.2f}"
+        )
+        console.print(f"  {escape(segment.context.strip())}", soft_wrap=True)
+
+
+def print_stats(stats: MemoryStats) -> None:
+    """A memory's counts, one a line."""
+    for name, value in asdict(stats).items():
+        if value is not None:
+            console.print(
+                f"{name.replace('_', ' '):>14}  {value:,}"
+                if isinstance(value, int)
+                else f"{name.replace('_', ' '):>14}  {value}",
+                soft_wrap=True,
+            )

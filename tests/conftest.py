@@ -1,0 +1,66 @@
+"""Fixtures: the real small models, loaded once; shapes and types are checked at run time."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+from jaxtyping import install_import_hook
+
+# Only where tensors pass: elsewhere, tests hand in wrong types on purpose to read the error.
+install_import_hook(
+    [
+        f"larimar_memory.{name}"
+        for name in (
+            "encoder",
+            "fast_cpu",
+            "memory",
+            "pooling",
+            "recall",
+            "store.ram",
+            "store.sqlite",
+            "store.vectors",
+        )
+    ],
+    "beartype.beartype",
+)
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from larimar_memory.decoder import Decoder
+from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.larimar import Larimar
+
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    deadline=None,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def encoder() -> SentenceEncoder:
+    """The bundled sentence encoder."""
+    return SentenceEncoder.load()
+
+
+@pytest.fixture(scope="session")
+def decoder() -> Decoder:
+    """The bundled decoder."""
+    return Decoder.load()
+
+
+@pytest.fixture
+def memory(tmp_path: Path, encoder: SentenceEncoder) -> Iterator[Larimar]:
+    """An empty memory in a file; its decoder is loaded when first used."""
+    with Larimar.open(tmp_path / "memory.larimar", encoder=encoder) as opened:
+        yield opened
