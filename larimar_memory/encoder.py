@@ -79,6 +79,7 @@ class SentenceEncoder:
         """
         # Not the Auto class of sentence-transformers: importing that package takes seconds.
         from transformers import AutoModel
+        from transformers.utils import logging as transformers_logging
 
         from larimar_memory import fast_cpu
 
@@ -87,6 +88,7 @@ class SentenceEncoder:
         dtype = dtype or best_dtype(device)
         packed = device.type == "cpu" and dtype is torch.bfloat16 and fast_cpu.supported()
         tokenizer = _tokenizer(folder)
+        transformers_logging.disable_progress_bar()
         try:
             model = AutoModel.from_pretrained(
                 folder,

@@ -1,7 +1,7 @@
 """Cut text into sentence-sized segments whose character spans rebuild the source exactly.
 
 A segment is a sentence, because a sentence on its own is found better than the same sentence
-inside a longer passage. Short sentences are joined to what follows, long ones are split.
+inside a longer passage. Short sentences and headings are joined to what follows, long ones are split.
 Boundaries come from `sentencex` (many languages, linear time).
 """
 
@@ -21,6 +21,8 @@ WINDOW_CHARS = 100_000
 """Text handed to the splitter at a time: keeps memory flat on texts of any length."""
 
 _CUTS = ("\n", ".!?\u3002\uff01\uff1f\u2026", ";:,\uff1b\uff1a\uff0c\u3001", " \t\u00a0\u3000")
+_SENTENCE_ENDS = _CUTS[1] + "\"'\u201d\u2019)\u300d"
+_HEADING_CHARS = 80
 _ZERO_WIDTH_JOINER = "\u200d"
 
 
@@ -118,13 +120,22 @@ def _join_short(
             pending = start, end
             continue
         short = _visible(text, *pending) < min_chars or _visible(text, start, end) == 0
-        if short and end - pending[0] <= max_chars:
+        if (short or _heading(text, *pending)) and end - pending[0] <= max_chars:
             pending = pending[0], end
         else:
             yield pending
             pending = start, end
     if pending is not None:
         yield pending
+
+
+def _heading(text: str, start: int, end: int) -> bool:
+    """Whether a piece is a line of its own that ends no sentence: it belongs to what follows."""
+    piece = text[start:end]
+    line = piece.strip()
+    return (
+        0 < len(line) <= _HEADING_CHARS and piece.count("\n") > 1 and line[-1] not in _SENTENCE_ENDS
+    )
 
 
 def _visible(text: str, start: int, end: int) -> int:

@@ -34,7 +34,7 @@ class Remembering(RunnableSerializable[Any, Any]):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     chain: Runnable[Any, Any]
-    turns: LarimarMemory = Field(exclude=True)
+    turns: Any = Field(exclude=True)
     as_text: bool = False
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
@@ -90,14 +90,14 @@ class Remembering(RunnableSerializable[Any, Any]):
         await run_in_executor(None, self._keep, input, reply, config)
 
     def _filled(self, given: Any, config: RunnableConfig) -> dict[str, Any]:
-        turns = self.turns.at(config)
+        turns: LarimarMemory = self.turns.at(config)
         said = turns.said(given)
         history = turns.load_text(said) if self.as_text else turns.load(said)
         fields = given if isinstance(given, Mapping) else {turns.input_key or "input": given}
         return {**fields, turns.memory_key: history}
 
     def _keep(self, given: Any, reply: Any, config: RunnableConfig) -> None:
-        turns = self.turns.at(config)
+        turns: LarimarMemory = self.turns.at(config)
         turns.save(turns.said(given), turns.replied(reply))
 
 

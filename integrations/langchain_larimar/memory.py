@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from larimar_memory import Larimar
     from larimar_memory.store import Document
-    from larimar_memory.types import RecalledSegment
 
 _QUERY_CHARS = 2000
+_SEGMENTS_PER_TURN = 3
 
 
 @dataclass(frozen=True)
 class LarimarMemory:
-    """A conversation whose prompt stays short however long it gets; safe for threads.
+    """A conversation whose prompt stays short however long it gets.
 
     Each session has a namespace of its own. A prompt gets the latest turns and, of the older ones,
     those that are relevant to what is said now, between delimiters, as data.
@@ -126,7 +126,10 @@ class LarimarMemory:
         return await run_in_executor(None, self.load, said)
 
     def recall(self, said: str) -> tuple[list[Line], list[Line]]:
-        """Older turns that are relevant to what is said now, and the latest turns, both in order."""
+        """Older turns that are relevant to what is said now, and the latest turns, both in order.
+
+        A turn too long for what is left of `recall_chars` is recalled by its relevant sentences.
+        """
         kept = self._documents()
         turns = sorted({document.metadata["turn"] for document in kept})
         latest = turns[-self.window :] if self.window > 0 else []
@@ -134,17 +137,27 @@ class LarimarMemory:
         query, first = said.strip()[:_QUERY_CHARS], recent[0].turn if recent else None
         if not query or not turns or first == turns[0]:
             return [], recent
-        where = None if first is None else {"turn": {"$lt": first}}
-        threshold = self.score_threshold
         readout = self.memory.read(
-            query, self.k, namespace=self.namespace, where=where, threshold=threshold
+            query,
+            min(_SEGMENTS_PER_TURN * self.k, 1000),
+            namespace=self.namespace,
+            where=None if first is None else {"turn": {"$lt": first}},
+            threshold=self.score_threshold,
         )
-        left, chosen = self.recall_chars, dict[int, list[Line]]()
+        left, whole, chosen = self.recall_chars, set[int](), dict[int, list[Line]]()
         for segment in readout.segments:
-            turn = segment.metadata["turn"]
-            if turn not in chosen and segment.score >= readout.threshold:
-                chosen[turn] = self._turn(segment, left)
-                left -= sum(len(line.text) for line in chosen[turn])
+            turn, role = segment.metadata["turn"], segment.metadata["role"]
+            full = turn not in chosen and len(chosen) == self.k
+            if full or turn in whole or segment.score < readout.threshold:
+                continue
+            lines = [] if turn in chosen else self._turn(turn)
+            if lines and _size(lines) <= left:
+                whole.add(turn)
+            else:
+                lines = [Line(turn, role, segment.text.strip())]
+            if _size(lines) <= left:
+                chosen[turn] = [*chosen.get(turn, ()), *lines]
+                left -= _size(lines)
         return [line for turn in sorted(chosen) for line in chosen[turn]], recent
 
     def all_lines(self) -> list[Line]:
@@ -226,11 +239,9 @@ class LarimarMemory:
             left -= len(line.text)
         return chosen[::-1]
 
-    def _turn(self, segment: RecalledSegment, left: int) -> list[Line]:
-        """The turn that a segment is of or, where that is too long, the segment alone, if it fits."""
-        turn, role = segment.metadata["turn"], segment.metadata["role"]
-        found = self.memory.documents(namespace=self.namespace, where={"turn": turn})
-        for lines in self._lines(found), [Line(turn, role, segment.text.strip())]:
-            if sum(len(line.text) for line in lines) <= left:
-                return lines
-        return []
+    def _turn(self, turn: int) -> list[Line]:
+        return self._lines(self.memory.documents(namespace=self.namespace, where={"turn": turn}))
+
+
+def _size(lines: Iterable[Line]) -> int:
+    return sum(len(line.text) for line in lines)

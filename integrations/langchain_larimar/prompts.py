@@ -69,13 +69,14 @@ def read_call(
     return Call(fields[input_key], convert_to_messages(history), read, model)
 
 
-def check_prompt(prompt: BasePromptTemplate[Any]) -> None:
+def check_prompt(prompt: Any) -> None:
     """Check that a template has `context` and `question`, and nothing else that must be filled in.
 
     Raises:
         InputError: if it does not.
     """
-    needed, given = {"context", "question"}, _variables(prompt)
+    needed = {"context", "question"}
+    given = _variables(prompt) if isinstance(prompt, BasePromptTemplate) else set()
     if not needed <= given or not set(prompt.input_variables) <= {*needed, CHAT_HISTORY}:
         raise InputError(
             "The prompt cannot be used.",

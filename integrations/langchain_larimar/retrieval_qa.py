@@ -12,7 +12,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableSerializable
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.runnables.utils import AddableDict
-from pydantic import ConfigDict
+from pydantic import ConfigDict, SkipValidation
 
 from langchain_larimar.convert import to_documents
 from langchain_larimar.prompts import Call, check_prompt, fill_prompt, fitting, read_call
@@ -58,7 +58,8 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
 
     retriever: BaseRetriever
     llm: Runnable[Any, Any] | None = None
-    prompt: BasePromptTemplate[Any] | None = None
+    # pydantic would make a new prompt of this generic class, which is abstract.
+    prompt: SkipValidation[BasePromptTemplate[Any] | None] = None
     return_source_documents: bool = True
     context_chars: int = 8000
     input_key: str = "query"

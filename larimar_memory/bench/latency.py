@@ -34,7 +34,7 @@ class Size:
 
 
 FULL = Size(10_000, 1_000_000, 24, 5, 5)
-QUICK = Size(2_000, 20_000, 4, 3, 1)
+QUICK = Size(2_000, 20_000, 4, 2, 1)
 
 
 def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:

@@ -27,7 +27,7 @@ class Size:
 
 
 FULL = Size((10_000, 128_000, 1_000_000), 10)
-QUICK = Size((2_000, 20_000), 5)
+QUICK = Size((2_000, 10_000), 4)
 
 
 def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:

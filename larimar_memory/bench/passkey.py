@@ -34,7 +34,7 @@ class Size:
 
 
 FULL = Size((10_000, 128_000, 1_000_000), 128_000, 50)
-QUICK = Size((2_000, 20_000), 2_000, 4)
+QUICK = Size((2_000, 10_000), 2_000, 3)
 
 
 def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:

@@ -23,6 +23,7 @@ class Trial:
         depth: share of the haystack's tokens before the needle.
         rank: of the first segment read that holds the needle; 0 if none of them does.
         score: of the best segment, in [0, 1].
+        segment: text of the first segment read, "" if none.
         text: the answer.
         right: whether the answer is.
         read_seconds: of a read alone.
@@ -32,6 +33,7 @@ class Trial:
     depth: float
     rank: int
     score: float
+    segment: str
     text: str
     right: bool
     read_seconds: float
@@ -94,6 +96,7 @@ class Field:
             real,
             found[0] if found else 0,
             readout.best_score,
+            readout.segments[0].text if readout.segments else "",
             answer.text,
             right(answer.text),
             readout.seconds,
@@ -126,7 +129,13 @@ def summary(trials: Sequence[Trial]) -> Figures:
         "read_seconds": statistics.median(t.read_seconds for t in trials),
         "answer_seconds": statistics.median(t.seconds for t in trials),
         "missed": [
-            {"depth": t.depth, "rank": t.rank, "score": t.score, "answer": t.text}
+            {
+                "depth": t.depth,
+                "rank": t.rank,
+                "score": t.score,
+                "segment": t.segment,
+                "answer": t.text,
+            }
             for t in trials
             if t.rank != 1 or not t.right
         ],

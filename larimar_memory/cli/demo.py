@@ -39,6 +39,7 @@ def run(as_json: bool, memory_file: Path | None = None) -> None:
     results = list[dict[str, Any]]()
     with Larimar.open(file) as memory:
         text = haystack()
+        before = memory.stats().segments
         started = time.perf_counter()
         with output.progress_bar("remembering the Python reference", not as_json) as report:
             memory.write(text, [DOCUMENT], on_progress=report)
@@ -63,4 +64,11 @@ def run(as_json: bool, memory_file: Path | None = None) -> None:
                 output.console.print(f"\n[bold]{question}[/]\n{answer.text}", soft_wrap=True)
                 output.print_answer(answer)
     if as_json:
-        output.print_json({"memory": str(file), "write_seconds": seconds, "answers": results})
+        output.print_json(
+            {
+                "memory": str(file),
+                "new_segments": stats.segments - before,
+                "write_seconds": seconds,
+                "answers": results,
+            }
+        )

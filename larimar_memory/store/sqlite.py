@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -25,16 +23,27 @@ from larimar_memory.store.base import (
 )
 from larimar_memory.store.connection import Database
 from larimar_memory.store.filters import to_sql
+from larimar_memory.store.rows import (
+    CHUNK,
+    SELECT_SEGMENT,
+    bump_generation,
+    chunks,
+    document_from,
+    drop_segments,
+    existing_rows,
+    generation_of,
+    key_blobs,
+    matrix_of,
+    namespace_for_writing,
+    namespace_number,
+    nearest_where,
+    next_row,
+    quoted_term,
+    segment_from,
+    to_json,
+)
 from larimar_memory.store.vectors import Vectors
 from larimar_memory.types import Metadata
-
-_KEY = np.dtype("<f2")
-_CHUNK = 4096
-_VARIABLES = 500
-_SEGMENT = (
-    'SELECT s.id, d.name, s.position, s.start, s."end", s.text, d.metadata, s.key '
-    "FROM segments s JOIN documents d ON d.id = s.document_id WHERE s.namespace_id = ?"
-)
 
 
 class SQLiteStore(Store):
@@ -79,19 +88,19 @@ class SQLiteStore(Store):
     def write(self, namespace: str, batches: Sequence[WriteBatch]) -> None:
         removed = list[int]()
         with self._db.writing() as db:
-            space = _namespace_for_writing(db, namespace)
-            first = _next_row(db)
+            space = namespace_for_writing(db, namespace)
+            first = next_row(db)
             for batch in batches:
                 document, stale = self._put_document(db, space, batch)
                 removed += stale
-                row = _next_row(db)
+                row = next_row(db)
                 db.executemany(
                     'INSERT INTO segments (id, namespace_id, document_id, position, start, "end", '
                     "text, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         (row + i, space, document, s.index, s.start, s.end, s.text, key)
                         for i, (s, key) in enumerate(
-                            zip(batch.segments, _blobs(batch.keys), strict=True)
+                            zip(batch.segments, key_blobs(batch.keys), strict=True)
                         )
                     ),
                 )
@@ -100,7 +109,7 @@ class SQLiteStore(Store):
                 (first,),
             )
             if removed:
-                _bump(db, space)
+                bump_generation(db, space)
         self._after_write(space, removed)
 
     def set_metadata(self, namespace: str, document_id: str, metadata: Metadata) -> None:
@@ -108,7 +117,7 @@ class SQLiteStore(Store):
             db.execute(
                 "UPDATE documents SET metadata = ? WHERE name = ? AND namespace_id = "
                 "(SELECT id FROM namespaces WHERE name = ?)",
-                (_json(metadata), document_id, namespace),
+                (to_json(metadata), document_id, namespace),
             )
 
     def delete(
@@ -120,16 +129,16 @@ class SQLiteStore(Store):
     ) -> int:
         condition, parameters = to_sql(where, "d.metadata")
         with self._db.writing() as db:
-            space = _namespace(db, namespace)
+            space = namespace_number(db, namespace)
             if space is None:
                 return 0
             sql = f"SELECT d.id, d.name FROM documents d WHERE d.namespace_id = ? AND {condition}"
             found = db.execute(sql, [space, *parameters]).fetchall()
             wanted = None if ids is None else set(ids)
             doomed = [d for d, name in found if wanted is None or name in wanted]
-            removed = [row for document in doomed for row in _drop_segments(db, space, document)]
+            removed = [row for document in doomed for row in drop_segments(db, space, document)]
             db.executemany("DELETE FROM documents WHERE id = ?", [(d,) for d in doomed])
-            _bump(db, space)
+            bump_generation(db, space)
             (left,) = db.execute(
                 "SELECT count(*) FROM documents WHERE namespace_id = ?", (space,)
             ).fetchone()
@@ -161,7 +170,7 @@ class SQLiteStore(Store):
                 "WHERE n.name = ? AND d.name = ?",
                 (namespace, document_id),
             ).fetchone()
-        return None if row is None else _document(row)
+        return None if row is None else document_from(row)
 
     def documents(self, namespace: str, where: Where | None = None) -> Iterator[Document]:
         condition, parameters = to_sql(where, "d.metadata")
@@ -172,7 +181,7 @@ class SQLiteStore(Store):
                 f"WHERE n.name = ? AND {condition} ORDER BY d.id",
                 [namespace, *parameters],
             ).fetchall()
-        return (_document(row) for row in rows)
+        return (document_from(row) for row in rows)
 
     def segment_count(self, namespace: str, document_id: str) -> int:
         with self._db.reading() as db:
@@ -191,16 +200,16 @@ class SQLiteStore(Store):
         where: Where | None = None,
     ) -> list[Hit]:
         with self._db.reading() as db:
-            space = _namespace(db, namespace)
+            space = namespace_number(db, namespace)
             if space is None:
                 return []
             if where:
-                return _nearest_where(db, space, key, k, where)
+                return nearest_where(db, space, key, k, where)
             with self._vectors_lock:
                 vectors = self._synced(db, space)
                 while True:
                     found = vectors.search(key, k)
-                    gone = {row for row, _ in found} - _existing(db, [row for row, _ in found])
+                    gone = {row for row, _ in found} - existing_rows(db, [row for row, _ in found])
                     if not gone:
                         return [Hit(row, score) for row, score in found]
                     vectors.remove(np.array(sorted(gone), dtype=np.int64))
@@ -212,7 +221,7 @@ class SQLiteStore(Store):
             return []
         condition, parameters = to_sql(where, "d.metadata")
         with self._db.reading() as db:
-            space = _namespace(db, namespace)
+            space = namespace_number(db, namespace)
             if space is None:
                 return []
             found = db.execute(
@@ -223,26 +232,26 @@ class SQLiteStore(Store):
                     else ""
                 )
                 + f"WHERE fts_{space} MATCH ? AND {condition} ORDER BY f.rank, f.rowid LIMIT ?",
-                [" OR ".join(map(_quoted, terms)), *parameters, k],
+                [" OR ".join(map(quoted_term, terms)), *parameters, k],
             ).fetchall()
         return [Hit(int(row), float(score)) for row, score in found]
 
     def document_frequency(self, namespace: str, terms: Sequence[str], cap: int) -> list[int]:
         with self._db.reading() as db:
-            space = _namespace(db, namespace)
+            space = namespace_number(db, namespace)
             if space is None:
                 return [0] * len(terms)
             sql = f"SELECT count(*) FROM (SELECT 1 FROM fts_{space} WHERE fts_{space} MATCH ? LIMIT ?)"
-            return [db.execute(sql, (_quoted(term), cap)).fetchone()[0] for term in terms]
+            return [db.execute(sql, (quoted_term(term), cap)).fetchone()[0] for term in terms]
 
     def fetch(self, namespace: str, rows: Sequence[int]) -> list[StoredSegment]:
         found = dict[int, StoredSegment]()
         with self._db.reading() as db:
-            space = _namespace(db, namespace)
-            for chunk in _chunks(list(rows)):
+            space = namespace_number(db, namespace)
+            for chunk in chunks(list(rows)):
                 marks = ",".join("?" * len(chunk))
-                for row in db.execute(f"{_SEGMENT} AND s.id IN ({marks})", [space, *chunk]):
-                    found[row[0]] = _stored(row)
+                for row in db.execute(f"{SELECT_SEGMENT} AND s.id IN ({marks})", [space, *chunk]):
+                    found[row[0]] = segment_from(row)
         return [found[row] for row in rows if row in found]
 
     def neighbours(
@@ -250,11 +259,11 @@ class SQLiteStore(Store):
     ) -> list[StoredSegment]:
         with self._db.reading() as db:
             rows = db.execute(
-                f"{_SEGMENT} AND d.name = ? AND d.namespace_id = s.namespace_id "
+                f"{SELECT_SEGMENT} AND d.name = ? AND d.namespace_id = s.namespace_id "
                 "AND s.position BETWEEN ? AND ? ORDER BY s.position",
-                (_namespace(db, namespace), document_id, first, last),
+                (namespace_number(db, namespace), document_id, first, last),
             ).fetchall()
-        return [_stored(row) for row in rows]
+        return [segment_from(row) for row in rows]
 
     def namespaces(self) -> list[str]:
         with self._db.reading() as db:
@@ -287,7 +296,7 @@ class SQLiteStore(Store):
                 for space, vectors in self._vectors.items():
                     live = db.execute("SELECT id FROM segments WHERE namespace_id = ?", (space,))
                     rows = np.fromiter((row for (row,) in live), dtype=np.int64)
-                    vectors.save(_generation(db, space), rows)
+                    vectors.save(generation_of(db, space), rows)
         self._db.close()
 
     # --- inside ---
@@ -324,11 +333,11 @@ class SQLiteStore(Store):
                 document.id,
                 document.content_hash,
                 document.characters,
-                _json(document.metadata),
+                to_json(document.metadata),
                 document.complete,
             ),
         ).fetchone()
-        return number, _drop_segments(db, space, number) if batch.replace else []
+        return number, drop_segments(db, space, number) if batch.replace else []
 
     def _after_write(self, space: int, removed: list[int]) -> None:
         with self._vectors_lock, self._db.reading() as db:
@@ -342,7 +351,7 @@ class SQLiteStore(Store):
         if space not in self._vectors:
             self._vectors[space] = Vectors(self._dimension, self._folder(), space)
             with self._db.reading() as db:
-                self._vectors[space].open(_generation(db, space))
+                self._vectors[space].open(generation_of(db, space))
         return self._vectors[space]
 
     def _synced(self, db: sqlite3.Connection, space: int) -> Vectors:
@@ -351,114 +360,11 @@ class SQLiteStore(Store):
             "SELECT id, key FROM segments WHERE namespace_id = ? AND id > ? ORDER BY id",
             (space, vectors.last_row),
         )
-        while chunk := rows.fetchmany(_CHUNK):
-            vectors.append(*_matrix(chunk))
+        while chunk := rows.fetchmany(CHUNK):
+            vectors.append(*matrix_of(chunk))
             if not self._db.read_only:
                 vectors.index_tail()
         return vectors
 
     def _folder(self) -> Path:
         return self.path.with_name(f"{self.path.name}-vectors")
-
-
-def _namespace(db: sqlite3.Connection, name: str) -> int | None:
-    row = db.execute("SELECT id FROM namespaces WHERE name = ?", (name,)).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _namespace_for_writing(db: sqlite3.Connection, name: str) -> int:
-    known = _namespace(db, name)
-    if known is not None:
-        return known
-    cursor = db.execute("INSERT INTO namespaces (name) VALUES (?)", (name,))
-    number = int(cursor.lastrowid or 0)
-    # One text index per namespace: neither words nor their frequencies are shared.
-    db.execute(
-        f"CREATE VIRTUAL TABLE fts_{number} USING fts5(text, content='segments', "
-        "content_rowid='id', tokenize='unicode61 remove_diacritics 2')"
-    )
-    return number
-
-
-def _generation(db: sqlite3.Connection, space: int) -> int:
-    row = db.execute("SELECT generation FROM namespaces WHERE id = ?", (space,)).fetchone()
-    return int(row[0]) if row else 0
-
-
-def _bump(db: sqlite3.Connection, space: int) -> None:
-    db.execute("UPDATE namespaces SET generation = generation + 1 WHERE id = ?", (space,))
-
-
-def _next_row(db: sqlite3.Connection) -> int:
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'segments'").fetchone()
-    return int(row[0]) + 1 if row else 1
-
-
-def _drop_segments(db: sqlite3.Connection, space: int, document: int) -> list[int]:
-    db.execute(
-        f"INSERT INTO fts_{space} (fts_{space}, rowid, text) "
-        "SELECT 'delete', id, text FROM segments WHERE document_id = ?",
-        (document,),
-    )
-    rows = db.execute("DELETE FROM segments WHERE document_id = ? RETURNING id", (document,))
-    return [row for (row,) in rows.fetchall()]
-
-
-def _existing(db: sqlite3.Connection, rows: list[int]) -> set[int]:
-    existing = set[int]()
-    for chunk in _chunks(rows):
-        marks = ",".join("?" * len(chunk))
-        found = db.execute(f"SELECT id FROM segments WHERE id IN ({marks})", chunk)
-        existing.update(row for (row,) in found)
-    return existing
-
-
-def _nearest_where(
-    db: sqlite3.Connection, space: int, key: Float[np.ndarray, " d"], k: int, where: Where
-) -> list[Hit]:
-    """Exact scan of the segments whose document satisfies the filter, a chunk at a time."""
-    condition, parameters = to_sql(where, "d.metadata")
-    cursor = db.execute(
-        "SELECT s.id, s.key FROM documents d JOIN segments s ON s.document_id = d.id "
-        f"WHERE d.namespace_id = ? AND {condition}",
-        [space, *parameters],
-    )
-    best = list[Hit]()
-    while chunk := cursor.fetchmany(_CHUNK):
-        rows, keys = _matrix(chunk)
-        best += [Hit(int(r), float(s)) for r, s in zip(rows, keys @ key, strict=True)]
-        best = sorted(best, key=lambda hit: (-hit.score, hit.row))[:k]
-    return best
-
-
-def _matrix(pairs: list[tuple[int, bytes]]) -> tuple[np.ndarray, np.ndarray]:
-    rows = np.array([row for row, _ in pairs], dtype=np.int64)
-    keys = np.frombuffer(b"".join(key for _, key in pairs), dtype=_KEY)
-    return rows, keys.reshape(len(pairs), -1).astype(np.float32)
-
-
-def _blobs(keys: Float[np.ndarray, "n d"]) -> Iterator[bytes]:
-    return (row.tobytes() for row in np.asarray(keys).astype(_KEY))
-
-
-def _chunks(rows: list[int]) -> Iterator[list[int]]:
-    return (rows[i : i + _VARIABLES] for i in range(0, len(rows), _VARIABLES))
-
-
-def _quoted(term: str) -> str:
-    return '"' + term.replace('"', '""') + '"'
-
-
-def _json(metadata: Metadata) -> str:
-    return json.dumps(metadata, ensure_ascii=False, allow_nan=False, sort_keys=True)
-
-
-def _document(row: tuple[Any, ...]) -> Document:
-    name, content_hash, characters, metadata, complete = row
-    return Document(name, content_hash, characters, json.loads(metadata), bool(complete))
-
-
-def _stored(row: tuple[Any, ...]) -> StoredSegment:
-    number, name, position, start, end, text, metadata, key = row
-    vector = np.frombuffer(key, dtype=_KEY).astype(np.float32)
-    return StoredSegment(number, name, position, start, end, text, json.loads(metadata), vector)

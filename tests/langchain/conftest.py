@@ -1,0 +1,88 @@
+"""Fixtures: a written memory in RAM, and a chat model that follows a script and keeps its prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import cycle
+from typing import Any
+
+import pytest
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatResult
+from pydantic import Field
+
+from langchain_larimar import LarimarMemory
+from larimar_memory.decoder import Decoder
+from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.larimar import Larimar
+
+TEXTS = {
+    "ops": (
+        "The backup server of the observatory is called Heron. The pass key of the vault is 71432.\n\n"
+        "Maintenance takes place every Tuesday at noon. The telescope was built in Jena in 1974."
+    ),
+    "zoo": "The zoo has three red pandas. The oldest panda is called Mimi and eats bamboo at dawn.",
+    "food": "Our canteen serves lentil soup on Fridays. Bread is baked in the cellar before sunrise.",
+}
+QUESTION = "What is the pass key of the vault?"
+OUT_OF_SCOPE = "Who won the chess championship in Reykjavik?"
+
+TURNS = [
+    ("My sister Ana keeps two parrots in Lisbon.", "Parrots are lively company."),
+    ("The printer on the third floor is out of toner.", "I will order toner for it."),
+    ("Please remember that the alarm code is 4711.", "I have noted the alarm code."),
+    ("What goes well with lentil soup?", "Bread and a little vinegar."),
+    ("How far away is the moon?", "About 384,000 kilometres."),
+    ("Thank you, that is all for now.", "You are welcome."),
+]
+ASKED = "What is the alarm code?"
+
+
+class ScriptedChat(GenericFakeChatModel):
+    """Answers from a script, word by word when streamed, and keeps the prompts it was given."""
+
+    prompts: list[list[BaseMessage]] = Field(default_factory=list)
+    options: list[dict[str, Any]] = Field(default_factory=list)
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        self.prompts.append(messages)
+        self.options.append(kwargs)
+        return super()._generate(messages, *args, **kwargs)
+
+    @property
+    def prompt(self) -> str:
+        """The text of the only prompt so far."""
+        (messages,) = self.prompts
+        return "\n".join(str(m.text) for m in messages)
+
+
+@pytest.fixture
+def chat() -> ScriptedChat:
+    return ScriptedChat(messages=cycle(["The pass key is 71432."]))
+
+
+@pytest.fixture(scope="session")
+def notes(encoder: SentenceEncoder, decoder: Decoder) -> Iterator[Larimar]:
+    """Three documents in the default namespace and one in another, for tests that only read them."""
+    with Larimar.open(None, encoder=encoder, decoder=decoder) as memory:
+        memory.write(
+            list(TEXTS.values()), list(TEXTS), [{"topic": name, "start": "mine"} for name in TEXTS]
+        )
+        memory.write(["The pass key of the vault is 99999."], ["other"], namespace="other")
+        yield memory
+
+
+@pytest.fixture
+def store(encoder: SentenceEncoder) -> Iterator[Larimar]:
+    with Larimar.open(None, encoder=encoder) as opened:
+        yield opened
+
+
+@pytest.fixture
+def turns(store: Larimar) -> LarimarMemory:
+    """A conversation of six turns of which the last two are always in the prompt."""
+    memory = LarimarMemory(store, "ana", window=2)
+    for said, reply in TURNS:
+        memory.save(said, reply)
+    return memory

@@ -1,0 +1,171 @@
+"""The retriever: LangChain's own suite, spans, scores, overrides, threads, dumps."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.load import dumps, loads
+from langchain_core.runnables import RunnablePassthrough
+from langchain_tests.integration_tests import RetrieversIntegrationTests
+
+from langchain_larimar import LarimarRetriever
+from langchain_larimar.retrievers import READ_OPTIONS
+from larimar_memory.errors import InputError
+from larimar_memory.larimar import Larimar
+
+from .conftest import OUT_OF_SCOPE, QUESTION, TEXTS
+
+
+class TestStandard(RetrieversIntegrationTests):
+    @pytest.fixture(autouse=True)
+    def _given(self, notes: Larimar) -> None:
+        self.memory = notes
+
+    @property
+    def retriever_constructor(self) -> type[LarimarRetriever]:
+        return LarimarRetriever
+
+    @property
+    def retriever_constructor_params(self) -> dict[str, Any]:
+        return {"memory": self.memory}
+
+    @property
+    def retriever_query_example(self) -> str:
+        return OUT_OF_SCOPE
+
+
+@pytest.mark.parametrize("neighbours", [0, 1, 2])
+def test_a_document_is_the_span_it_names(notes: Larimar, neighbours: int) -> None:
+    found = LarimarRetriever(memory=notes, k=8, neighbours=neighbours).invoke(QUESTION)
+    for document in found:
+        place = document.metadata
+        text = notes.text(place["document_id"])
+        assert text == TEXTS[place["document_id"]]
+        assert text[place["start"] : place["end"]] == document.page_content
+        assert document.page_content == document.page_content.strip()
+        assert document.id == f"{place['document_id']}#{place['index']}"
+        assert place["topic"] == place["document_id"]
+
+
+def test_best_first_with_scores_and_weights(notes: Larimar) -> None:
+    found = LarimarRetriever(memory=notes, k=4).invoke(QUESTION)
+    assert "71432" in found[0].page_content
+    assert all(0 <= d.metadata["score"] <= 1 and 0 <= d.metadata["weight"] <= 1 for d in found)
+    assert found[0].metadata["score"] == max(d.metadata["score"] for d in found)
+    assert len({d.id for d in found}) == 4
+
+
+def test_a_threshold_drops_documents_and_the_memorys_own_drops_questions(notes: Larimar) -> None:
+    every = LarimarRetriever(memory=notes, k=6).invoke(QUESTION)
+    strict = LarimarRetriever(memory=notes, k=6, score_threshold=0.5).invoke(QUESTION)
+    assert 0 < len(strict) < len(every) == 6
+    assert all(d.metadata["score"] >= 0.5 for d in strict)
+    own = LarimarRetriever(memory=notes, k=6, score_threshold=None)
+    assert len(own.invoke(QUESTION)) == 6
+    assert own.invoke(OUT_OF_SCOPE) == []
+
+
+async def test_a_call_overrides_every_field(notes: Larimar) -> None:
+    retriever = LarimarRetriever(memory=notes)
+    given: dict[str, Any] = {
+        "k": 1,
+        "namespace": "default",
+        "where": {"topic": "zoo"},
+        "hybrid": False,
+        "neighbours": 3,
+        "score_threshold": 0.0,
+    }
+    assert set(given) == set(READ_OPTIONS)
+    (document,) = retriever.invoke(QUESTION, **given)
+    assert document.page_content == TEXTS["zoo"]
+    assert await retriever.ainvoke(QUESTION, **given) == [document]
+    assert retriever.bind(**given).invoke(QUESTION) == [document]
+    (other,) = await retriever.ainvoke(QUESTION, namespace="other")
+    assert other.page_content == "The pass key of the vault is 99999."
+    assert all(d.metadata["document_id"] != "other" for d in retriever.invoke(QUESTION, k=50))
+
+
+async def test_async_reads_leave_the_event_loop_free(
+    notes: Larimar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads, both = list[int](), threading.Barrier(2, timeout=30)
+    read = Larimar.read
+
+    def watched(self: Larimar, *args: Any, **kwargs: Any) -> Any:
+        threads.append(threading.get_ident())
+        both.wait()
+        return read(self, *args, **kwargs)
+
+    monkeypatch.setattr(Larimar, "read", watched)
+    retriever = LarimarRetriever(memory=notes, k=1)
+    first, second = await asyncio.gather(retriever.ainvoke(QUESTION), retriever.ainvoke(QUESTION))
+    assert first == second
+    assert threading.get_ident() not in threads
+
+
+def test_callbacks_see_the_query_the_documents_and_what_read_them(notes: Larimar) -> None:
+    class Watch(BaseCallbackHandler):
+        def __init__(self) -> None:
+            self.seen = list[Any]()
+
+        def on_retriever_start(self, serialized: Any, query: str, **kwargs: Any) -> None:
+            self.seen += [query, kwargs["metadata"]]
+
+        def on_retriever_end(self, documents: Any, **kwargs: Any) -> None:
+            self.seen.append(documents)
+
+    watch = Watch()
+    found = LarimarRetriever(memory=notes, k=2).invoke(QUESTION, {"callbacks": [watch]})
+    query, metadata, documents = watch.seen
+    assert (query, documents) == (QUESTION, found)
+    assert metadata["ls_retriever_name"] == metadata["ls_vector_store_provider"] == "larimar"
+    assert metadata["ls_embedding_model"] == notes.encoder.fingerprint
+
+
+def test_in_a_chain(notes: Larimar) -> None:
+    chain = RunnablePassthrough.assign(found=(lambda x: x["q"]) | LarimarRetriever(memory=notes, k=1))
+    assert "71432" in chain.invoke({"q": QUESTION})["found"][0].page_content
+
+
+@pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
+def test_a_dump_holds_the_settings_and_not_the_memory(notes: Larimar) -> None:
+    retriever = LarimarRetriever(memory=notes, k=3, where={"topic": "ops"}, score_threshold=None)
+    dumped = dumps(retriever)
+    assert "71432" not in dumped
+    assert "memory" not in retriever.model_dump()
+    loaded = loads(dumped, allowed_objects=[LarimarRetriever], valid_namespaces=["langchain_larimar"])
+    with pytest.raises(InputError, match="has no memory"):
+        loaded.invoke(QUESTION)
+    loaded.memory = notes
+    assert loaded == retriever
+    assert loaded.invoke(QUESTION) == retriever.invoke(QUESTION)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"k": 0}, "k=0"),
+        ({"namespace": ""}, "namespace"),
+        ({"score_threshold": 1.5}, "score_threshold=1.5"),
+        ({"memory": "notes.larimar"}, "not a Larimar"),
+    ],
+)
+def test_fields_that_cannot_be_used(notes: Larimar, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        LarimarRetriever(**{"memory": notes, **fields})
+
+
+async def test_arguments_that_a_call_does_not_know(notes: Larimar) -> None:
+    retriever = LarimarRetriever(memory=notes)
+    with pytest.raises(InputError, match="'filter'"):
+        retriever.invoke(QUESTION, filter={})
+    with pytest.raises(InputError, match="'top_k'"):
+        await retriever.ainvoke(QUESTION, top_k=3)
+    with pytest.raises(ValueError, match="top_k"):
+        LarimarRetriever(memory=notes, top_k=3)
+    with pytest.raises(InputError, match="question"):
+        retriever.invoke(" ")

@@ -1,0 +1,153 @@
+"""The command line, as a user meets it: output, JSON, exit statuses, one-line errors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FACTS = "The lighthouse at Cape Ren was built by Odile Marchetti in 1887. It has a green lamp on top.\n"
+
+
+def larimar(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "larimar_memory", *arguments],
+        capture_output=True,
+        text=True,
+        input=stdin,
+        check=False,
+        env={**os.environ, "COLUMNS": "200", **environment},
+    )
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A memory file written by the command from a folder."""
+    root = tmp_path_factory.mktemp("cli")
+    (root / "docs" / "inner").mkdir(parents=True)
+    (root / "docs" / "a.md").write_text(FACTS)
+    (root / "docs" / "inner" / "b.html").write_text("<p>The ferry to Ren leaves at nine every morning.</p>")
+    (root / "docs" / "broken.txt").write_bytes(b"\0\1\2")
+    done = larimar("ingest", str(root / "docs"), "-m", str(root / "m.larimar"))
+    assert done.returncode == 0, done.stderr
+    assert "2 files read" in done.stdout
+    assert "skipped" in done.stderr
+    assert "It is a binary file." in done.stderr
+    return root / "m.larimar"
+
+
+def test_ask_answers_with_sources(ingested: Path) -> None:
+    done = larimar("ask", "Who built the lighthouse at Cape Ren?", "-m", str(ingested), "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert "Odile Marchetti" in answer["text"]
+    assert answer["grounding"] == "text"
+    source = answer["sources"][0]
+    assert source["document_id"].endswith("docs/a.md")
+    assert FACTS[source["start"] : source["end"]] == source["text"]
+    assert answer["usage"]["prompt_tokens"] > 0
+
+
+def test_ask_streams_text(ingested: Path) -> None:
+    plain = larimar("ask", "Who built the lighthouse at Cape Ren?", "-m", str(ingested), "--plain")
+    assert "Odile" in plain.stdout
+    assert "score" not in plain.stdout
+    assert plain.stderr == ""
+    full = larimar("ask", "Who won the football world cup in 1998?", LARIMAR_MEMORY=str(ingested))
+    assert full.stdout.startswith("Not in memory.\n")
+    assert "grounding none" in full.stdout
+
+
+def test_read_shows_segments(ingested: Path) -> None:
+    done = larimar("read", "When does the ferry leave?", "-k", "1", "-m", str(ingested), "--json")
+    readout = json.loads(done.stdout)
+    assert readout["in_scope"]
+    assert [s["text"] for s in readout["segments"]] == ["The ferry to Ren leaves at nine every morning."]
+    shown = larimar("read", "When does the ferry leave?", "-k", "1", "-m", str(ingested))
+    assert "b.html [0-46] score 0." in shown.stdout
+
+
+def test_stats_count(ingested: Path) -> None:
+    stats = json.loads(larimar("stats", "-m", str(ingested), "--json").stdout)
+    assert (stats["documents"], stats["namespaces"]) == (2, 1)
+    assert stats["bytes_on_disk"] > 0
+    assert "documents  2" in larimar("stats", "-m", str(ingested)).stdout
+
+
+def test_standard_input_and_forgetting(tmp_path: Path) -> None:
+    memory = str(tmp_path / "m.larimar")
+    done = larimar("ingest", "-", "-m", memory, "--json", stdin=FACTS)
+    assert json.loads(done.stdout)["files"] == ["standard input"]
+    assert json.loads(larimar("ingest", "-", "-m", memory, "--json", stdin=FACTS).stdout)["new_segments"] == 0
+    where = '{"source": "standard input"}'
+    assert json.loads(larimar("forget", "--where", where, "-m", memory, "--json").stdout) == {"forgotten": 1}
+    assert b"Marchetti" not in Path(memory).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ask", "why?", "-m", "absent"], "There is no memory at absent. The file does not exist."),
+        (["ingest", "absent", "-m", "m"], "absent cannot be ingested. There is no such file or folder."),
+        (["read", "why?", "-m", "notes.txt"], "The file notes.txt cannot be opened. It is not a Larimar"),
+        (["forget", "-m", "notes.txt"], "notes.txt cannot be opened."),
+    ],
+)
+def test_errors_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_text("only some notes")
+    done = larimar(*arguments)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"Error: {message}")
+    assert done.stderr.count("\n") == 1
+    failed = json.loads(larimar(*arguments, "--json").stderr)["error"]
+    assert set(failed) == {"type", "what", "why", "remedy"}
+
+
+def test_bad_options(ingested: Path) -> None:
+    done = larimar("ask", "why?", "-m", str(ingested), "--where", "{oops")
+    assert done.returncode == 1
+    assert "Error: The filter cannot be used. It is not JSON" in done.stderr
+    done = larimar("ask", "why?", "-k", "0", "-m", str(ingested))
+    assert "Error: Memory cannot be read with k=0." in done.stderr
+    assert larimar("ask").returncode == 2
+    assert larimar("--version").stdout.strip() == "0.1.0"
+
+
+def test_unexpected_failures_show_no_trace(ingested: Path) -> None:
+    done = larimar("ask", "why?", "-m", str(ingested), "--encoder", "\0")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("Error: ")
+
+
+def test_the_demo_remembers_and_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from larimar_memory.cli import demo
+
+    text = demo.haystack()
+    assert len(text) > 400_000
+    at = text.index(demo.NEEDLE)
+    assert 0.4 < at / len(text) < 0.6
+    demo.run(as_json=True, memory_file=tmp_path / "demo.larimar")
+    first = json.loads(capsys.readouterr().out)
+    by_question = {a["question"]: a for a in first["answers"]}
+    assert len(by_question) == 6
+    key = by_question["What is the pass key?"]
+    assert str(demo.PASS_KEY) in key["text"]
+    assert key["sources"][0]["start"] <= at < key["sources"][0]["end"]
+    assert by_question["Who won the football world cup in 1998?"]["text"] == "Not in memory."
+    assert sum(a["grounding"] == "text" for a in first["answers"]) == 5
+    assert "def" in by_question["Which keyword is used to define a function?"]["text"]
+    demo.run(as_json=True, memory_file=tmp_path / "demo.larimar")
+    second = json.loads(capsys.readouterr().out)
+    assert first["new_segments"] > 3000
+    assert second["new_segments"] == 0
+    assert [a["text"] for a in second["answers"]] == [a["text"] for a in first["answers"]]
