@@ -1,7 +1,7 @@
 """Cut text into sentence-sized segments whose character spans rebuild the source exactly.
 
 A segment is a sentence, because a sentence on its own is found better than the same sentence
-inside a longer passage. Short sentences and headings are joined to what follows, long ones are split.
+inside a longer passage. Short sentences are joined within their paragraph, headings to what follows; long ones are split.
 Boundaries come from `sentencex` (many languages, linear time).
 """
 
@@ -22,7 +22,7 @@ WINDOW_CHARS = 100_000
 
 _CUTS = ("\n", ".!?\u3002\uff01\uff1f\u2026", ";:,\uff1b\uff1a\uff0c\u3001", " \t\u00a0\u3000")
 _SENTENCE_ENDS = _CUTS[1] + "\"'\u201d\u2019)\u300d"
-_HEADING_CHARS = 80
+_HEADING_CHARS = 60
 _ZERO_WIDTH_JOINER = "\u200d"
 
 
@@ -52,7 +52,8 @@ def segment(
             "The lengths must satisfy 0 < min_chars <= max_chars.",
             f"Use the defaults, {MIN_CHARS} and {MAX_CHARS}, or lengths that satisfy this.",
         )
-    pieces = _split_long(text, _sentences(text, language), max_chars)
+    sentences = _with_blanks(text, _sentences(text, language))
+    pieces = _split_long(text, sentences, max_chars)
     for index, (start, end) in enumerate(_join_short(text, pieces, min_chars, max_chars)):
         yield Segment(index, start, end, text[start:end])
 
@@ -72,6 +73,20 @@ def _sentences(text: str, language: str) -> Iterator[tuple[int, int]]:
                 yield start + begin, start + end
                 begin = end
         start += begin
+
+
+def _with_blanks(text: str, spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Give the white space between sentences to the one before it."""
+    pending: tuple[int, int] | None = None
+    for start, end in spans:
+        if pending is not None and _visible(text, start, end) == 0:
+            pending = pending[0], end
+            continue
+        if pending is not None:
+            yield pending
+        pending = start, end
+    if pending is not None:
+        yield pending
 
 
 def _split_long(
@@ -119,8 +134,18 @@ def _join_short(
         if pending is None:
             pending = start, end
             continue
-        short = _visible(text, *pending) < min_chars or _visible(text, start, end) == 0
-        if (short or _heading(text, *pending)) and end - pending[0] <= max_chars:
+        open_ended = not _ends_paragraph(text, *pending)
+        joined = (
+            _visible(text, start, end) == 0
+            or (open_ended and _visible(text, *pending) < min_chars)
+            or (
+                open_ended
+                and _visible(text, start, end) < min_chars
+                and _ends_paragraph(text, start, end)
+            )
+            or _heading(text, *pending)
+        )
+        if joined and end - pending[0] <= max_chars:
             pending = pending[0], end
         else:
             yield pending
@@ -129,12 +154,19 @@ def _join_short(
         yield pending
 
 
-def _heading(text: str, start: int, end: int) -> bool:
-    """Whether a piece is a line of its own that ends no sentence: it belongs to what follows."""
+def _ends_paragraph(text: str, start: int, end: int) -> bool:
+    """Whether a blank line, or the end of the text, follows a piece's last visible character."""
     piece = text[start:end]
-    line = piece.strip()
+    return end == len(text) or piece[len(piece.rstrip()) :].count("\n") > 1
+
+
+def _heading(text: str, start: int, end: int) -> bool:
+    """Whether a piece is a short paragraph that ends no sentence: it belongs to what follows."""
+    line = text[start:end].strip()
     return (
-        0 < len(line) <= _HEADING_CHARS and piece.count("\n") > 1 and line[-1] not in _SENTENCE_ENDS
+        0 < len(line) <= _HEADING_CHARS
+        and line[-1] not in _SENTENCE_ENDS
+        and _ends_paragraph(text, start, end)
     )
 
 

@@ -31,7 +31,9 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("cli")
     (root / "docs" / "inner").mkdir(parents=True)
     (root / "docs" / "a.md").write_text(FACTS)
-    (root / "docs" / "inner" / "b.html").write_text("<p>The ferry to Ren leaves at nine every morning.</p>")
+    (root / "docs" / "inner" / "b.html").write_text(
+        "<p>The ferry to Ren leaves at nine every morning.</p>"
+    )
     (root / "docs" / "broken.txt").write_bytes(b"\0\1\2")
     done = larimar("ingest", str(root / "docs"), "-m", str(root / "m.larimar"))
     assert done.returncode == 0, done.stderr
@@ -67,7 +69,9 @@ def test_read_shows_segments(ingested: Path) -> None:
     done = larimar("read", "When does the ferry leave?", "-k", "1", "-m", str(ingested), "--json")
     readout = json.loads(done.stdout)
     assert readout["in_scope"]
-    assert [s["text"] for s in readout["segments"]] == ["The ferry to Ren leaves at nine every morning."]
+    assert [s["text"] for s in readout["segments"]] == [
+        "The ferry to Ren leaves at nine every morning."
+    ]
     shown = larimar("read", "When does the ferry leave?", "-k", "1", "-m", str(ingested))
     assert "b.html [0-46] score 0." in shown.stdout
 
@@ -83,9 +87,14 @@ def test_standard_input_and_forgetting(tmp_path: Path) -> None:
     memory = str(tmp_path / "m.larimar")
     done = larimar("ingest", "-", "-m", memory, "--json", stdin=FACTS)
     assert json.loads(done.stdout)["files"] == ["standard input"]
-    assert json.loads(larimar("ingest", "-", "-m", memory, "--json", stdin=FACTS).stdout)["new_segments"] == 0
+    assert (
+        json.loads(larimar("ingest", "-", "-m", memory, "--json", stdin=FACTS).stdout)["new_segments"]
+        == 0
+    )
     where = '{"source": "standard input"}'
-    assert json.loads(larimar("forget", "--where", where, "-m", memory, "--json").stdout) == {"forgotten": 1}
+    assert json.loads(larimar("forget", "--where", where, "-m", memory, "--json").stdout) == {
+        "forgotten": 1
+    }
     assert b"Marchetti" not in Path(memory).read_bytes()
 
 
@@ -93,8 +102,14 @@ def test_standard_input_and_forgetting(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["ask", "why?", "-m", "absent"], "There is no memory at absent. The file does not exist."),
-        (["ingest", "absent", "-m", "m"], "absent cannot be ingested. There is no such file or folder."),
-        (["read", "why?", "-m", "notes.txt"], "The file notes.txt cannot be opened. It is not a Larimar"),
+        (
+            ["ingest", "absent", "-m", "m"],
+            "absent cannot be ingested. There is no such file or folder.",
+        ),
+        (
+            ["read", "why?", "-m", "notes.txt"],
+            "The file notes.txt cannot be opened. It is not a Larimar",
+        ),
         (["forget", "-m", "notes.txt"], "notes.txt cannot be opened."),
     ],
 )

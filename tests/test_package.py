@@ -44,7 +44,9 @@ def test_nothing_unsafe_is_called(path: Path) -> None:
         alias.name.split(".")[0]
         for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in ([ast.alias(node.module or "")] if isinstance(node, ast.ImportFrom) else node.names)
+        for alias in (
+            [ast.alias(node.module or "")] if isinstance(node, ast.ImportFrom) else node.names
+        )
     }
     assert not imported & {"pickle", "shelve", "marshal", "dill", "cloudpickle"}
     calls = {

@@ -70,8 +70,15 @@ def test_a_sentence_is_a_segment_and_short_ones_are_joined() -> None:
     first = "The committee met in Geneva on the third of March. "
     second = "It was raining very hard on that particular day. "
     short = "Nobody came. "
-    assert [s.text for s in segment(first + second + short)] == [first, second, short]
+    assert [s.text for s in segment(first + second + first)] == [first, second, first]
     assert [s.text for s in segment(short + first)] == [short + first]
+    assert [s.text for s in segment(first + short)] == [first + short]
+    assert [s.text for s in segment(first + short + "\n\n" + second)] == [
+        first + short + "\n\n",
+        second,
+    ]
+    assert [s.text for s in segment("So it is.\n\n" + second)] == ["So it is.\n\n", second]
+    assert [s.text for s in segment("1. A Heading\n\n" + second)] == ["1. A Heading\n\n" + second]
     assert len(short) < MIN_CHARS
 
 

@@ -229,7 +229,7 @@ def demo(as_json: AsJson = False) -> None:
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="Which benchmark; 'list' names them.")],
+    name: Annotated[str, typer.Argument(help="Which one; 'list' names them, 'report' fills the README.")],
     quick: Annotated[bool, typer.Option("--quick", help="Within a minute.")] = False,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     haystack: Annotated[
@@ -244,6 +244,12 @@ def bench(
     if name == "list":
         for known, line in benches.NAMES.items():
             output.console.print(f"{known:>10}  {line}")
+        return
+    if name == "report":
+        from larimar_memory.bench import report
+
+        changed = report.update(Path("README.md"), Path("benchmarks"))
+        output.console.print(f"README.md {'updated' if changed else 'is up to date'}.")
         return
     result = benches.run(
         name,

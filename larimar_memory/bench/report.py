@@ -1,0 +1,70 @@
+"""Set the README's tables from the committed results, so that no figure in it is typed by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from larimar_memory.errors import InputError
+
+BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
+_DIGITS = 3
+
+
+def render(folder: Path) -> str:
+    """Markdown for every result in `folder`, in order of their names.
+
+    Raises:
+        InputError: if there are none.
+    """
+    results = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.json"))]
+    if not results:
+        raise InputError(
+            "There is nothing to report.",
+            f"{folder} holds no results.",
+            "Run `larimar bench NAME --out benchmarks/NAME.json` first.",
+        )
+    lines = ["| benchmark | measure | value | bar | |", "|---|---|---|---|---|"]
+    for result in results:
+        for bar in result["bars"]:
+            mark = "holds" if bar["holds"] else "**missed**"
+            lines.append(
+                f"| `{result['name']}` | {bar['measure']} | {_shown(bar['value'])} "
+                f"| {bar['bar']} | {mark} |"
+            )
+    lines += ["", *sorted({_where(result) for result in results})]
+    return "\n".join(lines)
+
+
+def update(readme: Path, folder: Path) -> bool:
+    """Set the part of the README between the markers; returns whether it changed.
+
+    Raises:
+        InputError: if the README has no markers.
+    """
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    if BEGIN not in text or END not in text:
+        raise InputError(
+            f"{readme} cannot be updated.",
+            f"It has no part between {BEGIN} and {END}.",
+            "Run this in the root of a checkout.",
+        )
+    head, rest = text.split(BEGIN, 1)
+    tail = rest.split(END, 1)[1]
+    updated = f"{head}{BEGIN}\n{render(folder)}\n{END}{tail}"
+    readme.write_text(updated, encoding="utf-8")
+    return updated != text
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.{_DIGITS}g}" if isinstance(value, float) else str(value)
+
+
+def _where(result: dict[str, Any]) -> str:
+    machine, versions = result["machine"], result["versions"]
+    return (
+        f"`{result['name']}`: {machine['cpu']}, {machine['cores']} cores, "
+        f"{machine['memory_gb']:.0f} GB, torch {versions['torch']}, seed {result['seed']}, "
+        f"commit {result['commit'] or 'unknown'}.\n"
+    )
