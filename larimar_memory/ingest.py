@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from larimar_memory import checks
 from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.errors import InputError
 from larimar_memory.segments import MAX_CHARS, MIN_CHARS, segment
 from larimar_memory.store.base import Document, Store, WriteBatch
 from larimar_memory.types import Metadata, Segment, WriteProgress
@@ -41,6 +43,37 @@ class _Piece:
 def content_id(text: str) -> str:
     """The id of a text that was given none: a hash of what it says."""
     return hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()
+
+
+def check_texts(
+    texts: str | Iterable[str],
+    ids: Sequence[str] | None,
+    metadatas: Sequence[Metadata] | None,
+) -> list[Text]:
+    """The texts of a write with their ids and metadata, all sound.
+
+    Raises:
+        InputError: if one of them cannot be used, or their numbers differ.
+    """
+    listed = [texts] if isinstance(texts, str) else list(texts)
+    for name, given in (("ids", ids), ("metadatas", metadatas)):
+        if given is not None and (isinstance(given, str) or len(given) != len(listed)):
+            raise InputError(
+                "Nothing was written.",
+                f"There are {len(listed)} texts and "
+                f"{'a single str' if isinstance(given, str) else len(given)} for {name}.",
+                f"Give one of {name} per text, or none.",
+            )
+    checked = [checks.check_text(t, f"Text {n}") for n, t in enumerate(listed, start=1)]
+    names = [content_id(t) for t in checked] if ids is None else list(ids)
+    return [
+        Text(
+            checks.check_name(name, "document id"),
+            text,
+            checks.check_metadata(metadatas[i] if metadatas is not None else {}),
+        )
+        for i, (name, text) in enumerate(zip(names, checked, strict=True))
+    ]
 
 
 def write_texts(

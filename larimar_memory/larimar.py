@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,30 +17,15 @@ from larimar_memory.answering import AnswerStream, start_answer
 from larimar_memory.decoder import Decoder
 from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.errors import InputError, MemoryFileError
-from larimar_memory.ingest import OnProgress, Text, content_id, write_texts
+from larimar_memory.ingest import OnProgress, check_texts, write_texts
 from larimar_memory.memory import address
-from larimar_memory.store import Document, RamStore, SQLiteStore, Store, StoredSegment
+from larimar_memory.store import Document, RamStore, SQLiteStore, Store
 from larimar_memory.store.base import Where
-from larimar_memory.types import Answer, Grounding, Metadata, Readout, RecalledSegment
+from larimar_memory.types import Answer, Grounding, MemoryStats, Metadata, Readout
 
 DEFAULT_NAMESPACE = "default"
 THRESHOLD = 0.45
 """Cosine under which the memory says "not in memory", for the default encoder."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryStats:
-    """What a memory holds; sizes in bytes, lengths in characters."""
-
-    path: str | None
-    namespace: str | None
-    namespaces: int
-    documents: int
-    segments: int
-    characters: int
-    bytes_on_disk: int
-    encoder: str
-    threshold: float
 
 
 class Larimar:
@@ -170,7 +154,7 @@ class Larimar:
             MemoryFileError: if the file cannot be written; what was committed before is intact.
         """
         checks.check_name(namespace, "namespace")
-        items = _items(texts, ids, metadatas)
+        items = check_texts(texts, ids, metadatas)
         write_texts(
             self.store,
             self.encoder,
@@ -272,7 +256,7 @@ class Larimar:
         best = max(scores, default=0.0)
         in_scope = bool(found) and best >= limit
         segments = [
-            self._recalled(namespace, c.segment, score, float(weight), neighbours)
+            recall.recalled(self.store, namespace, c.segment, score, float(weight), neighbours)
             for c, score, weight in zip(found, scores, address(key, keys), strict=True)
             if in_scope
         ]
@@ -395,53 +379,3 @@ class Larimar:
                 "List the ids with `documents()`, or write it with `write`.",
             )
         return known
-
-    def _recalled(
-        self, namespace: str, stored: StoredSegment, score: float, weight: float, reach: int
-    ) -> RecalledSegment:
-        before, after = "", ""
-        if reach > 0:
-            around = self.store.neighbours(
-                namespace, stored.document_id, stored.index - reach, stored.index + reach
-            )
-            before = "".join(s.text for s in around if s.index < stored.index)
-            after = "".join(s.text for s in around if s.index > stored.index)
-        return RecalledSegment(
-            f"{stored.document_id}#{stored.index}",
-            stored.document_id,
-            stored.index,
-            stored.text,
-            stored.start,
-            stored.end,
-            stored.metadata,
-            score,
-            weight,
-            before,
-            after,
-        )
-
-
-def _items(
-    texts: str | Iterable[str],
-    ids: Sequence[str] | None,
-    metadatas: Sequence[Mapping[str, Any]] | None,
-) -> list[Text]:
-    listed = [texts] if isinstance(texts, str) else list(texts)
-    for name, given in (("ids", ids), ("metadatas", metadatas)):
-        if given is not None and (isinstance(given, str) or len(given) != len(listed)):
-            raise InputError(
-                "Nothing was written.",
-                f"There are {len(listed)} texts and "
-                f"{'a single str' if isinstance(given, str) else len(given)} for {name}.",
-                f"Give one of {name} per text, or none.",
-            )
-    checked = [checks.check_text(t, f"Text {n}") for n, t in enumerate(listed, start=1)]
-    names = [content_id(t) for t in checked] if ids is None else list(ids)
-    return [
-        Text(
-            checks.check_name(name, "document id"),
-            text,
-            checks.check_metadata(metadatas[i] if metadatas is not None else {}),
-        )
-        for i, (name, text) in enumerate(zip(names, checked, strict=True))
-    ]

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from larimar_memory.store.base import Store, StoredSegment, Where
 from larimar_memory.store.terms import query_terms
+from larimar_memory.types import RecalledSegment
 
 CANDIDATES = 40
 """Hits taken from each search before they are fused."""
@@ -66,3 +67,29 @@ def search(
         found.append(Candidate(segment, cosine, cosine + LEXICAL_WEIGHT * words))
     found.sort(key=lambda c: (-c.rank_score, c.segment.row))
     return found[:k]
+
+
+def recalled(
+    store: Store, namespace: str, stored: StoredSegment, score: float, weight: float, reach: int
+) -> RecalledSegment:
+    """A stored segment as a readout holds it, with `reach` neighbours of context on either side."""
+    before, after = "", ""
+    if reach > 0:
+        around = store.neighbours(
+            namespace, stored.document_id, stored.index - reach, stored.index + reach
+        )
+        before = "".join(s.text for s in around if s.index < stored.index)
+        after = "".join(s.text for s in around if s.index > stored.index)
+    return RecalledSegment(
+        id=f"{stored.document_id}#{stored.index}",
+        document_id=stored.document_id,
+        index=stored.index,
+        text=stored.text,
+        start=stored.start,
+        end=stored.end,
+        metadata=stored.metadata,
+        score=score,
+        weight=weight,
+        before=before,
+        after=after,
+    )

@@ -1,8 +1,8 @@
 """Cut text into sentence-sized segments whose character spans rebuild the source exactly.
 
 A segment is a sentence, because a sentence on its own is found better than the same sentence
-inside a longer passage. Short sentences are joined within their paragraph, headings to what follows; long ones are split.
-Boundaries come from `sentencex` (many languages, linear time).
+inside a longer passage. Short sentences are joined within their paragraph and headings to what
+follows; long ones are split. Boundaries come from `sentencex` (many languages, linear time).
 """
 
 from __future__ import annotations

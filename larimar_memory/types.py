@@ -153,3 +153,18 @@ class WriteProgress:
     def tokens_per_second(self) -> float:
         """Source tokens made durable per second so far."""
         return self.tokens / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStats:
+    """What a memory holds; sizes in bytes, lengths in characters."""
+
+    path: str | None
+    namespace: str | None
+    namespaces: int
+    documents: int
+    segments: int
+    characters: int
+    bytes_on_disk: int
+    encoder: str
+    threshold: float

@@ -229,7 +229,9 @@ def demo(as_json: AsJson = False) -> None:
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="Which one; 'list' names them, 'report' fills the README.")],
+    name: Annotated[
+        str, typer.Argument(help="Which one; 'list' names them, 'report' fills the README.")
+    ],
     quick: Annotated[bool, typer.Option("--quick", help="Within a minute.")] = False,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     haystack: Annotated[

@@ -17,8 +17,7 @@ from larimar_memory.errors import LarimarError
 
 if TYPE_CHECKING:
     from larimar_memory.ingest import OnProgress
-    from larimar_memory.larimar import MemoryStats
-    from larimar_memory.types import Answer, Readout, RecalledSegment, WriteProgress
+    from larimar_memory.types import Answer, MemoryStats, Readout, RecalledSegment, WriteProgress
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
