@@ -157,7 +157,8 @@ class Decoder:
 
         def run() -> None:
             try:
-                with torch.inference_mode():
+                # Taken here, not by the reader: a reader that pauses must not stop the others.
+                with self._lock, torch.inference_mode():
                     if seed is not None:
                         torch.manual_seed(seed)
                     out = self.model.generate(
@@ -173,14 +174,13 @@ class Decoder:
                 failure.append(error)
                 streamer.end()
 
-        with self._lock:
-            worker = threading.Thread(target=run, name="larimar-decode", daemon=True)
-            worker.start()
-            try:
-                yield from _until(streamer, stop)
-            finally:
-                cancelled.event.set()
-                worker.join()
+        worker = threading.Thread(target=run, name="larimar-decode", daemon=True)
+        worker.start()
+        try:
+            yield from _until(streamer, stop)
+        finally:
+            cancelled.event.set()
+            worker.join()
         if failure:
             raise failure[0]
 

@@ -40,6 +40,14 @@ def test_a_generation_can_be_abandoned(decoder: Decoder) -> None:
     assert "".join(decoder.generate(decoder.chat_tokens(CAPITAL), max_tokens=4))
 
 
+def test_generations_can_be_read_in_turn(decoder: Decoder) -> None:
+    tokens = decoder.chat_tokens(CAPITAL)
+    one, two = (iter(decoder.generate(tokens, max_tokens=8)) for _ in range(2))
+    first = [next(one), next(two)]
+    assert first[0] == first[1]
+    assert "".join(one) == "".join(two)
+
+
 def test_sampling_repeats_with_a_seed(decoder: Decoder) -> None:
     tokens = decoder.chat_tokens([{"role": "user", "content": "Tell me a story."}])
     options = {"max_tokens": 12, "temperature": 1.5}

@@ -1,0 +1,103 @@
+"""The README tells the truth: its commands run, its code runs, its figures are the committed ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from larimar_memory.bench import report
+from larimar_memory.errors import InputError
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line for kind, body in BLOCKS if kind == "bash" for line in body.splitlines() if line]
+PYTHON = [body for kind, body in BLOCKS if kind == "python"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("readme")
+    (place / "README.md").write_text(README, encoding="utf-8")
+    return place
+
+
+def test_the_readme_shows_what_it_should() -> None:
+    assert COMMANDS[:2] == ["make demo", "make test"]
+    assert len(PYTHON) == 2
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
+def test_make_commands_are_there(command: str) -> None:
+    done = subprocess.run(
+        [*shlex.split(command), "-n"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert {"make demo": "larimar demo", "make test": "-m pytest"}[command] in done.stdout
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("larimar ")])
+def test_larimar_commands_run(command: str, folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "larimar_memory", *shlex.split(command)[1:]],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_every_other_command_is_an_installation_of_this_package() -> None:
+    others = [c for c in COMMANDS if not c.startswith(("make ", "larimar "))]
+    assert others == ['pip install "larimar-memory[langchain]"']
+    extras = re.findall(
+        r"^(\w+) = \[$|^(\w+) = \[\"", (ROOT / "pyproject.toml").read_text(), re.MULTILINE
+    )
+    assert "langchain" in {a or b for a, b in extras}
+
+
+@pytest.mark.parametrize("number", range(len(PYTHON)))
+def test_the_code_runs(number: int, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PYTHON[number]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = ["Odile Marchetti", "Not in memory."] if number == 0 else ["nine", "Pixel", "timetable"]
+    for words in expected:
+        assert words in done.stdout
+
+
+def test_the_figures_are_the_committed_ones() -> None:
+    shown = README.split(report.BEGIN)[1].split(report.END)[0].strip()
+    assert shown == report.render(ROOT / "benchmarks").strip()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.json")), ids=lambda p: p.stem)
+def test_committed_results_are_whole(path: Path) -> None:
+    result = json.loads(path.read_text(encoding="utf-8"))
+    assert result["name"] == path.stem
+    assert not result["quick"]
+    assert result["commit"]
+    assert not result["commit"].endswith("-dirty")
+    for bar in result["bars"]:
+        assert set(bar) == {"measure", "value", "bar", "holds"}
+
+
+def test_a_report_needs_results_and_a_readme(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"There is nothing to report\. .* holds no results"):
+        report.render(tmp_path)
+    with pytest.raises(InputError, match=r"cannot be updated\. It has no part between"):
+        report.update(tmp_path / "README.md", tmp_path)
