@@ -23,6 +23,7 @@ WINDOW_CHARS = 100_000
 _CUTS = ("\n", ".!?\u3002\uff01\uff1f\u2026", ";:,\uff1b\uff1a\uff0c\u3001", " \t\u00a0\u3000")
 _SENTENCE_ENDS = _CUTS[1] + "\"'\u201d\u2019)\u300d"
 _HEADING_CHARS = 60
+_HEADING_LETTERS = 0.8
 _ZERO_WIDTH_JOINER = "\u200d"
 
 
@@ -54,7 +55,8 @@ def segment(
         )
     sentences = _with_blanks(text, _sentences(text, language))
     pieces = _split_long(text, sentences, max_chars)
-    for index, (start, end) in enumerate(_join_short(text, pieces, min_chars, max_chars)):
+    joined = _join_short(text, pieces, min_chars, max_chars)
+    for index, (start, end) in enumerate(_attach_headings(text, joined, max_chars)):
         yield Segment(index, start, end, text[start:end])
 
 
@@ -143,13 +145,28 @@ def _join_short(
                 and _visible(text, start, end) < min_chars
                 and _ends_paragraph(text, start, end)
             )
-            or _heading(text, *pending)
         )
         if joined and end - pending[0] <= max_chars:
             pending = pending[0], end
         else:
             yield pending
             pending = start, end
+    if pending is not None:
+        yield pending
+
+
+def _attach_headings(
+    text: str, spans: Iterator[tuple[int, int]], max_chars: int
+) -> Iterator[tuple[int, int]]:
+    # After sentences are joined: else a heading would make the short sentence behind it look long.
+    pending: tuple[int, int] | None = None
+    for start, end in spans:
+        if pending is not None and _heading(text, *pending) and end - pending[0] <= max_chars:
+            pending = pending[0], end
+            continue
+        if pending is not None:
+            yield pending
+        pending = start, end
     if pending is not None:
         yield pending
 
@@ -161,11 +178,15 @@ def _ends_paragraph(text: str, start: int, end: int) -> bool:
 
 
 def _heading(text: str, start: int, end: int) -> bool:
-    """Whether a piece is a short paragraph that ends no sentence: it belongs to what follows."""
-    line = text[start:end].strip()
+    """Whether a piece is one line of words that ends no sentence, maybe underlined, as titles are."""
+    first, *rest = text[start:end].strip().split("\n")
+    words = first.lstrip("#=* \t0123456789.").rstrip("#=* \t")
     return (
-        0 < len(line) <= _HEADING_CHARS
-        and line[-1] not in _SENTENCE_ENDS
+        0 < len(words) <= _HEADING_CHARS
+        and words[-1] not in _SENTENCE_ENDS
+        and not words[0].islower()
+        and sum(c.isalpha() or c.isspace() for c in words) >= _HEADING_LETTERS * len(words)
+        and not any(c.isalnum() for line in rest for c in line)
         and _ends_paragraph(text, start, end)
     )
 

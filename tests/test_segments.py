@@ -79,6 +79,11 @@ def test_a_sentence_is_a_segment_and_short_ones_are_joined() -> None:
     ]
     assert [s.text for s in segment("So it is.\n\n" + second)] == ["So it is.\n\n", second]
     assert [s.text for s in segment("1. A Heading\n\n" + second)] == ["1. A Heading\n\n" + second]
+    assert [s.text for s in segment("A Heading\n\n" + short + first)] == [
+        "A Heading\n\n" + short + first
+    ]
+    code = 'target ::= primary "." name'
+    assert [s.text for s in segment(f"{code}\n\n" + second)] == [f"{code}\n\n", second]
     assert len(short) < MIN_CHARS
 
 
