@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from larimar_memory.segments import is_heading
 from larimar_memory.store.base import Store, StoredSegment, Where
 from larimar_memory.store.terms import query_terms
 from larimar_memory.types import RecalledSegment
@@ -72,11 +73,15 @@ def search(
 def recalled(
     store: Store, namespace: str, stored: StoredSegment, score: float, weight: float, reach: int
 ) -> RecalledSegment:
-    """A stored segment as a readout holds it, with `reach` neighbours of context on either side."""
+    """A stored segment as a readout holds it, with `reach` neighbours of context on either side.
+
+    A heading always comes with what follows it.
+    """
     before, after = "", ""
-    if reach > 0:
+    onwards = max(reach, 1) if is_heading(stored.text) else reach
+    if onwards > 0:
         around = store.neighbours(
-            namespace, stored.document_id, stored.index - reach, stored.index + reach
+            namespace, stored.document_id, stored.index - reach, stored.index + onwards
         )
         before = "".join(s.text for s in around if s.index < stored.index)
         after = "".join(s.text for s in around if s.index > stored.index)

@@ -1,8 +1,8 @@
 """Cut text into sentence-sized segments whose character spans rebuild the source exactly.
 
 A segment is a sentence, because a sentence on its own is found better than the same sentence
-inside a longer passage. Short sentences are joined within their paragraph and headings to what
-follows; long ones are split. Boundaries come from `sentencex` (many languages, linear time).
+inside a longer passage. Short sentences are joined within their paragraph, long ones are split.
+Boundaries come from `sentencex` (many languages, linear time).
 """
 
 from __future__ import annotations
@@ -55,9 +55,26 @@ def segment(
         )
     sentences = _with_blanks(text, _sentences(text, language))
     pieces = _split_long(text, sentences, max_chars)
-    joined = _join_short(text, pieces, min_chars, max_chars)
-    for index, (start, end) in enumerate(_attach_headings(text, joined, max_chars)):
+    for index, (start, end) in enumerate(_join_short(text, pieces, min_chars, max_chars)):
         yield Segment(index, start, end, text[start:end])
+
+
+def is_heading(text: str) -> bool:
+    """Whether a segment is one line of words that ends no sentence, maybe underlined, as titles are.
+
+    A title is found by questions about what follows it, so a reader wants that as well. It stays a
+    segment of its own: joined, it would draw the key of what follows away from what that says.
+    """
+    first, *rest = text.strip().split("\n")
+    words = first.lstrip("#=* \t0123456789.").rstrip("#=* \t")
+    return (
+        0 < len(words) <= _HEADING_CHARS
+        and words[-1] not in _SENTENCE_ENDS
+        and not words[0].islower()
+        and sum(c.isalpha() or c.isspace() for c in words) >= _HEADING_LETTERS * len(words)
+        and not any(c.isalnum() for line in rest for c in line)
+        and _blank_line_follows(text)
+    )
 
 
 def _sentences(text: str, language: str) -> Iterator[tuple[int, int]]:
@@ -155,40 +172,13 @@ def _join_short(
         yield pending
 
 
-def _attach_headings(
-    text: str, spans: Iterator[tuple[int, int]], max_chars: int
-) -> Iterator[tuple[int, int]]:
-    # After sentences are joined: else a heading would make the short sentence behind it look long.
-    pending: tuple[int, int] | None = None
-    for start, end in spans:
-        if pending is not None and _heading(text, *pending) and end - pending[0] <= max_chars:
-            pending = pending[0], end
-            continue
-        if pending is not None:
-            yield pending
-        pending = start, end
-    if pending is not None:
-        yield pending
-
-
 def _ends_paragraph(text: str, start: int, end: int) -> bool:
     """Whether a blank line, or the end of the text, follows a piece's last visible character."""
-    piece = text[start:end]
-    return end == len(text) or piece[len(piece.rstrip()) :].count("\n") > 1
+    return end == len(text) or _blank_line_follows(text[start:end])
 
 
-def _heading(text: str, start: int, end: int) -> bool:
-    """Whether a piece is one line of words that ends no sentence, maybe underlined, as titles are."""
-    first, *rest = text[start:end].strip().split("\n")
-    words = first.lstrip("#=* \t0123456789.").rstrip("#=* \t")
-    return (
-        0 < len(words) <= _HEADING_CHARS
-        and words[-1] not in _SENTENCE_ENDS
-        and not words[0].islower()
-        and sum(c.isalpha() or c.isspace() for c in words) >= _HEADING_LETTERS * len(words)
-        and not any(c.isalnum() for line in rest for c in line)
-        and _ends_paragraph(text, start, end)
-    )
+def _blank_line_follows(piece: str) -> bool:
+    return piece[len(piece.rstrip()) :].count("\n") > 1
 
 
 def _visible(text: str, start: int, end: int) -> int:

@@ -43,6 +43,15 @@ def test_what_was_written_is_read_with_its_place(memory: Larimar) -> None:
     assert wide.context == text
 
 
+def test_a_heading_is_read_with_what_follows(memory: Larimar) -> None:
+    memory.write(
+        "Visiting hours\n\nThe gate is open from ten to four.\n\nNothing else is known about it."
+    )
+    best = memory.read("What are the visiting hours?", k=1).segments[0]
+    assert best.text == "Visiting hours\n\n"
+    assert best.context == "Visiting hours\n\nThe gate is open from ten to four.\n\n"
+
+
 def test_answers_come_from_memory(memory: Larimar) -> None:
     memory.write(FACTS)
     answer = memory.answer("What is the pass key?")

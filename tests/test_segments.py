@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larimar_memory.errors import InputError
-from larimar_memory.segments import MAX_CHARS, MIN_CHARS, WINDOW_CHARS, segment
+from larimar_memory.segments import MAX_CHARS, MIN_CHARS, WINDOW_CHARS, is_heading, segment
 
 HOSTILE = {
     "no punctuation": "word " * 5000,
@@ -78,12 +78,6 @@ def test_a_sentence_is_a_segment_and_short_ones_are_joined() -> None:
         second,
     ]
     assert [s.text for s in segment("So it is.\n\n" + second)] == ["So it is.\n\n", second]
-    assert [s.text for s in segment("1. A Heading\n\n" + second)] == ["1. A Heading\n\n" + second]
-    assert [s.text for s in segment("A Heading\n\n" + short + first)] == [
-        "A Heading\n\n" + short + first
-    ]
-    code = 'target ::= primary "." name'
-    assert [s.text for s in segment(f"{code}\n\n" + second)] == [f"{code}\n\n", second]
     assert len(short) < MIN_CHARS
 
 
@@ -109,3 +103,21 @@ def test_window_edges_do_not_cut_sentences() -> None:
 def test_lengths_out_of_order_are_refused() -> None:
     with pytest.raises(InputError, match=r"min_chars=50 and max_chars=40\. The lengths must satisfy"):
         list(segment("text", min_chars=50, max_chars=40))
+
+
+@pytest.mark.parametrize(
+    ("text", "heading"),
+    [
+        ("1. A Heading\n\n", True),
+        ('The "assert" statement\n*********\n\n', True),
+        ("## Notes\n\n", True),
+        ("A sentence that ends.\n\n", False),
+        ("the middle of something\n\n", False),
+        ('target ::= primary "." name\n\n', False),
+        ("Words in a paragraph\nof two lines\n\n", False),
+        ("Words that go on ", False),
+        (" \n", False),
+    ],
+)
+def test_headings_are_told_from_text(text: str, heading: bool) -> None:
+    assert is_heading(text) == heading
