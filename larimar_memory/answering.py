@@ -95,6 +95,8 @@ def start_answer(
     model = decoder()
     sources, recalled = within_budget(readout, model, context_tokens)
     tokens = model.chat_tokens(messages(readout.question, recalled))
+    # A small model that has answered may go on to write the prompt again.
+    options = {**options, "stop": (*options["stop"], "\nQuestion:")}
     answer = Answer(readout.question, "", "text", sources, timings=timings)
     return AnswerStream(answer, model.generate(tokens, **options), started)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -130,6 +132,8 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Answer a question from memory, with its sources."""
+    if memory.exists():
+        _check_ahead(decoder)
     with _open(memory, encoder, decoder, create=False) as opened:
         stream = opened.stream(
             question,
@@ -331,6 +335,18 @@ def _open(memory: Path, encoder: str, decoder: str = "", *, create: bool = True)
     )
     gc.enable()
     return opened
+
+
+def _check_ahead(decoder: str) -> None:
+    """Check the decoder's files while the model libraries are imported: a third of a second."""
+    from larimar_memory import weights
+
+    def check() -> None:
+        # Whatever is wrong is said when the model is loaded.
+        with contextlib.suppress(LarimarError):
+            weights.resolve(decoder or weights.DEFAULT_DECODER)
+
+    threading.Thread(target=check, daemon=True).start()
 
 
 def _where(text: str) -> dict[str, Any] | None:
