@@ -132,8 +132,8 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Answer a question from memory, with its sources."""
-    if memory.exists():
-        _check_ahead(decoder)
+    if memory.exists() and not decoder:
+        _check_ahead()
     with _open(memory, encoder, decoder, create=False) as opened:
         stream = opened.stream(
             question,
@@ -337,14 +337,14 @@ def _open(memory: Path, encoder: str, decoder: str = "", *, create: bool = True)
     return opened
 
 
-def _check_ahead(decoder: str) -> None:
-    """Check the decoder's files while the model libraries are imported: a third of a second."""
+def _check_ahead() -> None:
+    """Check the bundled decoder's files while the model libraries are imported: a third of a second."""
     from larimar_memory import weights
 
     def check() -> None:
         # Whatever is wrong is said when the model is loaded.
         with contextlib.suppress(LarimarError):
-            weights.resolve(decoder or weights.DEFAULT_DECODER)
+            weights.resolve(weights.DEFAULT_DECODER)
 
     threading.Thread(target=check, daemon=True).start()
 

@@ -31,7 +31,7 @@ class Vectors:
 
     Args:
         dimension: d.
-        folder: where index files are kept, or None to never save.
+        folder: where index files are kept.
         name: the namespace's own number; first part of the file name.
     """
 
