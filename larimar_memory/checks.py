@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from larimar_memory.errors import InputError
+from larimar_memory.errors import InputError, MemoryFileError
 
 MAX_QUESTION_CHARS = 20_000
 MAX_NAME_CHARS = 1_000
@@ -90,3 +91,33 @@ def check_metadata(metadata: Any) -> dict[str, Any]:
             "Use str keys and values of text, numbers, booleans, None, lists and mappings.",
         ) from error
     return copied
+
+
+def check_synchronous(value: object) -> None:
+    """Raise InputError unless it is a way of committing."""
+    if value not in ("full", "normal"):
+        raise InputError(
+            f"The memory cannot be opened with synchronous={value!r}.",
+            "It is either 'full' or 'normal'.",
+            "Use 'full' unless writes may be lost in a power cut.",
+        )
+
+
+def check_file(file: Path | None, *, must_exist: bool) -> None:
+    """Raise MemoryFileError where a memory file should be and is not."""
+    if file is not None and must_exist and not file.exists():
+        raise MemoryFileError(
+            f"There is no memory at {file}.",
+            "The file does not exist.",
+            "Check the path, or write a memory there first.",
+        )
+
+
+def check_something_to_forget(*said: Any) -> None:
+    """Raise InputError where nothing says what to forget."""
+    if all(value is None for value in said):
+        raise InputError(
+            "Nothing was forgotten.",
+            "Neither ids, nor a filter, nor a namespace was given.",
+            "Say what to forget, for example `forget(ids=[...])`.",
+        )

@@ -10,15 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from larimar_memory import checks, recall, weights
 from larimar_memory.answering import AnswerStream, start_answer
+from larimar_memory.bounded import Room, Slots
 from larimar_memory.decoder import Decoder
 from larimar_memory.encoder import SentenceEncoder
-from larimar_memory.errors import InputError, MemoryFileError
+from larimar_memory.errors import InputError
 from larimar_memory.ingest import OnProgress, check_texts, write_texts
-from larimar_memory.memory import address
+from larimar_memory.memory import GrowingMemory, Health, grow_health, slot_health
+from larimar_memory.memory.slots import WhenFull, check_slots
 from larimar_memory.store import Document, RamStore, SQLiteStore, Store
 from larimar_memory.store.base import Where
 from larimar_memory.types import Answer, Grounding, MemoryStats, Metadata, Readout
@@ -37,6 +37,7 @@ class Larimar:
         decoder: answers; a name is loaded when the first answer is asked for.
         threshold: score under which a question is out of scope, in [0, 1].
         language: ISO 639-1 code for cutting sentences.
+        slots, when_full: as in `open`.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class Larimar:
         path: Path | None = None,
         threshold: float = THRESHOLD,
         language: str = "en",
+        slots: int | None = None,
+        when_full: WhenFull = "blend",
     ) -> None:
         self.store = store
         self.encoder = encoder
@@ -56,6 +59,10 @@ class Larimar:
         self._language = language
         self._decoder = decoder
         self._decoder_lock = threading.Lock()
+        self._limit = slots
+        evict = when_full == "evict"
+        self._room = Room(store, slots) if slots and evict else None
+        self._slots = Slots(store, slots, encoder.dimension) if slots and not evict else None
 
     @classmethod
     def open(
@@ -70,6 +77,8 @@ class Larimar:
         read_only: bool = False,
         busy_seconds: float = 5.0,
         synchronous: str = "full",
+        slots: int | None = None,
+        when_full: WhenFull = "blend",
     ) -> Larimar:
         """Open the memory in a file, or one that lives in RAM where no path is given.
 
@@ -84,6 +93,10 @@ class Larimar:
             busy_seconds: how long to wait while another process writes.
             synchronous: "full", where a write survives a power cut, or "normal", where it survives a
                 crash of the process only, and many small writes are faster.
+            slots: K, at most so many slots per namespace; by default, a new one for each segment.
+            when_full: "blend" lets segments share K fixed slots, less sharply the more there are; use
+                256 or more. "evict" forgets the documents first written so that each segment left
+                has a slot of its own; `purge` then erases them from the file's free pages too.
 
         Raises:
             InputError: if an argument cannot be used.
@@ -91,19 +104,11 @@ class Larimar:
             EncoderMismatchError: if it was written with another encoder.
             ModelError: if the encoder cannot be loaded.
         """
-        if synchronous not in ("full", "normal"):
-            raise InputError(
-                f"The memory cannot be opened with synchronous={synchronous!r}.",
-                "It is either 'full' or 'normal'.",
-                "Use 'full' unless writes may be lost in a power cut.",
-            )
+        checks.check_synchronous(synchronous)
         file = None if path is None else Path(path).expanduser()
-        if file is not None and not file.exists() and (read_only or not create):
-            raise MemoryFileError(
-                f"There is no memory at {file}.",
-                "The file does not exist.",
-                "Check the path, or write a memory there first.",
-            )
+        checks.check_file(file, must_exist=read_only or not create)
+        if slots is not None:
+            check_slots(slots, when_full)
         if not isinstance(encoder, SentenceEncoder):
             encoder = SentenceEncoder.load(os.fspath(encoder))
         store: Store = RamStore()
@@ -116,7 +121,16 @@ class Larimar:
                 busy_seconds=busy_seconds,
                 synchronous=synchronous,
             )
-        return cls(store, encoder, decoder, path=file, threshold=threshold, language=language)
+        return cls(
+            store,
+            encoder,
+            decoder,
+            path=file,
+            threshold=threshold,
+            language=language,
+            slots=slots,
+            when_full=when_full,
+        )
 
     @property
     def decoder(self) -> Decoder:
@@ -164,6 +178,8 @@ class Larimar:
             total_characters=sum(len(item.text) for item in items),
             on_progress=on_progress,
         )
+        if self._room is not None:
+            self._room.make(namespace)
         return [item.id for item in items]
 
     def update(
@@ -207,12 +223,7 @@ class Larimar:
         Raises:
             InputError: if nothing says what to forget.
         """
-        if ids is None and where is None and namespace is None:
-            raise InputError(
-                "Nothing was forgotten.",
-                "Neither ids, nor a filter, nor a namespace was given.",
-                "Say what to forget, for example `forget(ids=[...])`.",
-            )
+        checks.check_something_to_forget(ids, where, namespace)
         named = [ids] if isinstance(ids, str) else ids
         space = checks.check_name(namespace or DEFAULT_NAMESPACE, "namespace")
         count = self.store.delete(space, ids=named, where=where)
@@ -248,20 +259,19 @@ class Larimar:
         checks.check_question(question)
         checks.check_k(k)
         checks.check_name(namespace, "namespace")
-        limit = self.threshold if threshold is None else threshold
-        key = self.encoder.encode_questions([question])[0]
-        found = recall.search(self.store, namespace, question, key, k, where=where, hybrid=hybrid)
-        keys = np.array([c.segment.key for c in found], dtype=np.float32).reshape(-1, len(key))
-        scores = [min(max(c.cosine, 0.0), 1.0) for c in found]
-        best = max(scores, default=0.0)
-        in_scope = bool(found) and best >= limit
-        segments = [
-            recall.recalled(self.store, namespace, c.segment, score, float(weight), neighbours)
-            for c, score, weight in zip(found, scores, address(key, keys), strict=True)
-            if in_scope
-        ]
-        seconds = time.perf_counter() - started
-        return Readout(question, namespace, tuple(segments), in_scope, best, limit, seconds)
+        return recall.read(
+            self.store,
+            namespace,
+            question,
+            self.encoder.encode_questions([question])[0],
+            k,
+            where=where,
+            neighbours=neighbours,
+            hybrid=hybrid,
+            threshold=float(self.threshold if threshold is None else threshold),
+            slots=self._slots,
+            started=started,
+        )
 
     def answer(self, question: str, **options: Any) -> Answer:
         """Answer from memory; takes the options of `stream`."""
@@ -353,7 +363,16 @@ class Larimar:
             bytes_on_disk=held.bytes_on_disk,
             encoder=self.encoder.fingerprint,
             threshold=self.threshold,
+            slots=self._limit,
         )
+
+    def health(self, namespace: str = DEFAULT_NAMESPACE) -> Health:
+        """How full and how sharp the memory of a namespace is; reads all of its keys once."""
+        checks.check_name(namespace, "namespace")
+        if self._slots is not None:
+            return slot_health(self._slots.memory(namespace))
+        room = None if self._room is None else self._room.slots
+        return grow_health(GrowingMemory(self.store, namespace), slots=room)
 
     def close(self) -> None:
         """Save the index and release the file; a second call does nothing."""

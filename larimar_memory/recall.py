@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
+from larimar_memory.bounded import Slots
+from larimar_memory.memory import address
 from larimar_memory.segments import is_heading
 from larimar_memory.store.base import Store, StoredSegment, Where
 from larimar_memory.store.terms import query_terms
-from larimar_memory.types import RecalledSegment
+from larimar_memory.types import Readout, RecalledSegment
 
 CANDIDATES = 40
 """Hits taken from each search before they are fused."""
@@ -36,6 +39,55 @@ class Candidate:
     rank_score: float
 
 
+def read(
+    store: Store,
+    namespace: str,
+    question: str,
+    key: Float[np.ndarray, " d"],
+    k: int,
+    *,
+    where: Where | None,
+    neighbours: int,
+    hybrid: bool,
+    threshold: float,
+    slots: Slots | None,
+    started: float,
+) -> Readout:
+    """The readout of a question: the segments it addresses, weighted, or none if out of scope.
+
+    Args:
+        key: the question's key, unit length.
+        slots: what is read through, where segments share slots.
+        started: when the read began, by `time.perf_counter`.
+    """
+    held = None if slots is None else slots.read(namespace, key)
+    probe = None if held is None else held.key
+    found = search(store, namespace, question, key, k, where=where, hybrid=hybrid, probe=probe)
+    scores = [min(max(c.cosine, 0.0), 1.0) for c in found]
+    best = max(scores, default=0.0)
+    in_scope = bool(found) and best >= threshold
+    if held is None:
+        keys = np.array([c.segment.key for c in found], dtype=np.float32).reshape(-1, len(key))
+        weights = address(key, keys)
+    else:
+        weights = held.shares([c.segment.row for c in found])
+    segments = [
+        recalled(store, namespace, c.segment, score, float(weight), neighbours)
+        for c, score, weight in zip(found, scores, weights, strict=True)
+        if in_scope
+    ]
+    return Readout(
+        question,
+        namespace,
+        tuple(segments),
+        in_scope,
+        best,
+        threshold,
+        time.perf_counter() - started,
+        slot_weights=None if held is None else held.weights,
+    )
+
+
 def search(
     store: Store,
     namespace: str,
@@ -45,15 +97,18 @@ def search(
     *,
     where: Where | None = None,
     hybrid: bool = True,
+    probe: Float[np.ndarray, " d"] | None = None,
 ) -> list[Candidate]:
     """The k segments that match best, best first.
 
     Args:
         key: the question's key, unit length.
         hybrid: search by words (BM25) as well as by key.
+        probe: what the search goes by in place of the key; a cosine remains one to the question.
     """
+    aim = key if probe is None else probe
     depth = max(k, CANDIDATES)
-    rows = [hit.row for hit in store.nearest(namespace, key, depth, where)]
+    rows = [hit.row for hit in store.nearest(namespace, aim, depth, where)]
     by_words = dict[int, float]()
     if hybrid:
         terms = query_terms(question)
@@ -65,7 +120,8 @@ def search(
     for segment in store.fetch(namespace, list(dict.fromkeys([*rows, *by_words]))):
         cosine = float(segment.key @ key)
         words = by_words.get(segment.row, 0.0) / top if top > 0 else 0.0
-        found.append(Candidate(segment, cosine, cosine + LEXICAL_WEIGHT * words))
+        likeness = float(segment.key @ aim)
+        found.append(Candidate(segment, cosine, likeness + LEXICAL_WEIGHT * words))
     found.sort(key=lambda c: (-c.rank_score, c.segment.row))
     return found[:k]
 

@@ -33,7 +33,8 @@ class RecalledSegment:
     Attributes:
         id: `"<document_id>#<index>"`, unique within the namespace.
         score: how well it matches the question, in [0, 1]; comparable with the scope threshold.
-        weight: address weight w_k over the segments of one readout (arXiv 2403.11901, Eq. 7).
+        weight: its part of the readout, the parts of one readout summing to 1: the address weight w_k
+            (arXiv 2403.11901, Eq. 7), or with slots its share of what they returned.
         before, after: text of the neighbouring segments, empty unless the read asked for it.
     """
 
@@ -77,6 +78,8 @@ class Readout:
         in_scope: whether the best score reached `threshold`; if not, the memory does not know.
         best_score: score of the best candidate, in [0, 1], also when it is out of scope.
         seconds: time the read took.
+        latents: of the segments, where they are stored.
+        slot_weights: address weights w over the K slots, float64, where the memory has slots.
     """
 
     question: str
@@ -87,9 +90,10 @@ class Readout:
     threshold: float
     seconds: float
     latents: Latents | None = None
+    slot_weights: Float[np.ndarray, " K"] | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The readout as JSON-serialisable values, latents left out."""
+        """The readout as JSON-serialisable values, latents and slot weights left out."""
         return {
             "question": self.question,
             "namespace": self.namespace,
@@ -168,3 +172,4 @@ class MemoryStats:
     bytes_on_disk: int
     encoder: str
     threshold: float
+    slots: int | None = None

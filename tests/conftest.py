@@ -14,11 +14,13 @@ install_import_hook(
     [
         f"larimar_memory.{name}"
         for name in (
+            "bounded",
             "encoder",
             "fast_cpu",
             "memory",
             "pooling",
             "recall",
+            "store.packing",
             "store.ram",
             "store.sqlite",
             "store.vectors",

@@ -11,7 +11,9 @@ import time
 import pytest
 
 from larimar_memory import bench
-from larimar_memory.bench import ingest, latency, needle, passkey, process, result
+from larimar_memory.bench import edits, ingest, latency, needle, passkey, plots, process, result
+from larimar_memory.bench import memory as memory_bench
+from larimar_memory.bench.facts import facts
 from larimar_memory.bench.haystack import hide, prose, repeated, token_counter
 from larimar_memory.bench.session import Session
 from larimar_memory.encoder import SentenceEncoder
@@ -34,10 +36,15 @@ def hay(count):
     return prose(5_000, count, seed=3)
 
 
+@pytest.fixture(scope="module")
+def session():
+    return Session(0, None, lambda _: None)
+
+
 def test_importing_the_package_loads_no_torch():
     code = "import sys, larimar_memory.bench as b; print(sorted(b.NAMES), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['ingest', 'latency', 'needle', 'passkey'] False"
+    assert done.stdout.strip() == "['ingest', 'latency', 'memory', 'needle', 'passkey'] False"
 
 
 def test_haystack_has_the_length_asked_for_and_is_deterministic(hay, count):
@@ -262,3 +269,47 @@ def test_needles_are_taken_out_again(count):
         trial = hay.ask(needle.NEEDLE, 0.5, needle.QUESTION, holds=needle.said, right=needle.said)
         assert texts == {d.id: hay.memory.text(d.id) for d in hay.memory.documents()}
     assert trial.rank == 1
+
+
+def test_facts_are_asked_for_by_what_only_they_say(session):
+    found = facts(session, 60)
+    assert found == facts(session, 60)
+    assert len({fact.text for fact in found}) == 60
+    for fact in found:
+        assert fact.text.startswith(fact.question + " ")
+        assert len(fact.text.split()) == len(fact.question.split()) + 2
+
+
+def test_too_little_text_for_facts_is_told(tmp_path):
+    (tmp_path / "a.txt").write_text("The mill of Ren has stood beside the river for years.")
+    with pytest.raises(InputError, match="not enough sentences for 3 facts"):
+        facts(Session(0, tmp_path, lambda _: None), 3)
+
+
+def test_the_memory_is_measured_on_what_it_holds(session, tmp_path):
+    size = memory_bench.Size(
+        slots=32,
+        capacities=(16,),
+        loads=(0.5, 2),
+        edited=edits.Size(counts=(6,), asked=6, stored=50, timed=3),
+        forgotten=2,
+        shards=8,
+    )
+    figures, bars = memory_bench.measure(session, size)
+    assert figures["recall"]["16"]["grow"] == 1.0
+    assert figures["merge"]["same bits"]
+    assert figures["edits"]["6"] == {**figures["edits"]["6"], "retained": 1.0, "old facts found": 0.0}
+    assert figures["edit_seconds"]["last edit is read"]
+    half, double = figures["curve"]["rows"]
+    assert half["cosine"] > 0.999
+    assert double["cosine"] == pytest.approx(0.707, abs=0.05)
+    for row in (half, double):
+        assert row["expected cosine"] == pytest.approx(row["cosine"], abs=0.02)
+    for modes in figures["forget"].values():
+        assert [mode["forgotten"] for mode in modes.values()] == [0, 0]
+    assert {bar["holds"] for bar in bars if "merged" in bar["measure"]} == {True}
+    made = result.assemble("memory", figures, bars, seed=0, quick=False, packages=())
+    one = plots.draw(json.loads(json.dumps(made)), tmp_path / "one.svg").read_bytes()
+    assert one == plots.draw(made, tmp_path / "two.svg").read_bytes()
+    half["cosine"] = 0.1
+    assert one != plots.draw(made, tmp_path / "three.svg").read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from larimar_memory.errors import InputError
 from larimar_memory.store import Document, RamStore, SQLiteStore, Store, WriteBatch
 from larimar_memory.store import vectors as vectors_module
 from larimar_memory.types import Segment
@@ -76,6 +78,52 @@ def test_segments_come_back_whole(store: Store) -> None:
     assert one.metadata == {"source": "s", "n": [1, None]}
     np.testing.assert_allclose(one.key, key_of("one"), atol=1e-3)
     assert [s.text for s in store.fetch("n", [two.row, 10**9, one.row])] == ["two", "one"]
+
+
+def test_latents_come_back_as_they_were_given(store: Store) -> None:
+    given = [np.arange(6, dtype=np.float32).reshape(2, 3), np.array([[1, -128]], dtype=np.int8)]
+    with_latents = replace(batch("d", ["one", "two"]), latents=given)
+    store.write("n", [with_latents, batch("e", ["three"])])
+    rows = [hit.row for name in ("one", "two", "three") for hit in store.nearest("n", key_of(name), 1)]
+    one, two, three = store.latents("n", rows)
+    for found, expected in zip((one, two), given, strict=True):
+        assert found is not None
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    assert three is None
+    late = np.array([1.5, np.inf], dtype=np.float16)
+    store.set_latents("n", [rows[2], 10**9], [late, late])
+    np.testing.assert_array_equal(store.latents("n", rows[::-1])[0], late)
+    assert store.latents("other", rows) == [None] * 3
+    store.set_latents("other", rows[:1], [late])
+    np.testing.assert_array_equal(store.latents("n", rows)[0], given[0])
+    store.delete("n", ids=["d"])
+    assert store.latents("n", rows[:2]) == [None, None]
+
+
+def test_a_latent_that_cannot_be_stored_is_refused(store: Store) -> None:
+    with pytest.raises(InputError, match="array of type complex64 with 1 dimensions"):
+        store.write("n", [replace(batch("d", ["one"]), latents=[np.ones(2, dtype=np.complex64)])])
+    assert store.document("n", "d") is None or store.segment_count("n", "d") == 0
+
+
+def test_keys_and_generations_tell_what_changed(store: Store) -> None:
+    assert list(store.keys("n")) == []
+    store.write("n", [batch("d", ["one", "two"])])
+    ((rows, keys),) = store.keys("n")
+    np.testing.assert_allclose(keys, [key_of("one"), key_of("two")], atol=1e-3)
+    before = store.generation("n")
+    store.write("n", [batch("e", ["three"])])
+    ((new, _),) = store.keys("n", int(rows[-1]))
+    assert len(new) == 1
+    store.delete("n", ids=["e"])
+    assert store.generation("n") != before
+    assert list(store.keys("n", int(rows[-1]))) == []
+    seen = {before, store.generation("n")}
+    store.delete("n")
+    seen.add(store.generation("n"))
+    store.write("n", [batch("d", ["one", "two"])])
+    assert store.generation("n") not in seen
 
 
 def test_words_are_found_by_bm25(store: Store) -> None:

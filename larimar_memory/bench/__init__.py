@@ -16,6 +16,7 @@ NAMES: dict[str, str] = {
     "ingest": "Tokens written to disk per second, against LangChain's documented pipeline.",
     "passkey": "Pass keys found and answered at random depths of up to a million tokens.",
     "needle": "One sentence at ten depths of up to a million tokens: read first, answered right.",
+    "memory": "The associative memory on real sentences: capacity, edits, forgetting, merging.",
     "latency": "Time and RAM of an answer, at ten thousand and at a million tokens.",
 }
 """What can be measured, each with a line that says what it is."""

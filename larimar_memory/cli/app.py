@@ -211,16 +211,21 @@ def forget(
 def stats(
     memory: Memory,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Only this one.")] = None,
+    health: Annotated[
+        bool, typer.Option("--health", help="Also how sharply it is read; looks at every key.")
+    ] = False,
     encoder: Encoder = "",
     as_json: AsJson = False,
 ) -> None:
     """Show what a memory holds."""
     with _open(memory, encoder, create=False) as opened:
-        held = opened.stats(namespace)
+        values = asdict(opened.stats(namespace))
+        if health:
+            values["health"] = opened.health(namespace or "default").to_dict()
     if as_json:
-        output.print_json(asdict(held))
+        output.print_json(values)
     else:
-        output.print_stats(held)
+        output.print_values(values)
 
 
 @app.command()
@@ -252,9 +257,10 @@ def bench(
             output.console.print(f"{known:>10}  {line}")
         return
     if name == "report":
-        from larimar_memory.bench import report
+        from larimar_memory.bench import plots, report
 
         changed = report.update(Path("README.md"), Path("benchmarks"))
+        plots.draw_all(Path("benchmarks"))
         output.console.print(f"README.md {'updated' if changed else 'is up to date'}.")
         return
     result = benches.run(

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -17,7 +16,7 @@ from larimar_memory.errors import LarimarError
 
 if TYPE_CHECKING:
     from larimar_memory.ingest import OnProgress
-    from larimar_memory.types import Answer, MemoryStats, Readout, RecalledSegment, WriteProgress
+    from larimar_memory.types import Answer, Readout, RecalledSegment, WriteProgress
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -106,13 +105,14 @@ def print_readout(readout: Readout) -> None:
         console.print(f"  {escape(segment.context.strip())}", soft_wrap=True)
 
 
-def print_stats(stats: MemoryStats) -> None:
-    """A memory's counts, one a line."""
-    for name, value in asdict(stats).items():
-        if value is not None:
-            console.print(
-                f"{name.replace('_', ' '):>14}  {value:,}"
-                if isinstance(value, int)
-                else f"{name.replace('_', ' '):>14}  {value}",
-                soft_wrap=True,
-            )
+def print_values(values: dict[str, Any]) -> None:
+    """Named values, one a line, those of a group under its name; what is None is left out."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            console.print(f"{name}:")
+            print_values(value)
+        elif value is not None:
+            shown = str(value)
+            if not isinstance(value, str):
+                shown = f"{value:,}" if isinstance(value, int) else f"{value:,.3g}"
+            console.print(f"{name.replace('_', ' '):>16}  {escape(shown)}", soft_wrap=True)

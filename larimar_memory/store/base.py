@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from larimar_memory.types import Metadata, Segment
 
@@ -62,12 +62,14 @@ class WriteBatch:
 
     Attributes:
         replace: drop what the document held before; True for its first batch.
+        latents: one per segment, of any shape, or None where they are not made yet.
     """
 
     document: Document
     segments: Sequence[Segment]
     keys: Float[np.ndarray, "n d"]
     replace: bool
+    latents: Sequence[np.ndarray] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,24 @@ class Store(ABC):
     @abstractmethod
     def fetch(self, namespace: str, rows: Sequence[int]) -> list[StoredSegment]:
         """The segments of those rows, in that order, missing ones left out."""
+
+    @abstractmethod
+    def latents(self, namespace: str, rows: Sequence[int]) -> list[np.ndarray | None]:
+        """The latents of those rows, in that order; None for a row without one."""
+
+    @abstractmethod
+    def set_latents(self, namespace: str, rows: Sequence[int], latents: Sequence[np.ndarray]) -> None:
+        """Give segments their latents; rows that are gone are passed over."""
+
+    @abstractmethod
+    def keys(
+        self, namespace: str, after: int = 0
+    ) -> Iterator[tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]]:
+        """Rows above `after` with their keys, ascending, in chunks; as one moment saw them."""
+
+    @abstractmethod
+    def generation(self, namespace: str) -> int:
+        """A number that changes whenever rows are deleted."""
 
     @abstractmethod
     def neighbours(

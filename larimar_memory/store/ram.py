@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections import Counter
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from larimar_memory.store.base import (
     Document,
@@ -21,6 +22,7 @@ from larimar_memory.store.base import (
     WriteBatch,
 )
 from larimar_memory.store.filters import matches
+from larimar_memory.store.packing import pack, unpack
 from larimar_memory.store.terms import words
 from larimar_memory.types import Metadata
 
@@ -33,11 +35,14 @@ class _Namespace:
     rows: dict[int, StoredSegment] = field(default_factory=dict)
     by_document: dict[str, list[int]] = field(default_factory=dict)
     counts: dict[int, Counter[str]] = field(default_factory=dict)
+    latents: dict[int, np.ndarray] = field(default_factory=dict)
     matrix: tuple[np.ndarray, np.ndarray] | None = None
+    generation: int = -1
 
     def drop(self, document_id: str) -> None:
         for row in self.by_document.pop(document_id, []):
             del self.rows[row], self.counts[row]
+            self.latents.pop(row, None)
         self.matrix = None
 
     def keys(self) -> tuple[np.ndarray, np.ndarray]:
@@ -54,17 +59,21 @@ class RamStore(Store):
         self._lock = threading.RLock()
         self._namespaces: dict[str, _Namespace] = {}
         self._next_row = 1
+        self._generations = itertools.count()
 
     def write(self, namespace: str, batches: Sequence[WriteBatch]) -> None:
         with self._lock:
             space = self._namespaces.setdefault(namespace, _Namespace())
+            if space.generation < 0 or any(batch.replace for batch in batches):
+                space.generation = next(self._generations)
             for batch in batches:
                 name = batch.document.id
                 if batch.replace:
                     space.drop(name)
                 space.documents[name] = batch.document
                 owned = space.by_document.setdefault(name, [])
-                for segment, key in zip(batch.segments, batch.keys, strict=True):
+                blobs = [] if batch.latents is None else [pack(latent) for latent in batch.latents]
+                for n, (segment, key) in enumerate(zip(batch.segments, batch.keys, strict=True)):
                     row, self._next_row = self._next_row, self._next_row + 1
                     space.rows[row] = StoredSegment(
                         row,
@@ -77,6 +86,8 @@ class RamStore(Store):
                         np.asarray(key, dtype=np.float16).astype(np.float32),
                     )
                     space.counts[row] = Counter(words(segment.text))
+                    if blobs:
+                        space.latents[row] = unpack(blobs[n])
                     owned.append(row)
                 space.matrix = None
 
@@ -151,6 +162,32 @@ class RamStore(Store):
             space = self._space(namespace)
             return [space.rows[row] for row in rows if row in space.rows]
 
+    def latents(self, namespace: str, rows: Sequence[int]) -> list[np.ndarray | None]:
+        with self._lock:
+            held = self._space(namespace).latents
+            return [held.get(row) for row in rows]
+
+    def set_latents(self, namespace: str, rows: Sequence[int], latents: Sequence[np.ndarray]) -> None:
+        values = [unpack(pack(latent)) for latent in latents]
+        with self._lock:
+            space = self._space(namespace)
+            for row, value in zip(rows, values, strict=True):
+                if row in space.rows:
+                    space.latents[row] = value
+
+    def keys(
+        self, namespace: str, after: int = 0
+    ) -> Iterator[tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]]:
+        with self._lock:
+            space = self._space(namespace)
+            rows, keys = space.keys() if space.rows else (np.empty(0, np.int64), np.empty((0, 0)))
+        new = rows > after
+        return iter([(rows[new], keys[new])] if new.any() else [])
+
+    def generation(self, namespace: str) -> int:
+        with self._lock:
+            return self._space(namespace).generation
+
     def neighbours(
         self, namespace: str, document_id: str, first: int, last: int
     ) -> list[StoredSegment]:
@@ -174,6 +211,7 @@ class RamStore(Store):
                 for d in space.documents.values()
                 if (wanted is None or d.id in wanted) and matches(where, d.metadata)
             ]
+            space.generation = next(self._generations)
             for name in doomed:
                 space.drop(name)
                 del space.documents[name]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from larimar_memory.store.base import Document, Hit, StoredSegment, Where
+from larimar_memory.errors import EncoderMismatchError
+from larimar_memory.store.base import Document, Hit, StoredSegment, Where, WriteBatch
 from larimar_memory.store.filters import to_sql
+from larimar_memory.store.packing import pack, unpack
 from larimar_memory.types import Metadata
 
 _KEY = np.dtype("<f2")
@@ -72,6 +75,13 @@ def drop_segments(db: sqlite3.Connection, space: int, document: int) -> list[int
     return [row for (row,) in rows.fetchall()]
 
 
+def keys_after(db: sqlite3.Connection, space: int | None, row: int) -> sqlite3.Cursor:
+    """Rows and stored keys of a namespace above a row, ascending."""
+    return db.execute(
+        "SELECT id, key FROM segments WHERE namespace_id = ? AND id > ? ORDER BY id", (space, row)
+    )
+
+
 def existing_rows(db: sqlite3.Connection, rows: list[int]) -> set[int]:
     """Which of the rows are still there."""
     existing = set[int]()
@@ -110,6 +120,36 @@ def matrix_of(pairs: list[tuple[int, bytes]]) -> tuple[np.ndarray, np.ndarray]:
 def key_blobs(keys: Float[np.ndarray, "n d"]) -> Iterator[bytes]:
     """Keys as they are stored: float16, little-endian."""
     return (row.tobytes() for row in np.asarray(keys).astype(_KEY))
+
+
+def latent_blobs(batch: WriteBatch) -> Iterator[bytes | None]:
+    """Latents as they are stored, one per segment of the batch."""
+    if batch.latents is None:
+        return (None for _ in batch.segments)
+    return (pack(latent) for latent in batch.latents)
+
+
+def latents_of(db: sqlite3.Connection, space: int | None, rows: Sequence[int]) -> dict[int, np.ndarray]:
+    """The latents of those rows that have one."""
+    found = dict[int, np.ndarray]()
+    for chunk in chunks(list(rows)):
+        marks = ",".join("?" * len(chunk))
+        sql = f"SELECT id, latent FROM segments WHERE namespace_id = ? AND id IN ({marks})"
+        for row, blob in db.execute(sql, [space, *chunk]):
+            if blob is not None:
+                found[row] = unpack(blob)
+    return found
+
+
+def mismatch(path: Path, known: dict[str, str], mine: dict[str, str]) -> EncoderMismatchError:
+    """The error for a file that was written with another encoder."""
+    return EncoderMismatchError(
+        f"The memory {path} cannot be opened with this sentence encoder.",
+        f"It was written with encoder {known.get('encoder', 'unknown')[:12]} "
+        f"({known.get('dimension', '?')} numbers a key), and this one is {mine['encoder'][:12]} "
+        f"({mine['dimension']}); their keys cannot be compared.",
+        "Open it with the encoder it was written with, or write the texts to a new memory.",
+    )
 
 
 def chunks(rows: list[int]) -> Iterator[list[int]]:

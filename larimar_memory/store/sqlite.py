@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from larimar_memory.errors import EncoderMismatchError
 from larimar_memory.store.base import (
     Document,
     Hit,
@@ -23,6 +22,7 @@ from larimar_memory.store.base import (
 )
 from larimar_memory.store.connection import Database
 from larimar_memory.store.filters import to_sql
+from larimar_memory.store.packing import pack
 from larimar_memory.store.rows import (
     CHUNK,
     SELECT_SEGMENT,
@@ -33,7 +33,11 @@ from larimar_memory.store.rows import (
     existing_rows,
     generation_of,
     key_blobs,
+    keys_after,
+    latent_blobs,
+    latents_of,
     matrix_of,
+    mismatch,
     namespace_for_writing,
     namespace_number,
     nearest_where,
@@ -96,11 +100,11 @@ class SQLiteStore(Store):
                 row = next_row(db)
                 db.executemany(
                     'INSERT INTO segments (id, namespace_id, document_id, position, start, "end", '
-                    "text, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "text, key, latent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
-                        (row + i, space, document, s.index, s.start, s.end, s.text, key)
-                        for i, (s, key) in enumerate(
-                            zip(batch.segments, key_blobs(batch.keys), strict=True)
+                        (row + i, space, document, s.index, s.start, s.end, s.text, key, latent)
+                        for i, (s, key, latent) in enumerate(
+                            zip(batch.segments, key_blobs(batch.keys), latent_blobs(batch), strict=True)
                         )
                     ),
                 )
@@ -254,6 +258,35 @@ class SQLiteStore(Store):
                     found[row[0]] = segment_from(row)
         return [found[row] for row in rows if row in found]
 
+    def latents(self, namespace: str, rows: Sequence[int]) -> list[np.ndarray | None]:
+        with self._db.reading() as db:
+            found = latents_of(db, namespace_number(db, namespace), rows)
+        return [found.get(row) for row in rows]
+
+    def set_latents(self, namespace: str, rows: Sequence[int], latents: Sequence[np.ndarray]) -> None:
+        blobs = [pack(latent) for latent in latents]
+        with self._db.writing() as db:
+            space = namespace_number(db, namespace)
+            db.executemany(
+                "UPDATE segments SET latent = ? WHERE id = ? AND namespace_id = ?",
+                [(blob, row, space) for blob, row in zip(blobs, rows, strict=True)],
+            )
+
+    def keys(
+        self, namespace: str, after: int = 0
+    ) -> Iterator[tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]]:
+        with self._db.reading() as db:
+            space = namespace_number(db, namespace)
+            found = keys_after(db, space, after)
+            while chunk := found.fetchmany(CHUNK):
+                yield matrix_of(chunk)
+
+    def generation(self, namespace: str) -> int:
+        with self._db.reading() as db:
+            space = namespace_number(db, namespace)
+            # The namespace's number is part of it: one deleted and made again has begun anew.
+            return -1 if space is None else (space << 32) + generation_of(db, space)
+
     def neighbours(
         self, namespace: str, document_id: str, first: int, last: int
     ) -> list[StoredSegment]:
@@ -310,13 +343,7 @@ class SQLiteStore(Store):
                 db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", mine.items())
                 known = dict(db.execute("SELECT key, value FROM meta").fetchall())
         if known.get("encoder") != encoder:
-            raise EncoderMismatchError(
-                f"The memory {self.path} cannot be opened with this sentence encoder.",
-                f"It was written with encoder {known.get('encoder', 'unknown')[:12]} "
-                f"({known.get('dimension', '?')} numbers a key), and this one is {encoder[:12]} "
-                f"({self._dimension}); their keys cannot be compared.",
-                "Open it with the encoder it was written with, or write the texts to a new memory.",
-            )
+            raise mismatch(self.path, known, mine)
 
     def _put_document(
         self, db: sqlite3.Connection, space: int, batch: WriteBatch
@@ -356,10 +383,7 @@ class SQLiteStore(Store):
 
     def _synced(self, db: sqlite3.Connection, space: int) -> Vectors:
         vectors = self._opened(space)
-        rows = db.execute(
-            "SELECT id, key FROM segments WHERE namespace_id = ? AND id > ? ORDER BY id",
-            (space, vectors.last_row),
-        )
+        rows = keys_after(db, space, vectors.last_row)
         while chunk := rows.fetchmany(CHUNK):
             vectors.append(*matrix_of(chunk))
             if not self._db.read_only:

@@ -1,0 +1,73 @@
+"""The written items of a fixed-slot memory: what was added for each, so that it can be taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+class Table:
+    """Items by id in the order of writing, each with its integer weights, direction and length.
+
+    Args:
+        slots: K, integers of a row of weights.
+        latent: C, integers of a direction.
+    """
+
+    def __init__(self, slots: int, latent: int) -> None:
+        self._rows: dict[str, int] = {}
+        self._names: list[str] = []
+        self._weights = np.zeros((0, slots), dtype=np.int32)
+        self._directions = np.zeros((0, latent), dtype=np.int32)
+        self._lengths = np.zeros(0)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def take(
+        self, ids: Sequence[str]
+    ) -> tuple[Int[np.ndarray, "n k"], Int[np.ndarray, "n c"], Float[np.ndarray, " n"]]:
+        """Weights, directions and lengths of these items, as copies."""
+        at = np.array([self._rows[id] for id in ids], dtype=np.int64)
+        return self._weights[at], self._directions[at], self._lengths[at]
+
+    def add(
+        self,
+        ids: Sequence[str],
+        weights: Int[np.ndarray, "n k"],
+        directions: Int[np.ndarray, "n c"],
+        lengths: Float[np.ndarray, " n"],
+    ) -> None:
+        """Append items whose ids are new."""
+        first, last = len(self._rows), len(self._rows) + len(ids)
+        if last > len(self._lengths):
+            room = max(last, 2 * len(self._lengths), 16)
+            self._weights, self._directions, self._lengths = (
+                np.concatenate([old[:first], np.zeros((room - first, *old.shape[1:]), old.dtype)])
+                for old in (self._weights, self._directions, self._lengths)
+            )
+        self._weights[first:last] = weights
+        self._directions[first:last] = directions
+        self._lengths[first:last] = lengths
+        self._rows.update(zip(ids, range(first, last), strict=True))
+        self._names += ids
+
+    def drop(self, ids: Sequence[str]) -> None:
+        """Remove items; the values of the last row take the place of each."""
+        for id in ids:
+            row, last = self._rows.pop(id), len(self._rows)
+            moved = self._names.pop()
+            if row != last:
+                self._rows[moved], self._names[row] = row, moved
+                for values in (self._weights, self._directions, self._lengths):
+                    values[row] = values[last]
+            for values in (self._weights, self._directions, self._lengths):
+                values[last] = 0
