@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_readme_shows_what_it_should() -> None:
     assert COMMANDS[:2] == ["make demo", "make test"]
-    assert len(PYTHON) == 2
+    assert len(PYTHON) == 3
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
