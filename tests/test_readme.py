@@ -75,8 +75,12 @@ def test_the_code_runs(number: int, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    expected = ["Odile Marchetti", "Not in memory."] if number == 0 else ["nine", "Pixel", "timetable"]
-    for words in expected:
+    expected = (
+        ["Odile Marchetti", "Not in memory."],
+        ["Every item has a key of its own.", "forgotten 1"],
+        ["nine", "Pixel", "timetable"],
+    )
+    for words in expected[number]:
         assert words in done.stdout
 
 
