@@ -63,15 +63,13 @@ class Slots:
         """Address the slots of a namespace with a question's key."""
         with self._lock:
             memory = self.memory(namespace)
-            solution, weights = memory.solution(), memory.weights(key[None])
-            reading = memory.read(key[None], k=0)
+            reading = memory.read(key[None], k=len(memory))
         found = reading.latents[0]
         length = float(np.linalg.norm(found))
-        values = solution.coefficients(weights)[0]
         return SlotReading(
-            weights[0],
+            reading.weights[0],
             found / length if length > 0 else found,
-            {int(id): float(c) for id, c in zip(solution.ids, values, strict=True)},
+            {int(source.id): source.coefficient for source in reading.sources[0]},
         )
 
     def memory(self, namespace: str) -> SlotMemory:

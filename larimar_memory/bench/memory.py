@@ -127,7 +127,8 @@ def _recall(session: Session, held: _Keyed, size: Size) -> tuple[Figures, list[B
     for count in size.capacities:
         session.note(f"recall of {count:,} facts")
         part = held.facts[:count]
-        grown, fixed = session.open(None), Larimar.open(encoder=session.encoder, slots=size.slots)
+        grown = Larimar.open(encoder=session.encoder)
+        fixed = Larimar.open(encoder=session.encoder, slots=size.slots)
         for memory in (grown, fixed):
             memory.write([fact.text for fact in part], held.ids[:count])
         figures[str(count)] = {

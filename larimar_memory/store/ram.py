@@ -34,14 +34,21 @@ class _Namespace:
     documents: dict[str, Document] = field(default_factory=dict)
     rows: dict[int, StoredSegment] = field(default_factory=dict)
     by_document: dict[str, list[int]] = field(default_factory=dict)
-    counts: dict[int, Counter[str]] = field(default_factory=dict)
+    lengths: dict[int, int] = field(default_factory=dict)
+    postings: dict[str, dict[int, int]] = field(default_factory=dict)
     latents: dict[int, np.ndarray] = field(default_factory=dict)
     matrix: tuple[np.ndarray, np.ndarray] | None = None
     generation: int = -1
 
     def drop(self, document_id: str) -> None:
         for row in self.by_document.pop(document_id, []):
-            del self.rows[row], self.counts[row]
+            segment = self.rows.pop(row)
+            del self.lengths[row]
+            for term in set(words(segment.text)):
+                holders = self.postings[term]
+                del holders[row]
+                if not holders:
+                    del self.postings[term]
             self.latents.pop(row, None)
         self.matrix = None
 
@@ -85,7 +92,10 @@ class RamStore(Store):
                         batch.document.metadata,
                         np.asarray(key, dtype=np.float16).astype(np.float32),
                     )
-                    space.counts[row] = Counter(words(segment.text))
+                    counts = Counter(words(segment.text))
+                    space.lengths[row] = counts.total()
+                    for term, count in counts.items():
+                        space.postings.setdefault(term, {})[row] = count
                     if blobs:
                         space.latents[row] = unpack(blobs[n])
                     owned.append(row)
@@ -126,9 +136,11 @@ class RamStore(Store):
             if not space.rows:
                 return []
             rows, keys = space.keys()
-            allowed = np.array([matches(where, s.metadata) for s in space.rows.values()])
-        scores = np.where(allowed, keys @ key, -np.inf)
-        best = np.argsort(-scores, kind="stable")[: min(k, int(allowed.sum()))]
+            scores, allowed = keys @ key, len(rows)
+            if where:
+                held = np.array([matches(where, s.metadata) for s in space.rows.values()])
+                scores, allowed = np.where(held, scores, -np.inf), int(held.sum())
+        best = np.argsort(-scores, kind="stable")[: min(k, allowed)]
         return [Hit(int(rows[i]), float(scores[i])) for i in best]
 
     def lexical(
@@ -136,16 +148,16 @@ class RamStore(Store):
     ) -> list[Hit]:
         with self._lock:
             space = self._space(namespace)
-            total = len(space.counts)
+            total = len(space.lengths)
             if not total:
                 return []
-            mean = sum(c.total() for c in space.counts.values()) / total
+            mean = sum(space.lengths.values()) / total
             scores = dict[int, float]()
             for term in terms:
-                holders = {row: c[term] for row, c in space.counts.items() if term in c}
+                holders = space.postings.get(term, {})
                 idf = math.log((total - len(holders) + 0.5) / (len(holders) + 0.5))
                 for row, n in holders.items():
-                    length = space.counts[row].total() / mean if mean else 0.0
+                    length = space.lengths[row] / mean if mean else 0.0
                     weight = n * (_K1 + 1) / (n + _K1 * (1 - _B + _B * length))
                     scores[row] = scores.get(row, 0.0) + max(idf, 1e-6) * weight
             kept = [(s, r) for r, s in scores.items() if matches(where, space.rows[r].metadata)]
@@ -154,8 +166,8 @@ class RamStore(Store):
 
     def document_frequency(self, namespace: str, terms: Sequence[str], cap: int) -> list[int]:
         with self._lock:
-            counts = self._space(namespace).counts.values()
-            return [min(cap, sum(term in c for c in counts)) for term in terms]
+            postings = self._space(namespace).postings
+            return [min(cap, len(postings.get(term, ()))) for term in terms]
 
     def fetch(self, namespace: str, rows: Sequence[int]) -> list[StoredSegment]:
         with self._lock:
