@@ -62,7 +62,7 @@ class Larimar:
         self._limit = slots
         evict = when_full == "evict"
         self._room = Room(store, slots) if slots and evict else None
-        self._slots = Slots(store, slots, encoder.dimension) if slots and not evict else None
+        self.slots = Slots(store, slots, encoder.dimension) if slots and not evict else None
 
     @classmethod
     def open(
@@ -269,7 +269,7 @@ class Larimar:
             neighbours=neighbours,
             hybrid=hybrid,
             threshold=float(self.threshold if threshold is None else threshold),
-            slots=self._slots,
+            slots=self.slots,
             started=started,
         )
 
@@ -369,8 +369,8 @@ class Larimar:
     def health(self, namespace: str = DEFAULT_NAMESPACE) -> Health:
         """How full and how sharp the memory of a namespace is; reads all of its keys once."""
         checks.check_name(namespace, "namespace")
-        if self._slots is not None:
-            return slot_health(self._slots.memory(namespace))
+        if self.slots is not None:
+            return slot_health(self.slots.memory(namespace))
         room = None if self._room is None else self._room.slots
         return grow_health(GrowingMemory(self.store, namespace), slots=room)
 

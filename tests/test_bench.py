@@ -298,7 +298,11 @@ def test_the_memory_is_measured_on_what_it_holds(session, tmp_path):
     figures, bars = memory_bench.measure(session, size)
     assert figures["recall"]["16"]["grow"] == 1.0
     assert figures["merge"]["same bits"]
-    assert figures["edits"]["6"] == {**figures["edits"]["6"], "retained": 1.0, "old facts found": 0.0}
+    assert figures["edits"]["6"] == {
+        **figures["edits"]["6"],
+        "retained": 1.0,
+        "old facts read first": 0.0,
+    }
     assert figures["edit_seconds"]["last edit is read"]
     half, double = figures["curve"]["rows"]
     assert half["cosine"] > 0.999

@@ -51,8 +51,8 @@ def test_questions_are_read_through_the_slots(encoder: SentenceEncoder) -> None:
 def test_it_is_the_slots_that_are_read(encoder: SentenceEncoder) -> None:
     memory = open_ram(encoder, slots=64)
     memory.write(FACTS, ids=[str(n) for n in range(6)])
-    assert memory._slots is not None
-    slots = memory._slots.memory("default")
+    assert memory.slots is not None
+    slots = memory.slots.memory("default")
     assert len(slots) == 6
     # The readouts of two facts are exchanged inside the slots; the store is left as it is.
     rows = {n: memory.store.neighbours("default", str(n), 0, 0)[0] for n in (0, 2)}
@@ -76,12 +76,12 @@ def test_the_slots_follow_the_store(encoder: SentenceEncoder, tmp_path: Path) ->
         assert memory.read(QUESTIONS[1]).segments[0].text == "The ferry to Ren leaves at noon."
         other.forget(ids=["0"])
         assert all(s.document_id != "0" for s in memory.read(QUESTIONS[0], threshold=0).segments)
-        assert len(memory._slots.memory("default")) == 5  # type: ignore[union-attr]
+        assert len(memory.slots.memory("default")) == 5  # type: ignore[union-attr]
         other.forget(namespace="default")
         assert memory.read(QUESTIONS[0], threshold=0).segments == ()
         other.write([FACTS[4]], ids=["4"])
         assert memory.read(QUESTIONS[4]).segments[0].document_id == "4"
-        assert len(memory._slots.memory("default")) == 1  # type: ignore[union-attr]
+        assert len(memory.slots.memory("default")) == 1  # type: ignore[union-attr]
         before = memory.read(QUESTIONS[4], k=1)
     with Larimar.open(path, encoder=encoder, slots=64) as again:
         after = again.read(QUESTIONS[4], k=1)

@@ -132,10 +132,10 @@ def _recall(session: Session, held: _Keyed, size: Size) -> tuple[Figures, list[B
         for memory in (grown, fixed):
             memory.write([fact.text for fact in part], held.ids[:count])
         figures[str(count)] = {
-            "grow": _found_first(grown, part),
-            "grow, keys only": _found_first(grown, part, hybrid=False),
-            "fixed": _found_first(fixed, part),
-            "fixed, keys only": _found_first(fixed, part, hybrid=False),
+            "grow": _found_first(grown, held, count),
+            "grow, keys only": _found_first(grown, held, count, hybrid=False),
+            "fixed": _found_first(fixed, held, count),
+            "fixed, keys only": _found_first(fixed, held, count, hybrid=False),
             "self-keyed": _self_keyed_recall(held, count, size.slots),
         }
         value = 100 * figures[str(count)]["grow"]
@@ -143,12 +143,12 @@ def _recall(session: Session, held: _Keyed, size: Size) -> tuple[Figures, list[B
     return figures, bars
 
 
-def _found_first(memory: Larimar, part: list[Fact], *, hybrid: bool = True) -> float:
+def _found_first(memory: Larimar, held: _Keyed, count: int, *, hybrid: bool = True) -> float:
     hits = 0
-    for fact in part:
-        found = memory.read(fact.question, k=1, hybrid=hybrid, threshold=0).segments
-        hits += bool(found) and found[0].text == fact.text
-    return hits / len(part)
+    for fact, key in zip(held.facts[:count], held.questions[:count], strict=True):
+        found = edits.first(memory, fact.question, key, hybrid=hybrid)
+        hits += found == fact.text
+    return hits / count
 
 
 def _self_keyed_recall(held: _Keyed, count: int, slots: int) -> float:
