@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from larimar_memory import weights
 from larimar_memory.device import best_device, best_dtype
@@ -16,6 +19,24 @@ from larimar_memory.prompt import chat_tokens
 from larimar_memory.types import Usage
 
 _DEFAULT_CONTEXT = 2048
+
+
+class Conditioning(Protocol):
+    """What stands in front of a prompt without being in it: a readout's key/value prefix.
+
+    Attributes:
+        positions: places it takes up in the model's context.
+    """
+
+    positions: int
+
+    def inputs(self, tokens: Int[Tensor, "1 t"]) -> dict[str, Any]:
+        """What `model.generate` is called with so that it continues `tokens` after the prefix."""
+        ...
+
+    def attached(self) -> AbstractContextManager[None]:
+        """A block in which this thread's use of the model is adapted to the prefix."""
+        ...
 
 
 class Generation:
@@ -101,6 +122,7 @@ class Decoder:
         stop: Sequence[str] = (),
         temperature: float = 0.0,
         seed: int | None = None,
+        conditioning: Conditioning | None = None,
     ) -> Generation:
         """Continue a prompt, yielding text as it comes; closing the iterator stops the model.
 
@@ -110,6 +132,7 @@ class Decoder:
             stop: texts at which to end; they are not part of the result.
             temperature: 0 is greedy; above, tokens are sampled.
             seed: makes sampling repeatable.
+            conditioning: a readout to stand in front of the prompt.
 
         Raises:
             InputError: if prompt and answer do not fit the model's context.
@@ -120,18 +143,21 @@ class Decoder:
                 f"max_tokens is {max_tokens} and temperature {temperature}.",
                 "Use max_tokens of at least 1 and a temperature of at least 0.",
             )
-        if len(tokens) + max_tokens > self.context:
+        length = len(tokens) + (0 if conditioning is None else conditioning.positions)
+        if length + max_tokens > self.context:
             raise InputError(
-                f"The prompt of {len(tokens)} tokens is too long.",
+                f"The prompt of {length} tokens is too long.",
                 f"With {max_tokens} tokens for the answer it exceeds the decoder's context of "
                 f"{self.context}.",
                 "Shorten the question, read fewer segments, or lower max_tokens.",
             )
-        generation = Generation(iter(()), len(tokens))
+        generation = Generation(iter(()), length)
         options: dict[str, Any] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}
         if temperature > 0:
             options["temperature"] = temperature
-        generation._pieces = self._pieces(generation, list(tokens), tuple(stop), options, seed)
+        generation._pieces = self._pieces(
+            generation, list(tokens), tuple(stop), options, seed, conditioning
+        )
         return generation
 
     def _pieces(
@@ -141,6 +167,7 @@ class Decoder:
         stop: tuple[str, ...],
         options: dict[str, Any],
         seed: int | None,
+        conditioning: Conditioning | None,
     ) -> Iterator[str]:
         from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
 
@@ -158,18 +185,22 @@ class Decoder:
         def run() -> None:
             try:
                 # Taken here, not by the reader: a reader that pauses must not stop the others.
-                with self._lock, torch.inference_mode():
+                with self._lock, torch.inference_mode(), ExitStack() as stack:
+                    given = {"inputs": inputs, "attention_mask": torch.ones_like(inputs)}
+                    if conditioning is not None:
+                        stack.enter_context(conditioning.attached())
+                        given = conditioning.inputs(inputs)
                     if seed is not None:
                         torch.manual_seed(seed)
                     out = self.model.generate(
-                        inputs,
-                        attention_mask=torch.ones_like(inputs),
+                        **given,
                         streamer=streamer,
                         stopping_criteria=StoppingCriteriaList([cancelled]),
                         pad_token_id=self._pad(),
                         **options,
                     )
-                generation.usage = Usage(len(tokens), int(out.shape[1]) - len(tokens))
+                prompt = generation.usage.prompt_tokens
+                generation.usage = Usage(prompt, int(out.shape[1]) - len(tokens))
             except BaseException as error:
                 failure.append(error)
                 streamer.end()

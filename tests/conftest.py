@@ -17,6 +17,7 @@ install_import_hook(
             "bounded",
             "encoder",
             "fast_cpu",
+            "latents",
             "memory",
             "pooling",
             "recall",
@@ -24,6 +25,7 @@ install_import_hook(
             "store.ram",
             "store.sqlite",
             "store.vectors",
+            "train",
         )
     ],
     "beartype.beartype",

@@ -1,0 +1,25 @@
+"""Latent readouts: what a segment is stored as, and how it conditions the frozen decoder.
+
+codec = load_bundle(folder, decoder)
+latents = codec.encode(["The pass key is 71432."])
+prefix = codec.prefix(latents)
+with codec.adapters.attached():
+    out = decoder.model.generate(**generation_inputs(prefix, tokens))
+"""
+
+from larimar_memory.latents.bundle import load_bundle, save_bundle
+from larimar_memory.latents.codec import LatentCodec
+from larimar_memory.latents.config import LatentConfig
+from larimar_memory.latents.prefix import Prefix, generation_inputs
+from larimar_memory.latents.quantise import from_int8, to_int8
+
+__all__ = [
+    "LatentCodec",
+    "LatentConfig",
+    "Prefix",
+    "from_int8",
+    "generation_inputs",
+    "load_bundle",
+    "save_bundle",
+    "to_int8",
+]

@@ -1,0 +1,96 @@
+"""A trained codec as a folder: `latents.safetensors` and `latents.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from larimar_memory.decoder import Decoder
+from larimar_memory.errors import ModelError
+from larimar_memory.latents.anatomy import fingerprint
+from larimar_memory.latents.codec import LatentCodec
+from larimar_memory.latents.config import LatentConfig
+
+TENSORS, DESCRIPTION = "latents.safetensors", "latents.json"
+_FORMAT = 1
+
+
+def save_bundle(codec: LatentCodec, folder: Path, figures: dict[str, Any] | None = None) -> None:
+    """Write a codec's weights in bf16 with its sizes and its decoder's fingerprint.
+
+    Each file appears whole or not at all.
+
+    Args:
+        figures: how it was trained and what was measured, JSON values.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        name: tensor.detach().to("cpu", torch.bfloat16).contiguous()
+        for name, tensor in codec.state_dict().items()
+    }
+    temporary = folder / f"{TENSORS}.{os.getpid()}"
+    save_file(tensors, temporary)
+    os.replace(temporary, folder / TENSORS)
+    description = {
+        "format": _FORMAT,
+        "decoder": fingerprint(codec.decoder),
+        "decoder_name": codec.decoder.name,
+        "config": codec.config.model_dump(),
+        "figures": figures or {},
+    }
+    temporary = folder / f"{DESCRIPTION}.{os.getpid()}"
+    temporary.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / DESCRIPTION)
+
+
+def load_bundle(folder: Path, decoder: Decoder) -> LatentCodec:
+    """Load a trained codec for the decoder it was trained for.
+
+    Raises:
+        ModelError: if there is no bundle, it is damaged, or it is for another decoder.
+    """
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        config = LatentConfig.model_validate(description["config"])
+        made_for, format_ = description["decoder"], description["format"]
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"There are no latents in {folder}.",
+            f"It has no {DESCRIPTION}.",
+            "Name the folder that training wrote.",
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
+        raise _damaged(folder, f"{DESCRIPTION} cannot be read as a bundle's description") from error
+    if format_ != _FORMAT:
+        raise ModelError(
+            f"The latents in {folder} cannot be used.",
+            f"They are in format {format_}, and this version reads format {_FORMAT}.",
+            "Use the version of the package that wrote them, or train again.",
+        )
+    found = fingerprint(decoder)
+    if made_for != found:
+        raise ModelError(
+            f"The latents in {folder} do not fit the decoder {decoder.name!r}.",
+            f"They were trained for a decoder with fingerprint {str(made_for)[:12]}, "
+            f"and this one's is {found[:12]}.",
+            "Load the decoder they were trained for, or train latents for this one.",
+        )
+    codec = LatentCodec(decoder, config)
+    try:
+        codec.load_state_dict(load_file(folder / TENSORS))
+    except (OSError, SafetensorError) as error:
+        raise _damaged(folder, f"{TENSORS} cannot be read") from error
+    except RuntimeError as error:
+        raise _damaged(folder, f"{TENSORS} does not have the tensors its description says") from error
+    return codec.eval().requires_grad_(False)
+
+
+def _damaged(folder: Path, why: str) -> ModelError:
+    return ModelError(f"The latents in {folder} are damaged.", f"{why}.", "Copy or train them again.")

@@ -1,0 +1,73 @@
+"""From a segment's tokens to its latent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from larimar_memory.latents.anatomy import Anatomy, first_layers
+from larimar_memory.latents.config import LatentConfig
+from larimar_memory.latents.states import Segments, with_start
+
+
+class Features:
+    """Describes tokens by their input embedding and their hidden state after the first layers.
+
+    Only those layers are run. Both halves are normalised, since hidden states grow with depth.
+    """
+
+    def __init__(self, anatomy: Anatomy, layer: int) -> None:
+        self._anatomy = anatomy
+        self._view: Any = first_layers(anatomy, layer)
+
+    @torch.no_grad()
+    def __call__(self, segments: Segments) -> Float[Tensor, "b t f"]:
+        """Features of every token, float32, f = twice the decoder's hidden width."""
+        tokens = with_start(self._anatomy, segments.tokens)
+        embedded = self._view.embed_tokens(tokens)
+        hidden = self._view(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        halves = [nn.functional.layer_norm(x.float(), x.shape[-1:])[:, 1:] for x in (embedded, hidden)]
+        return torch.cat(halves, dim=-1)
+
+
+class SegmentEncoder(nn.Module):
+    """Maps the features of `ratio` consecutive tokens to one latent position.
+
+    Args:
+        config: the codec's sizes.
+        features: numbers that describe a token.
+    """
+
+    def __init__(self, config: LatentConfig, features: int) -> None:
+        super().__init__()
+        self.ratio = config.ratio
+        wide = config.ratio * features
+        if config.squeeze:
+            self.map: nn.Module = nn.Sequential(
+                nn.Linear(wide, config.squeeze), nn.GELU(), nn.Linear(config.squeeze, config.dz)
+            )
+        else:
+            self.map = nn.Linear(wide, config.dz)
+
+    def forward(
+        self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"]
+    ) -> tuple[Float[Tensor, "b m dz"], Bool[Tensor, "b m"]]:
+        """Latents of b segments and where they have positions, m = t / ratio rounded up."""
+        wide, mask = self.grouped(features, mask)
+        z: Tensor = self.map(wide)
+        return z, mask
+
+    def grouped(
+        self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"]
+    ) -> tuple[Float[Tensor, "b m wide"], Bool[Tensor, "b m"]]:
+        """Features of `ratio` tokens side by side, zeros where the last group has none."""
+        b, t, f = features.shape
+        missing = -t % self.ratio
+        features = features * mask[..., None]
+        features = nn.functional.pad(features, (0, 0, 0, missing))
+        mask = nn.functional.pad(mask, (0, missing))
+        # A group belongs to the segment if its first token does.
+        return features.reshape(b, -1, self.ratio * f), mask[:, :: self.ratio]

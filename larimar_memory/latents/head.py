@@ -1,0 +1,57 @@
+"""The readout head: from latents to keys and values in every layer of the decoder."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from larimar_memory.latents.anatomy import Anatomy
+from larimar_memory.latents.config import LatentConfig
+from larimar_memory.latents.states import States
+
+
+class ReadoutHead(nn.Module):
+    """Makes the keys, un-rotated, and values of `spread` positions from each latent position.
+
+    A linear map and a network beside it, which begins at zero, work in units of the decoder's own keys
+    and values: mean 0 and deviation 1 in every layer, head and channel. The means and deviations are
+    part of the weights.
+
+    Args:
+        config: the codec's sizes.
+        anatomy: of the decoder whose keys and values are made.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: LatentConfig, anatomy: Anatomy) -> None:
+        super().__init__()
+        self.spread, self.width = config.spread, config.width
+        self.shape = (2, anatomy.layers, anatomy.heads, anatomy.channels)
+        self.enter = nn.Linear(config.dz, config.spread * config.width)
+        self.inner = nn.Linear(config.width, config.width)
+        numbers = 2 * anatomy.layers * anatomy.heads * anatomy.channels
+        self.leave = nn.Linear(config.width, numbers)
+        self.linear = nn.Linear(config.dz, config.spread * numbers, bias=False)
+        for parameter in self.leave.parameters():
+            nn.init.zeros_(parameter)
+        self.register_buffer("mean", torch.zeros(self.shape))
+        self.register_buffer("deviation", torch.ones(self.shape))
+
+    def forward(self, z: Float[Tensor, "b m dz"], mask: Bool[Tensor, "b m"]) -> States:
+        """Keys and values of m * spread positions, float32."""
+        unit = self.unit(z)
+        states = unit * self.deviation + self.mean
+        # (b p 2 l g c) -> keys and values (l b g p c), as a decoder's cache holds them.
+        keys, values = states.permute(2, 3, 0, 4, 1, 5)
+        return States(keys, values, mask.repeat_interleave(self.spread, dim=1))
+
+    def unit(self, z: Float[Tensor, "b m dz"]) -> Float[Tensor, "b p two l g c"]:
+        """Keys and values in units of their deviation from their mean."""
+        b, m, _ = z.shape
+        x = nn.functional.gelu(self.enter(z).reshape(b, m * self.spread, self.width))
+        x = nn.functional.gelu(self.inner(x))
+        out: Tensor = self.linear(z).reshape(b, m * self.spread, -1) + self.leave(x)
+        return out.reshape(b, m * self.spread, *self.shape)

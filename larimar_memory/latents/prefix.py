@@ -1,0 +1,100 @@
+"""Readouts placed in front of what a decoder reads: a key/value prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from larimar_memory.latents.anatomy import Anatomy, rotate
+from larimar_memory.latents.states import States
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """Keys, rotated where they stand, and values of b prefixes; a start token is their first position.
+
+    Attributes:
+        mask: true where there is a position; gaps are skipped in counting positions.
+    """
+
+    keys: Float[Tensor, "l b g p c"]
+    values: Float[Tensor, "l b g p c"]
+    mask: Bool[Tensor, "b p"]
+
+    def cache(self) -> Any:
+        """A new cache with the prefix in it; a decoder appends what it reads, so one serves one run."""
+        from transformers import DynamicCache
+
+        cache = DynamicCache()
+        for layer, (keys, values) in enumerate(zip(self.keys, self.values, strict=True)):
+            cache.update(keys, values, layer)
+        return cache
+
+    def positions(self, count: int) -> Int[Tensor, "b count"]:
+        """Where the next `count` tokens stand: right after the last position that is not a gap."""
+        steps = torch.arange(count, device=self.mask.device)
+        return self.mask.sum(1, keepdim=True) + steps
+
+    def covering(self, mask: Bool[Tensor, "b t"]) -> Int[Tensor, "b pt"]:
+        """The attention mask over the prefix and t tokens after it."""
+        return torch.cat([self.mask, mask], dim=1).long()
+
+
+def place(
+    anatomy: Anatomy,
+    start: tuple[Float[Tensor, "l g c"], Float[Tensor, "l g c"]],
+    states: States,
+    *,
+    count: int = 1,
+    stride: int = 0,
+) -> Prefix:
+    """Put a start token and then the states' positions into a line, in the decoder's number format.
+
+    Without the start token's own keys and values in front, the attention sink swallows the first
+    position. With a stride, a segment begins at the same distance from what is read after the prefix
+    however long it and its neighbours are: what stood n places after its beginning is always found
+    n places further on, and a decoder need not learn every length on its own.
+
+    Args:
+        start: the start token's keys and values.
+        states: b rows of positions; gaps are allowed anywhere.
+        count: segments in a row, equally wide; of those without positions the row makes no use.
+        stride: places from one segment's beginning to the next one's, and from the last one's to the
+            first token read after the prefix; 0 leaves no places free.
+    """
+    b, p = states.mask.shape
+    joined = []
+    for first, rest in zip(start, (states.keys, states.values), strict=True):
+        front = first.to(rest)[:, None, :, None].expand(-1, b, -1, -1, -1)
+        joined.append(torch.cat([front, rest], dim=3))
+    mask = torch.nn.functional.pad(states.mask, (1, 0), value=True)
+    positions = mask.long().cumsum(1) - 1
+    if stride:
+        # Only distances matter to rotated keys. Those who read count their places by the mask, so it is
+        # the prefix that moves away, below zero where it must.
+        number = torch.arange(p, device=mask.device)
+        width = p // count
+        ahead = (number // width - count) * stride + number % width
+        used = states.mask.reshape(b, count, width).any(2).sum(1, keepdim=True)
+        positions = mask.sum(1, keepdim=True) + torch.cat([-used * stride - 1, ahead.expand(b, p)], 1)
+    keys = rotate(anatomy, joined[0], positions)
+    return Prefix(keys.to(anatomy.dtype), joined[1].to(anatomy.dtype), mask)
+
+
+def generation_inputs(prefix: Prefix, tokens: Int[Tensor, "b t"]) -> dict[str, Any]:
+    """What `model.generate` is given so that it continues `tokens` with a prefix in front of them.
+
+    `generate` takes token ids as all new, rather than as a repetition of what the cache holds, exactly
+    when the attention mask is longer than they are; it counts positions by the mask's cumulated sum, so
+    gaps in the prefix take up no place. No placeholder ids are needed, and none reach the streamer. The
+    tokens must be new to the cache, and of one length: pad a batch on the left is not supported.
+    """
+    return {
+        "inputs": tokens,
+        "attention_mask": prefix.covering(torch.ones_like(tokens, dtype=torch.bool)),
+        "past_key_values": prefix.cache(),
+    }

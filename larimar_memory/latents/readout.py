@@ -1,0 +1,47 @@
+"""Latents of recalled passages as what stands in front of a decoder's prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from larimar_memory.latents.codec import LatentCodec
+from larimar_memory.latents.prefix import generation_inputs
+
+
+class LatentReadout:
+    """A key/value prefix and the adapters it is read with; for `Decoder.generate(conditioning=...)`.
+
+    Args:
+        codec: makes the prefix; its decoder is the one that generates.
+        latents: of the passages, best first; the best stands last, nearest to the question, as it does
+            in a prompt.
+
+    Attributes:
+        positions: places the prefix takes up, the start token's included.
+
+    Raises:
+        InputError: if there are no latents, or they are not of this codec's size.
+    """
+
+    def __init__(self, codec: LatentCodec, latents: Sequence[Float[np.ndarray, "m dz"]]) -> None:
+        self._codec = codec
+        self._prefix = codec.prefix(list(reversed(latents)))
+        self.positions = int(self._prefix.mask.sum())
+
+    def inputs(self, tokens: Int[Tensor, "1 t"]) -> dict[str, Any]:
+        """What `model.generate` is called with; good for one generation, which fills the cache."""
+        return generation_inputs(self._prefix, tokens)
+
+    def attached(self) -> AbstractContextManager[None]:
+        """A block in which the adapters act on what this thread runs through the decoder."""
+        return self._codec.adapters.attached()
+
+    def past_key_values(self) -> Any:
+        """The prefix as a new cache, for a generation loop of one's own inside `attached`."""
+        return self._prefix.cache()

@@ -1,0 +1,89 @@
+"""Training's state on disk: tensors as safetensors, counters as JSON, always of one moment."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from larimar_memory.errors import InputError
+
+_COUNTERS = "checkpoint.json"
+
+
+def save(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
+    """Write a checkpoint; the one before stays valid until this one is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"checkpoint-{counters['total_steps']}-{os.getpid()}.safetensors"
+    temporary = folder / f"{name}.part"
+    save_file({key: x.detach().cpu().contiguous() for key, x in tensors.items()}, temporary)
+    os.replace(temporary, folder / name)
+    # The counters name the tensors they belong to: replacing them is the moment of change.
+    temporary = folder / f"{_COUNTERS}.part"
+    temporary.write_text(json.dumps({**counters, "tensors": name}, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / _COUNTERS)
+    for old in folder.glob("checkpoint-*.safetensors"):
+        if old.name != name:
+            old.unlink()
+
+
+def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The checkpoint in a folder, or None where there is none.
+
+    Raises:
+        InputError: if it is damaged.
+    """
+    try:
+        counters = json.loads((folder / _COUNTERS).read_text(encoding="utf-8"))
+        return load_file(folder / counters["tensors"]), counters
+    except FileNotFoundError:
+        if not (folder / _COUNTERS).exists():
+            return None
+        reason = "its tensors are missing"
+    except Exception as error:
+        # safetensors raises its own errors for files cut short, json and the file system theirs.
+        reason = f"{type(error).__name__}: {error}"
+    raise InputError(
+        f"The checkpoint in {folder} cannot be used.",
+        f"It is damaged: {reason}.",
+        "Start again with resume=False, or in another folder.",
+    )
+
+
+def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, by the rest of their names."""
+    return {k.removeprefix(prefix): x for k, x in tensors.items() if k.startswith(prefix)}
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, Tensor]:
+    """An optimizer's state as named tensors.
+
+    Args:
+        names: of the parameters, by `id`.
+    """
+    return {
+        f"optimizer.{names[id(parameter)]}.{key}": torch.as_tensor(value)
+        for parameter, state in optimizer.state.items()
+        for key, value in state.items()
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, names: Mapping[int, str], tensors: Mapping[str, Tensor]
+) -> None:
+    """Put back what `optimizer_tensors` took."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            start = f"optimizer.{names[id(parameter)]}."
+            state = {key[len(start) :]: x for key, x in tensors.items() if key.startswith(start)}
+            for key, x in state.items():
+                # The count of steps stays where the optimizer keeps it, the moments follow the weights.
+                state[key] = x if key == "step" else x.to(parameter)
+            if state:
+                optimizer.state[parameter] = state

@@ -1,0 +1,67 @@
+"""Which errors in keys and values matter: a Fisher matrix for every layer and head.
+
+To second order, a small error e in keys and values adds e^T F e / 2 to the decoder's cross-entropy,
+with F the mean of the gradients' outer products (Amari, 1998). Regression that minimises it spends a
+code's few numbers on what the decoder reads, and needs no pass back through the decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from larimar_memory.latents.codec import LatentCodec
+from larimar_memory.latents.states import States, exact_states
+from larimar_memory.train.batches import Recital, recite_loss
+from larimar_memory.train.grouping import grouped
+
+_FLOOR = 0.01
+
+
+def importance(codec: LatentCodec, batches: Sequence[Recital]) -> Float[Tensor, "n c c"]:
+    """Square roots of F for the keys and the values of n layers and heads, in units of deviation.
+
+    Gradients are taken between exact keys and values and what the codec makes of their latents: where
+    everything is said rightly there are none, and where nothing is they do not tell one error from
+    another. A small share of the identity is added, since few segments do not show every error.
+    """
+    config = codec.config
+    two, layers, heads, channels = codec.head.shape
+    total = torch.zeros(two * layers * heads, channels, channels, device=codec.device)
+    for batch in batches:
+        states = exact_states(codec.anatomy, batch.segments)
+        exact, mask = grouped(states, config.tokens_per_key)
+        exact = (exact - codec.head.mean) / codec.head.deviation
+        with torch.no_grad():
+            z, _ = codec.encoder(codec.features(batch.segments), batch.segments.mask)
+            made = codec.head.unit(z)[:, : exact.shape[1]]
+        generator = torch.Generator(codec.device).manual_seed(batch.seed)
+        share = torch.rand(len(exact), 1, 1, 1, 1, 1, generator=generator, device=codec.device)
+        unit = (exact + share * (made - exact)).requires_grad_()
+        moved = unit * codec.head.deviation + codec.head.mean
+        keys, values = moved.permute(2, 3, 0, 4, 1, 5)
+        prefix = codec.lined_up(States(keys, values, mask), batch.count)
+        with codec.adapters.attached():
+            loss = recite_loss(codec.anatomy.model, prefix, batch.inputs, batch.labels)
+        (gradient,) = torch.autograd.grad(loss, unit)
+        rows = gradient[mask].reshape(-1, len(total), channels).transpose(0, 1)
+        total += rows.transpose(1, 2) @ rows
+    # As a share of the mean, so that weighted errors are as large as plain ones.
+    total /= total.diagonal(dim1=1, dim2=2).mean().clamp_min(1e-30)
+    total += _FLOOR * torch.eye(channels, device=codec.device)
+    strengths, vectors = torch.linalg.eigh(total.double())
+    half = vectors * strengths.clamp_min(0).sqrt()[:, None]
+    out: Tensor = (half @ vectors.transpose(1, 2)).float()
+    return out
+
+
+def weighted(
+    unit: Float[Tensor, "*p two l g c"], roots: Float[Tensor, "n c c"]
+) -> Float[Tensor, "*p n c"]:
+    """Keys and values, or errors in them, turned so that all directions matter alike."""
+    flat = unit.reshape(*unit.shape[:-4], len(roots), unit.shape[-1])
+    out: Tensor = torch.einsum("...nc,ncd->...nd", flat, roots)
+    return out

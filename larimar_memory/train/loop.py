@@ -1,0 +1,312 @@
+"""The training loop: stages in turn, exact to resume, measured while it runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from larimar_memory.decoder import Decoder
+from larimar_memory.errors import InputError
+from larimar_memory.latents.codec import LatentCodec
+from larimar_memory.train import checkpoint
+from larimar_memory.train.answers import Answers
+from larimar_memory.train.evaluate import from_exact, recall
+from larimar_memory.train.export import export
+from larimar_memory.train.passages import read_folder
+from larimar_memory.train.rare import put_in
+from larimar_memory.train.recipe import Recipe, Stage
+from larimar_memory.train.sampling import Sample, Sampler, Source, draw_length, tokenizer_functions
+from larimar_memory.train.stages import Exact, Learns, Recite, Regress
+
+_STAGES: dict[str, Callable[[LatentCodec, Stage, Recipe, Source], Learns]] = {
+    "exact": Exact,
+    "regress": Regress,
+    "recite": Recite,
+    "answer": Answers,
+}
+_SMOOTHING = 0.9
+
+
+@dataclass(slots=True)
+class Progressed:
+    """How far training has come; everything a resumed run needs besides tensors.
+
+    Random numbers are drawn from generators seeded by (recipe's seed, stage, step), so the two counters
+    are the state of randomness too.
+    """
+
+    stage: int = 0
+    step: int = 0
+    total_steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    checked: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a run of `train` ended with.
+
+    Attributes:
+        done: whether all stages are finished; if not, the time was up, and it can be resumed.
+        bundle: folder of the exported codec.
+        checked: the last free-running check's figures.
+    """
+
+    codec: LatentCodec
+    done: bool
+    bundle: Path
+    progress: Progressed
+
+
+def train(
+    recipe: Recipe,
+    decoder: Decoder,
+    data: Path | tuple[Source, Source],
+    out: Path,
+    *,
+    resume: bool = True,
+    time_limit: float | None = None,
+    show: bool = False,
+) -> Trained:
+    """Train a codec for a decoder by a recipe, then export it to `out / "bundle"`.
+
+    `out` also receives checkpoints and `log.jsonl`. A run that was stopped goes on where its last
+    checkpoint is, and ends with the same weights as one that was not.
+
+    Args:
+        data: a folder of text, or a source to train on and one to check on.
+        resume: go on from the checkpoint in `out`, if there is one; else begin anew.
+        time_limit: seconds after which to stop, with a checkpoint.
+        show: draw a progress bar.
+
+    Raises:
+        InputError: if there is no text, or the checkpoint is of another recipe or damaged.
+        ModelError: if the decoder cannot use latents.
+    """
+    began = time.perf_counter()
+    # The decoder may be in use for answers afterwards: what training changes, it puts back.
+    with torch.random.fork_rng(), _attention(decoder):
+        torch.manual_seed(recipe.seed)
+        codec = LatentCodec(decoder, recipe.codec)
+        found = checkpoint.load(out) if resume else None
+        progress = _restored(codec, recipe, found)
+        source, held_out = _sources(recipe, decoder, data) if isinstance(data, Path) else data
+        run = _Run(recipe, codec, source, held_out, out, progress, found[0] if found else {})
+        with _bar(recipe, show, progress.total_steps) as advance:
+            done = run.to_the_end(began, time_limit, advance)
+    codec.eval().requires_grad_(False)
+    bundle = export(codec, recipe, out / "bundle", progress.checked, progress.tokens, progress.seconds)
+    return Trained(codec, done, bundle, progress)
+
+
+class _Run:
+    def __init__(
+        self,
+        recipe: Recipe,
+        codec: LatentCodec,
+        source: Source,
+        held_out: Source,
+        out: Path,
+        progress: Progressed,
+        tensors: dict[str, torch.Tensor],
+    ) -> None:
+        self.recipe, self.codec, self.out, self.progress = recipe, codec, out, progress
+        self.source, self._resumed = source, tensors
+        self._names = {id(p): name for name, p in codec.named_parameters()}
+        self._held_out = held_out
+        out.mkdir(parents=True, exist_ok=True)
+
+    def to_the_end(self, began: float, limit: float | None, advance: Any) -> bool:
+        """Run all stages that are left; false if time was up before."""
+        base, saved = self.progress.seconds, time.perf_counter()
+        before = self.progress.total_steps
+        while self.progress.stage < len(self.recipe.stages):
+            stage = self.recipe.stages[self.progress.stage]
+            learns = _STAGES[stage.kind](self.codec, stage, self.recipe, self.source)
+            optimizer = self._optimizer(stage)
+            if self.progress.step == 0:
+                learns.begin(self._rng("begin"))
+            checkpoint.restore_optimizer(optimizer, self._names, self._resumed)
+            learns.tensors |= checkpoint.with_prefix("stage.", self._resumed)
+            self._resumed = {}
+            mean = 0.0
+            while self.progress.step < stage.steps:
+                now = time.perf_counter()
+                late = limit is not None and now - began > limit
+                # However short the time, a run takes a step: repeated runs come to an end.
+                if late and self.progress.total_steps > before:
+                    self._save(optimizer, learns)
+                    return False
+                if now - saved > self.recipe.save_every:
+                    self._save(optimizer, learns)
+                    saved = now
+                loss, size = self._step(stage, learns, optimizer)
+                mean = loss if not mean else _SMOOTHING * mean + (1 - _SMOOTHING) * loss
+                self.progress.seconds = base + time.perf_counter() - began
+                rate = size / (time.perf_counter() - now)
+                self._log(stage=stage.kind, step=self.progress.step, loss=loss, tokens_per_second=rate)
+                advance(stage.kind, mean, rate, self.progress.checked)
+                if (
+                    self.progress.step % self.recipe.check_every == 0
+                    or self.progress.step == stage.steps
+                ):
+                    self._check(stage)
+            self.progress.stage, self.progress.step = self.progress.stage + 1, 0
+        self._save()
+        return True
+
+    def _step(
+        self, stage: Stage, learns: Learns, optimizer: torch.optim.Optimizer
+    ) -> tuple[float, int]:
+        for group in optimizer.param_groups:
+            group["lr"] = group["highest"] * schedule(stage, self.progress.step)
+        batches = learns.batches(self._rng("step"))
+        size = sum(batch.size for batch in batches)
+        total = 0.0
+        for batch in batches:
+            # Weighted by labels, so that a step does not depend on how it was cut into batches.
+            loss = learns.loss(batch) / size
+            loss.backward()
+            total += float(loss.detach())
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        self.progress.step += 1
+        self.progress.total_steps += 1
+        self.progress.tokens += size
+        return total, size
+
+    def _optimizer(self, stage: Stage) -> torch.optim.Optimizer:
+        """AdamW over what the stage trains; everything else is frozen."""
+        codec, adapters = self.codec, self.codec.adapters
+        rates = {
+            "codec": 0.0 if stage.kind == "exact" else stage.codec_rate,
+            "adapters": 0.0 if stage.kind == "regress" else stage.adapter_rate,
+        }
+        members = {
+            "codec": [*codec.encoder.parameters(), *codec.head.parameters()],
+            "adapters": list(adapters.parameters()),
+        }
+        groups = list[dict[str, Any]]()
+        for name, rate in rates.items():
+            for parameter in members[name]:
+                parameter.requires_grad_(rate > 0)
+            for decay, matrices in ((self.recipe.decay, True), (0.0, False)):
+                chosen = [p for p in members[name] if (p.ndim > 1) is matrices]
+                if rate and chosen:
+                    groups.append({"params": chosen, "highest": rate, "weight_decay": decay})
+        return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
+
+    def _check(self, stage: Stage) -> None:
+        if stage.kind == "regress":
+            return
+        # The same segments at every check of a stage, so that the figures can be compared.
+        rng = random.Random(f"{self.recipe.seed}:check")  # noqa: S311 - no secrets are drawn
+        longest = stage.longest or self.recipe.codec.limit
+        samples = list[Sample]()
+        for _ in range(self.recipe.check_segments):
+            samples += self._held_out.samples(rng, 1, draw_length(rng, stage.shortest, longest))
+        make = from_exact(self.codec) if stage.kind == "exact" else None
+        self.progress.checked = {"stage": stage.kind, **recall(self.codec, samples, make).to_dict()}
+        self._log(step=self.progress.step, **self.progress.checked)
+
+    def _rng(self, purpose: str) -> random.Random:
+        at = f"{self.recipe.seed}:{self.progress.stage}:{self.progress.step}"
+        return random.Random(f"{at}:{purpose}")  # noqa: S311 - no secrets are drawn
+
+    def _save(
+        self, optimizer: torch.optim.Optimizer | None = None, learns: Learns | None = None
+    ) -> None:
+        tensors = {f"codec.{name}": x for name, x in self.codec.state_dict().items()}
+        if learns is not None:
+            tensors |= {f"stage.{name}": x for name, x in learns.tensors.items()}
+        if optimizer is not None:
+            tensors |= checkpoint.optimizer_tensors(optimizer, self._names)
+        at = self.progress
+        counters = {name: getattr(at, name) for name in at.__slots__}
+        checkpoint.save(self.out, tensors, {**counters, "recipe": self.recipe.model_dump(mode="json")})
+
+    def _log(self, **values: Any) -> None:
+        line = {key: round(x, 5) if isinstance(x, float) else x for key, x in values.items()}
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**line, "seconds": round(self.progress.seconds, 1)}) + "\n")
+
+
+def schedule(stage: Stage, step: int) -> float:
+    """Share of the highest learning rate at a step: a linear rise, then half a cosine to the floor."""
+    if step < stage.warmup:
+        return (step + 1) / stage.warmup
+    done = (step - stage.warmup) / max(1, stage.steps - stage.warmup)
+    return stage.floor + (1 - stage.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def _restored(codec: LatentCodec, recipe: Recipe, found: Any) -> Progressed:
+    if found is None:
+        return Progressed()
+    tensors, counters = found
+    if Recipe.model_validate(counters["recipe"]) != recipe:
+        raise InputError(
+            "Training cannot be resumed.",
+            "The checkpoint was made by another recipe.",
+            "Use the recipe it was made by, another folder, or resume=False.",
+        )
+    codec.load_state_dict(checkpoint.with_prefix("codec.", tensors))
+    return Progressed(**{name: counters[name] for name in Progressed.__slots__})
+
+
+def _sources(recipe: Recipe, decoder: Decoder, folder: Path) -> tuple[Source, Source]:
+    texts, held_out = read_folder(folder, seed=recipe.seed, limit_mb=recipe.text_mb)
+    encode, spell = tokenizer_functions(decoder.tokenizer, decoder.tokenizer.decode)
+    return (
+        Sampler(texts, encode, spell, put_in, rare=recipe.rare),
+        Sampler(held_out, encode, spell, put_in, rare=recipe.rare),
+    )
+
+
+@contextmanager
+def _attention(decoder: Decoder) -> Iterator[None]:
+    """On CPU, attention as plain matrix products: its backward pass is faster at these lengths."""
+    model = decoder.model
+    before = model.config._attn_implementation
+    if model.device.type == "cpu":
+        model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+@contextmanager
+def _bar(recipe: Recipe, show: bool, done: int) -> Iterator[Any]:
+    if not show:
+        yield lambda *_: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:,.0f} tokens/s"),
+        TextColumn("{task.fields[check]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as bar:
+        total = sum(stage.steps for stage in recipe.stages)
+        task = bar.add_task("training", total=total, completed=done, loss=0.0, rate=0.0, check="")
+
+        def advance(kind: str, loss: float, rate: float, checked: dict[str, Any] | None) -> None:
+            check = f"exact {checked['exact']:.2f}" if checked else ""
+            bar.update(task, advance=1, description=kind, loss=loss, rate=rate, check=check)
+
+        yield advance

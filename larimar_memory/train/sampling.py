@@ -1,0 +1,161 @@
+"""Segments cut from passages: whole sentences, stretches from anywhere, rare strings put in."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|\n\s*\n")
+_BLANK = re.compile(r"\s+")
+# More characters than a token of ordinary text has, so that a cut holds enough tokens.
+_CHARACTERS_PER_TOKEN = 7
+_TRIES = 8
+
+PutIn = Callable[[str, random.Random, int], tuple[str, list[str]]]
+
+
+@runtime_checkable
+class Texts(Protocol):
+    """Numbered passages."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One segment to learn from.
+
+    Attributes:
+        tokens: its ids, without an end mark.
+        text: what they spell.
+        rare: strings in it that were put there.
+    """
+
+    tokens: list[int]
+    text: str
+    rare: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where training gets its segments; a function of the generator's state alone."""
+
+    def samples(self, rng: random.Random, count: int, length: int) -> list[Sample]:
+        """`count` segments of up to `length` tokens, most of them nearly as long."""
+        ...
+
+
+class Sampler:
+    """Cuts segments out of passages.
+
+    Args:
+        texts: passages.
+        encode: token ids of texts, no special tokens.
+        decode: the text of token ids.
+        put_in: replaces words by rare strings.
+        rare: share of segments that rare strings are put into.
+        sentences: share of segments that begin where a sentence does.
+    """
+
+    def __init__(
+        self,
+        texts: Texts,
+        encode: Callable[[list[str]], list[list[int]]],
+        decode: Callable[[list[int]], str],
+        put_in: PutIn,
+        *,
+        rare: float = 0.3,
+        sentences: float = 0.6,
+    ) -> None:
+        self._texts, self._encode, self._decode, self._put_in = texts, encode, decode, put_in
+        self._rare, self._sentences = rare, sentences
+
+    def samples(self, rng: random.Random, count: int, length: int) -> list[Sample]:
+        """`count` segments of 3/4 `length` to `length` tokens; whole sentences may be shorter."""
+        cuts = [self._cut(rng, length) for _ in range(count)]
+        rows = self._encode([text for text, _, _ in cuts])
+        out = list[Sample]()
+        for ids, (_, put, whole) in zip(rows, cuts, strict=True):
+            most = length if whole else rng.randint(max(1, length * 3 // 4), length)
+            ids = ids[:most]
+            text = self._decode(ids)
+            out.append(Sample(ids, text, tuple(s for s in put if s in text)))
+        return out
+
+    def _cut(self, rng: random.Random, length: int) -> tuple[str, list[str], bool]:
+        """A text to take tokens from, what was put in, and whether it is whole sentences."""
+        size = length * _CHARACTERS_PER_TOKEN
+        text = ""
+        # A cut may fall on blanks; passages that are all blanks do not exist.
+        for _ in range(_TRIES):
+            passage = self._texts[rng.randrange(len(self._texts))]
+            whole = rng.random() < self._sentences
+            text = _sentence(passage, rng, length) if whole else _stretch(passage, rng, size)
+            if len(text) > 2:
+                break
+        put = list[str]()
+        if rng.random() < self._rare:
+            head = text[: length * 4]
+            changed, put = self._put_in(head, rng, rng.randint(1, max(1, length // 12)))
+            text = changed + text[len(head) :]
+        return text, put, whole
+
+
+def sentences(passage: str) -> list[str]:
+    """A passage cut after sentences, roughly, blanks collapsed."""
+    return [s for part in _SENTENCE_END.split(passage) if (s := _BLANK.sub(" ", part).strip())]
+
+
+def _sentence(passage: str, rng: random.Random, length: int) -> str:
+    """One sentence or a few, about as many as `length` tokens hold."""
+    found = sentences(passage)
+    if not found:
+        return ""
+    at = rng.randrange(len(found))
+    text = found[at]
+    for following in found[at + 1 :]:
+        # Four characters a token: what follows is taken only if it probably fits whole.
+        if len(text) + len(following) > length * 4:
+            break
+        text = f"{text} {following}"
+    return text
+
+
+def _stretch(passage: str, rng: random.Random, size: int) -> str:
+    """Text from anywhere, beginning at a word or inside one, line breaks kept now and then."""
+    start = rng.randrange(max(1, len(passage) - size // 2))
+    if rng.random() < 0.8:
+        blank = passage.find(" ", start)
+        start = blank + 1 if 0 <= blank < len(passage) - 8 else start
+    text = passage[start : start + size]
+    return text.strip() if rng.random() < 0.2 else _BLANK.sub(" ", text).strip()
+
+
+def tokenizer_functions(
+    tokenizer: Callable[..., dict[str, list[list[int]]]], decode: Callable[..., str]
+) -> tuple[Callable[[list[str]], list[list[int]]], Callable[[list[int]], str]]:
+    """The two functions a `Sampler` needs, from a Hugging Face tokenizer."""
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        return tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+
+    def spell(ids: list[int]) -> str:
+        return decode(ids, clean_up_tokenization_spaces=False)
+
+    return encode, spell
+
+
+def draw_length(rng: random.Random, shortest: int, longest: int) -> int:
+    """A length, short ones as likely as long ones on a scale between linear and logarithmic."""
+    low, high = shortest**0.5, (longest + 1) ** 0.5
+    return min(longest, int(rng.uniform(low, high) ** 2))
+
+
+def in_rows(samples: Sequence[Sample], count: int) -> list[list[Sample]]:
+    """Samples in rows of `count`."""
+    return [list(samples[at : at + count]) for at in range(0, len(samples) - count + 1, count)]

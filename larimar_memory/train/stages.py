@@ -1,0 +1,192 @@
+"""The stages, each one step of the way from the decoder's exact keys and values to latents alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from larimar_memory.latents.codec import LatentCodec
+from larimar_memory.latents.prefix import Prefix
+from larimar_memory.latents.states import Segments, exact_states
+from larimar_memory.train.batches import Recital, recitals, recite_loss
+from larimar_memory.train.closed_form import LinearCode, Moments
+from larimar_memory.train.grouping import grouped
+from larimar_memory.train.importance import importance, weighted
+from larimar_memory.train.recipe import Recipe, Stage
+from larimar_memory.train.sampling import Source
+
+_WIDEST = 5000
+"""Features of more numbers take too long to decompose: encoders of these begin at random."""
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """A stage at work: `batches` is a function of the generator, `loss` of a batch and the weights.
+
+    Attributes:
+        tensors: what `begin` found out and a resumed run needs.
+    """
+
+    tensors: dict[str, Tensor]
+
+    def begin(self, rng: random.Random) -> None:
+        """What is done once, before the stage's first step."""
+        ...
+
+    def batches(self, rng: random.Random) -> Sequence[Any]:
+        """The batches of one step, each with a `size`."""
+        ...
+
+    def loss(self, batch: Any) -> Float[Tensor, ""]:
+        """The summed loss over a batch's `size`, in nats or squared deviations."""
+        ...
+
+
+class StageBase:
+    """What the stages share.
+
+    Args:
+        codec: what is trained.
+        stage, recipe: how.
+        source: of segments.
+    """
+
+    def __init__(self, codec: LatentCodec, stage: Stage, recipe: Recipe, source: Source) -> None:
+        self.codec, self.stage, self.recipe, self.source = codec, stage, recipe, source
+        self.model = codec.anatomy.model
+        self.tensors = dict[str, Tensor]()
+
+    def begin(self, rng: random.Random) -> None:
+        """Nothing to do."""
+
+    def batches(self, rng: random.Random) -> Sequence[Any]:
+        """Segments to recite."""
+        return self.recitals(rng, self.stage.tokens)
+
+    def recitals(self, rng: random.Random, tokens: int) -> list[Recital]:
+        """Batches with about this many labels."""
+        return recitals(
+            self.source,
+            rng,
+            tokens=tokens,
+            batch=self.recipe.batch,
+            lengths=(self.stage.shortest, self.stage.longest or self.recipe.codec.limit),
+            readouts=self.stage.readouts,
+            cue=self.codec.cue,
+            end=self.codec.anatomy.end,
+            device=self.codec.device,
+        )
+
+
+class Exact(StageBase):
+    """Learn to recite from the decoder's own keys and values of a segment; trains the adapters."""
+
+    def loss(self, batch: Recital) -> Float[Tensor, ""]:
+        """Cross-entropy."""
+        states = exact_states(self.codec.anatomy, batch.segments)
+        prefix = self.codec.lined_up(states, batch.count)
+        with self.codec.adapters.attached():
+            return recite_loss(self.model, prefix, batch.inputs, batch.labels)
+
+
+class Regress(StageBase):
+    """Learn to make the decoder's own keys and values; trains encoder and head, never goes backward
+    through the decoder.
+    """
+
+    def begin(self, rng: random.Random) -> None:
+        """Measure what keys and values are like and which of their errors matter; start from the best
+        linear code.
+        """
+        codec, config = self.codec, self.codec.config
+        wide = config.ratio * 2 * codec.anatomy.hidden
+        moments = Moments(wide, config.spread * codec.head.mean.numel(), codec.device)
+        while moments.count < self.recipe.calibration:
+            for batch in self.recitals(rng, self.stage.tokens):
+                moments.add(*self._positions(batch))
+        mean, deviation = moments.mean(), moments.deviation()
+        shape = (config.spread, *codec.head.shape)
+        with torch.no_grad():
+            # All positions of a group share one head, and so their scale.
+            codec.head.mean.copy_(mean.reshape(shape).mean(0))
+            codec.head.deviation.copy_(deviation.reshape(shape).mean(0))
+        linear = not config.squeeze and wide <= _WIDEST
+        if linear:
+            self._begin_from(moments.fit(config.dz))
+        if self.recipe.importance:
+            batches = list[Recital]()
+            while sum(batch.size for batch in batches) < self.recipe.importance:
+                batches += self.recitals(rng, self.stage.tokens)
+            self.tensors["importance"] = importance(codec, batches)
+            if linear:
+                self._begin_from(moments.fit(config.dz, self.tensors["importance"]))
+
+    def _begin_from(self, code: LinearCode) -> None:
+        with torch.no_grad():
+            state = {"weight": code.encode.T, "bias": code.shift}
+            self.codec.encoder.map.load_state_dict(state)
+            self.codec.head.linear.weight.copy_(code.decode.T)
+
+    def _positions(self, batch: Recital) -> tuple[Float[Tensor, "n f"], Float[Tensor, "n o"]]:
+        """Features of latent positions, and the exact keys and values that each is to stand for."""
+        config, mask = self.codec.config, batch.segments.mask
+        exact, _ = grouped(exact_states(self.codec.anatomy, batch.segments), config.tokens_per_key)
+        features, latent = self.codec.encoder.grouped(self.codec.features(batch.segments), mask)
+        missing = features.shape[1] * config.spread - exact.shape[1]
+        exact = torch.nn.functional.pad(exact, (0, 0) * 5 + (0, missing))
+        return features[latent], exact.reshape(*latent.shape, -1)[latent]
+
+    def loss(self, batch: Recital) -> Float[Tensor, ""]:
+        """Squared error, weighted by importance, in units of deviation; a position's mean, times
+        `size`.
+        """
+        codec = self.codec
+        states = exact_states(codec.anatomy, batch.segments)
+        exact, mask = grouped(states, codec.config.tokens_per_key)
+        features = codec.features(batch.segments)
+        with torch.autocast(codec.device.type, torch.bfloat16, enabled=_half(codec)):
+            z, _ = codec.encoder(features, batch.segments.mask)
+            made = codec.head.unit(z)
+        made = made[:, : exact.shape[1]].float()
+        wanted = (exact - codec.head.mean) / codec.head.deviation
+        difference = (made - wanted)[mask]
+        if "importance" in self.tensors:
+            difference = weighted(difference, self.tensors["importance"])
+        return difference.square().mean() * batch.size
+
+
+class Recite(StageBase):
+    """Learn to recite from latents, through the decoder; trains everything."""
+
+    def loss(self, batch: Recital) -> Float[Tensor, ""]:
+        """Cross-entropy."""
+        prefix = self.prefix(batch.segments, batch.count, batch.seed)
+        with self.codec.adapters.attached():
+            return recite_loss(self.model, prefix, batch.inputs, batch.labels)
+
+    def prefix(self, segments: Segments, count: int, seed: int) -> Prefix:
+        """What latents of the segments make, `count` side by side, noise added."""
+        codec = self.codec
+        features = codec.features(segments)
+        with torch.autocast(codec.device.type, torch.bfloat16, enabled=_half(codec)):
+            z, mask = codec.encoder(features, segments.mask)
+            return codec.placed(noisy(z, self.stage.noise, seed), mask, count)
+
+
+def noisy(z: Float[Tensor, "b m dz"], most: float, seed: int) -> Float[Tensor, "b m dz"]:
+    """Latents with Gaussian noise of 0 to `most` of their deviation, another amount in each row."""
+    if not most:
+        return z
+    generator = torch.Generator(z.device).manual_seed(seed)
+    amount = most * torch.rand(len(z), 1, 1, generator=generator, device=z.device)
+    noise = torch.randn(z.shape, generator=generator, device=z.device)
+    return z + noise * amount * z.detach().float().std()
+
+
+def _half(codec: LatentCodec) -> bool:
+    return codec.anatomy.dtype == torch.bfloat16

@@ -1,0 +1,137 @@
+"""Encoder, head, bundle and int8: shapes, padding, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from larimar_memory.errors import InputError, ModelError
+from larimar_memory.latents import (
+    LatentCodec,
+    LatentConfig,
+    from_int8,
+    load_bundle,
+    save_bundle,
+    to_int8,
+)
+from larimar_memory.latents.encoder import Features
+from larimar_memory.latents.states import pad, with_start
+from tests.tiny import tiny_decoder
+
+SMALL = LatentConfig(layer=1, limit=16, width=16, dz=8)
+END = 1
+
+
+def codec_of(**changes: int) -> LatentCodec:
+    torch.manual_seed(0)
+    return LatentCodec(tiny_decoder(), SMALL.model_copy(update=changes))
+
+
+@pytest.mark.parametrize(("ratio", "spread"), [(1, 1), (2, 1), (4, 1), (4, 4), (8, 2)])
+def test_positions_follow_the_length(ratio: int, spread: int) -> None:
+    codec = codec_of(ratio=ratio, spread=spread)
+    texts = ["a", "abc", "abcdefg", "abcdefghijklmnop"]
+    latents = codec.encode(texts)
+    assert [len(z) for z in latents] == [-(-(len(t) + 1) // ratio) for t in texts]
+    prefix = codec.prefixes([[z] for z in latents])
+    assert codec.config.positions == len(latents[-1])
+    assert prefix.mask.sum(1).tolist() == [1 + spread * len(z) for z in latents]
+    assert prefix.keys.shape[3] == prefix.mask.shape[1]
+
+
+@pytest.mark.parametrize("ratio", [1, 4])
+def test_padding_changes_nothing(ratio: int) -> None:
+    codec = codec_of(ratio=ratio)
+    texts = ["abcdefghijk", "x", "hello", "hello world"]
+    for text, z in zip(texts, codec.encode(texts), strict=True):
+        np.testing.assert_allclose(z, codec.encode([text])[0], atol=1e-5)
+
+
+def test_a_long_segment_is_read_in_pieces() -> None:
+    codec = codec_of()
+    z = codec.encode(["abcdefghijklmnopqrstuvwxyz"])[0]
+    pieces = codec.encode(["abcdefghijklmnop", "qrstuvwxyz"])
+    np.testing.assert_allclose(z, np.concatenate(pieces), atol=1e-5)
+    whole, apart = codec.prefix([z]), codec.prefix(pieces)
+    torch.testing.assert_close(whole.keys, apart.keys, atol=1e-5, rtol=1e-5)
+    assert torch.equal(whole.mask, apart.mask)
+    with pytest.raises(InputError, match=r"cannot be made into a latent\. It is empty\."):
+        codec.encode([""])
+
+
+def test_features_run_the_first_layers_only() -> None:
+    decoder = tiny_decoder()
+    codec = LatentCodec(decoder, SMALL)
+    segments = pad([[40, 41, 42], [50]], END, codec.device)
+    hidden = decoder.model.model(with_start(codec.anatomy, segments.tokens), output_hidden_states=True)
+    expected = torch.nn.functional.layer_norm(hidden.hidden_states[1], (32,))[:, 1:]
+    found = Features(codec.anatomy, 1)(segments)
+    torch.testing.assert_close(found[..., 32:], expected)
+    assert len(decoder.model.model.layers) == 2
+
+
+def test_readouts_that_do_not_fit_are_refused() -> None:
+    codec = codec_of()
+    with pytest.raises(InputError, match="There are no readouts"):
+        codec.prefix([])
+    with pytest.raises(InputError, match=r"is of shape \(3, 9\), not \(m, 8\)"):
+        codec.prefix([np.zeros((3, 9), np.float32)])
+
+
+def test_sizes_are_checked() -> None:
+    with pytest.raises(ValidationError, match="spread 2 does not divide ratio 3"):
+        LatentConfig(ratio=3, spread=2)
+    with pytest.raises(ValidationError):
+        LatentConfig(dz=0)
+
+
+def test_a_bundle_comes_back(tmp_path: Path) -> None:
+    codec = codec_of()
+    for parameter in codec.parameters():
+        torch.nn.init.normal_(parameter)
+    save_bundle(codec, tmp_path, {"tokens": 7})
+    loaded = load_bundle(tmp_path, codec.decoder)
+    assert loaded.config == codec.config
+    for name, tensor in codec.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor.bfloat16().float()), name
+    assert not any(p.requires_grad for p in loaded.parameters())
+    assert json.loads((tmp_path / "latents.json").read_text())["figures"] == {"tokens": 7}
+
+
+def test_bundles_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    decoder = tiny_decoder()
+    with pytest.raises(ModelError, match=r"There are no latents in .*\. It has no latents\.json\."):
+        load_bundle(tmp_path, decoder)
+    save_bundle(LatentCodec(decoder, SMALL), tmp_path)
+    with pytest.raises(ModelError, match=r"do not fit the decoder 'tiny'\. They were trained for"):
+        load_bundle(tmp_path, tiny_decoder(seed=1))
+    tensors = (tmp_path / "latents.safetensors").read_bytes()
+    (tmp_path / "latents.safetensors").write_bytes(tensors[:-9])
+    with pytest.raises(ModelError, match=r"are damaged\. latents\.safetensors cannot be read\."):
+        load_bundle(tmp_path, decoder)
+    description = json.loads((tmp_path / "latents.json").read_text())
+    description["format"] = 99
+    (tmp_path / "latents.json").write_text(json.dumps(description))
+    with pytest.raises(ModelError, match="They are in format 99"):
+        load_bundle(tmp_path, decoder)
+    (tmp_path / "latents.json").write_text("{")
+    with pytest.raises(ModelError, match="cannot be read as a bundle's description"):
+        load_bundle(tmp_path, decoder)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-9, 1e-3, 1.0, 300.0]))
+def test_int8_is_off_by_half_a_step(seed: int, size: float) -> None:
+    z = (np.random.default_rng(seed).normal(size=(5, 16)) * size).astype(np.float32)
+    z[2] = 0
+    q, scale = to_int8(z)
+    assert (q.dtype, scale.dtype, q.shape, scale.shape) == (np.int8, np.float16, (5, 16), (5,))
+    wrong = np.abs(from_int8(q, scale) - z)
+    assert (wrong <= scale.astype(np.float32)[:, None] * 0.501).all()
+    assert (from_int8(q, scale)[2] == 0).all()
