@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from larimar_memory.decoder import Decoder, Generation
-from larimar_memory.errors import InputError, LatentsUnavailableError
-from larimar_memory.prompt import messages, passages
+from larimar_memory.errors import InputError
+from larimar_memory.latent_memory import LatentMemory
+from larimar_memory.prompt import messages, passages, question_alone
 from larimar_memory.types import Answer, Grounding, Readout, RecalledSegment, Timings, Usage
+
+if TYPE_CHECKING:
+    from larimar_memory.latents.readout import LatentReadout
 
 NOT_IN_MEMORY = "Not in memory."
 
@@ -69,16 +73,11 @@ def start_answer(
     context_tokens: int,
     fallback: bool,
     started: float,
+    latents: LatentMemory,
     options: dict[str, Any],
 ) -> AnswerStream:
     """Begin to answer the readout's question; out of scope, the decoder is not even loaded."""
-    if grounding == "latent":
-        raise LatentsUnavailableError(
-            "The answer cannot be grounded in latents.",
-            "This memory was written without latents.",
-            'Use grounding="text".',
-        )
-    if grounding != "text":
+    if grounding not in ("text", "latent"):
         raise InputError(
             f"An answer cannot have grounding={grounding!r}.",
             'It is "text" or "latent".',
@@ -93,12 +92,17 @@ def start_answer(
         tokens = model.chat_tokens(messages(readout.question, []))
         return AnswerStream(answer, model.generate(tokens, **options), started)
     model = decoder()
-    sources, recalled = within_budget(readout, model, context_tokens)
-    tokens = model.chat_tokens(messages(readout.question, recalled))
+    conditioning: LatentReadout | None = None
+    if grounding == "latent":
+        sources, conditioning = latents_within_budget(readout, latents, context_tokens)
+        tokens = model.chat_tokens(question_alone(readout.question))
+    else:
+        sources, recalled = within_budget(readout, model, context_tokens)
+        tokens = model.chat_tokens(messages(readout.question, recalled))
     # A small model that has answered may go on to write the prompt again.
     options = {**options, "stop": (*options["stop"], "\nQuestion:")}
-    answer = Answer(readout.question, "", "text", sources, timings=timings)
-    return AnswerStream(answer, model.generate(tokens, **options), started)
+    answer = Answer(readout.question, "", grounding, sources, timings=timings)
+    return AnswerStream(answer, model.generate(tokens, conditioning=conditioning, **options), started)
 
 
 def focused(readout: Readout) -> tuple[RecalledSegment, ...]:
@@ -124,9 +128,30 @@ def within_budget(
             break
         chosen, texts = n, tried
     if not chosen:
-        raise InputError(
-            f"Nothing that was recalled fits into {budget} tokens.",
-            "The best segment alone is longer.",
-            "Raise context_tokens, or ask for fewer neighbours.",
-        )
+        raise _nothing_fits(budget)
     return segments[:chosen], texts
+
+
+def latents_within_budget(
+    readout: Readout, latents: LatentMemory, budget: int
+) -> tuple[tuple[RecalledSegment, ...], LatentReadout]:
+    """The best segments whose latents take up no more positions than the budget has tokens.
+
+    Raises:
+        InputError: if not even the best one fits.
+        LatentsUnavailableError: if one of them has no latent.
+    """
+    segments = focused(readout)
+    for count in range(len(segments), 0, -1):
+        conditioning = latents.condition(readout, segments[:count])
+        if conditioning.positions <= budget:
+            return segments[:count], conditioning
+    raise _nothing_fits(budget)
+
+
+def _nothing_fits(budget: int) -> InputError:
+    return InputError(
+        f"Nothing that was recalled fits into {budget} tokens.",
+        "The best segment alone is longer.",
+        "Raise context_tokens, or ask for fewer neighbours.",
+    )

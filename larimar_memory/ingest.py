@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+import numpy as np
+from jaxtyping import Int8
+
 from larimar_memory import checks
 from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.errors import InputError
@@ -20,6 +23,7 @@ BATCH_SEGMENTS = 1024
 """Segments encoded and committed together: about a second of work on two cores."""
 
 OnProgress = Callable[[WriteProgress], None]
+MakeLatents = Callable[[Sequence[str]], Sequence[Int8[np.ndarray, " n"]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ def write_texts(
     language: str,
     total_characters: int,
     on_progress: OnProgress | None = None,
+    latents: MakeLatents | None = None,
 ) -> None:
     """Commit the texts batch by batch. What is already there, whole and equal, is not written again.
 
@@ -92,6 +97,7 @@ def write_texts(
 
     Args:
         total_characters: of all texts, for the progress reports.
+        latents: makes the segments' latents, where they are to have some.
     """
     started = time.perf_counter()
     done = _Progress(total_characters, started, on_progress)
@@ -110,7 +116,10 @@ def write_texts(
             writes = list[WriteBatch]()
             for piece in batch:
                 upto = at + len(piece.segments)
-                writes.append(WriteBatch(piece.document, piece.segments, keys[at:upto], piece.replace))
+                made = latents([s.text for s in piece.segments]) if latents is not None else None
+                writes.append(
+                    WriteBatch(piece.document, piece.segments, keys[at:upto], piece.replace, made)
+                )
                 at = upto
             if commit is not None:
                 commit.result()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,22 +13,22 @@ from typing import Any
 from larimar_memory import checks, recall, weights
 from larimar_memory.answering import AnswerStream, start_answer
 from larimar_memory.bounded import Room, Slots
+from larimar_memory.contents import DEFAULT_NAMESPACE, Contents
 from larimar_memory.decoder import Decoder
 from larimar_memory.encoder import SentenceEncoder
-from larimar_memory.errors import InputError
 from larimar_memory.ingest import OnProgress, check_texts, write_texts
-from larimar_memory.memory import GrowingMemory, Health, grow_health, slot_health
+from larimar_memory.latent_memory import Codec, LatentMemory
 from larimar_memory.memory.slots import WhenFull, check_slots
-from larimar_memory.store import Document, RamStore, SQLiteStore, Store
+from larimar_memory.store import Store
 from larimar_memory.store.base import Where
-from larimar_memory.types import Answer, Grounding, MemoryStats, Metadata, Readout
+from larimar_memory.store.opening import open_store
+from larimar_memory.types import Answer, Grounding, Metadata, Readout
 
-DEFAULT_NAMESPACE = "default"
 THRESHOLD = 0.45
 """Cosine under which the memory says "not in memory", for the default encoder."""
 
 
-class Larimar:
+class Larimar(Contents):
     """An episodic memory for a frozen language model; made by `Larimar.open`, safe for threads.
 
     Args:
@@ -37,7 +37,7 @@ class Larimar:
         decoder: answers; a name is loaded when the first answer is asked for.
         threshold: score under which a question is out of scope, in [0, 1].
         language: ISO 639-1 code for cutting sentences.
-        slots, when_full: as in `open`.
+        latents, slots, when_full: as in `open`.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Larimar:
         path: Path | None = None,
         threshold: float = THRESHOLD,
         language: str = "en",
+        latents: bool | Codec = False,
         slots: int | None = None,
         when_full: WhenFull = "blend",
     ) -> None:
@@ -59,6 +60,9 @@ class Larimar:
         self._language = language
         self._decoder = decoder
         self._decoder_lock = threading.Lock()
+        codec = None if isinstance(latents, bool) else latents
+        self.latents = LatentMemory(store, lambda: self.decoder, codec)
+        self._writes_latents = latents not in (False, None)
         self._limit = slots
         evict = when_full == "evict"
         self._room = Room(store, slots) if slots and evict else None
@@ -77,6 +81,7 @@ class Larimar:
         read_only: bool = False,
         busy_seconds: float = 5.0,
         synchronous: str = "full",
+        latents: bool | Codec = False,
         slots: int | None = None,
         when_full: WhenFull = "blend",
     ) -> Larimar:
@@ -93,6 +98,8 @@ class Larimar:
             busy_seconds: how long to wait while another process writes.
             synchronous: "full", where a write survives a power cut, or "normal", where it survives a
                 crash of the process only, and many small writes are faster.
+            latents: write a latent beside every segment, for grounding="latent": True for the codec
+                that ships for the decoder, or the folder of one. `write_latents` can follow later.
             slots: K, at most so many slots per namespace; by default, a new one for each segment.
             when_full: "blend" lets segments share K fixed slots, less sharply the more there are; use
                 256 or more. "evict" forgets the documents first written so that each segment left
@@ -104,23 +111,22 @@ class Larimar:
             EncoderMismatchError: if it was written with another encoder.
             ModelError: if the encoder cannot be loaded.
         """
-        checks.check_synchronous(synchronous)
         file = None if path is None else Path(path).expanduser()
-        checks.check_file(file, must_exist=read_only or not create)
         if slots is not None:
             check_slots(slots, when_full)
+        # The file first: whether it can be used is known before a model has been loaded.
+        checks.check_file(file, must_exist=read_only or not create)
         if not isinstance(encoder, SentenceEncoder):
             encoder = SentenceEncoder.load(os.fspath(encoder))
-        store: Store = RamStore()
-        if file is not None:
-            store = SQLiteStore(
-                file,
-                encoder=encoder.fingerprint,
-                dimension=encoder.dimension,
-                read_only=read_only or (file.exists() and not os.access(file, os.W_OK)),
-                busy_seconds=busy_seconds,
-                synchronous=synchronous,
-            )
+        store = open_store(
+            file,
+            encoder=encoder.fingerprint,
+            dimension=encoder.dimension,
+            create=create,
+            read_only=read_only,
+            busy_seconds=busy_seconds,
+            synchronous=synchronous,
+        )
         return cls(
             store,
             encoder,
@@ -128,6 +134,7 @@ class Larimar:
             path=file,
             threshold=threshold,
             language=language,
+            latents=latents,
             slots=slots,
             when_full=when_full,
         )
@@ -177,10 +184,27 @@ class Larimar:
             language=self._language,
             total_characters=sum(len(item.text) for item in items),
             on_progress=on_progress,
+            latents=self.latents.encode if self._writes_latents else None,
         )
         if self._room is not None:
             self._room.make(namespace)
         return [item.id for item in items]
+
+    def write_latents(
+        self,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """Make latents for the segments that have none; returns how many. It may be interrupted.
+
+        Args:
+            on_progress: called with how many segments were looked at, and how many there are.
+
+        Raises:
+            LatentsUnavailableError: if there is no codec for the decoder.
+        """
+        return self.latents.write(checks.check_name(namespace, "namespace"), on_progress)
 
     def update(
         self,
@@ -326,6 +350,7 @@ class Larimar:
             context_tokens=context_tokens,
             fallback=fallback,
             started=started,
+            latents=self.latents,
             options={
                 "max_tokens": max_tokens,
                 "stop": stop,
@@ -333,46 +358,6 @@ class Larimar:
                 "seed": seed,
             },
         )
-
-    def documents(
-        self, *, namespace: str = DEFAULT_NAMESPACE, where: Where | None = None
-    ) -> Iterator[Document]:
-        """The documents of a namespace, in the order they were first written."""
-        return self.store.documents(namespace, where)
-
-    def text(self, id: str, *, namespace: str = DEFAULT_NAMESPACE) -> str:
-        """A document's text, exactly as it was written.
-
-        Raises:
-            InputError: if there is no document of that id.
-        """
-        document = self._known(id, namespace)
-        found = self.store.neighbours(namespace, id, 0, document.characters)
-        return "".join(s.text for s in found)
-
-    def stats(self, namespace: str | None = None) -> MemoryStats:
-        """Counts and sizes, of a namespace or of the whole memory."""
-        held = self.store.stats(namespace)
-        return MemoryStats(
-            path=None if self.path is None else str(self.path),
-            namespace=namespace,
-            namespaces=held.namespaces,
-            documents=held.documents,
-            segments=held.segments,
-            characters=held.characters,
-            bytes_on_disk=held.bytes_on_disk,
-            encoder=self.encoder.fingerprint,
-            threshold=self.threshold,
-            slots=self._limit,
-        )
-
-    def health(self, namespace: str = DEFAULT_NAMESPACE) -> Health:
-        """How full and how sharp the memory of a namespace is; reads all of its keys once."""
-        checks.check_name(namespace, "namespace")
-        if self.slots is not None:
-            return slot_health(self.slots.memory(namespace))
-        room = None if self._room is None else self._room.slots
-        return grow_health(GrowingMemory(self.store, namespace), slots=room)
 
     def close(self) -> None:
         """Save the index and release the file; a second call does nothing."""
@@ -388,13 +373,3 @@ class Larimar:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _known(self, id: str, namespace: str) -> Document:
-        known = self.store.document(checks.check_name(namespace, "namespace"), id)
-        if known is None:
-            raise InputError(
-                f"There is no document {id!r}.",
-                f"Nothing of that id was written to namespace {namespace!r}, or it was forgotten.",
-                "List the ids with `documents()`, or write it with `write`.",
-            )
-        return known

@@ -53,6 +53,11 @@ def messages(question: str, recalled: Sequence[str]) -> list[dict[str, str]]:
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
 
 
+def question_alone(question: str) -> list[dict[str, str]]:
+    """The chat that asks a question of readouts: no text of theirs is in it."""
+    return messages(question, [])
+
+
 def chat_tokens(tokenizer: Any, chat: Sequence[dict[str, str]]) -> list[int]:
     """Token ids of a chat up to the assistant's turn, message contents tokenised as plain text.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,11 +80,12 @@ def read(
         weights = address(key, keys)
     else:
         weights = held.shares([c.segment.row for c in found])
-    segments = [
-        recalled(store, namespace, c.segment, score, float(weight), neighbours)
-        for c, score, weight in zip(found, scores, weights, strict=True)
-        if in_scope
-    ]
+    segments, latents = list[RecalledSegment](), list[tuple[np.ndarray | None, ...]]()
+    for candidate, score, weight in zip(found, scores, weights, strict=True):
+        if in_scope:
+            around = context(store, namespace, candidate.segment, neighbours)
+            segments.append(recalled(candidate.segment, score, float(weight), around))
+            latents.append(tuple(store.latents(namespace, [s.row for s in around])))
     return Readout(
         question,
         namespace,
@@ -92,6 +94,7 @@ def read(
         best,
         threshold,
         time.perf_counter() - started,
+        tuple(latents),
         slot_weights=None if held is None else held.weights,
     )
 
@@ -138,21 +141,22 @@ def search(
     return found[:k]
 
 
-def recalled(
-    store: Store, namespace: str, stored: StoredSegment, score: float, weight: float, reach: int
-) -> RecalledSegment:
-    """A stored segment as a readout holds it, with `reach` neighbours of context on either side.
+def context(store: Store, namespace: str, stored: StoredSegment, reach: int) -> list[StoredSegment]:
+    """A segment with `reach` neighbours on either side, in the order of the text.
 
     A heading always comes with what follows it.
     """
-    before, after = "", ""
     onwards = max(reach, 1) if is_heading(stored.text) else reach
-    if onwards > 0:
-        around = store.neighbours(
-            namespace, stored.document_id, stored.index - reach, stored.index + onwards
-        )
-        before = "".join(s.text for s in around if s.index < stored.index)
-        after = "".join(s.text for s in around if s.index > stored.index)
+    if not onwards:
+        return [stored]
+    first, last = stored.index - reach, stored.index + onwards
+    return store.neighbours(namespace, stored.document_id, first, last)
+
+
+def recalled(
+    stored: StoredSegment, score: float, weight: float, around: Sequence[StoredSegment]
+) -> RecalledSegment:
+    """A stored segment as a readout holds it, with its context."""
     return RecalledSegment(
         id=f"{stored.document_id}#{stored.index}",
         document_id=stored.document_id,
@@ -163,6 +167,6 @@ def recalled(
         metadata=stored.metadata,
         score=score,
         weight=weight,
-        before=before,
-        after=after,
+        before="".join(s.text for s in around if s.index < stored.index),
+        after="".join(s.text for s in around if s.index > stored.index),
     )

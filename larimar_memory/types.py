@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int8
 
 Metadata: TypeAlias = Mapping[str, Any]
 """JSON object kept with a document: string keys, JSON values."""
@@ -57,19 +57,6 @@ class RecalledSegment:
 
 
 @dataclass(frozen=True, slots=True)
-class Latents:
-    """Latents of the addressed segments, ready to be placed in a decoder.
-
-    Attributes:
-        z: k segments x m positions x dz numbers, float32.
-        decoder: fingerprint of the decoder whose readout head these latents are for.
-    """
-
-    z: Float[np.ndarray, "k m dz"]
-    decoder: str
-
-
-@dataclass(frozen=True, slots=True)
 class Readout:
     """What a question addressed in memory: segments, weights, provenance and, where stored, latents.
 
@@ -78,7 +65,8 @@ class Readout:
         in_scope: whether the best score reached `threshold`; if not, the memory does not know.
         best_score: score of the best candidate, in [0, 1], also when it is out of scope.
         seconds: time the read took.
-        latents: of the segments, where they are stored.
+        latents: of each segment and what is read with it, in the order of the text, as they are
+            stored; None where there is none.
         slot_weights: address weights w over the K slots, float64, where the memory has slots.
     """
 
@@ -89,7 +77,7 @@ class Readout:
     best_score: float
     threshold: float
     seconds: float
-    latents: Latents | None = None
+    latents: tuple[tuple[Int8[np.ndarray, " n"] | None, ...], ...] = field(default=(), compare=False)
     slot_weights: Float[np.ndarray, " K"] | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:

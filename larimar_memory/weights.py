@@ -66,6 +66,16 @@ WHEELS = {
     ),
 }
 
+LATENTS = {DEFAULT_DECODER: "smollm2-135m-instruct"}
+"""Folders under `bundles`, by the decoder whose latent codec they hold."""
+
+
+def latents_for(decoder: str) -> Path | None:
+    """The folder of the latent codec that ships for a decoder, or None."""
+    name = LATENTS.get(decoder)
+    folder = Path(__file__).parent / "bundles" / str(name)
+    return folder if name and folder.is_dir() else None
+
 
 def resolve(name: str | os.PathLike[str]) -> Path:
     """Folder with `config.json`, a tokenizer and safetensors weights for the model called `name`.

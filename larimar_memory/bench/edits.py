@@ -15,7 +15,8 @@ from larimar_memory import recall
 from larimar_memory.bench.facts import Fact
 from larimar_memory.bench.result import Bar, Figures, bar, percentile
 from larimar_memory.bench.session import Session
-from larimar_memory.larimar import DEFAULT_NAMESPACE, Larimar
+from larimar_memory.contents import DEFAULT_NAMESPACE
+from larimar_memory.larimar import Larimar
 from larimar_memory.store import Document, WriteBatch
 from larimar_memory.types import Segment
 

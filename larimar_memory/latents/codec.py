@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -154,6 +156,15 @@ class LatentCodec(nn.Module):
         """The prefix of keys and values, `count` consecutive rows side by side."""
         line = states.side_by_side(count)
         return place(self.anatomy, self.start, line, count=count, stride=self.config.stride)
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """32 bytes that identify what makes and reads latents; of a codec that is no longer trained."""
+        digest = hashlib.sha256(self.config.model_dump_json().encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            bits = tensor.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16)
+            digest.update(name.encode() + bits.numpy().tobytes())
+        return digest.digest()
 
     @property
     def cue(self) -> int:

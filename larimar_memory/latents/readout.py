@@ -19,8 +19,8 @@ class LatentReadout:
 
     Args:
         codec: makes the prefix; its decoder is the one that generates.
-        latents: of the passages, best first; the best stands last, nearest to the question, as it does
-            in a prompt.
+        latents: of the passages, in the order in which they stand; the best is put last, nearest to the
+            question, as it is in a prompt.
 
     Attributes:
         positions: places the prefix takes up, the start token's included.
@@ -29,9 +29,9 @@ class LatentReadout:
         InputError: if there are no latents, or they are not of this codec's size.
     """
 
-    def __init__(self, codec: LatentCodec, latents: Sequence[Float[np.ndarray, "m dz"]]) -> None:
+    def __init__(self, codec: LatentCodec, latents: Sequence[Float[np.ndarray, "_ dz"]]) -> None:
         self._codec = codec
-        self._prefix = codec.prefix(list(reversed(latents)))
+        self._prefix = codec.prefix(latents)
         self.positions = int(self._prefix.mask.sum())
 
     def inputs(self, tokens: Int[Tensor, "1 t"]) -> dict[str, Any]:

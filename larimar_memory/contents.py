@@ -1,0 +1,84 @@
+"""What a memory holds: documents, texts, counts, health."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from larimar_memory import checks
+from larimar_memory.bounded import Room, Slots
+from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.errors import InputError
+from larimar_memory.memory import GrowingMemory, Health, grow_health, slot_health
+from larimar_memory.store import Document, Store
+from larimar_memory.store.base import Where
+from larimar_memory.types import MemoryStats
+
+DEFAULT_NAMESPACE = "default"
+
+
+class Contents:
+    """The part of `Larimar` that looks and changes nothing.
+
+    Attributes:
+        store: where segments are kept.
+        encoder: made their keys.
+        path: the memory file, None in RAM.
+        threshold: score under which a question is out of scope.
+        slots: what is read through where segments share slots.
+    """
+
+    store: Store
+    encoder: SentenceEncoder
+    path: Path | None
+    threshold: float
+    slots: Slots | None
+    _limit: int | None
+    _room: Room | None
+
+    def documents(
+        self, *, namespace: str = DEFAULT_NAMESPACE, where: Where | None = None
+    ) -> Iterator[Document]:
+        """The documents of a namespace, in the order they were first written."""
+        return self.store.documents(namespace, where)
+
+    def text(self, id: str, *, namespace: str = DEFAULT_NAMESPACE) -> str:
+        """A document's text, exactly as it was written.
+
+        Raises:
+            InputError: if there is no document of that id.
+        """
+        document = self._known(id, namespace)
+        found = self.store.neighbours(namespace, id, 0, document.characters)
+        return "".join(s.text for s in found)
+
+    def stats(self, namespace: str | None = None) -> MemoryStats:
+        """Counts and sizes, of a namespace or of the whole memory."""
+        held = self.store.stats(namespace)
+        return MemoryStats(
+            path=None if self.path is None else str(self.path),
+            namespace=namespace,
+            **asdict(held),
+            encoder=self.encoder.fingerprint,
+            threshold=self.threshold,
+            slots=self._limit,
+        )
+
+    def health(self, namespace: str = DEFAULT_NAMESPACE) -> Health:
+        """How full and how sharp the memory of a namespace is; reads all of its keys once."""
+        checks.check_name(namespace, "namespace")
+        if self.slots is not None:
+            return slot_health(self.slots.memory(namespace))
+        room = None if self._room is None else self._room.slots
+        return grow_health(GrowingMemory(self.store, namespace), slots=room)
+
+    def _known(self, id: str, namespace: str) -> Document:
+        known = self.store.document(checks.check_name(namespace, "namespace"), id)
+        if known is None:
+            raise InputError(
+                f"There is no document {id!r}.",
+                f"Nothing of that id was written to namespace {namespace!r}, or it was forgotten.",
+                "List the ids with `documents()`, or write it with `write`.",
+            )
+        return known

@@ -1,0 +1,157 @@
+"""Latents in a memory: made when segments are written or later, found when they are read."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from jaxtyping import Float, Int8
+
+from larimar_memory import weights
+from larimar_memory.decoder import Decoder
+from larimar_memory.errors import LatentsUnavailableError
+from larimar_memory.store.base import Store
+from larimar_memory.types import Readout, RecalledSegment
+
+if TYPE_CHECKING:
+    from larimar_memory.latents import LatentCodec
+    from larimar_memory.latents.readout import LatentReadout
+
+BATCH_SEGMENTS = 256
+"""Segments given their latents in one commit: some seconds of work on two cores."""
+
+Codec: TypeAlias = "LatentCodec | str | os.PathLike[str] | None"
+"""A loaded codec, the folder of one, or None for the one that ships for the decoder."""
+
+
+class LatentMemory:
+    """Latents of what a store holds, made by the codec of one decoder; safe for threads.
+
+    Args:
+        store: where segments and latents are.
+        decoder: gives the decoder, loading it where that has not been done.
+        codec: which codec; it is loaded when first needed.
+    """
+
+    def __init__(self, store: Store, decoder: Callable[[], Decoder], codec: Codec) -> None:
+        self._store, self._decoder, self._given = store, decoder, codec
+        self._codec: LatentCodec | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def codec(self) -> LatentCodec:
+        """The codec.
+
+        Raises:
+            LatentsUnavailableError: if none was named and none ships for the decoder.
+            ModelError: if it cannot be loaded, or is for another decoder.
+        """
+        from larimar_memory.latents import LatentCodec, load_bundle
+
+        with self._lock:
+            if self._codec is None:
+                decoder = self._decoder()
+                if isinstance(self._given, LatentCodec):
+                    self._codec = self._given
+                elif self._given is not None:
+                    self._codec = load_bundle(Path(self._given).expanduser(), decoder)
+                else:
+                    self._codec = load_bundle(_shipped(decoder), decoder)
+            return self._codec
+
+    def encode(self, texts: Sequence[str]) -> list[Int8[np.ndarray, " n"]]:
+        """Latents of segments, as they are stored."""
+        from larimar_memory.latents.stored import to_stored
+
+        codec = self.codec
+        # Blanks between segments belong to no one; a segment of blanks alone has one token to say.
+        latents = codec.encode([text.strip() or text for text in texts])
+        return [to_stored(z, codec.fingerprint) for z in latents]
+
+    def write(self, namespace: str, on_progress: Callable[[int, int], None] | None = None) -> int:
+        """Give every segment that has none of this codec's a latent; returns how many were made.
+
+        What was committed stays if it is interrupted; the next call goes on.
+
+        Args:
+            on_progress: called with the numbers of segments seen and of all.
+        """
+        total = self._store.stats(namespace).segments
+        seen = made = 0
+        for rows, _ in self._store.keys(namespace):
+            for at in range(0, len(rows), BATCH_SEGMENTS):
+                batch = [int(row) for row in rows[at : at + BATCH_SEGMENTS]]
+                made += self._write(namespace, batch)
+                seen += len(batch)
+                if on_progress is not None:
+                    on_progress(seen, max(total, seen))
+        return made
+
+    def _write(self, namespace: str, rows: list[int]) -> int:
+        held = self._store.latents(namespace, rows)
+        missing = [row for row, latent in zip(rows, held, strict=True) if not self._fits(latent)]
+        segments = self._store.fetch(namespace, missing)
+        if segments:
+            latents = self.encode([segment.text for segment in segments])
+            self._store.set_latents(namespace, [segment.row for segment in segments], latents)
+        return len(segments)
+
+    def _fits(self, latent: np.ndarray | None) -> bool:
+        from larimar_memory.latents.stored import from_stored
+
+        codec = self.codec
+        return latent is not None and (
+            from_stored(latent, codec.config.dz, codec.fingerprint) is not None
+        )
+
+    def condition(
+        self, readout: Readout, segments: Sequence[RecalledSegment] | None = None
+    ) -> LatentReadout:
+        """What stands in front of a prompt so that the decoder answers from the readout.
+
+        Args:
+            segments: which of the readout's, best first; by default all.
+
+        Raises:
+            LatentsUnavailableError: if a segment has no latent of this codec.
+        """
+        from larimar_memory.latents.readout import LatentReadout
+        from larimar_memory.latents.stored import from_stored
+
+        codec = self.codec
+        chosen = readout.segments if segments is None else segments
+        groups = [readout.latents[readout.segments.index(segment)] for segment in chosen]
+        seen = set[bytes]()
+        placed = list[Float[np.ndarray, "m dz"] | None]()
+        for group in groups:
+            # A neighbour of two segments is placed once, with the better one.
+            fresh = [s for s in group if s is None or s.tobytes() not in seen]
+            seen |= {s.tobytes() for s in fresh if s is not None}
+            # The best stands last, nearest to the question, as its text does in a prompt.
+            placed[:0] = [
+                None if s is None else from_stored(s, codec.config.dz, codec.fingerprint) for s in fresh
+            ]
+        latents = [z for z in placed if z is not None]
+        if not latents or len(latents) < len(placed):
+            raise LatentsUnavailableError(
+                "The answer cannot be grounded in latents.",
+                f"{len(placed) - len(latents)} of {len(placed)} recalled segments have no latent made "
+                "for this decoder.",
+                'Call `write_latents` once, open with latents=True, or use grounding="text".',
+            )
+        return LatentReadout(codec, latents)
+
+
+def _shipped(decoder: Decoder) -> Path:
+    folder = weights.latents_for(decoder.name)
+    if folder is None:
+        raise LatentsUnavailableError(
+            "The answer cannot be grounded in latents.",
+            f"No trained latents ship for the decoder {decoder.name!r}.",
+            'Train them with `larimar train` and name their folder, or use grounding="text".',
+        )
+    return folder
