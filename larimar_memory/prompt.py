@@ -54,8 +54,9 @@ def messages(question: str, recalled: Sequence[str]) -> list[dict[str, str]]:
 
 
 def question_alone(question: str) -> list[dict[str, str]]:
-    """The chat that asks a question of readouts: no text of theirs is in it."""
-    return messages(question, [])
+    """The same chat for readouts, which stand in front of it: the question, and no recalled text."""
+    content = f"Question: {question}\n{BRIEF}"
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
 
 
 def chat_tokens(tokenizer: Any, chat: Sequence[dict[str, str]]) -> list[int]:

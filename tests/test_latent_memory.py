@@ -17,6 +17,7 @@ from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.errors import InputError, LatentsUnavailableError
 from larimar_memory.latents import LatentCodec, LatentConfig
 from larimar_memory.latents.stored import from_stored, to_stored
+from larimar_memory.prompt import question_alone
 from tests.tiny import tiny_decoder
 
 FACTS = [
@@ -112,7 +113,7 @@ def test_the_decoder_is_given_latents_and_no_text(
         memory.write(FACTS)
         answer = memory.answer(QUESTION, k=1, grounding="latent", max_tokens=3)
         ((tokens, conditioning),) = given
-        assert tokens == codec.decoder.chat_tokens([{"role": "user", "content": QUESTION}])
+        assert tokens == codec.decoder.chat_tokens(question_alone(QUESTION))
         assert answer.sources[0].text == FACTS[0]
         pieces = -(-len(FACTS[0]) // 16)
         assert conditioning.positions == 1 + len(FACTS[0]) + pieces
@@ -192,7 +193,7 @@ def test_a_generation_loop_of_ones_own(codec: LatentCodec, encoder: SentenceEnco
         readout = memory.read(QUESTION, k=1)
         answer = memory.answer(QUESTION, k=1, grounding="latent", max_tokens=6)
         conditioning = memory.latents.condition(readout)
-        tokens = torch.tensor([codec.decoder.chat_tokens([{"role": "user", "content": QUESTION}])])
+        tokens = torch.tensor([codec.decoder.chat_tokens(question_alone(QUESTION))])
         said = list[int]()
         with torch.inference_mode(), conditioning.attached():
             cache, step = conditioning.past_key_values(), tokens

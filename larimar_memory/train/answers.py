@@ -13,7 +13,7 @@ from torch import Tensor
 
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.states import Segments, pad
-from larimar_memory.prompt import messages, passage
+from larimar_memory.prompt import messages, passage, question_alone
 from larimar_memory.train.batches import IGNORED, Recital, after, rectangle
 from larimar_memory.train.losses import divergence
 from larimar_memory.train.questions import ask
@@ -144,7 +144,7 @@ class Answers(Recite):
     ) -> Taught:
         inputs, labels = list[list[int]](), list[list[int]]()
         for question, answer in zip(questions, answers, strict=True):
-            prompt = self.decoder.chat_tokens(messages(question, []))
+            prompt = self.decoder.chat_tokens(question_alone(question))
             inputs.append(prompt + answer[:-1])
             labels.append([IGNORED] * (len(prompt) - 1) + answer)
         end, device = self.codec.anatomy.end, self.codec.device
