@@ -60,7 +60,7 @@ class LatentMemory:
                 elif self._given is not None:
                     self._codec = load_bundle(Path(self._given).expanduser(), decoder)
                 else:
-                    self._codec = load_bundle(_shipped(decoder), decoder)
+                    self._codec = shipped_codec(decoder)
             return self._codec
 
     def encode(self, texts: Sequence[str]) -> list[Int8[np.ndarray, " n"]]:
@@ -111,42 +111,56 @@ class LatentMemory:
     def condition(
         self, readout: Readout, segments: Sequence[RecalledSegment] | None = None
     ) -> LatentReadout:
-        """What stands in front of a prompt so that the decoder answers from the readout.
-
-        Args:
-            segments: which of the readout's, best first; by default all.
-
-        Raises:
-            LatentsUnavailableError: if a segment has no latent of this codec.
-        """
-        from larimar_memory.latents.readout import LatentReadout
-        from larimar_memory.latents.stored import from_stored
-
-        codec = self.codec
-        chosen = readout.segments if segments is None else segments
-        groups = [readout.latents[readout.segments.index(segment)] for segment in chosen]
-        seen = set[bytes]()
-        placed = list[Float[np.ndarray, "m dz"] | None]()
-        for group in groups:
-            # A neighbour of two segments is placed once, with the better one.
-            fresh = [s for s in group if s is None or s.tobytes() not in seen]
-            seen |= {s.tobytes() for s in fresh if s is not None}
-            # The best stands last, nearest to the question, as its text does in a prompt.
-            placed[:0] = [
-                None if s is None else from_stored(s, codec.config.dz, codec.fingerprint) for s in fresh
-            ]
-        latents = [z for z in placed if z is not None]
-        if not latents or len(latents) < len(placed):
-            raise LatentsUnavailableError(
-                "The answer cannot be grounded in latents.",
-                f"{len(placed) - len(latents)} of {len(placed)} recalled segments have no latent made "
-                "for this decoder.",
-                'Call `write_latents` once, open with latents=True, or use grounding="text".',
-            )
-        return LatentReadout(codec, latents)
+        """What stands in front of a prompt; see the function `condition`."""
+        return condition(self.codec, readout, segments)
 
 
-def _shipped(decoder: Decoder) -> Path:
+def condition(
+    codec: LatentCodec, readout: Readout, segments: Sequence[RecalledSegment] | None = None
+) -> LatentReadout:
+    """What stands in front of a prompt so that the decoder answers from a readout.
+
+    Args:
+        codec: of the decoder that answers.
+        segments: which of the readout's, best first; by default all.
+
+    Raises:
+        LatentsUnavailableError: if a segment has no latent of this codec.
+    """
+    from larimar_memory.latents.readout import LatentReadout
+    from larimar_memory.latents.stored import from_stored
+
+    chosen = readout.segments if segments is None else segments
+    groups = [readout.latents[readout.segments.index(segment)] for segment in chosen]
+    seen = set[bytes]()
+    placed = list[Float[np.ndarray, "m dz"] | None]()
+    for group in groups:
+        # A neighbour of two segments is placed once, with the better one.
+        fresh = [s for s in group if s is None or s.tobytes() not in seen]
+        seen |= {s.tobytes() for s in fresh if s is not None}
+        # The best stands last, nearest to the question, as its text does in a prompt.
+        placed[:0] = [
+            None if s is None else from_stored(s, codec.config.dz, codec.fingerprint) for s in fresh
+        ]
+    latents = [z for z in placed if z is not None]
+    if not latents or len(latents) < len(placed):
+        raise LatentsUnavailableError(
+            "The answer cannot be grounded in latents.",
+            f"{len(placed) - len(latents)} of {len(placed)} recalled segments have no latent made "
+            "for this decoder.",
+            'Call `write_latents` once, open with latents=True, or use grounding="text".',
+        )
+    return LatentReadout(codec, latents)
+
+
+def shipped_codec(decoder: Decoder) -> LatentCodec:
+    """The codec that ships for a decoder, loaded once for it.
+
+    Raises:
+        LatentsUnavailableError: if there is none.
+    """
+    from larimar_memory.latents import load_bundle
+
     folder = weights.latents_for(decoder.name)
     if folder is None:
         raise LatentsUnavailableError(
@@ -154,4 +168,8 @@ def _shipped(decoder: Decoder) -> Path:
             f"No trained latents ship for the decoder {decoder.name!r}.",
             'Train them with `larimar train` and name their folder, or use grounding="text".',
         )
-    return folder
+    # Kept with the decoder, which the codec refers to: both go when nobody uses them.
+    if "_codec" not in vars(decoder):
+        vars(decoder)["_codec"] = load_bundle(folder, decoder)
+    codec: LatentCodec = vars(decoder)["_codec"]
+    return codec

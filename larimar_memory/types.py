@@ -80,6 +80,22 @@ class Readout:
     latents: tuple[tuple[Int8[np.ndarray, " n"] | None, ...], ...] = field(default=(), compare=False)
     slot_weights: Float[np.ndarray, " K"] | None = field(default=None, compare=False)
 
+    def past_key_values(self, decoder: Any) -> Any:
+        """The latents as a new cache of the decoder's, for a generation loop of one's own.
+
+        What is read after it must be read inside `Larimar.latents.condition(readout).attached()`, where
+        the adapters act. The first position after it is the cache's length.
+
+        Args:
+            decoder: a `Decoder` that a latent codec ships for.
+
+        Raises:
+            LatentsUnavailableError: if no codec ships for it, or a segment has no latent of that one.
+        """
+        from larimar_memory.latent_memory import condition, shipped_codec
+
+        return condition(shipped_codec(decoder), self).past_key_values()
+
     def to_dict(self) -> dict[str, Any]:
         """The readout as JSON-serialisable values, latents and slot weights left out."""
         return {

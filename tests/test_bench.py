@@ -44,7 +44,9 @@ def session():
 def test_importing_the_package_loads_no_torch():
     code = "import sys, larimar_memory.bench as b; print(sorted(b.NAMES), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['ingest', 'latency', 'memory', 'needle', 'passkey'] False"
+    assert (
+        done.stdout.strip() == "['ingest', 'latency', 'latents', 'memory', 'needle', 'passkey'] False"
+    )
 
 
 def test_haystack_has_the_length_asked_for_and_is_deterministic(hay, count):

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larimar_memory import Larimar
+from larimar_memory import Larimar, latent_memory
 from larimar_memory.decoder import Decoder
 from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.errors import InputError, LatentsUnavailableError
@@ -187,7 +187,9 @@ def test_a_decoder_without_latents_says_so(encoder: SentenceEncoder) -> None:
         )
 
 
-def test_a_generation_loop_of_ones_own(codec: LatentCodec, encoder: SentenceEncoder) -> None:
+def test_a_generation_loop_of_ones_own(
+    codec: LatentCodec, encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with opened(codec, encoder, latents=codec) as memory:
         memory.write(FACTS)
         readout = memory.read(QUESTION, k=1)
@@ -204,6 +206,11 @@ def test_a_generation_loop_of_ones_own(codec: LatentCodec, encoder: SentenceEnco
                 step = out.logits[:, -1:].argmax(-1)
                 said.append(int(step))
         assert codec.decoder.tokenizer.decode(said).strip() == answer.text
+        monkeypatch.setattr(latent_memory, "shipped_codec", {codec.decoder: codec}.__getitem__)
+        cache = readout.past_key_values(codec.decoder)
+        for mine, own in zip(cache.layers, conditioning.past_key_values().layers, strict=True):
+            assert torch.equal(mine.keys, own.keys)
+            assert torch.equal(mine.values, own.values)
 
 
 @given(st.integers(1, 9), st.binary(min_size=8, max_size=32), st.integers(0, 2**32 - 1))

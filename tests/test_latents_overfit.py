@@ -20,6 +20,7 @@ SEGMENTS = 64
 RECIPE = Recipe(
     codec=LatentConfig(limit=16),
     calibration=1600,
+    importance=400,
     check_every=10_000,
     check_segments=8,
     stages=(

@@ -17,6 +17,7 @@ from larimar_memory.train import Recipe, Stage, load_recipe, loop, recall, train
 from larimar_memory.train.batches import IGNORED, after, recital
 from larimar_memory.train.closed_form import Moments
 from larimar_memory.train.evaluate import edit_distance, from_exact
+from larimar_memory.train.importance import importance, weighted
 from larimar_memory.train.loop import schedule
 from larimar_memory.train.losses import cross_entropy, divergence
 from larimar_memory.train.passages import read_folder
@@ -40,7 +41,7 @@ def texts(folder: Path, count: int = 120) -> Path:
 
 
 def recipe(*stages: Stage, **changes: object) -> Recipe:
-    every = {"codec": CODEC, "calibration": 200, "batch": 24, "check_every": 100}
+    every = {"codec": CODEC, "calibration": 200, "importance": 60, "batch": 24, "check_every": 100}
     every |= {"check_segments": 4, "save_every": 1e9}
     return Recipe(stages=stages, **{**every, **changes})
 
@@ -291,3 +292,40 @@ def test_the_closed_form_is_the_best_linear_code() -> None:
         other = (x - x.mean(0)) @ torch.randn(12, 3)
         fitted = other @ torch.linalg.lstsq(other, wanted).solution
         assert (wanted - fitted).square().mean() > best
+
+
+def test_the_weighted_code_errs_least_where_it_matters() -> None:
+    torch.manual_seed(0)
+    x, noise = torch.randn(600, 12), torch.randn(600, 8)
+    y = x @ torch.randn(12, 8) + 0.3 * noise
+    half = torch.randn(2, 4, 4)
+    root = half @ half.transpose(1, 2) + 0.1 * torch.eye(4)
+    moments = Moments(12, 8, torch.device("cpu"))
+    moments.add(x, y)
+    unit = (y - y.mean(0)) / y.std(0, unbiased=False)
+
+    def error(importance: torch.Tensor | None, judge: torch.Tensor) -> float:
+        code = moments.fit(2, importance, ridge=1e-6)
+        left = (x @ code.encode + code.shift) @ code.decode - unit
+        return float(torch.einsum("nbc,bcd->nbd", left.reshape(-1, 2, 4), judge).square().mean())
+
+    plain = torch.eye(4).expand(2, 4, 4)
+    assert error(root, root) < error(None, root)
+    assert error(None, plain) < error(root, plain)
+    torch.testing.assert_close(error(None, plain), error(plain.contiguous(), plain))
+
+
+def test_importance_is_that_of_the_decoders_loss(tiny: Decoder, tmp_path: Path) -> None:
+    """To second order, what an error adds to the loss grows with its weighted square."""
+    torch.manual_seed(0)
+    codec = LatentCodec(tiny, CODEC)
+    rows = [[Sample([10 + n, 20 + n, 30 + n, 40 + n], "")] for n in range(64)]
+    batch = recital(rows, random.Random(0), cue=12, end=1, device=torch.device("cpu"))
+    roots = importance(codec, [batch])
+    assert roots.shape == (2 * 2 * 2, 8, 8)
+    torch.testing.assert_close(roots, roots.transpose(1, 2), atol=1e-5, rtol=1e-4)
+    mean = torch.einsum("nij,nij->n", roots, roots).mean() / 8
+    assert 1.0 < float(mean) < 1.03
+    unit = torch.randn(3, 2, 2, 2, 8)
+    flat = unit.reshape(3, 8, 8)
+    torch.testing.assert_close(weighted(unit, roots), torch.einsum("pnc,ncd->pnd", flat, roots))

@@ -17,6 +17,7 @@ NAMES: dict[str, str] = {
     "passkey": "Pass keys found and answered at random depths of up to a million tokens.",
     "needle": "One sentence at ten depths of up to a million tokens: read first, answered right.",
     "memory": "The associative memory on real sentences: capacity, edits, forgetting, merging.",
+    "latents": "Readouts that control the decoder: said again, answered from, their time and size.",
     "latency": "Time and RAM of an answer, at ten thousand and at a million tokens.",
 }
 """What can be measured, each with a line that says what it is."""
@@ -28,6 +29,7 @@ def run(
     quick: bool = False,
     seed: int = 0,
     haystack: Path | None = None,
+    questions: Path | None = None,
     on_note: Callable[[str], None] | None = None,
     _size: Any = None,
 ) -> dict[str, Any]:
@@ -40,6 +42,7 @@ def run(
         quick: a small size that ends within a minute, to see that it works; not for reporting.
         seed: of the haystack's order, the depths and the keys.
         haystack: folder of texts to search in; by default, prose that comes with Python.
+        questions: a file of questions on passages, in SQuAD's JSON, for benchmarks that need some.
         on_note: called with a short line of progress now and then, maybe from another thread.
 
     Raises:
@@ -58,7 +61,7 @@ def run(
     benchmark = import_module(f"larimar_memory.bench.{name}")
     packages = (*result.PACKAGES, *benchmark.PACKAGES)
     result.require(packages)
-    session = Session(seed, haystack, on_note or (lambda _: None))
+    session = Session(seed, haystack, on_note or (lambda _: None), questions)
     size = _size or (benchmark.QUICK if quick else benchmark.FULL)
     figures, bars = benchmark.measure(session, size)
     return result.assemble(name, figures, bars, seed=seed, quick=quick, packages=packages)

@@ -9,6 +9,7 @@ from larimar_memory.bench.haystack import Haystack, repeated, token_counter
 from larimar_memory.bench.result import Bar, Figures, bar
 from larimar_memory.bench.session import Session
 from larimar_memory.bench.trials import Field, Trial, field, summary
+from larimar_memory.types import Grounding
 
 PACKAGES = ()
 
@@ -74,14 +75,15 @@ def _trials(session: Session, haystack: Haystack, kind: str, length: int, number
     done = list[Trial]()
     with field(session, haystack) as hay:
         for _ in range(number):
-            done.append(_ask(hay, draw.randint(1, LARGEST_KEY), draw.random()))
+            done.append(ask(hay, draw.randint(1, LARGEST_KEY), draw.random()))
             if len(done) % 5 == 0 or len(done) == number:
                 right = sum(t.right for t in done)
                 session.note(f"{kind}, {length:,} tokens: {right} of {len(done)} keys answered")
         return {**hay.figures, **summary(done)}
 
 
-def _ask(hay: Field, key: int, depth: float) -> Trial:
+def ask(hay: Field, key: int, depth: float, grounding: Grounding = "text") -> Trial:
+    """Hide a key, ask for it, take it out."""
     number = re.compile(rf"\b{key}\b")
     return hay.ask(
         NEEDLE.format(key=key),
@@ -89,4 +91,5 @@ def _ask(hay: Field, key: int, depth: float) -> Trial:
         QUESTION,
         holds=lambda text: "pass key" in text and number.search(text) is not None,
         right=lambda text: first_integer(text) == key,
+        grounding=grounding,
     )

@@ -12,6 +12,7 @@ from larimar_memory.bench.haystack import Haystack, prose, token_counter
 from larimar_memory.decoder import Decoder
 from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.larimar import Larimar
+from larimar_memory.latents import LatentCodec
 from larimar_memory.types import WriteProgress
 
 _NOTE_SECONDS = 5.0
@@ -24,11 +25,17 @@ class Session:
         seed: of everything that is drawn.
         folder: texts of the user's to search in, or None for those that come with Python.
         note: takes lines of progress.
+        questions: a file in SQuAD's JSON.
     """
 
-    def __init__(self, seed: int, folder: Path | None, note: Callable[[str], None]) -> None:
-        self.seed = seed
-        self.note = note
+    def __init__(
+        self,
+        seed: int,
+        folder: Path | None,
+        note: Callable[[str], None],
+        questions: Path | None = None,
+    ) -> None:
+        self.seed, self.note, self.questions = seed, note, questions
         self._folder = folder
 
     @cached_property
@@ -43,9 +50,18 @@ class Session:
         self.note("loading the decoder")
         return Decoder.load()
 
-    def open(self, path: Path | None) -> Larimar:
+    def open(self, path: Path | None, *, latents: bool = False) -> Larimar:
         """A memory, in RAM without a path, that uses the session's models."""
-        return Larimar.open(path, encoder=self.encoder, decoder=self.decoder)
+        codec = self.codec if latents else False
+        return Larimar.open(path, encoder=self.encoder, decoder=self.decoder, latents=codec)
+
+    @cached_property
+    def codec(self) -> LatentCodec:
+        """The codec that ships for the default decoder."""
+        from larimar_memory.latent_memory import LatentMemory
+        from larimar_memory.store import RamStore
+
+        return LatentMemory(RamStore(), lambda: self.decoder, None).codec
 
     def draw(self, *purpose: object) -> random.Random:
         """Random numbers that depend on the seed and on what they are for, and on nothing else."""

@@ -13,6 +13,7 @@ from larimar_memory.bench.haystack import Haystack, Part, hide
 from larimar_memory.bench.result import Figures, rate
 from larimar_memory.bench.session import Session
 from larimar_memory.larimar import Larimar
+from larimar_memory.types import Grounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Field:
         *,
         holds: Callable[[str], bool],
         right: Callable[[str], bool],
+        grounding: Grounding = "text",
     ) -> Trial:
         """Hide a needle, ask for it, take it out.
 
@@ -90,7 +92,7 @@ class Field:
         """
         with self.hiding(needle, depth) as real:
             readout = self.memory.read(question)
-            answer = self.memory.answer(question)
+            answer = self.memory.answer(question, grounding=grounding)
         found = [i for i, s in enumerate(readout.segments, start=1) if holds(s.text)]
         return Trial(
             real,
@@ -105,12 +107,12 @@ class Field:
 
 
 @contextmanager
-def field(session: Session, haystack: Haystack) -> Iterator[Field]:
+def field(session: Session, haystack: Haystack, *, latents: bool = False) -> Iterator[Field]:
     """A haystack in a fresh memory file, which is deleted in the end."""
     parts = haystack.parts()
     with (
         tempfile.TemporaryDirectory(prefix="larimar-bench-") as folder,
-        session.open(Path(folder) / "haystack.larimar") as memory,
+        session.open(Path(folder) / "haystack.larimar", latents=latents) as memory,
     ):
         seconds = session.write(memory, [p.id for p in parts], [p.text for p in parts])
         session.note(f"wrote {haystack.total:,} tokens in {seconds:.1f} s")

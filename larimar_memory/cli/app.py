@@ -16,7 +16,7 @@ import platformdirs
 import typer
 
 from larimar_memory import __version__
-from larimar_memory.cli import output
+from larimar_memory.cli import latents, output
 from larimar_memory.errors import InputError, LarimarError, MemoryFileError
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ def ingest(
     namespace: Namespace = "default",
     encoder: Encoder = "",
     encoding: Annotated[str, typer.Option("--encoding", help="Encoding of text files.")] = "utf-8",
+    with_latents: Annotated[
+        bool, typer.Option("--latents", help="Write latents too; see add-latents.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write files and folders (txt, md, html, pdf, code) to memory. Unchanged files are passed over."""
@@ -86,7 +89,10 @@ def ingest(
         raise InputError(
             "Nothing was ingested.", "None of the files could be read.", "Name other files."
         )
-    with _open(memory, encoder) as opened, output.progress_bar("ingesting", not as_json) as report:
+    with (
+        _open(memory, encoder, latents=with_latents) as opened,
+        output.progress_bar("ingesting", not as_json) as report,
+    ):
         before = opened.stats(namespace)
         opened.write(
             [s.text for s in sources],
@@ -125,6 +131,7 @@ def ask(
     neighbours: Neighbours = 0,
     threshold: Threshold = None,
     grounding: Annotated[str, typer.Option("--grounding", help="text or latent.")] = "text",
+    codec: latents.CodecFolder = "",
     max_tokens: Annotated[int, typer.Option("--max-tokens", help="Longest answer, in tokens.")] = 64,
     encoder: Encoder = "",
     decoder: Decoder = "",
@@ -134,7 +141,7 @@ def ask(
     """Answer a question from memory, with its sources."""
     if memory.exists() and not decoder:
         _check_ahead()
-    with _open(memory, encoder, decoder, create=False) as opened:
+    with _open(memory, encoder, decoder, create=False, latents=codec or False) as opened:
         stream = opened.stream(
             question,
             k,
@@ -246,6 +253,9 @@ def bench(
     haystack: Annotated[
         Path | None, typer.Option("--haystack", help="Folder of texts to search in.")
     ] = None,
+    questions: Annotated[
+        Path | None, typer.Option("--questions", help="Questions in SQuAD's JSON, for 'latents'.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON here.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -268,6 +278,7 @@ def bench(
         quick=quick,
         seed=seed,
         haystack=haystack,
+        questions=questions,
         on_note=lambda note: output.errors.print(note, style="dim", markup=False),
     )
     if out is not None:
@@ -279,6 +290,10 @@ def bench(
         for bar in result["bars"]:
             mark = "[green]holds[/]" if bar["holds"] else "[red]missed[/]"
             output.console.print(f"{mark}  {bar['measure']}: {bar['value']} (bar {bar['bar']})")
+
+
+app.command("add-latents")(latents.add_latents)
+app.command()(latents.train)
 
 
 def _version(wanted: bool) -> None:
@@ -323,7 +338,14 @@ def main() -> None:
         sys.exit(output.EXIT_ERROR)
 
 
-def _open(memory: Path, encoder: str, decoder: str = "", *, create: bool = True) -> Larimar:
+def _open(
+    memory: Path,
+    encoder: str,
+    decoder: str = "",
+    *,
+    create: bool = True,
+    latents: bool | str = False,
+) -> Larimar:
     if not create and not memory.exists():
         raise MemoryFileError(
             f"There is no memory at {memory}.",
@@ -338,6 +360,7 @@ def _open(memory: Path, encoder: str, decoder: str = "", *, create: bool = True)
         encoder=encoder or weights.DEFAULT_ENCODER,
         decoder=decoder or weights.DEFAULT_DECODER,
         create=create,
+        latents=latents,
     )
     gc.enable()
     return opened

@@ -1,0 +1,130 @@
+"""Answers from the latents of a passage's segments, against answers from the same segments as text."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from larimar_memory.bench.result import Figures, rate
+from larimar_memory.bench.squad import Asked, holds, token_f1
+from larimar_memory.decoder import Conditioning
+from larimar_memory.latents import LatentCodec
+from larimar_memory.latents.readout import LatentReadout
+from larimar_memory.latents.stored import from_stored, to_stored
+from larimar_memory.prompt import messages, passage, question_alone
+from larimar_memory.segments import segment
+
+_TOKENS = 32
+_STOP = ("\nQuestion:",)
+_RESAMPLED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One answer.
+
+    Attributes:
+        positions: the decoder's places taken up before the answer.
+        first, total: seconds to the first piece of text, and to the end.
+    """
+
+    text: str
+    positions: int
+    first: float
+    total: float
+
+
+class Oracle:
+    """Answers a question from given segments, either way.
+
+    Args:
+        codec: of the decoder that answers.
+    """
+
+    def __init__(self, codec: LatentCodec) -> None:
+        self._codec, self._decoder = codec, codec.decoder
+
+    def from_text(self, question: str, segments: Sequence[str], tokens: int = _TOKENS) -> Told:
+        """From the segments in the prompt, in their order."""
+        started = time.perf_counter()
+        prompt = self._decoder.chat_tokens(messages(question, segments[::-1]))
+        return self._told(prompt, None, tokens, started)
+
+    def from_latents(self, question: str, segments: Sequence[str], tokens: int = _TOKENS) -> Told:
+        """From their latents as a store gives them back, in their order."""
+        codec = self._codec
+        stored = [to_stored(z, codec.fingerprint) for z in codec.encode(segments)]
+        started = time.perf_counter()
+        latents = [from_stored(s, codec.config.dz, codec.fingerprint) for s in stored]
+        conditioning = LatentReadout(codec, [z for z in latents if z is not None])
+        prompt = self._decoder.chat_tokens(question_alone(question))
+        return self._told(prompt, conditioning, tokens, started)
+
+    def from_nothing(self, question: str, tokens: int = _TOKENS) -> Told:
+        """From the same prompt with no readout attached: what the decoder believes anyway."""
+        started = time.perf_counter()
+        prompt = self._decoder.chat_tokens(question_alone(question))
+        return self._told(prompt, None, tokens, started)
+
+    def _told(
+        self, prompt: list[int], conditioning: Conditioning | None, tokens: int, started: float
+    ) -> Told:
+        text, first = "", 0.0
+        generation = self._decoder.generate(
+            prompt, max_tokens=tokens, stop=_STOP, conditioning=conditioning
+        )
+        for piece in generation:
+            if piece and not first:
+                first = time.perf_counter() - started
+            text += piece
+        total = time.perf_counter() - started
+        return Told(text.strip(), generation.usage.prompt_tokens, first or total, total)
+
+
+def compare(codec: LatentCodec, asked: Sequence[Asked], draw: random.Random) -> Figures:
+    """Token F1 of both groundings on the same questions, their ratio, and its 95% interval."""
+    oracle = Oracle(codec)
+    told: dict[str, list[Told]] = {"text": [], "latent": [], "none": []}
+    for one in asked:
+        segments = [passage(s.text) for s in segment(one.passage)]
+        segments = [text for text in segments if text]
+        told["text"].append(oracle.from_text(one.question, segments))
+        told["latent"].append(oracle.from_latents(one.question, segments))
+        told["none"].append(oracle.from_nothing(one.question))
+    scores = {
+        name: [token_f1(t.text, one.answers) for t, one in zip(found, asked, strict=True)]
+        for name, found in told.items()
+    }
+    figures: Figures = {"questions": len(asked)}
+    for name, found in told.items():
+        figures[name] = {
+            "token_f1": statistics.mean(scores[name]),
+            "answer_said": rate([holds(t.text, o.answers) for t, o in zip(found, asked, strict=True)]),
+            "positions": statistics.median(t.positions for t in found),
+            "first_token_seconds": statistics.median(t.first for t in found),
+            "seconds": statistics.median(t.total for t in found),
+        }
+    figures["ratio"] = _ratio(scores["latent"], scores["text"])
+    figures["ratio_interval"] = _interval(scores["latent"], scores["text"], draw)
+    figures["examples"] = [
+        {"question": o.question, "answers": list(o.answers), "text": t.text, "latent": z.text}
+        for o, t, z in list(zip(asked, told["text"], told["latent"], strict=True))[:5]
+    ]
+    return figures
+
+
+def _ratio(above: Sequence[float], below: Sequence[float]) -> float:
+    return sum(above) / sum(below) if sum(below) else float("nan")
+
+
+def _interval(above: Sequence[float], below: Sequence[float], draw: random.Random) -> list[float]:
+    """The bootstrap's 95% interval: questions drawn again and again, both scores with them."""
+    ratios = list[float]()
+    for _ in range(_RESAMPLED):
+        chosen = draw.choices(range(len(above)), k=len(above))
+        ratios.append(_ratio([above[n] for n in chosen], [below[n] for n in chosen]))
+    ratios.sort()
+    return [ratios[round(0.025 * _RESAMPLED)], ratios[round(0.975 * _RESAMPLED) - 1]]

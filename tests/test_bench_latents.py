@@ -1,0 +1,91 @@
+"""What the benchmark of latents scores, and how."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from larimar_memory.bench import recitation, squad
+from larimar_memory.errors import InputError
+from larimar_memory.latents import LatentCodec
+from tests.test_latent_memory import random_codec
+from tests.tiny import tiny_decoder
+
+
+@pytest.fixture(scope="module")
+def codec() -> LatentCodec:
+    return random_codec(tiny_decoder(max_position_embeddings=512))
+
+
+@pytest.mark.parametrize(
+    ("said", "answers", "f1", "held"),
+    [
+        ("The pass key is 71432.", ("71432",), 0.4, True),
+        ("71432", ("71432",), 1.0, True),
+        ("the Amazon", ("Amazon", "the Amazon rainforest"), 1.0, True),
+        ("In 1714", ("17",), 0.0, False),
+        ("", ("something",), 0.0, False),
+        ("a b b", ("b b c",), 0.8, False),
+    ],
+)
+def test_scores_are_squads(said: str, answers: tuple[str, ...], f1: float, held: bool) -> None:
+    assert squad.token_f1(said, answers) == pytest.approx(f1)
+    assert squad.holds(said, answers) is held
+
+
+def test_a_file_that_is_not_squad_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "q.json"
+    path.write_text("{}")
+    with pytest.raises(InputError, match=r"cannot be used\. The reader said: KeyError"):
+        squad.read(path)
+    qa = {"question": "Who?", "answers": [{"text": "Ada"}, {"text": "Ada W."}]}
+    path.write_text(json.dumps({"data": [{"paragraphs": [{"context": "Ada came.", "qas": [qa]}]}]}))
+    assert squad.read(path) == [squad.Asked("Ada came.", "Who?", ("Ada", "Ada W."))]
+
+
+def test_openings_have_the_lengths_asked_for(codec: LatentCodec) -> None:
+    texts = [f"{n} some words in a row that go on and on for quite a while {n}" for n in range(80)]
+    found = recitation.openings(codec, texts, random.Random(0), 50, (4, 32))
+    sizes = [len(codec.tokens(text)) for text in found]
+    assert all(4 <= size <= 32 for size in sizes)
+    assert len(set(sizes)) > 8
+    assert all(any(text.startswith(opening) for text in texts) for opening in found)
+
+
+def test_rare_strings_stand_inside_a_sentence(codec: LatentCodec) -> None:
+    texts = ["one two three four five six seven eight nine"] * 3 + ["too short"]
+    for make in recitation.RARE.values():
+        pairs = recitation.with_rare(texts, make, random.Random(1), 9)
+        assert len(pairs) == 3
+        for text, string in pairs:
+            assert f" {string} " in text
+
+
+def test_all_pieces_of_a_segment_are_said(codec: LatentCodec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder that says what it was given comes out exact; one that never ends does not."""
+    texts = ["a text of more than sixteen bytes", "short"]
+    given = {z.tobytes(): t for t in texts for z in codec.encode([t])}
+    assert len(given) == 2
+    tokens = {t: codec.tokens(t) for t in texts}
+    asked = list[int]()
+
+    def fake_say(_: LatentCodec, prefix: object, limit: int) -> list[list[int]]:
+        rows = [int(m.sum()) - 2 for m in prefix.mask]
+        asked.extend(rows)
+        pieces = [ids[at : at + 16] for ids in tokens.values() for at in range(0, len(ids), 16)]
+        pieces.sort(key=len)
+        assert [len(p) for p in pieces] == rows
+        return pieces
+
+    monkeypatch.setattr(recitation, "say", fake_say)
+    assert recitation.said_again(codec, texts) == texts
+    assert sum(asked) == sum(map(len, tokens.values()))
+    figures = recitation.exactness(codec, texts)
+    assert (figures["exact"]["count"], figures["edit_distance"]) == (2, 0.0)
+    monkeypatch.setattr(recitation, "say", lambda c, p, n: [[70, 71, -1] for _ in p.mask])
+    figures = recitation.exactness(codec, texts)
+    assert figures["exact"]["count"] == 0
+    assert len(figures["missed"]) == 2
