@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from larimar_memory.bench import recitation, squad
+from larimar_memory import bench
+from larimar_memory.bench import latents, recitation, squad
 from larimar_memory.errors import InputError
 from larimar_memory.latents import LatentCodec
 from tests.test_latent_memory import random_codec
@@ -89,3 +90,29 @@ def test_all_pieces_of_a_segment_are_said(codec: LatentCodec, monkeypatch: pytes
     figures = recitation.exactness(codec, texts)
     assert figures["exact"]["count"] == 0
     assert len(figures["missed"]) == 2
+
+
+def test_latents_are_measured_in_every_way(tmp_path: Path) -> None:
+    path = tmp_path / "q.json"
+    qa = {"question": "What is the dog called?", "answers": [{"text": "Pixel"}]}
+    passages = [{"context": "Ana has a dog. The dog is called Pixel.", "qas": [qa]}]
+    path.write_text(json.dumps({"data": [{"paragraphs": passages}]}))
+    size = latents.Size(4_000, 6, 2, 1, 1, (1_000,), 1)
+    found = bench.run("latents", questions=path, _size=size)
+    json.dumps(found)
+    assert [bar["measure"] for bar in found["bars"]] == [
+        "segments of 4 to 32 tokens said again exactly, percent",
+        "5-digit number in a sentence recalled, percent",
+        "UUID in a sentence recalled, percent",
+        "proper name in a sentence recalled, percent",
+        "token F1 of answers, latents over text",
+        "time to first token, 5 segments, latents over text",
+        "time of a whole answer, latents over text",
+        "pass keys answered through latents alone, percent",
+        "needles answered through latents alone, percent",
+        "file of a million tokens, latents included, MB",
+    ]
+    figures = found["figures"]
+    assert figures["said_again"]["mixed"]["exact"]["count"] >= 4
+    assert figures["answers"]["latent"]["positions"] < 200
+    assert figures["reach"]["1000"]["bytes_on_disk"] > 64_000

@@ -26,7 +26,7 @@ RECIPE = Recipe(
     stages=(
         Stage(kind="regress", steps=1, tokens=400, warmup=1),
         Stage(kind="exact", steps=5, tokens=384, adapter_rate=5e-3, warmup=2),
-        Stage(kind="recite", steps=48, tokens=384, codec_rate=2e-3, adapter_rate=3e-3, warmup=3),
+        Stage(kind="recite", steps=30, tokens=384, codec_rate=2e-3, adapter_rate=3e-3, warmup=3),
     ),
 )
 

@@ -47,7 +47,7 @@ class Size:
     trials: int
 
 
-FULL = Size(60_000, 400, 100, 200, 15, (10_000, 100_000, 1_000_000), 10)
+FULL = Size(60_000, 400, 100, 150, 15, (10_000, 100_000, 1_000_000), 10)
 QUICK = Size(4_000, 16, 4, 3, 2, (1_000,), 2)
 
 
@@ -142,6 +142,7 @@ def _reach(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
     per_million = 0.0
     for length in size.lengths:
         with field(session, session.prose(length), latents=True) as hay:
+            held = hay.memory.stats()
             draw = session.draw("reach", length)
             keys = list[bool]()
             for _ in range(size.trials):
@@ -158,7 +159,6 @@ def _reach(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
                 ).right
                 for number in range(size.trials)
             ]
-            held = hay.memory.stats()
             per_million = held.bytes_on_disk / hay.figures["tokens"] * _MILLION / 1e6
             figures[str(length)] = {
                 **hay.figures,
