@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -42,21 +42,27 @@ class Adapters(nn.Module):
         owner = threading.get_ident()
         with ExitStack() as stack:
             for module, down, up in zip(self._projections, self.down, self.up, strict=True):
-                handle = module.register_forward_hook(_update(owner, down, up))
+                handle = module.register_forward_hook(_Update(owner, down, up))
                 stack.callback(handle.remove)
             yield
 
 
-def _update(owner: int, down: Tensor, up: Tensor) -> Callable[..., Tensor | None]:
-    # Cast once for the block: the same numbers serve every token that is generated in it.
-    cast: list[Tensor] = []
+class _Update:
+    """A forward hook that adds a low-rank update in one thread.
 
-    def hook(_: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor | None:
-        if threading.get_ident() != owner:
+    A class, not a closure: checkers of types would take a new function apart at every attachment.
+    """
+
+    def __init__(self, owner: int, down: Tensor, up: Tensor) -> None:
+        self._owner, self._down, self._up = owner, down, up
+        self._cast: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, _: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor | None:
+        if threading.get_ident() != self._owner:
             return None
         (x,) = args
-        if not cast:
-            cast[:] = [down.to(x.dtype), up.to(x.dtype)]
-        return out + nn.functional.linear(nn.functional.linear(x, cast[0]), cast[1])
-
-    return hook
+        if self._cast is None:
+            # Cast once for the block: the same numbers serve every token that is generated in it.
+            self._cast = self._down.to(x.dtype), self._up.to(x.dtype)
+        down, up = self._cast
+        return out + nn.functional.linear(nn.functional.linear(x, down), up)

@@ -38,13 +38,14 @@ class States:
 
     def side_by_side(self, count: int) -> States:
         """Every `count` consecutive rows become one row: their positions stand in a line."""
-        layers, b, heads, p, c = self.keys.shape
-        shape = (layers, b // count, count, heads, p, c)
+        mask = self.mask.reshape(len(self.mask) // count, -1)
+        return States(_in_line(self.keys, count), _in_line(self.values, count), mask)
 
-        def line(x: Tensor) -> Tensor:
-            return x.reshape(shape).transpose(2, 3).reshape(layers, b // count, heads, count * p, c)
 
-        return States(line(self.keys), line(self.values), self.mask.reshape(b // count, count * p))
+def _in_line(x: Float[Tensor, "l b g p c"], count: int) -> Float[Tensor, "l rows g line c"]:
+    layers, b, heads, p, c = x.shape
+    rows = x.reshape(layers, b // count, count, heads, p, c).transpose(2, 3)
+    return rows.reshape(layers, b // count, heads, count * p, c)
 
 
 def pad(segments: Sequence[Sequence[int]], end: int, device: torch.device) -> Segments:
