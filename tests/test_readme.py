@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_readme_shows_what_it_should() -> None:
     assert COMMANDS[:2] == ["make demo", "make test"]
-    assert len(PYTHON) == 3
+    assert len(PYTHON) == 4
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
@@ -78,6 +78,7 @@ def test_the_code_runs(number: int, tmp_path: Path) -> None:
     expected = (
         ["Odile Marchetti", "Not in memory."],
         ["Every item has a key of its own.", "forgotten 1"],
+        ["places in front of the prompt"],
         ["nine", "Pixel", "timetable"],
     )
     for words in expected[number]:
