@@ -126,6 +126,15 @@ def test_keys_and_generations_tell_what_changed(store: Store) -> None:
     assert store.generation("n") not in seen
 
 
+def test_a_document_twice_in_one_write_is_what_the_last_says(store: Store) -> None:
+    for n in range(6):
+        store.write("n", [batch("d", [f"alpha {n}", "and more"]), batch("d", [f"beta {n}"])])
+        assert [s.text for s in store.neighbours("n", "d", 0, 9)] == [f"beta {n}"]
+        assert len(store.lexical("n", ["beta"], 5)) == store.stats("n").segments == 1
+        assert store.lexical("n", ["alpha", "more"], 5) == []
+        assert found(store, "n", f"alpha {n}", 5) == [f"beta {n}"]
+
+
 def test_words_are_found_by_bm25(store: Store) -> None:
     store.write("n", [batch("d", ["the cat sat", "the dog sat down", "the the the bird"])])
     assert [s.text for s in store.fetch("n", [h.row for h in store.lexical("n", ["cat"], 5)])] == [

@@ -93,7 +93,6 @@ class SQLiteStore(Store):
         removed = list[int]()
         with self._db.writing() as db:
             space = namespace_for_writing(db, namespace)
-            first = next_row(db)
             for batch in batches:
                 document, stale = self._put_document(db, space, batch)
                 removed += stale
@@ -108,10 +107,12 @@ class SQLiteStore(Store):
                         )
                     ),
                 )
-            db.execute(
-                f"INSERT INTO fts_{space} (rowid, text) SELECT id, text FROM segments WHERE id >= ?",
-                (first,),
-            )
+                # At once: a later batch may replace this one, and takes its words out of the index.
+                db.execute(
+                    f"INSERT INTO fts_{space} (rowid, text) "
+                    "SELECT id, text FROM segments WHERE id >= ?",
+                    (row,),
+                )
             if removed:
                 bump_generation(db, space)
         self._after_write(space, removed)
