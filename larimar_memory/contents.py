@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from larimar_memory import checks
+import numpy as np
+from jaxtyping import Float
+
+from larimar_memory import checks, recall
 from larimar_memory.bounded import Room, Slots
-from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.errors import InputError
+from larimar_memory.keys import KeyEncoder, check_key
 from larimar_memory.memory import GrowingMemory, Health, grow_health, slot_health
 from larimar_memory.store import Document, Store
 from larimar_memory.store.base import Where
@@ -30,7 +33,7 @@ class Contents:
     """
 
     store: Store
-    encoder: SentenceEncoder
+    encoder: KeyEncoder
     path: Path | None
     threshold: float
     slots: Slots | None
@@ -52,6 +55,33 @@ class Contents:
         document = self._known(id, namespace)
         found = self.store.neighbours(namespace, id, 0, document.characters)
         return "".join(s.text for s in found)
+
+    def search(
+        self,
+        question: str | Float[np.ndarray, " d"],
+        k: int = 5,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        where: Where | None = None,
+        hybrid: bool = True,
+    ) -> list[recall.Candidate]:
+        """The k segments that match best, with their keys, whatever they score; best first.
+
+        Args:
+            question: text, or the key to go by, of any length; with a key, words do not count.
+            k, namespace, where, hybrid: as in `read`.
+        """
+        checks.check_k(k)
+        checks.check_name(namespace, "namespace")
+        if isinstance(question, str):
+            asked = checks.check_question(question)
+            key = self.encoder.encode_questions([asked])[0]
+        else:
+            asked, key = "", check_key(question, self.encoder.dimension)
+        probe = None if self.slots is None else self.slots.read(namespace, key).key
+        return recall.search(
+            self.store, namespace, asked, key, k, where=where, hybrid=hybrid, probe=probe
+        )
 
     def stats(self, namespace: str | None = None) -> MemoryStats:
         """Counts and sizes, of a namespace or of the whole memory."""

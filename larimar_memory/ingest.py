@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Int8
 
 from larimar_memory import checks
-from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.errors import InputError
+from larimar_memory.keys import KeyEncoder
 from larimar_memory.segments import MAX_CHARS, MIN_CHARS, segment
 from larimar_memory.store.base import Document, Store, WriteBatch
 from larimar_memory.types import Metadata, Segment, WriteProgress
@@ -82,11 +82,11 @@ def check_texts(
 
 def write_texts(
     store: Store,
-    encoder: SentenceEncoder,
+    encoder: KeyEncoder,
     namespace: str,
     texts: Iterable[Text],
     *,
-    language: str,
+    language: str | None,
     total_characters: int,
     on_progress: OnProgress | None = None,
     latents: MakeLatents | None = None,
@@ -96,6 +96,7 @@ def write_texts(
     A text whose writing was interrupted goes on where the last commit left it.
 
     Args:
+        language: for cutting sentences; without one, each text is one segment.
         total_characters: of all texts, for the progress reports.
         latents: makes the segments' latents, where they are to have some.
     """
@@ -152,19 +153,19 @@ def _commit(
 
 
 def _pieces(
-    store: Store, namespace: str, texts: Iterable[Text], language: str, done: _Progress
+    store: Store, namespace: str, texts: Iterable[Text], language: str | None, done: _Progress
 ) -> Iterator[_Piece]:
-    written = dict[str, str]()
+    written = dict[str, tuple[str, str]]()
     for item in texts:
-        digest = _content_hash(item.text, language)
+        digest, metadata = _content_hash(item.text, language), _canonical(item.metadata)
         known = store.document(namespace, item.id)
         if item.id in written:
             known = None
-            if written[item.id] == digest:
+            if written[item.id] == (digest, metadata):
                 continue
-        written[item.id] = digest
+        written[item.id] = digest, metadata
         if known and known.content_hash == digest and known.complete:
-            if json.dumps(known.metadata, sort_keys=True) != json.dumps(item.metadata, sort_keys=True):
+            if _canonical(known.metadata) != metadata:
                 store.set_metadata(namespace, item.id, item.metadata)
             done.add(len(item.text))
             continue
@@ -175,11 +176,12 @@ def _pieces(
 
 
 def _document_pieces(
-    document: Document, text: str, language: str, skip: int, fresh: bool, done: _Progress
+    document: Document, text: str, language: str | None, skip: int, fresh: bool, done: _Progress
 ) -> Iterator[_Piece]:
     """The document's pieces of at most a batch each; only the last one calls it complete."""
     held: list[Segment] = []
-    for found in segment(text, language=language):
+    whole = [Segment(0, 0, len(text), text)]
+    for found in whole if language is None else segment(text, language=language):
         if found.index < skip:
             done.add(found.end - found.start)
             continue
@@ -202,7 +204,12 @@ def _batches(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:
         yield batch
 
 
-def _content_hash(text: str, language: str) -> str:
+def _canonical(metadata: Metadata) -> str:
+    # Not compared as mappings: to Python, True is 1.
+    return json.dumps(metadata, sort_keys=True)
+
+
+def _content_hash(text: str, language: str | None) -> str:
     digest = hashlib.blake2b(text.encode("utf-8"), digest_size=16)
-    digest.update(f"|{language}|{MIN_CHARS}|{MAX_CHARS}".encode())
+    digest.update(b"|whole" if language is None else f"|{language}|{MIN_CHARS}|{MAX_CHARS}".encode())
     return digest.hexdigest()

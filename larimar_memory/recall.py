@@ -47,6 +47,11 @@ class Candidate:
     cosine: float
     rank_score: float
 
+    @property
+    def score(self) -> float:
+        """How well it matches, in [0, 1]; comparable with the scope threshold."""
+        return min(max(self.cosine, 0.0), 1.0)
+
 
 def read(
     store: Store,
@@ -72,7 +77,7 @@ def read(
     held = None if slots is None else slots.read(namespace, key)
     probe = None if held is None else held.key
     found = search(store, namespace, question, key, k, where=where, hybrid=hybrid, probe=probe)
-    scores = [min(max(c.cosine, 0.0), 1.0) for c in found]
+    scores = [candidate.score for candidate in found]
     best = max(scores, default=0.0)
     in_scope = bool(found) and best >= threshold
     if held is None:

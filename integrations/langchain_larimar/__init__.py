@@ -11,20 +11,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_larimar.embeddings import LarimarEmbeddings
+    from langchain_larimar.encoder import EmbeddingsEncoder
     from langchain_larimar.history import LarimarChatMessageHistory
     from langchain_larimar.memory import LarimarMemory
     from langchain_larimar.retrieval_qa import LarimarRetrievalQA
     from langchain_larimar.retrievers import LarimarRetriever
+    from langchain_larimar.vectorstores import LarimarVectorStore
 
 # Names are imported when first used: an import of this package alone costs no model library.
 _MODULES = {
+    "EmbeddingsEncoder": "langchain_larimar.encoder",
     "LarimarChatMessageHistory": "langchain_larimar.history",
+    "LarimarEmbeddings": "langchain_larimar.embeddings",
     "LarimarMemory": "langchain_larimar.memory",
     "LarimarRetrievalQA": "langchain_larimar.retrieval_qa",
     "LarimarRetriever": "langchain_larimar.retrievers",
+    "LarimarVectorStore": "langchain_larimar.vectorstores",
 }
 
-__all__ = ["LarimarChatMessageHistory", "LarimarMemory", "LarimarRetrievalQA", "LarimarRetriever"]
+__all__ = [
+    "EmbeddingsEncoder",
+    "LarimarChatMessageHistory",
+    "LarimarEmbeddings",
+    "LarimarMemory",
+    "LarimarRetrievalQA",
+    "LarimarRetriever",
+    "LarimarVectorStore",
+]
 
 
 def __getattr__(name: str) -> Any:

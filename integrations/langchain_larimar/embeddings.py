@@ -1,0 +1,70 @@
+"""The encoder of a memory as LangChain `Embeddings`."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from langchain_core.embeddings import Embeddings
+
+from larimar_memory.errors import InputError
+from larimar_memory.keys import KeyEncoder
+from larimar_memory.weights import DEFAULT_ENCODER
+
+_LOADING = threading.Lock()
+
+
+class LarimarEmbeddings(Embeddings):
+    """Vectors of unit length, made by the encoder of a memory; nothing leaves the machine.
+
+    Args:
+        encoder: a loaded encoder, such as `memory.encoder`, or a folder, wheel or hub name, loaded when
+            the first vector is asked for.
+
+    Raises:
+        InputError: if it is none of these.
+    """
+
+    def __init__(self, encoder: KeyEncoder | str | os.PathLike[str] = DEFAULT_ENCODER) -> None:
+        if not isinstance(encoder, (KeyEncoder, str, os.PathLike)):
+            raise InputError(
+                "The embeddings cannot be made.",
+                f"Their encoder is a {type(encoder).__name__}.",
+                "Pass the encoder of a memory, `memory.encoder`, or the name or folder of one.",
+            )
+        self._encoder = encoder
+
+    @property
+    def model(self) -> str:
+        """The encoder's name, or of a loaded one its fingerprint."""
+        encoder = self._encoder
+        return encoder.fingerprint if isinstance(encoder, KeyEncoder) else os.fspath(encoder)
+
+    @property
+    def encoder(self) -> KeyEncoder:
+        """The encoder, loaded on first use.
+
+        Raises:
+            ModelError: if it cannot be loaded.
+        """
+        with _LOADING:
+            if not isinstance(self._encoder, KeyEncoder):
+                from larimar_memory.encoder import SentenceEncoder
+
+                self._encoder = SentenceEncoder.load(os.fspath(self._encoder))
+            return self._encoder
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """A vector of d numbers for each text, as the memory keys its segments."""
+        vectors: list[list[float]] = self.encoder.encode([_sound(text) for text in texts]).tolist()
+        return vectors
+
+    def embed_query(self, text: str) -> list[float]:
+        """A vector of d numbers, as the memory keys a question."""
+        vector: list[float] = self.encoder.encode_questions([_sound(text)])[0].tolist()
+        return vector
+
+
+def _sound(text: str) -> str:
+    # Tokenizers refuse half of a surrogate pair, which damaged PDFs are full of.
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,75 @@
+"""Open a memory with the encoder that LangChain `Embeddings` call for."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from langchain_core.embeddings import Embeddings
+
+from langchain_larimar.embeddings import LarimarEmbeddings
+from langchain_larimar.encoder import EmbeddingsEncoder
+from larimar_memory.errors import EncoderMismatchError, InputError
+from larimar_memory.keys import KeyEncoder
+
+if TYPE_CHECKING:
+    from larimar_memory import Larimar
+
+
+def open_memory(
+    embeddings: Embeddings | None, memory: Larimar | None, path: str | os.PathLike[str] | None
+) -> Larimar:
+    """The memory that was given, or the one of a file, or a new one in RAM.
+
+    Args:
+        embeddings: make its keys; by default its own encoder does, or the bundled one.
+        memory: an open memory.
+        path: a file, made if it does not exist.
+
+    Raises:
+        InputError: if an argument cannot be used.
+        EncoderMismatchError: if it was written with another encoder.
+    """
+    from larimar_memory import Larimar
+
+    if memory is None:
+        if embeddings is None:
+            return Larimar.open(path)
+        encoder = to_encoder(embeddings)
+        if isinstance(encoder, EmbeddingsEncoder):
+            # What a cosine means is not known: nothing is out of scope.
+            return Larimar.open(path, encoder=encoder, threshold=0.0)
+        return Larimar.open(path, encoder=encoder)
+    if not isinstance(memory, Larimar):
+        raise InputError(
+            "The memory cannot be used.",
+            f"It is a {type(memory).__name__}, not a Larimar.",
+            "Open one with `Larimar.open(path)`.",
+        )
+    if path is not None:
+        raise InputError(
+            "The memory cannot be opened.",
+            "Both an open memory and a path were given.",
+            "Give one of them.",
+        )
+    if embeddings is not None and to_encoder(embeddings).fingerprint != memory.encoder.fingerprint:
+        raise EncoderMismatchError(
+            "The memory cannot be used with these embeddings.",
+            "It was opened with another encoder, and their keys cannot be compared.",
+            "Leave the embeddings out, or open it with `encoder=EmbeddingsEncoder(embeddings)`.",
+        )
+    return memory
+
+
+def to_encoder(embeddings: Embeddings) -> KeyEncoder:
+    """The encoder that makes the same keys."""
+    if isinstance(embeddings, LarimarEmbeddings):
+        return embeddings.encoder
+    return EmbeddingsEncoder(embeddings)
+
+
+def to_embeddings(encoder: KeyEncoder) -> Embeddings:
+    """A memory's encoder as embeddings: those that it was made from, where it was."""
+    if isinstance(encoder, EmbeddingsEncoder):
+        return encoder.embeddings
+    return LarimarEmbeddings(encoder)

@@ -1,0 +1,328 @@
+"""A memory as a LangChain vector store."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.runnables.config import run_in_executor
+from langchain_core.vectorstores import VectorStore
+
+from langchain_larimar.diversity import marginal_relevance
+from langchain_larimar.opening import open_memory, to_embeddings
+from larimar_memory.checks import check_k, check_name
+from larimar_memory.errors import InputError
+from larimar_memory.keys import check_key
+
+if TYPE_CHECKING:
+    from larimar_memory import Larimar
+    from larimar_memory.recall import Candidate
+    from larimar_memory.store.base import StoredSegment, Where
+
+_LAST = sys.maxsize
+
+
+class LarimarVectorStore(VectorStore):
+    """Documents in a namespace of a memory, each one entry that comes back whole, with its metadata.
+
+        store = LarimarVectorStore(path="notes.larimar")
+        store.add_documents(documents)
+        store.similarity_search("What is the pass key?", k=2, filter={"source": "ops.md"})
+
+    Documents are ranked by the cosine of their vector and the query's, so that the same text comes
+    first, and no k is cut short by a threshold. Scores are that cosine, 0 where it is negative: in
+    [0, 1], higher is better, the relevance score is the same. With `hybrid`, words and phrases of the
+    query count in the ranking as well, and scores need not fall; rare names are found better.
+
+    The async methods work off the event loop. Close it with `store.memory.close()`. Texts that were
+    written to the memory otherwise are found by segment, under the segment's id.
+
+    Args:
+        embedding: makes vectors; by default the encoder of the memory, or the bundled one.
+        memory: an open memory to use.
+        path: the file of one, made if it does not exist; without either, one lives in RAM.
+        namespace: where documents are; those of others are never seen.
+        hybrid: search by words as well as by vector.
+
+    Attributes:
+        memory: the memory; where it was opened here with `embedding`, its threshold is 0, as what a
+            cosine means is not known.
+
+    Raises:
+        InputError: if an argument cannot be used.
+        EncoderMismatchError: if the memory was written with another encoder.
+    """
+
+    def __init__(
+        self,
+        embedding: Embeddings | None = None,
+        *,
+        memory: Larimar | None = None,
+        path: str | os.PathLike[str] | None = None,
+        namespace: str = "default",
+        hybrid: bool = False,
+    ) -> None:
+        self.namespace = check_name(namespace, "namespace")
+        self.hybrid = hybrid
+        self.memory = open_memory(embedding, memory, path)
+        self._embeddings = to_embeddings(self.memory.encoder) if embedding is None else embedding
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """What makes the vectors."""
+        return self._embeddings
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: list[str],
+        embedding: Embeddings | None = None,
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: list[str] | None = None,
+        **kwargs: Any,
+    ) -> LarimarVectorStore:
+        """A store with these texts in it; takes the arguments of the class as well."""
+        store = cls(embedding, **kwargs)
+        store.add_texts(texts, metadatas, ids=ids)
+        return store
+
+    @classmethod
+    def from_documents(
+        cls, documents: list[Document], embedding: Embeddings | None = None, **kwargs: Any
+    ) -> LarimarVectorStore:
+        """A store with these documents in it; takes `ids` and the arguments of the class as well."""
+        ids = kwargs.pop("ids", None)
+        store = cls(embedding, **kwargs)
+        store.add_documents(documents, ids=ids)
+        return store
+
+    @classmethod
+    async def afrom_documents(
+        cls, documents: list[Document], embedding: Embeddings | None = None, **kwargs: Any
+    ) -> LarimarVectorStore:
+        """As `from_documents`, off the event loop."""
+        return await run_in_executor(None, cls.from_documents, documents, embedding, **kwargs)
+
+    def add_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: Sequence[dict[str, Any] | None] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Add texts, one entry each; on return they are durable.
+
+        Args:
+            texts: of any length; a vector follows from as much of one as the encoder takes in.
+            metadatas: a JSON object per text.
+            ids: a name per text, by default a new one; an entry of the same name is replaced.
+            kwargs: `batch_size` changes nothing.
+
+        Returns:
+            The ids, in the order of the texts.
+
+        Raises:
+            InputError: if a text, id or metadata cannot be used; then nothing was written.
+        """
+        _refuse("add texts with", kwargs, known=("batch_size",))
+        listed = [texts] if isinstance(texts, str) else list(texts)
+        names = [None] * len(listed) if ids is None else ids
+        return self.memory.write(
+            listed,
+            [uuid.uuid4().hex if name is None else name for name in names],
+            [metadata or {} for metadata in metadatas] if metadatas else None,
+            namespace=self.namespace,
+            whole=True,
+        )
+
+    def add_documents(
+        self, documents: list[Document], *, ids: Sequence[str | None] | None = None, **kwargs: Any
+    ) -> list[str]:
+        """As `add_texts`; by default under the documents' own ids, where they have some."""
+        texts, metadatas = [d.page_content for d in documents], [d.metadata for d in documents]
+        names = [d.id for d in documents] if ids is None else ids
+        return self.add_texts(texts, metadatas, ids=names, **kwargs)
+
+    def delete(
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        filter: Where | None = None,
+        purge: bool = True,
+        **kwargs: Any,
+    ) -> bool:
+        """Delete entries by id or by metadata, all of the namespace where neither is given.
+
+        Args:
+            ids: unknown ones are passed over.
+            filter: a metadata filter; with `ids`, both must hold.
+            purge: also erase every trace from the files, as in `Larimar.forget`.
+
+        Returns:
+            True: on return, none of them is there.
+        """
+        _refuse("delete with", kwargs)
+        self.memory.forget(ids=ids, where=filter, namespace=self.namespace, purge=purge)
+        return True
+
+    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+        """The entries of those ids, in that order, missing ones left out."""
+        found = list[Document]()
+        for id in dict.fromkeys(ids):
+            # One read, so that text and metadata belong together.
+            if held := self.memory.store.neighbours(self.namespace, id, 0, _LAST):
+                text = "".join(segment.text for segment in held)
+                found.append(_document(id, text, held[0]))
+        return found
+
+    def similarity_search(
+        self,
+        query: str,
+        k: int = 4,
+        filter: Where | None = None,
+        *,
+        hybrid: bool | None = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """The k entries that match a query best, best first.
+
+        Args:
+            query: any text.
+            k: fewer come back only where fewer are there.
+            filter: a metadata filter.
+            hybrid: overrides the store's own.
+        """
+        _refuse("search with", kwargs)
+        return self._documents(self._search(query, k, filter, hybrid))
+
+    def similarity_search_with_score(
+        self,
+        query: str,
+        k: int = 4,
+        filter: Where | None = None,
+        *,
+        hybrid: bool | None = None,
+        **kwargs: Any,
+    ) -> list[tuple[Document, float]]:
+        """As `similarity_search`, with scores in [0, 1], higher is better."""
+        _refuse("search with", kwargs)
+        found = self._search(query, k, filter, hybrid)
+        scores = [candidate.score for candidate in found]
+        return list(zip(self._documents(found), scores, strict=True))
+
+    def similarity_search_by_vector(
+        self, embedding: Sequence[float], k: int = 4, filter: Where | None = None, **kwargs: Any
+    ) -> list[Document]:
+        """As `similarity_search`, for a vector of d numbers, of any length."""
+        _refuse("search with", kwargs)
+        return self._documents(self._search(self._key(embedding), k, filter))
+
+    def max_marginal_relevance_search(
+        self,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: Where | None = None,
+        *,
+        hybrid: bool | None = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """The k entries of the `fetch_k` best that match a query and differ from one another.
+
+        Args:
+            query: any text.
+            k: how many to return.
+            fetch_k: how many to choose from, k at least.
+            lambda_mult: what likeness to the query counts for against difference, in [0, 1].
+            filter: a metadata filter.
+            hybrid: overrides the store's own; says what there is to choose from.
+        """
+        _refuse("search with", kwargs)
+        return self._diverse(query, k, fetch_k, lambda_mult, filter, hybrid)
+
+    def max_marginal_relevance_search_by_vector(
+        self,
+        embedding: Sequence[float],
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: Where | None = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """As `max_marginal_relevance_search`, for a vector of d numbers, of any length."""
+        _refuse("search with", kwargs)
+        return self._diverse(self._key(embedding), k, fetch_k, lambda_mult, filter)
+
+    def _select_relevance_score_fn(self) -> Callable[[float], float]:
+        return float
+
+    def _key(self, embedding: Sequence[float]) -> Float[np.ndarray, " d"]:
+        return check_key(embedding, self.memory.encoder.dimension)
+
+    def _search(
+        self,
+        query: str | Float[np.ndarray, " d"],
+        k: int,
+        where: Where | None,
+        hybrid: bool | None = None,
+    ) -> list[Candidate]:
+        hybrid = self.hybrid if hybrid is None else hybrid
+        return self.memory.search(query, k, namespace=self.namespace, where=where, hybrid=hybrid)
+
+    def _diverse(
+        self,
+        query: str | Float[np.ndarray, " d"],
+        k: int,
+        fetch_k: int,
+        lambda_mult: float,
+        where: Where | None,
+        hybrid: bool | None = None,
+    ) -> list[Document]:
+        check_k(k)
+        if not 0 <= lambda_mult <= 1:
+            raise InputError(
+                f"The vector store cannot search with lambda_mult={lambda_mult}.",
+                "It lies between 0, all difference, and 1, all likeness.",
+                "Use 0.5, the default, or another number in that range.",
+            )
+        found = self._search(query, max(k, fetch_k), where, hybrid)
+        if not found:
+            return []
+        relevance = np.array([candidate.cosine for candidate in found])
+        keys = np.stack([candidate.segment.key for candidate in found])
+        return self._documents([found[n] for n in marginal_relevance(relevance, keys, k, lambda_mult)])
+
+    def _documents(self, found: Iterable[Candidate]) -> list[Document]:
+        store, documents = self.memory.store, list[Document]()
+        for segment in (candidate.segment for candidate in found):
+            name = segment.document_id
+            if segment.index or store.segment_count(self.namespace, name) > 1:
+                name = f"{name}#{segment.index}"
+            documents.append(_document(name, segment.text, segment))
+        return documents
+
+
+def _document(id: str, text: str, segment: StoredSegment) -> Document:
+    # A copy: what the caller does with it must not reach a memory in RAM.
+    return Document(id=id, page_content=text, metadata=deepcopy(dict(segment.metadata)))
+
+
+def _refuse(use: str, unknown: dict[str, Any], known: Sequence[str] = ()) -> None:
+    # `verbose` is LangChain's own switch, left among the arguments of a retriever's call.
+    if names := [name for name in unknown if name not in (*known, "verbose")]:
+        raise InputError(
+            f"The vector store cannot {use} {', '.join(map(repr, names))}.",
+            "It knows no argument of that name.",
+            "Leave it out, or correct its name.",
+        )

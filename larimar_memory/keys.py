@@ -1,0 +1,71 @@
+"""Keys, which say where a segment lies: the contract of what makes them, as `SentenceEncoder` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from larimar_memory.errors import InputError
+
+
+@runtime_checkable
+class KeyEncoder(Protocol):
+    """Makes keys of unit length, float32; safe for threads."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the model: a memory is opened only with the one it was written with."""
+
+    @property
+    def dimension(self) -> int:
+        """d, numbers in a key."""
+
+    def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
+        """Keys of segments, in the order given."""
+
+    def encode_questions(self, questions: Sequence[str]) -> Float[np.ndarray, "n d"]:
+        """Keys of questions, in the order given."""
+
+    def encode_stream(
+        self, batches: Iterable[Sequence[str]]
+    ) -> Iterator[tuple[Float[np.ndarray, "n d"], int]]:
+        """Keys of each batch of segments, and how many tokens it had; 0 where they are not counted."""
+
+
+def unit(vectors: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:
+    """Vectors at unit length, float32; a vector of zeros has no direction and stays."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    keys: np.ndarray = vectors / np.where(lengths > 0, lengths, 1.0)
+    return keys.astype(np.float32)
+
+
+def check_key(key: Any, dimension: int) -> Float[np.ndarray, " d"]:
+    """A caller's key at unit length, float32.
+
+    Args:
+        key: d finite numbers, of any length.
+        dimension: d.
+
+    Raises:
+        InputError: if it is anything else.
+    """
+    try:
+        vector = np.asarray(key, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise _bad_key(f"It is a {type(key).__name__}, not numbers", dimension) from error
+    if vector.shape != (dimension,):
+        raise _bad_key(f"It is of shape {vector.shape}", dimension)
+    if not np.isfinite(vector).all():
+        raise _bad_key("It holds NaN or infinity", dimension)
+    return unit(vector)
+
+
+def _bad_key(why: str, dimension: int) -> InputError:
+    return InputError(
+        "Memory cannot be searched with this key.",
+        f"{why}, and a key of this memory is {dimension} finite numbers.",
+        "Make it with the encoder of the memory.",
+    )
