@@ -109,13 +109,14 @@ class Room:
     def make(self, namespace: str) -> list[str]:
         """Delete the documents first written until no more segments than slots are left.
 
-        The newest document stays, whole, even where it alone has more.
+        The newest document stays, whole, even where it alone has more; those without text take no slot.
 
         Returns:
             The ids of what was deleted.
         """
         excess = self._store.stats(namespace).segments - self.slots
-        documents = list(self._store.documents(namespace)) if excess > 0 else []
+        held = self._store.documents(namespace) if excess > 0 else ()
+        documents = [document for document in held if document.characters]
         doomed = list[str]()
         for document in documents[:-1]:
             if excess <= 0:

@@ -10,6 +10,7 @@ import pytest
 from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
+from larimar_memory.store import Document, WriteBatch
 
 FACTS = [
     "The lighthouse at Cape Ren was built by Odile Marchetti.",
@@ -116,6 +117,25 @@ def test_evict_keeps_the_newest_and_blend_keeps_all(encoder: SentenceEncoder) ->
     bounded.write([long], ["long"])
     assert [d.id for d in bounded.documents()] == ["long"]
     assert bounded.text("long") == long
+
+
+def test_documents_without_text_take_no_slot(encoder: SentenceEncoder) -> None:
+    bounded = open_ram(encoder, slots=2, when_full="evict")
+
+    def write_bare(name: str) -> None:
+        none = np.zeros((0, encoder.dimension), dtype=np.float32)
+        bounded.store.write("default", [WriteBatch(Document(name, "", 0), [], none, replace=True)])
+
+    write_bare("first")
+    for n in range(3):
+        bounded.write([FACTS[n]], [str(n)])
+    assert [d.id for d in bounded.documents()] == ["first", "1", "2"]
+    long = " ".join(f"{fact} And then some." for fact in FACTS)
+    write_bare("last")
+    bounded.write([long], ["2"])
+    assert [d.id for d in bounded.documents()] == ["first", "2", "last"]
+    assert bounded.text("2") == long
+    assert bounded.text("last") == ""
 
 
 @pytest.mark.parametrize(

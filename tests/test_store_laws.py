@@ -235,6 +235,23 @@ def test_metadata_can_change_alone(store: Store) -> None:
     store.set_metadata("n", "absent", {"v": 3})
 
 
+def test_a_document_without_segments_is_kept_and_never_found(store: Store) -> None:
+    store.write("n", [batch("bare", [], {"v": 1}), batch("d", ["one"], {"v": 2})])
+    store.write("alone", [batch("bare", [])])
+    assert [d.id for d in store.documents("n", {"v": 1})] == ["bare"]
+    assert store.document("n", "bare") == Document("bare", "hash of []", 0, {"v": 1})
+    assert store.segment_count("n", "bare") == 0
+    assert store.neighbours("n", "bare", 0, 9) == []
+    assert found(store, "n", "one", 9) == ["one"]
+    assert found(store, "alone", "one", 9) == []
+    assert store.namespaces() == ["alone", "n"]
+    assert (store.stats("n").documents, store.stats("n").segments) == (2, 1)
+    store.write("n", [batch("bare", ["two"]), batch("d", [])])
+    assert found(store, "n", "one", 9) == ["two"]
+    assert store.delete("n", ids=["bare", "d"]) == 2
+    assert store.namespaces() == ["alone"]
+
+
 def test_an_empty_store_answers(store: Store) -> None:
     assert store.nearest("n", key_of("x"), 3) == []
     assert store.nearest("n", key_of("x"), 3, {"a": 1}) == []

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from langchain_larimar.memory import LarimarMemory
     from langchain_larimar.retrieval_qa import LarimarRetrievalQA
     from langchain_larimar.retrievers import LarimarRetriever
+    from langchain_larimar.stores import LarimarStore
     from langchain_larimar.vectorstores import LarimarVectorStore
 
 # Names are imported when first used: an import of this package alone costs no model library.
@@ -27,6 +28,7 @@ _MODULES = {
     "LarimarMemory": "langchain_larimar.memory",
     "LarimarRetrievalQA": "langchain_larimar.retrieval_qa",
     "LarimarRetriever": "langchain_larimar.retrievers",
+    "LarimarStore": "langchain_larimar.stores",
     "LarimarVectorStore": "langchain_larimar.vectorstores",
 }
 
@@ -37,6 +39,7 @@ __all__ = [
     "LarimarMemory",
     "LarimarRetrievalQA",
     "LarimarRetriever",
+    "LarimarStore",
     "LarimarVectorStore",
 ]
 

@@ -1,0 +1,156 @@
+"""What a LangGraph store can be asked to do; each failure says what, why, and what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, SearchOp, validate_op_namespace
+
+from langchain_larimar.store_filters import check_filter
+from langchain_larimar.store_items import to_space
+from larimar_memory.checks import check_name, check_question
+from larimar_memory.errors import InputError
+
+MAX_DEPTH = 100
+"""Levels a value may be nested; SQLite's JSON functions stop at 1,000."""
+
+MAX_MINUTES = 1_000_000_000
+_MAX_COUNT = 1_000_000_000
+
+
+def check_op(op: Op) -> None:
+    """Raise unless an operation can be carried out.
+
+    Raises:
+        InvalidNamespaceError: if a label of its namespace cannot be used.
+        InputError: if anything else cannot.
+    """
+    if not isinstance(op, GetOp | SearchOp | PutOp | ListNamespacesOp):
+        raise InputError(
+            f"The store cannot carry out a {type(op).__name__}.",
+            "It gets, searches, puts and lists namespaces.",
+            "Give a GetOp, SearchOp, PutOp or ListNamespacesOp.",
+        )
+    for path in _paths(op):
+        if not isinstance(path, tuple):
+            raise InputError(
+                f"{path!r} cannot be a namespace.",
+                f"A namespace is a tuple of labels, and this is a {type(path).__name__}.",
+                'Give a tuple such as ("users", "ana").',
+            )
+    validate_op_namespace(op)
+    if isinstance(op, GetOp | PutOp):
+        _check_storable(to_space(op.namespace), "namespace")
+        _check_storable(op.key, "key")
+        if isinstance(op, PutOp) and op.value is not None:
+            _check_put(op)
+        return
+    _check_count("limit", op.limit)
+    _check_count("offset", op.offset)
+    if isinstance(op, SearchOp):
+        check_filter(op.filter)
+        if op.query:
+            check_question(op.query)
+    else:
+        _check_count("max_depth", op.max_depth or 0)
+        for condition in op.match_conditions or ():
+            _check_match(condition.match_type)
+
+
+def check_value(key: str, value: Any) -> dict[str, Any]:
+    """A copy of an item's value, which is a JSON object.
+
+    Raises:
+        InputError: if it is not.
+    """
+    try:
+        if not isinstance(value, Mapping):
+            raise TypeError(f"it is a {type(value).__name__}")
+        text = json.dumps(_plain(value, 1), ensure_ascii=False, allow_nan=False)
+        text.encode("utf-8")
+        copied: dict[str, Any] = json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"The value of {key!r} cannot be kept.",
+            f"A value is a JSON object, and {error}.",
+            "Use str keys and values of text, numbers, booleans, None, lists and mappings.",
+        ) from error
+    return copied
+
+
+def check_paths(paths: Any) -> tuple[str, ...]:
+    """Paths to what is indexed.
+
+    Raises:
+        InputError: if they are no list of str.
+    """
+    if not isinstance(paths, list | tuple) or not all(isinstance(p, str) and p for p in paths):
+        raise InputError(
+            f"The store cannot index {paths!r}.",
+            "What is indexed is a list of paths into the value.",
+            'Give a list such as ["text", "tags[*]"], or an empty one to index nothing.',
+        )
+    return tuple(paths)
+
+
+def _paths(op: Op) -> list[Any]:
+    if isinstance(op, ListNamespacesOp):
+        return [condition.path for condition in op.match_conditions or ()]
+    return [op.namespace_prefix if isinstance(op, SearchOp) else op.namespace]
+
+
+def _check_put(op: PutOp) -> None:
+    if op.index is not None and op.index is not False:
+        check_paths(op.index)
+    ttl = op.ttl
+    number = isinstance(ttl, int | float) and not isinstance(ttl, bool)
+    if ttl is not None and not (number and 0 < ttl <= MAX_MINUTES):
+        raise InputError(
+            f"The item {op.key!r} cannot be kept with ttl={ttl!r}.",
+            f"A time to live is a number of minutes above 0, at most {MAX_MINUTES:,}.",
+            "Give such a number, or None to keep the item.",
+        )
+
+
+def _check_storable(name: Any, what: str) -> None:
+    try:
+        check_name(name, what).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{name!r} cannot be a {what}.",
+            f"At character {error.start} it holds half of a surrogate pair, which is no Unicode text.",
+            "Choose another name.",
+        ) from error
+
+
+def _check_count(name: str, number: Any) -> None:
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _MAX_COUNT:
+        raise InputError(
+            f"The store cannot be read with {name}={number!r}.",
+            f"It is a whole number from 0 to {_MAX_COUNT:,}.",
+            "Use such a number, or leave it out.",
+        )
+
+
+def _check_match(match_type: Any) -> None:
+    if match_type not in ("prefix", "suffix"):
+        raise InputError(
+            f"Namespaces cannot be matched by {match_type!r}.",
+            "A condition is on how they begin or how they end.",
+            'Use "prefix" or "suffix".',
+        )
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(value, Mapping):
+        wrong = [key for key in value if not isinstance(key, str)]
+        if wrong:
+            raise TypeError(f"it has the key {wrong[0]!r}, which is no str")
+        return {key: _plain(part, depth + 1) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part, depth + 1) for part in value]
+    return value

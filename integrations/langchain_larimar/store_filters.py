@@ -1,0 +1,93 @@
+"""Which items a search wants: the filters of LangGraph's stores, with the sense `InMemoryStore` gives.
+
+`{"colour": "red"}` compares for equality; `{"score": {"$gte": 3, "$lt": 5}}` uses operators. A mapping
+in a filter is compared entry by entry, a list item by item, and an entry that is missing is None.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from larimar_memory.errors import InputError
+
+_ORDER: dict[str, Callable[[Any, Any], bool]] = {
+    "$gt": operator.gt,
+    "$gte": operator.ge,
+    "$lt": operator.lt,
+    "$lte": operator.le,
+}
+OPERATORS = ("$eq", "$ne", *_ORDER)
+
+
+def check_filter(wanted: Any) -> None:
+    """Look for what no item could be compared with, before any is.
+
+    Raises:
+        InputError: if it is no mapping, or holds an unknown operator, or orders by what is no number.
+    """
+    if wanted is None:
+        return
+    if not isinstance(wanted, Mapping):
+        raise _bad(f"A filter is a mapping, and it is a {type(wanted).__name__}.")
+    for part in wanted.values():
+        _check_part(part)
+
+
+def matches(wanted: Mapping[str, Any] | None, value: Mapping[str, Any]) -> bool:
+    """Whether a value satisfies a filter that was checked."""
+    return all(_fits(value.get(name), part) for name, part in (wanted or {}).items())
+
+
+def _check_part(part: Any) -> None:
+    if isinstance(part, list | tuple):
+        for item in part:
+            _check_part(item)
+    if not isinstance(part, Mapping):
+        return
+    operators = _has_operators(part)
+    for name, operand in part.items():
+        if not operators:
+            _check_part(operand)
+        elif name not in OPERATORS:
+            raise _bad(f"In it, {name!r} is no operator.")
+        elif name in _ORDER and _number(operand) is None:
+            raise _bad(f"In it, {name} is given {operand!r}, and only numbers are ordered.")
+
+
+def _fits(value: Any, part: Any) -> bool:
+    if isinstance(part, Mapping):
+        if _has_operators(part):
+            return all(_operate(value, name, operand) for name, operand in part.items())
+        return isinstance(value, dict) and all(_fits(value.get(name), p) for name, p in part.items())
+    if isinstance(part, list | tuple):
+        same = isinstance(value, list) and len(value) == len(part)
+        return same and all(_fits(v, p) for v, p in zip(value, part, strict=True))
+    return bool(value == part)
+
+
+def _operate(value: Any, name: str, operand: Any) -> bool:
+    if name in _ORDER:
+        number, bound = _number(value), _number(operand)
+        return number is not None and bound is not None and _ORDER[name](number, bound)
+    return bool(value == operand) == (name == "$eq")
+
+
+def _has_operators(part: Mapping[Any, Any]) -> bool:
+    return any(isinstance(name, str) and name.startswith("$") for name in part)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _bad(why: str) -> InputError:
+    return InputError(
+        "The filter of the search cannot be used.",
+        why,
+        f"Use values, mappings of values, or the operators {', '.join(OPERATORS)}.",
+    )

@@ -1,0 +1,207 @@
+"""A memory as a LangGraph store: items that survive, are found by what they mean, and can expire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables.config import run_in_executor
+from langgraph.store.base import (
+    BaseStore,
+    GetOp,
+    ListNamespacesOp,
+    MatchCondition,
+    Op,
+    PutOp,
+    Result,
+    SearchOp,
+    TTLConfig,
+)
+
+from langchain_larimar.store_checks import check_op, check_paths, check_value
+from langchain_larimar.store_documents import Items
+from langchain_larimar.store_filters import matches
+from langchain_larimar.store_items import Entry, Namespace, expiry, indexed_text, stamp
+from larimar_memory.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from larimar_memory import Larimar
+
+_Puts = dict[tuple[Namespace, str], tuple[Entry | None, str]]
+_Questions = Mapping[str, "np.ndarray"]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class LarimarStore(BaseStore):
+    """Items of a memory, for `create_agent(..., store=store)` and `graph.compile(store=store)`.
+
+    An item is a document of the memory: its id is the key, its text what is indexed, its metadata the
+    value and the times. The items of ("users", "ana") are in the memory's namespace "store:users.ana",
+    where `Larimar.answer` can be asked about them. Such names, and keys, have up to 1,000 characters.
+
+    A search goes through the namespaces beneath its prefix in order, and through each as it was first
+    filled. With a query, what is indexed comes first, best first, with the score in [0, 1] of its best
+    sentence; then the rest, without a score. A batch is checked as a whole before anything is done;
+    then come its reads, its deletes and its puts, of which the last for a key counts.
+
+    Args:
+        memory: where items are kept.
+        fields: paths to what is indexed where a put does not say; "$" is the whole value as text, and
+            with none of them nothing is.
+        ttl: as LangGraph has it, in minutes. What has expired is not returned, unless `omit_expired` is
+            False, and is deleted by `sweep_ttl`: by a batch after every `sweep_interval_minutes`, or
+            whenever it is called. Reading an item that has a time to live writes its new expiry.
+        purge: erase what is deleted from the memory's files at once, which takes time in proportion to
+            their size; without it, `Larimar.purge` can follow later.
+        clock: gives the moment, with its time zone.
+
+    Raises:
+        InputError: if an argument cannot be used.
+    """
+
+    supports_ttl = True
+
+    def __init__(
+        self,
+        memory: Larimar,
+        *,
+        fields: Sequence[str] = ("$",),
+        ttl: TTLConfig | None = None,
+        purge: bool = True,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self.memory = _checked(memory)
+        self.ttl_config = ttl
+        self._fields = check_paths(fields)
+        self._omits = ttl is None or ttl.get("omit_expired", True)
+        self._items = Items(memory, purge=purge)
+        self._clock = clock
+        self._swept = clock()
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """Carry out operations; what was put is durable on return.
+
+        Raises:
+            InvalidNamespaceError: if a namespace cannot be used; then nothing was done.
+            InputError: if anything else cannot be used; then nothing was done.
+            MemoryFileError: if the file cannot be read or written; what was committed before is intact.
+        """
+        listed = list(ops)
+        for op in listed:
+            check_op(op)
+        now = self._clock()
+        puts = self._prepared(listed, now)
+        questions = self._encoded({op.query for op in listed if isinstance(op, SearchOp) and op.query})
+        results = [self._read(op, questions, now) for op in listed]
+        if puts:
+            self._items.delete([place for place, (entry, _) in puts.items() if entry is None])
+            self._items.write([(entry, text) for entry, text in puts.values() if entry], now)
+        interval = (self.ttl_config or {}).get("sweep_interval_minutes")
+        if interval is not None and now - self._swept >= timedelta(minutes=interval):
+            self.sweep_ttl()
+        return results
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """As `batch`, off the event loop."""
+        return await run_in_executor(None, self.batch, list(ops))
+
+    def sweep_ttl(self) -> int:
+        """Delete the items that have expired; returns how many."""
+        self._swept = self._clock()
+        return self._items.delete_expired(self._swept)
+
+    async def asweep_ttl(self) -> int:
+        """As `sweep_ttl`, off the event loop."""
+        return await run_in_executor(None, self.sweep_ttl)
+
+    def _prepared(self, ops: Iterable[Op], now: datetime) -> _Puts:
+        puts: _Puts = {}
+        for op in ops:
+            if not isinstance(op, PutOp):
+                continue
+            entry, text = None, ""
+            if op.value is not None:
+                value, moment = check_value(op.key, op.value), stamp(now)
+                expires = expiry(now, op.ttl)
+                entry = Entry(op.namespace, op.key, value, moment, moment, op.ttl, expires)
+                text = indexed_text(value, self._fields if op.index is None else op.index or ())
+            puts[op.namespace, op.key] = entry, text
+        return puts
+
+    def _encoded(self, queries: Iterable[str]) -> _Questions:
+        listed = [*queries]
+        if not listed:
+            return {}
+        texts = [query.encode("utf-8", "replace").decode("utf-8") for query in listed]
+        return dict(zip(listed, self.memory.encoder.encode_questions(texts), strict=True))
+
+    def _read(self, op: Op, questions: _Questions, now: datetime) -> Result:
+        if isinstance(op, GetOp):
+            entry = self._items.get(op.namespace, op.key)
+            if entry is None or not self._shown(entry, now):
+                return None
+            self._items.refresh([entry] if op.refresh_ttl else [], now)
+            return entry.item()
+        if isinstance(op, SearchOp):
+            found = list(islice(self._found(op, questions, now), op.offset, op.offset + op.limit))
+            self._items.refresh([entry for entry, _ in found] if op.refresh_ttl else [], now)
+            return [entry.search_item(score) for entry, score in found]
+        return self._listed(op, now) if isinstance(op, ListNamespacesOp) else None
+
+    def _found(
+        self, op: SearchOp, questions: _Questions, now: datetime
+    ) -> Iterator[tuple[Entry, float | None]]:
+        def wanted(entry: Entry) -> bool:
+            return self._shown(entry, now) and matches(op.filter, entry.value)
+
+        namespaces = self._items.namespaces(op.namespace_prefix) if op.limit else []
+        scored = set[tuple[Namespace, str]]()
+        if op.query:
+            near, key, count = self._items.nearest, questions[op.query], op.offset + op.limit
+            ranked = [pair for namespace in namespaces for pair in near(namespace, key, count, wanted)]
+            for entry, cosine in sorted(ranked, key=lambda pair: -pair[1]):
+                scored.add((entry.namespace, entry.key))
+                yield entry, min(max(cosine, 0.0), 1.0)
+        for namespace in namespaces:
+            for entry in self._items.all(namespace):
+                if (namespace, entry.key) not in scored and wanted(entry):
+                    yield entry, None
+
+    def _listed(self, op: ListNamespacesOp, now: datetime) -> list[Namespace]:
+        conditions = op.match_conditions or ()
+        listed = {
+            namespace[: op.max_depth]
+            for namespace in self._items.namespaces()
+            if all(_meets(namespace, condition) for condition in conditions)
+            and any(self._shown(entry, now) for entry in self._items.all(namespace))
+        }
+        return sorted(listed)[op.offset : op.offset + op.limit]
+
+    def _shown(self, entry: Entry, now: datetime) -> bool:
+        return not (self._omits and entry.expired(now))
+
+
+def _meets(namespace: Namespace, condition: MatchCondition) -> bool:
+    step = -1 if condition.match_type == "suffix" else 1
+    pairs = zip(condition.path[::step], namespace[::step], strict=False)
+    fits = all(wanted in ("*", label) for wanted, label in pairs)
+    return fits and len(condition.path) <= len(namespace)
+
+
+def _checked(memory: Any) -> Larimar:
+    from larimar_memory import Larimar
+
+    if not isinstance(memory, Larimar):
+        raise InputError(
+            "The store cannot be made.",
+            f"Its memory is a {type(memory).__name__}, not a Larimar.",
+            "Open one with `Larimar.open(path)`.",
+        )
+    return memory
