@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from langchain_larimar.encoder import EmbeddingsEncoder
     from langchain_larimar.history import LarimarChatMessageHistory
     from langchain_larimar.memory import LarimarMemory
+    from langchain_larimar.middleware import LarimarMiddleware
     from langchain_larimar.retrieval_qa import LarimarRetrievalQA
     from langchain_larimar.retrievers import LarimarRetriever
     from langchain_larimar.stores import LarimarStore
+    from langchain_larimar.tools import larimar_tools
     from langchain_larimar.vectorstores import LarimarVectorStore
 
 # Names are imported when first used: an import of this package alone costs no model library.
@@ -26,10 +28,12 @@ _MODULES = {
     "LarimarChatMessageHistory": "langchain_larimar.history",
     "LarimarEmbeddings": "langchain_larimar.embeddings",
     "LarimarMemory": "langchain_larimar.memory",
+    "LarimarMiddleware": "langchain_larimar.middleware",
     "LarimarRetrievalQA": "langchain_larimar.retrieval_qa",
     "LarimarRetriever": "langchain_larimar.retrievers",
     "LarimarStore": "langchain_larimar.stores",
     "LarimarVectorStore": "langchain_larimar.vectorstores",
+    "larimar_tools": "langchain_larimar.tools",
 }
 
 __all__ = [
@@ -37,10 +41,12 @@ __all__ = [
     "LarimarChatMessageHistory",
     "LarimarEmbeddings",
     "LarimarMemory",
+    "LarimarMiddleware",
     "LarimarRetrievalQA",
     "LarimarRetriever",
     "LarimarStore",
     "LarimarVectorStore",
+    "larimar_tools",
 ]
 
 

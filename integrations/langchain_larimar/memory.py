@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -94,12 +94,27 @@ class LarimarMemory:
                 turn += role == "Human" or turn == 0
                 lines.append(Line(turn, role, str(message.text)))
         # Ids are unique, so that turns saved at the same moment all stay.
-        self.memory.write(
-            [line.text for line in lines],
-            [f"{line.turn}-{uuid.uuid4().hex}" for line in lines],
-            [{"turn": line.turn, "role": line.role} for line in lines],
-            namespace=self.namespace,
-        )
+        self._write(lines, [f"{line.turn}-{uuid.uuid4().hex}" for line in lines])
+
+    def save_once(self, said: str, reply: str, *, key: str, mark: str) -> None:
+        """Keep one turn that may come again; where the reply is blank, what the user said alone.
+
+        Args:
+            key: names the turn; what was kept under it before is replaced.
+            mark: stands for what the turn says; where a turn of the same mark is kept, nothing is done.
+        """
+        kept = self._documents()
+        if any(document.metadata.get("mark") == mark for document in kept):
+            return
+        before = {d.id: d.metadata["turn"] for d in kept if d.metadata.get("key") == key}
+        last = max((document.metadata["turn"] for document in kept), default=0)
+        turn = next(iter(before.values()), last + 1)
+        both = [Line(turn, "Human", said), Line(turn, "AI", reply)]
+        lines = [line for line in both if line.text.strip()]
+        ids = [f"{key}-{line.role}" for line in lines]
+        self._write(lines, ids, key=key, mark=mark)
+        if gone := [id for id in before if id not in ids]:
+            self.memory.forget(ids=gone, namespace=self.namespace)
 
     def clear(self) -> None:
         """Forget the session's conversation, for good."""
@@ -125,21 +140,25 @@ class LarimarMemory:
         """As `load`, off the event loop."""
         return await run_in_executor(None, self.load, said)
 
-    def recall(self, said: str) -> tuple[list[Line], list[Line]]:
+    def recall(self, said: str, *, but: Collection[str] = ()) -> tuple[list[Line], list[Line]]:
         """Older turns that are relevant to what is said now, and the latest turns, both in order.
 
         A turn too long for what is left of `recall_chars` is recalled by its relevant sentences.
+
+        Args:
+            said: what is said now.
+            but: marks of turns saved with `save_once` that are not to be recalled.
         """
-        kept = self._documents()
+        kept = self._documents() if self.window > 0 else []
         turns = sorted({document.metadata["turn"] for document in kept})
         latest = turns[-self.window :] if self.window > 0 else []
         recent = self._cut(self._lines(d for d in kept if d.metadata["turn"] in latest))
         query, first = said.strip()[:_QUERY_CHARS], recent[0].turn if recent else None
-        if not query or not turns or first == turns[0]:
+        if not query or (self.window > 0 and first == next(iter(turns), None)):
             return [], recent
         readout = self.memory.read(
             query,
-            min(_SEGMENTS_PER_TURN * self.k, 1000),
+            min(_SEGMENTS_PER_TURN * (self.k + len(but)), 1000),
             namespace=self.namespace,
             where=None if first is None else {"turn": {"$lt": first}},
             threshold=self.score_threshold,
@@ -148,7 +167,8 @@ class LarimarMemory:
         for segment in readout.segments:
             turn, role = segment.metadata["turn"], segment.metadata["role"]
             full = turn not in chosen and len(chosen) == self.k
-            if full or turn in whole or segment.score < readout.threshold:
+            known = full or turn in whole or segment.metadata.get("mark") in but
+            if known or segment.score < readout.threshold:
                 continue
             lines = [] if turn in chosen else self._turn(turn)
             if lines and _size(lines) <= left:
@@ -221,6 +241,14 @@ class LarimarMemory:
         if not isinstance(given, Mapping):
             return given
         return {name: v for name, v in given.items() if name not in (self.memory_key, "stop")}
+
+    def _write(self, lines: Sequence[Line], ids: Sequence[str], **marks: str) -> None:
+        self.memory.write(
+            [line.text for line in lines],
+            ids,
+            [{"turn": line.turn, "role": line.role, **marks} for line in lines],
+            namespace=self.namespace,
+        )
 
     def _documents(self) -> list[Document]:
         return list(self.memory.documents(namespace=self.namespace))

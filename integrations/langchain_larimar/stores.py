@@ -8,23 +8,32 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables.config import run_in_executor
-from langgraph.store.base import (
-    BaseStore,
-    GetOp,
-    ListNamespacesOp,
-    MatchCondition,
-    Op,
-    PutOp,
-    Result,
-    SearchOp,
-    TTLConfig,
-)
+
+from larimar_memory.errors import InputError
+
+try:
+    from langgraph.store.base import (
+        BaseStore,
+        GetOp,
+        ListNamespacesOp,
+        MatchCondition,
+        Op,
+        PutOp,
+        Result,
+        SearchOp,
+        TTLConfig,
+    )
+except ImportError as error:
+    raise InputError(
+        "LarimarStore cannot be used.",
+        "The package langgraph-checkpoint, 4.3 or later, whose stores it is one of, is not installed.",
+        'Install it with `pip install "larimar-memory[agents]"`.',
+    ) from error
 
 from langchain_larimar.store_checks import check_op, check_paths, check_value
 from langchain_larimar.store_documents import Items
 from langchain_larimar.store_filters import matches
 from langchain_larimar.store_items import Entry, Namespace, expiry, indexed_text, stamp
-from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,8 +1,13 @@
-"""Fixtures: a written memory in RAM, and a chat model that follows a script and keeps its prompts."""
+"""Fixtures: a written memory in RAM, a chat model that follows a script, and runs of agents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
@@ -38,6 +43,61 @@ TURNS = [
 ]
 ASKED = "What is the alarm code?"
 
+LOOKALIKES = [
+    *("ana", "Ana", "ana ", " ana", "ana\u200b", "\u0430na", "ana:", "ana/", "ana%", "_na", "an"),
+    *("\u00e9va", "e\u0301va", "conversation:ana", "user:ana", "ana' OR '1'='1", "ana\nbob", "../ana"),
+]
+"""Ids of users who are not the same, however alike they look."""
+
+
+@dataclass
+class Context:
+    """The context of an agent's run."""
+
+    user_id: Any = None
+
+
+async def run(agent: Any, how: str, given: Any, config: Any = None, **options: Any) -> dict[str, Any]:
+    """The last state of an agent's run, by the method of that name."""
+    if how == "ainvoke":
+        return dict(await agent.ainvoke(given, config, **options))
+    if how == "astream":
+        states = agent.astream(given, config, stream_mode="values", **options)
+        return dict([state async for state in states][-1])
+    if how == "stream":
+        return dict(list(agent.stream(given, config, stream_mode="values", **options))[-1])
+    return dict(agent.invoke(given, config, **options))
+
+
+HOW = ("invoke", "ainvoke", "stream", "astream")
+
+
+async def longest_block(work: Awaitable[Any]) -> float:
+    """Seconds for which the event loop did nothing else, at most, while work was done."""
+    task, longest, last = asyncio.ensure_future(work), 0.0, time.perf_counter()
+    while not task.done():
+        await asyncio.sleep(0.005)
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    await task
+    return longest
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[int]]:
+    """Reads, writes and deletions that take a second; the threads that each was done in."""
+    threads = defaultdict[str, set[int]](set)
+    for name in ("read", "write", "forget"):
+        method = getattr(Larimar, name)
+
+        def watched(*args: Any, name: str = name, method: Any = method, **kwargs: Any) -> Any:
+            threads[name].add(threading.get_ident())
+            time.sleep(1)
+            return method(*args, **kwargs)
+
+        monkeypatch.setattr(Larimar, name, watched)
+    return threads
+
 
 class ScriptedChat(GenericFakeChatModel):
     """Answers from a script, word by word when streamed, and keeps the prompts it was given."""
@@ -49,6 +109,10 @@ class ScriptedChat(GenericFakeChatModel):
         self.prompts.append(messages)
         self.options.append(kwargs)
         return super()._generate(messages, *args, **kwargs)
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
+        """A model that an agent can give tools to; its script says when they are called."""
+        return self.bind(tools=[tool.name for tool in tools])
 
     @property
     def prompt(self) -> str:

@@ -9,23 +9,46 @@ import pytest
 
 import langchain_larimar
 
-NAMES = ", ".join(langchain_larimar.__all__)
-HEAVY = ("torch", "transformers", "langchain_classic")
+# These extend classes of langchain and langgraph.
+OF_AGENTS = ("LarimarMiddleware", "LarimarStore")
+LIGHT = ", ".join(name for name in langchain_larimar.__all__ if name not in OF_AGENTS)
+HEAVY = ("torch", "transformers", "langchain_classic", "langgraph")
 
 
 @pytest.mark.parametrize(
-    ("statement", "absent"),
+    ("statement", "heavy"),
     [
-        ("import langchain_larimar", (*HEAVY, "langgraph")),
-        (f"from langchain_larimar import {NAMES}", (*HEAVY, "langgraph.graph", "langchain.agents")),
+        ("import langchain_larimar", HEAVY),
+        (f"from langchain_larimar import {LIGHT}", HEAVY),
+        (f"from langchain_larimar import {', '.join(OF_AGENTS)}", HEAVY[:-1]),
     ],
 )
-def test_no_model_library_is_imported(statement: str, absent: tuple[str, ...]) -> None:
-    program = f"{statement}\nimport sys\nprint([name for name in {absent} if name in sys.modules])"
+def test_no_model_library_is_imported(statement: str, heavy: tuple[str, ...]) -> None:
+    program = f"{statement}\nimport sys\nprint([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_agents_need_langchain_and_nothing_else_does() -> None:
+    program = (
+        "import sys; sys.modules['langchain'] = sys.modules['langgraph'] = None\n"
+        f"from langchain_larimar import {LIGHT}\n"
+        f"import langchain_larimar\nfor name in {OF_AGENTS}:\n"
+        "    try:\n        getattr(langchain_larimar, name)\n"
+        "    except Exception as error:\n        print(type(error).__name__, error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.splitlines() == [
+        "InputError LarimarMiddleware cannot be used. The package langchain, 1.2 or later, whose "
+        'agents it is for, is not installed. Install it with `pip install "larimar-memory[agents]"`.',
+        "InputError LarimarStore cannot be used. The package langgraph-checkpoint, 4.3 or later, whose "
+        "stores it is one of, is not installed. "
+        'Install it with `pip install "larimar-memory[agents]"`.',
+    ]
 
 
 def test_names() -> None:

@@ -1,0 +1,60 @@
+"""Whose memory a run may use: said by the context of the run, never by a message or a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from larimar_memory.errors import InputError
+
+User: TypeAlias = str | Callable[[Any], str]
+"""Where a run's context holds the id of its user: a name in it, or a function of it."""
+
+
+def user_of(runtime: Any, user: User) -> str:
+    """The id of the user that a run is for.
+
+    Args:
+        runtime: what LangGraph gives to a middleware or a tool; its `context` is trusted.
+        user: an attribute of the context, or an entry where it is a mapping, or a function of it.
+
+    Raises:
+        InputError: if the context does not say; there is no user to fall back on.
+    """
+    context = getattr(runtime, "context", None)
+    if context is None:
+        raise _unknown("It was started without a context")
+    found: Any
+    if not isinstance(user, str):
+        found = user(context)
+    elif isinstance(context, Mapping):
+        found = context.get(user)
+    else:
+        found = getattr(context, user, None)
+    named = repr(user) if isinstance(user, str) else "user"
+    if found is None or found == "":
+        raise _unknown(f"The {named} of its context is missing")
+    if not isinstance(found, str) or not found.strip():
+        kind = "blank" if isinstance(found, str) else f"a {type(found).__name__}, not a str"
+        raise _unknown(f"The {named} of its context is {kind}")
+    return found
+
+
+def check_user(user: Any) -> User:
+    """What says where a context holds the user, or InputError."""
+    if not callable(user) and not (isinstance(user, str) and user):
+        raise InputError(
+            f"The user cannot be found with user={user!r}.",
+            "It is neither a name in the context nor a function of it.",
+            'Use a name such as "user_id", or a function such as `lambda context: context.user_id`.',
+        )
+    found: User = user
+    return found
+
+
+def _unknown(why: str) -> InputError:
+    return InputError(
+        "It is not known whose memory this run may use.",
+        f"{why}, and memories of users must not be mixed.",
+        'Start the agent with one, as in `agent.invoke(..., context={"user_id": "ana"})`.',
+    )

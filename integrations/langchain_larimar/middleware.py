@@ -1,0 +1,202 @@
+"""A memory as middleware of an agent: recall before the model, keep the turn after the agent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables.config import run_in_executor
+from typing_extensions import NotRequired
+
+from langchain_larimar.convert import to_block
+from langchain_larimar.identity import User, check_user, user_of
+from langchain_larimar.memory import LarimarMemory
+from langchain_larimar.turns import Turn, turns_of, with_block
+from larimar_memory.errors import InputError
+
+try:
+    from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
+    from langchain.agents.middleware.types import ModelCallResult, PrivateStateAttr
+except ImportError as error:
+    raise InputError(
+        "LarimarMiddleware cannot be used.",
+        "The package langchain, 1.2 or later, whose agents it is for, is not installed.",
+        'Install it with `pip install "larimar-memory[agents]"`.',
+    ) from error
+
+if TYPE_CHECKING:
+    from langgraph.runtime import Runtime
+
+    from larimar_memory import Larimar
+
+Keep: TypeAlias = Literal["turn", "said", "nothing"] | Callable[[str, str], tuple[str, str] | None]
+"""What is kept of a turn; a function is given what was said and the reply, and returns what to keep."""
+
+
+class State(AgentState[Any]):
+    """An agent's state, with what the user said when the run began."""
+
+    larimar_said: NotRequired[Annotated[HumanMessage | None, PrivateStateAttr]]
+
+
+class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
+    """Gives an agent a memory of each of its users, across threads.
+
+    agent = create_agent(model, tools, middleware=[LarimarMiddleware(memory)], context_schema=Context)
+    agent.invoke({"messages": [...]}, context=Context(user_id="ana"))
+
+    Before a model call, earlier turns that are relevant to what the user says now, and not in the
+    prompt already, are put in front of it, between delimiters, as data; they are in the request only
+    and never in the agent's state. When the agent has finished, the turn is kept: what the user said
+    and the final reply, without the work of tools. A turn is kept once, also when an agent is resumed
+    or is given the same messages again; a new reply replaces the one before.
+
+    Whose turns they are comes from the context of the run alone. A run that does not say is refused
+    before the model is called.
+
+    Args:
+        memory: where turns are kept, together with those of `LarimarMemory(memory, session=user)`.
+        user: where the context of a run holds the user's id, a str: an attribute, or an entry where the
+            context is a mapping, or a function of the context.
+        k: most turns to recall; 0 recalls nothing.
+        recall_chars: most characters of recalled turns in a model call.
+        score_threshold: score under which a turn is not relevant; None is the memory's own.
+        keep: "turn", "said" (without the reply), "nothing", or a function of what was said and the
+            reply that returns what to keep of them, or None.
+
+    Raises:
+        InputError: if an argument cannot be used.
+    """
+
+    state_schema = State
+
+    def __init__(
+        self,
+        memory: Larimar,
+        *,
+        user: User = "user_id",
+        k: int = 4,
+        recall_chars: int = 2000,
+        score_threshold: float | None = None,
+        keep: Keep = "turn",
+    ) -> None:
+        super().__init__()
+        # The latest turns are in the agent's own messages: the window is theirs.
+        self._turns = LarimarMemory(
+            memory, k=k, window=0, recall_chars=recall_chars, score_threshold=score_threshold
+        )
+        self._user = check_user(user)
+        self._keep: Keep = keep
+        self._saving = threading.Lock()
+        self._check()
+
+    def conversation(self, user: str) -> LarimarMemory:
+        """What is kept of a user, to look at or to clear."""
+        return replace(self._turns, session=user)
+
+    def before_agent(self, state: State, runtime: Runtime[Any]) -> dict[str, Any]:
+        """Note what the user said: a summary may take its place before the reply is there.
+
+        Raises:
+            InputError: if the context does not say whose memory to use.
+        """
+        user_of(runtime, self._user)
+        turns = turns_of(state["messages"])
+        return {"larimar_said": HumanMessage(turns[-1].said, id=turns[-1].id) if turns else None}
+
+    def wrap_model_call(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
+    ) -> ModelCallResult[Any]:
+        """Call the model with what is recalled.
+
+        Raises:
+            InputError: if the context does not say whose memory to use.
+        """
+        return handler(self._recalled(request))
+
+    async def awrap_model_call(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
+    ) -> ModelCallResult[Any]:
+        """As `wrap_model_call`, the memory's work off the event loop."""
+        return await handler(await run_in_executor(None, self._recalled, request))
+
+    def after_agent(self, state: State, runtime: Runtime[Any]) -> None:
+        """Keep the finished turn.
+
+        Raises:
+            InputError: if the context does not say whose memory to use.
+        """
+        conversation = self.conversation(user_of(runtime, self._user))
+        messages, said = state["messages"], state.get("larimar_said")
+        if said is not None and all(message.id != said.id for message in messages):
+            messages = [said, *messages]
+        for turn in turns_of(messages)[-1:]:
+            if kept := self._kept(turn):
+                # One at a time: which turns there are is looked up before one is added.
+                with self._saving:
+                    conversation.save_once(*kept, key=turn.key, mark=turn.mark)
+
+    async def aafter_agent(self, state: State, runtime: Runtime[Any]) -> None:
+        """As `after_agent`, off the event loop."""
+        await run_in_executor(None, self.after_agent, state, runtime)
+
+    def _recalled(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        conversation = self.conversation(user_of(request.runtime, self._user))
+        turns = turns_of(request.messages)
+        if not turns or not conversation.k:
+            return request
+        now = turns[-1]
+        lines, _ = conversation.recall(now.said, but={turn.mark for turn in turns})
+        if not lines:
+            return request
+        messages: list[Any] = list(request.messages)
+        messages[now.place] = with_block(messages[now.place], to_block(lines))
+        return request.override(messages=messages)
+
+    def _kept(self, turn: Turn) -> tuple[str, str] | None:
+        if callable(self._keep):
+            return self._keep(turn.said, turn.reply)
+        if self._keep == "nothing":
+            return None
+        return turn.said, turn.reply if self._keep == "turn" else ""
+
+    def _check(self) -> None:
+        from larimar_memory import Larimar
+
+        memory, k, chars = self._turns.memory, self._turns.k, self._turns.recall_chars
+        least = self._turns.score_threshold
+        if not isinstance(memory, Larimar):
+            raise _unusable(
+                f"Its memory is a {type(memory).__name__}, not a Larimar.",
+                "Open one with `Larimar.open(path)`.",
+            )
+        if not _count(k) or k > 1000 or not _count(chars):
+            raise _unusable(
+                f"It was given k={k!r} and recall_chars={chars!r}.",
+                "Use whole numbers that are not negative, and k of at most 1000.",
+            )
+        if least is not None and not 0 <= least <= 1:
+            raise _unusable(
+                f"It was given score_threshold={least!r}, and scores lie between 0 and 1.",
+                "Use a number in that range, or None for the memory's own.",
+            )
+        if not callable(self._keep) and self._keep not in ("turn", "said", "nothing"):
+            raise _unusable(
+                f"It cannot keep {self._keep!r} of a turn.",
+                'Use "turn", "said", "nothing", or a function of what was said and the reply.',
+            )
+
+
+def _count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _unusable(why: str, remedy: str) -> InputError:
+    return InputError("The middleware cannot be made.", why, remedy)

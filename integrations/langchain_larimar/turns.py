@@ -1,0 +1,75 @@
+"""The turns of an agent's messages: what the user said, and the reply the agent came to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a user said, and the reply to it, "" where there is none yet.
+
+    Attributes:
+        place: index of the first of the user's messages.
+        id: of the last of the user's messages.
+    """
+
+    said: str
+    reply: str
+    place: int
+    id: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Names the turn: the same when an agent comes to it again."""
+        return _digest(self.id) if self.id else self.mark
+
+    @property
+    def mark(self) -> str:
+        """Stands for what was said and replied, whatever the ids of the messages."""
+        return _digest([self.said, self.reply])
+
+
+def turns_of(messages: Sequence[BaseMessage]) -> list[Turn]:
+    """The turns in a list of messages, oldest first.
+
+    Messages of the user that follow one another are said together. A reply is the last text of the
+    agent that calls no tool. Messages of tools, and summaries that an agent made, belong to no turn.
+    """
+    turns, speaking = list[Turn](), False
+    for place, message in enumerate(messages):
+        if isinstance(message, HumanMessage) and not message.additional_kwargs.get("lc_source"):
+            before = turns.pop() if speaking else Turn("", "", place)
+            said = "\n".join(filter(str.strip, [before.said, str(message.text)]))
+            turns.append(Turn(said, "", before.place, message.id))
+            speaking = True
+            continue
+        speaking = False
+        if turns and isinstance(message, AIMessage) and not message.tool_calls and message.text.strip():
+            turns[-1] = replace(turns[-1], reply=str(message.text))
+    return turns
+
+
+def with_block(message: BaseMessage, block: str) -> BaseMessage:
+    """A copy of a user's message with recalled text in front.
+
+    In one message, not in one of its own: the templates of some small models refuse two messages of
+    the same side in a row.
+    """
+    content = message.content
+    joined: str | list[Any] = (
+        f"{block}\n\n{content}"
+        if isinstance(content, str)
+        else [{"type": "text", "text": f"{block}\n\n"}, *content]
+    )
+    return message.model_copy(update={"content": joined})
+
+
+def _digest(value: Any) -> str:
+    return hashlib.blake2b(json.dumps(value).encode(), digest_size=16).hexdigest()
