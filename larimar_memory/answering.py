@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from larimar_memory.decoder import Decoder, Generation
 from larimar_memory.errors import InputError
 from larimar_memory.latent_memory import LatentMemory
-from larimar_memory.prompt import messages, passages, question_alone
+from larimar_memory.prompt import messages, passages
 from larimar_memory.types import Answer, Grounding, Readout, RecalledSegment, Timings, Usage
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def start_answer(
     conditioning: LatentReadout | None = None
     if grounding == "latent":
         sources, conditioning = latents_within_budget(readout, latents, context_tokens)
-        tokens = model.chat_tokens(question_alone(readout.question))
+        _, tokens = model.around_recalled(readout.question)
     else:
         sources, recalled = within_budget(readout, model, context_tokens)
         tokens = model.chat_tokens(messages(readout.question, recalled))
@@ -144,7 +144,7 @@ def latents_within_budget(
     segments = focused(readout)
     for count in range(len(segments), 0, -1):
         conditioning = latents.condition(readout, segments[:count])
-        if conditioning.positions <= budget:
+        if conditioning.recalled <= budget:
             return segments[:count], conditioning
     raise _nothing_fits(budget)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from larimar_memory import weights
 from larimar_memory.device import best_device, best_dtype
 from larimar_memory.errors import InputError, ModelError
-from larimar_memory.prompt import chat_tokens
+from larimar_memory.prompt import around_recalled, chat_tokens
 from larimar_memory.types import Usage
 
 _DEFAULT_CONTEXT = 2048
@@ -107,6 +107,10 @@ class Decoder:
     def chat_tokens(self, chat: Sequence[dict[str, str]]) -> list[int]:
         """Token ids of a chat whose contents cannot act as control tokens."""
         return chat_tokens(self.tokenizer, chat)
+
+    def around_recalled(self, question: str) -> tuple[list[int], list[int]]:
+        """Token ids of a grounded question's chat before and after what was recalled."""
+        return around_recalled(self.tokenizer, question)
 
     def count(self, text: str) -> int:
         """Tokens in a text, special tokens in it read as plain text."""

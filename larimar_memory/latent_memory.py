@@ -65,12 +65,10 @@ class LatentMemory:
 
     def encode(self, texts: Sequence[str]) -> list[Int8[np.ndarray, " n"]]:
         """Latents of segments, as they are stored."""
-        from larimar_memory.latents.stored import to_stored
-
         codec = self.codec
         # Blanks between segments belong to no one; a segment of blanks alone has one token to say.
         latents = codec.encode([text.strip() or text for text in texts])
-        return [to_stored(z, codec.fingerprint) for z in latents]
+        return [codec.stored_form.pack(z) for z in latents]
 
     def write(self, namespace: str, on_progress: Callable[[int, int], None] | None = None) -> int:
         """Give every segment that has none of this codec's a latent; returns how many were made.
@@ -101,12 +99,7 @@ class LatentMemory:
         return len(segments)
 
     def _fits(self, latent: np.ndarray | None) -> bool:
-        from larimar_memory.latents.stored import from_stored
-
-        codec = self.codec
-        return latent is not None and (
-            from_stored(latent, codec.config.dz, codec.fingerprint) is not None
-        )
+        return latent is not None and self.codec.stored_form.unpack(latent) is not None
 
     def condition(
         self, readout: Readout, segments: Sequence[RecalledSegment] | None = None
@@ -128,7 +121,6 @@ def condition(
         LatentsUnavailableError: if a segment has no latent of this codec.
     """
     from larimar_memory.latents.readout import LatentReadout
-    from larimar_memory.latents.stored import from_stored
 
     chosen = readout.segments if segments is None else segments
     groups = [readout.latents[readout.segments.index(segment)] for segment in chosen]
@@ -139,9 +131,7 @@ def condition(
         fresh = [s for s in group if s is None or s.tobytes() not in seen]
         seen |= {s.tobytes() for s in fresh if s is not None}
         # The best stands last, nearest to the question, as its text does in a prompt.
-        placed[:0] = [
-            None if s is None else from_stored(s, codec.config.dz, codec.fingerprint) for s in fresh
-        ]
+        placed[:0] = [None if s is None else codec.stored_form.unpack(s) for s in fresh]
     latents = [z for z in placed if z is not None]
     if not latents or len(latents) < len(placed):
         raise LatentsUnavailableError(

@@ -53,22 +53,37 @@ def messages(question: str, recalled: Sequence[str]) -> list[dict[str, str]]:
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
 
 
-def question_alone(question: str) -> list[dict[str, str]]:
-    """The same chat for readouts, which stand in front of it: the question, and no recalled text."""
-    content = f"Question: {question}\n{BRIEF}"
-    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
-
-
 def chat_tokens(tokenizer: Any, chat: Sequence[dict[str, str]]) -> list[int]:
     """Token ids of a chat up to the assistant's turn, message contents tokenised as plain text.
 
     The template is rendered around placeholders and the contents put in afterwards, so a content that
     spells a control token stays text. Without a template, the contents are joined by newlines.
     """
+    return _ids(tokenizer, _parts(tokenizer, chat))
+
+
+def around_recalled(tokenizer: Any, question: str) -> tuple[list[int], list[int]]:
+    """Token ids of the same chat before and after the recalled passages, and of none of them.
+
+    Readouts stand between the two. What comes before is the same for every question.
+    """
+    place = uuid.uuid4().hex
+    parts = _parts(tokenizer, messages(question, [place]))
+    at = next(n for n, (text, _) in enumerate(parts) if place in text)
+    text, special = parts[at]
+    before, after = text.split(place)
+    return (
+        _ids(tokenizer, [*parts[:at], (before, special)]),
+        _ids(tokenizer, [(after, special), *parts[at + 1 :]]),
+    )
+
+
+def _parts(tokenizer: Any, chat: Sequence[dict[str, str]]) -> list[tuple[str, bool]]:
+    """A chat's texts in order, and which of them are the template's, where control tokens count."""
     contents = {f"content-{uuid.uuid4().hex}": message["content"] for message in chat}
     if tokenizer.chat_template is None:
         text = "\n".join(message["content"] for message in chat)
-        return list(_plain(tokenizer, f"{text}\nAnswer:"))
+        return [(f"{text}\nAnswer:", False)]
     rendered: str = tokenizer.apply_chat_template(
         [
             {"role": message["role"], "content": mark}
@@ -77,15 +92,12 @@ def chat_tokens(tokenizer: Any, chat: Sequence[dict[str, str]]) -> list[int]:
         add_generation_prompt=True,
         tokenize=False,
     )
-    tokens = list[int]()
-    for part in re.split(f"({'|'.join(contents)})", rendered):
-        if part in contents:
-            tokens += _plain(tokenizer, contents[part])
-        elif part:
-            tokens += tokenizer(part, add_special_tokens=False)["input_ids"]
-    return tokens
+    pieces = re.split(f"({'|'.join(contents)})", rendered)
+    return [(contents.get(piece, piece), piece not in contents) for piece in pieces if piece]
 
 
-def _plain(tokenizer: Any, text: str) -> list[int]:
-    ids: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+def _ids(tokenizer: Any, parts: Sequence[tuple[str, bool]]) -> list[int]:
+    ids = list[int]()
+    for text, special in parts:
+        ids += tokenizer(text, add_special_tokens=False, split_special_tokens=not special)["input_ids"]
     return ids

@@ -65,7 +65,7 @@ def test_rare_strings_stand_inside_a_sentence(codec: LatentCodec) -> None:
             assert f" {string} " in text
 
 
-def test_all_pieces_of_a_segment_are_said(codec: LatentCodec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_segment_is_said_whole(codec: LatentCodec, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder that says what it was given comes out exact; one that never ends does not."""
     texts = ["a text of more than sixteen bytes", "short"]
     given = {z.tobytes(): t for t in texts for z in codec.encode([t])}
@@ -74,12 +74,13 @@ def test_all_pieces_of_a_segment_are_said(codec: LatentCodec, monkeypatch: pytes
     asked = list[int]()
 
     def fake_say(_: LatentCodec, prefix: object, limit: int) -> list[list[int]]:
-        rows = [int(m.sum()) - 2 for m in prefix.mask]
+        # The lead and the mark are not its own.
+        rows = [int(m.sum()) - len(codec.lead.tokens) - 1 for m in prefix.mask]
         asked.extend(rows)
-        pieces = [ids[at : at + 16] for ids in tokens.values() for at in range(0, len(ids), 16)]
-        pieces.sort(key=len)
-        assert [len(p) for p in pieces] == rows
-        return pieces
+        whole = sorted(tokens.values(), key=len)
+        assert [len(ids) for ids in whole] == rows
+        assert limit > max(rows)
+        return whole
 
     monkeypatch.setattr(recitation, "say", fake_say)
     assert recitation.said_again(codec, texts) == texts

@@ -34,7 +34,7 @@ def test_train_add_latents_and_ask(small: Path, tmp_path: Path) -> None:
     data = texts(tmp_path / "texts")
     (tmp_path / "ren.txt").write_text("The ferry to Ren leaves at nine every morning.")
     recipe = {
-        "codec": {"dz": 4, "layer": 1, "width": 8, "rank": 2, "limit": 16},
+        "codec": {"dz": 4, "depth": 0.5, "width": 8, "rank": 2, "limit": 16},
         "calibration": 64,
         "importance": 32,
         "check_segments": 2,

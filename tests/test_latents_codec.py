@@ -16,16 +16,15 @@ from larimar_memory.errors import InputError, ModelError
 from larimar_memory.latents import (
     LatentCodec,
     LatentConfig,
-    from_int8,
     load_bundle,
     save_bundle,
-    to_int8,
 )
 from larimar_memory.latents.encoder import Features
-from larimar_memory.latents.states import pad, with_start
+from larimar_memory.latents.quantise import Bits, dequantise, quantise
+from larimar_memory.latents.states import pad, read_lead
 from tests.tiny import tiny_decoder
 
-SMALL = LatentConfig(layer=1, limit=16, width=16, dz=8)
+SMALL = LatentConfig(depth=0.5, limit=16, width=16, dz=8)
 END = 1
 
 
@@ -42,7 +41,7 @@ def test_positions_follow_the_length(ratio: int, spread: int) -> None:
     assert [len(z) for z in latents] == [-(-(len(t) + 1) // ratio) for t in texts]
     prefix = codec.prefixes([[z] for z in latents])
     assert codec.config.positions == len(latents[-1])
-    assert prefix.mask.sum(1).tolist() == [1 + spread * len(z) for z in latents]
+    assert prefix.mask.sum(1).tolist() == [len(codec.lead.tokens) + spread * len(z) for z in latents]
     assert prefix.keys.shape[3] == prefix.mask.shape[1]
 
 
@@ -54,13 +53,13 @@ def test_padding_changes_nothing(ratio: int) -> None:
         np.testing.assert_allclose(z, codec.encode([text])[0], atol=1e-5)
 
 
-def test_a_long_segment_is_read_in_pieces() -> None:
+def test_a_long_segment_is_read_whole_and_placed_in_pieces() -> None:
     codec = codec_of()
     z = codec.encode(["abcdefghijklmnopqrstuvwxyz"])[0]
-    pieces = codec.encode(["abcdefghijklmnop", "qrstuvwxyz"])
-    np.testing.assert_allclose(z, np.concatenate(pieces), atol=1e-5)
-    whole, apart = codec.prefix([z]), codec.prefix(pieces)
-    torch.testing.assert_close(whole.keys, apart.keys, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(z[:16], codec.encode(["abcdefghijklmnop"])[0][:16], atol=1e-5)
+    assert len(z) == 27
+    whole, apart = codec.prefix([z]), codec.prefix([z[:17], z[17:]])
+    assert torch.equal(whole.keys, apart.keys)
     assert torch.equal(whole.mask, apart.mask)
     with pytest.raises(InputError, match=r"cannot be made into a latent\. It is empty\."):
         codec.encode([""])
@@ -70,9 +69,11 @@ def test_features_run_the_first_layers_only() -> None:
     decoder = tiny_decoder()
     codec = LatentCodec(decoder, SMALL)
     segments = pad([[40, 41, 42], [50]], END, codec.device)
-    hidden = decoder.model.model(with_start(codec.anatomy, segments.tokens), output_hidden_states=True)
-    expected = torch.nn.functional.layer_norm(hidden.hidden_states[1], (32,))[:, 1:]
-    found = Features(codec.anatomy, 1)(segments)
+    lead = read_lead(codec.anatomy, [60, 61])
+    tokens = torch.tensor([[*lead.tokens, *row] for row in segments.tokens.tolist()])
+    hidden = decoder.model.model(tokens, output_hidden_states=True)
+    expected = torch.nn.functional.layer_norm(hidden.hidden_states[1], (32,))[:, 3:]
+    found = Features(codec.anatomy, lead, 1)(segments)
     torch.testing.assert_close(found[..., 32:], expected)
     assert len(decoder.model.model.layers) == 2
 
@@ -113,10 +114,15 @@ def test_bundles_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"do not fit the decoder 'tiny'\. They were trained for"):
         load_bundle(tmp_path, tiny_decoder(seed=1))
     tensors = (tmp_path / "latents.safetensors").read_bytes()
+    description = json.loads((tmp_path / "latents.json").read_text())
+    changed = json.dumps({**description, "lead": [0, 5]})
+    (tmp_path / "latents.json").write_text(changed)
+    with pytest.raises(ModelError, match=r"They were trained within another chat than the one"):
+        load_bundle(tmp_path, decoder)
+    (tmp_path / "latents.json").write_text(json.dumps(description))
     (tmp_path / "latents.safetensors").write_bytes(tensors[:-9])
     with pytest.raises(ModelError, match=r"are damaged\. latents\.safetensors cannot be read\."):
         load_bundle(tmp_path, decoder)
-    description = json.loads((tmp_path / "latents.json").read_text())
     description["format"] = 99
     (tmp_path / "latents.json").write_text(json.dumps(description))
     with pytest.raises(ModelError, match="They are in format 99"):
@@ -126,12 +132,14 @@ def test_bundles_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         load_bundle(tmp_path, decoder)
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-9, 1e-3, 1.0, 300.0]))
-def test_int8_is_off_by_half_a_step(seed: int, size: float) -> None:
+@given(
+    st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-9, 1e-3, 1.0, 300.0]), st.sampled_from([4, 8])
+)
+def test_a_number_is_off_by_half_a_step(seed: int, size: float, bits: Bits) -> None:
     z = (np.random.default_rng(seed).normal(size=(5, 16)) * size).astype(np.float32)
     z[2] = 0
-    q, scale = to_int8(z)
+    q, scale = quantise(z, bits)
     assert (q.dtype, scale.dtype, q.shape, scale.shape) == (np.int8, np.float16, (5, 16), (5,))
-    wrong = np.abs(from_int8(q, scale) - z)
+    wrong = np.abs(dequantise(q, scale) - z)
     assert (wrong <= scale.astype(np.float32)[:, None] * 0.501).all()
-    assert (from_int8(q, scale)[2] == 0).all()
+    assert (dequantise(q, scale)[2] == 0).all()

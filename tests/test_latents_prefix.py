@@ -13,7 +13,7 @@ from larimar_memory.errors import ModelError
 from larimar_memory.latents import LatentCodec, LatentConfig, generation_inputs
 from larimar_memory.latents.anatomy import examine, fingerprint, rotate, unrotate
 from larimar_memory.latents.prefix import Prefix, place
-from larimar_memory.latents.states import States, exact_states, pad, start_states
+from larimar_memory.latents.states import States, exact_states, pad, read_lead
 from tests.tiny import logits, tiny_decoder
 
 ONE, TWO, QUESTION = [40, 41, 42, 43, 44], [70, 71, 72], [90, 91, 92, 93]
@@ -25,10 +25,17 @@ def tiny() -> Decoder:
     return tiny_decoder()
 
 
-def placed(decoder: Decoder, segments: list[list[int]], count: int = 1, stride: int = 0) -> Prefix:
+def placed(
+    decoder: Decoder,
+    segments: list[list[int]],
+    count: int = 1,
+    stride: int = 0,
+    before: tuple[int, ...] = (),
+) -> Prefix:
     anatomy = examine(decoder)
-    states = exact_states(anatomy, pad(segments, END, anatomy.device)).side_by_side(count)
-    return place(anatomy, start_states(anatomy), states, count=count, stride=stride)
+    lead = read_lead(anatomy, before)
+    states = exact_states(anatomy, lead, pad(segments, END, anatomy.device)).side_by_side(count)
+    return place(anatomy, lead, states, count=count, stride=stride)
 
 
 def continued(decoder: Decoder, prefix: Prefix, tokens: list[list[int]]) -> torch.Tensor:
@@ -43,8 +50,11 @@ def continued(decoder: Decoder, prefix: Prefix, tokens: list[list[int]]) -> torc
 
 
 def test_a_prefix_equals_the_text(tiny: Decoder) -> None:
-    read = logits(tiny, [[START, *ONE, END, *QUESTION]])[:, -len(QUESTION) :]
-    torch.testing.assert_close(continued(tiny, placed(tiny, [ONE]), [QUESTION]), read)
+    for before in ((), (START,), (START, 60, 61, 62), (60, 61)):
+        front = before if before[:1] == (START,) else (START, *before)
+        read = logits(tiny, [[*front, *ONE, END, *QUESTION]])[:, -len(QUESTION) :]
+        found = continued(tiny, placed(tiny, [ONE], before=before), [QUESTION])
+        torch.testing.assert_close(found, read)
 
 
 def test_segments_begin_at_even_distances(tiny: Decoder) -> None:
@@ -67,9 +77,10 @@ def test_segments_begin_at_even_distances(tiny: Decoder) -> None:
 
 def test_a_segment_that_is_not_there_takes_up_no_place(tiny: Decoder) -> None:
     anatomy = examine(tiny)
-    states = exact_states(anatomy, pad([TWO, ONE], END, anatomy.device))
+    lead = read_lead(anatomy, [])
+    states = exact_states(anatomy, lead, pad([TWO, ONE], END, anatomy.device))
     states.mask[0] = False
-    found = place(anatomy, start_states(anatomy), states.side_by_side(2), count=2, stride=9)
+    found = place(anatomy, lead, states.side_by_side(2), count=2, stride=9)
     alone = placed(tiny, [ONE], stride=9)
     torch.testing.assert_close(
         continued(tiny, found, [QUESTION]), continued(tiny, alone, [QUESTION]), atol=1e-4, rtol=1e-4
@@ -86,12 +97,13 @@ def test_rotation_can_be_undone(tiny: Decoder, offset: int) -> None:
     assert torch.allclose(turned, keys) is False
 
 
-def test_the_start_token_stands_in_front(tiny: Decoder) -> None:
-    prefix = placed(tiny, [ONE])
-    cache = tiny.model.model(torch.tensor([[START]]), use_cache=True).past_key_values
+def test_the_lead_stands_in_front(tiny: Decoder) -> None:
+    """A start token in front of it, where it has none."""
+    prefix = placed(tiny, [ONE], before=(60, 61))
+    cache = tiny.model.model(torch.tensor([[START, 60, 61]]), use_cache=True).past_key_values
     for layer, keys, values in zip(cache.layers, prefix.keys, prefix.values, strict=True):
-        torch.testing.assert_close(keys[:, :, :1], layer.keys)
-        torch.testing.assert_close(values[:, :, :1], layer.values)
+        torch.testing.assert_close(keys[:, :, :3], layer.keys)
+        torch.testing.assert_close(values[:, :, :3], layer.values)
 
 
 def test_readouts_side_by_side(tiny: Decoder) -> None:
@@ -135,13 +147,13 @@ def test_generate_continues_a_prefix_as_it_continues_text(tiny: Decoder) -> None
 
 
 def test_the_real_decoder_streams_after_a_prefix(decoder: Decoder) -> None:
-    """The plain decoder answers from exact keys and values, without adapters."""
-    anatomy = examine(decoder)
-    ids = decoder.tokenizer("The capital of Ruritania is Hamburg.")["input_ids"]
-    states = exact_states(anatomy, pad([ids], anatomy.end, anatomy.device))
-    prefix = place(anatomy, start_states(anatomy), states)
-    question = [{"role": "user", "content": "What is the capital of Ruritania?"}]
-    tokens = torch.tensor([decoder.chat_tokens(question)])
+    """The plain decoder answers from exact keys and values as from the text, without adapters."""
+    codec = LatentCodec(decoder, LatentConfig(limit=16))
+    text, question = "The capital of Ruritania is Hamburg.", "What is the capital of Ruritania?"
+    before, after = decoder.around_recalled(question)
+    prefix = codec.lined_up(codec.exact(codec.padded([codec.tokens(text)])))
+    assert prefix.mask.sum() == len(before) + len(codec.tokens(text)) + 1
+    tokens = torch.tensor([after])
     streamer = TextIteratorStreamer(decoder.tokenizer, skip_prompt=True, skip_special_tokens=True)
     options = {"max_new_tokens": 16, "do_sample": False, "streamer": streamer}
     worker = threading.Thread(
@@ -158,7 +170,7 @@ def test_without_a_readout_the_decoder_is_untouched() -> None:
     decoder = tiny_decoder()
     before = logits(decoder, [[START, *ONE]])
     hooks = sum(len(m._forward_hooks) for m in decoder.model.modules())
-    codec = LatentCodec(decoder, LatentConfig(layer=1, limit=16, width=16, dz=8))
+    codec = LatentCodec(decoder, LatentConfig(depth=0.5, limit=16, width=16, dz=8))
     for up in codec.adapters.up:
         torch.nn.init.normal_(up)
     assert torch.equal(logits(decoder, [[START, *ONE]]), before)

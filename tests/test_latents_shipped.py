@@ -62,13 +62,13 @@ def test_a_memory_hands_its_latents_to_the_decoder(
         assert told.grounding == "latent"
         assert told.sources[0].text == FACTS["key"]
         readout = memory.read("What is the pass key?", k=1)
-        assert memory.latents.condition(readout).positions == 1 + len(codec_tokens(memory, readout))
+        assert memory.latents.condition(readout).recalled == len(codec_tokens(memory, readout))
 
 
 def codec_tokens(memory: Larimar, readout: Readout) -> list[int]:
-    """Tokens of the best segment, its end mark with them."""
+    """Tokens of the best segment, its mark with them."""
     codec = memory.latents.codec
-    return [*codec.tokens(readout.segments[0].text), codec.anatomy.end]
+    return [*codec.tokens(readout.segments[0].text), codec.mark]
 
 
 def test_the_bundle_says_where_it_comes_from(decoder: Decoder) -> None:

@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_readme_shows_what_it_should() -> None:
     assert COMMANDS[:2] == ["make demo", "make test"]
-    assert len(PYTHON) == 4
+    assert len(PYTHON) == 5
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
@@ -78,8 +78,9 @@ def test_the_code_runs(number: int, tmp_path: Path) -> None:
     expected = (
         ["Odile Marchetti", "Not in memory."],
         ["Every item has a key of its own.", "forgotten 1"],
-        ["places in front of the prompt"],
+        ["71432", "places in front of the prompt, and no recalled text in it"],
         ["nine", "Pixel", "timetable"],
+        ["The ferry to Ren leaves at nine.", "Pixel"],
     )
     for words in expected[number]:
         assert words in done.stdout

@@ -26,7 +26,7 @@ from larimar_memory.train.rare import put_in, rare_string
 from larimar_memory.train.sampling import Sample, Sampler, sentences, tokenizer_functions
 from tests.tiny import tiny_decoder
 
-CODEC = LatentConfig(dz=8, layer=1, width=16, rank=2, limit=12)
+CODEC = LatentConfig(dz=8, depth=0.5, width=16, rank=2, limit=12)
 TEXT = "The quick brown fox jumps over the lazy dog. In 1924 Ada met Bob Smith near Paris, at 5:30. "
 
 
@@ -162,7 +162,7 @@ def test_divergence_is_the_textbooks() -> None:
 
 def test_recitals_ask_for_what_follows(tiny: Decoder) -> None:
     rows = [[Sample(list(range(10, 22)), ""), Sample(list(range(50, 56)), "")] for _ in range(64)]
-    made = recital(rows, random.Random(0), cue=0, end=1, device=torch.device("cpu"))
+    made = recital(rows, random.Random(0), mark=0, end=1, device=torch.device("cpu"))
     assert made.segments.tokens.shape == (128, 13)
     whole = 0
     for given, wanted in zip(made.inputs.tolist(), made.labels.tolist(), strict=True):
@@ -264,7 +264,7 @@ def test_recipes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"stages\.0\.steps: Input should be greater than or equal"):
         load_recipe(tmp_path / "r.json")
     (tmp_path / "r.json").write_text('{"stages": [{"kind": "exact", "steps": 1, "longest": 99}]}')
-    with pytest.raises(InputError, match="segments of 4 to 99 tokens do not fit the limit of 64"):
+    with pytest.raises(InputError, match="segments of 4 to 99 tokens do not fit the limit of 32"):
         load_recipe(tmp_path / "r.json")
 
 
@@ -320,7 +320,7 @@ def test_importance_is_that_of_the_decoders_loss(tiny: Decoder, tmp_path: Path) 
     torch.manual_seed(0)
     codec = LatentCodec(tiny, CODEC)
     rows = [[Sample([10 + n, 20 + n, 30 + n, 40 + n], "")] for n in range(64)]
-    batch = recital(rows, random.Random(0), cue=12, end=1, device=torch.device("cpu"))
+    batch = recital(rows, random.Random(0), mark=12, end=1, device=torch.device("cpu"))
     roots = importance(codec, [batch])
     assert roots.shape == (2 * 2 * 2, 8, 8)
     torch.testing.assert_close(roots, roots.transpose(1, 2), atol=1e-5, rtol=1e-4)

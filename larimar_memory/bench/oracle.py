@@ -13,8 +13,7 @@ from larimar_memory.bench.squad import Asked, holds, token_f1
 from larimar_memory.decoder import Conditioning
 from larimar_memory.latents import LatentCodec
 from larimar_memory.latents.readout import LatentReadout
-from larimar_memory.latents.stored import from_stored, to_stored
-from larimar_memory.prompt import messages, passage, question_alone
+from larimar_memory.prompt import messages, passage
 from larimar_memory.segments import segment
 
 _TOKENS = 32
@@ -56,18 +55,18 @@ class Oracle:
     def from_latents(self, question: str, segments: Sequence[str], tokens: int = _TOKENS) -> Told:
         """From their latents as a store gives them back, in their order."""
         codec = self._codec
-        stored = [to_stored(z, codec.fingerprint) for z in codec.encode(segments)]
+        stored = [codec.stored_form.pack(z) for z in codec.encode(segments)]
         started = time.perf_counter()
-        latents = [from_stored(s, codec.config.dz, codec.fingerprint) for s in stored]
+        latents = [codec.stored_form.unpack(s) for s in stored]
         conditioning = LatentReadout(codec, [z for z in latents if z is not None])
-        prompt = self._decoder.chat_tokens(question_alone(question))
+        _, prompt = self._decoder.around_recalled(question)
         return self._told(prompt, conditioning, tokens, started)
 
     def from_nothing(self, question: str, tokens: int = _TOKENS) -> Told:
         """From the same prompt with no readout attached: what the decoder believes anyway."""
         started = time.perf_counter()
-        prompt = self._decoder.chat_tokens(question_alone(question))
-        return self._told(prompt, None, tokens, started)
+        before, after = self._decoder.around_recalled(question)
+        return self._told(before + after, None, tokens, started)
 
     def _told(
         self, prompt: list[int], conditioning: Conditioning | None, tokens: int, started: float

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 from larimar_memory.bench.result import Figures, rate
 from larimar_memory.latents import LatentCodec
-from larimar_memory.latents.stored import from_stored, to_stored
 from larimar_memory.segments import segment
 from larimar_memory.train.evaluate import edit_distance, say
 
@@ -78,34 +77,24 @@ def with_rare(
 
 
 def said_again(codec: LatentCodec, texts: Sequence[str]) -> list[str]:
-    """What the decoder says, greedily, from the stored latents of each text; its pieces in turn."""
-    pieces, owners = list[list[int]](), list[int]()
+    """What the decoder says, greedily, from the stored latents of each text."""
     latents = []
-    for owner, (text, z) in enumerate(zip(texts, codec.encode(texts), strict=True)):
-        stored = from_stored(to_stored(z, codec.fingerprint), codec.config.dz, codec.fingerprint)
+    for z in codec.encode(texts):
+        stored = codec.stored_form.unpack(codec.stored_form.pack(z))
         if stored is None:
             raise ValueError("a latent did not come back as it was stored")
-        most, limit, tokens = codec.config.positions, codec.config.limit, codec.tokens(text)
-        for number, at in enumerate(range(0, len(tokens), limit)):
-            latents.append(stored[number * most : (number + 1) * most])
-            pieces.append(tokens[at : at + limit])
-            owners.append(owner)
+        latents.append(stored)
     said = ["" for _ in texts]
-    order = sorted(range(len(pieces)), key=lambda n: len(pieces[n]))
-    ids: dict[int, list[int]] = {}
+    order = sorted(range(len(texts)), key=lambda n: len(latents[n]))
     for at in range(0, len(order), _BATCH):
         batch = order[at : at + _BATCH]
         prefix = codec.prefixes([[latents[n]] for n in batch])
-        longest = max(len(pieces[n]) for n in batch)
-        ids |= dict(zip(batch, say(codec, prefix, longest + 4), strict=True))
-    lines: dict[int, list[int]] = {}
-    for n, owner in enumerate(owners):
-        lines.setdefault(owner, []).extend(t for t in ids[n])
-    for owner, line in lines.items():
-        said[owner] = codec.decoder.tokenizer.decode([t for t in line if t >= 0])
-        if -1 in line:
-            # Never ended: no text equals it.
-            said[owner] += "\0"
+        longest = max(len(codec.tokens(texts[n])) for n in batch)
+        for n, ids in zip(batch, say(codec, prefix, longest + 4), strict=True):
+            said[n] = codec.decoder.tokenizer.decode([t for t in ids if t >= 0])
+            if -1 in ids:
+                # Never ended: no text equals it.
+                said[n] += "\0"
     return said
 
 

@@ -11,15 +11,14 @@ from larimar_memory.latents.bundle import load_bundle, save_bundle
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.config import LatentConfig
 from larimar_memory.latents.prefix import Prefix, generation_inputs
-from larimar_memory.latents.quantise import from_int8, to_int8
+from larimar_memory.latents.stored import StoredForm
 
 __all__ = [
     "LatentCodec",
     "LatentConfig",
     "Prefix",
-    "from_int8",
+    "StoredForm",
     "generation_inputs",
     "load_bundle",
     "save_bundle",
-    "to_int8",
 ]

@@ -19,7 +19,7 @@ from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.config import LatentConfig
 
 TENSORS, DESCRIPTION = "latents.safetensors", "latents.json"
-_FORMAT = 1
+_FORMAT = 2
 
 
 def save_bundle(codec: LatentCodec, folder: Path, figures: dict[str, Any] | None = None) -> None:
@@ -42,6 +42,7 @@ def save_bundle(codec: LatentCodec, folder: Path, figures: dict[str, Any] | None
         "format": _FORMAT,
         "decoder": fingerprint(codec.decoder),
         "decoder_name": codec.decoder.name,
+        "lead": codec.lead.tokens,
         "config": codec.config.model_dump(),
         "figures": figures or {},
     }
@@ -60,6 +61,7 @@ def load_bundle(folder: Path, decoder: Decoder) -> LatentCodec:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         config = LatentConfig.model_validate(description["config"])
         made_for, format_ = description["decoder"], description["format"]
+        lead = description.get("lead")
     except FileNotFoundError as error:
         raise ModelError(
             f"There are no latents in {folder}.",
@@ -83,12 +85,20 @@ def load_bundle(folder: Path, decoder: Decoder) -> LatentCodec:
             "Load the decoder they were trained for, or train latents for this one.",
         )
     codec = LatentCodec(decoder, config)
+    if lead != list(codec.lead.tokens):
+        raise ModelError(
+            f"The latents in {folder} do not fit the decoder {decoder.name!r}.",
+            "They were trained within another chat than the one its tokenizer makes.",
+            "Restore the chat template they were trained with, or train latents for this one.",
+        )
     try:
         codec.load_state_dict(load_file(folder / TENSORS))
     except (OSError, SafetensorError) as error:
         raise _damaged(folder, f"{TENSORS} cannot be read") from error
     except RuntimeError as error:
         raise _damaged(folder, f"{TENSORS} does not have the tensors its description says") from error
+    # The weights were rounded to bf16 when they were saved: nothing is lost, and much time is won.
+    codec.head.use_format(codec.anatomy.dtype)
     return codec.eval().requires_grad_(False)
 
 

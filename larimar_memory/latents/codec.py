@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -19,7 +20,8 @@ from larimar_memory.latents.config import LatentConfig
 from larimar_memory.latents.encoder import Features, SegmentEncoder
 from larimar_memory.latents.head import ReadoutHead
 from larimar_memory.latents.prefix import Prefix, place
-from larimar_memory.latents.states import Segments, States, pad, start_states
+from larimar_memory.latents.states import Segments, States, exact_states, pad, read_lead
+from larimar_memory.latents.stored import StoredForm
 
 _BATCH_TOKENS = 2048
 
@@ -27,31 +29,34 @@ _BATCH_TOKENS = 2048
 class LatentCodec(nn.Module):
     """What turns segments into latents, and latents into a prefix of one frozen decoder.
 
+    A prefix begins with the lead: what the decoder's chat says before recalled passages, read once.
+    Segments are encoded after it too. So a readout takes the place of its passage in the prompt: of a
+    single passage, exact keys and values would be those of the prompt.
+
     Its parameters are float32; the decoder's are not among them.
 
     Args:
         decoder: a llama-like decoder.
         config: sizes.
 
+    Attributes:
+        lead: what stands first in every prefix.
+
     Raises:
         ModelError: if the decoder is not llama-like.
     """
-
-    start_keys: Tensor
-    start_values: Tensor
 
     def __init__(self, decoder: Decoder, config: LatentConfig) -> None:
         super().__init__()
         self.config = config
         self.anatomy = examine(decoder)
         self.decoder = decoder
-        self.features = Features(self.anatomy, min(config.layer, self.anatomy.layers))
+        self.lead = read_lead(self.anatomy, decoder.around_recalled("")[0])
+        layers = max(1, round(config.depth * self.anatomy.layers))
+        self.features = Features(self.anatomy, self.lead, layers)
         self.encoder = SegmentEncoder(config, 2 * self.anatomy.hidden)
         self.head = ReadoutHead(config, self.anatomy)
         self.adapters = Adapters(self.anatomy, config.rank)
-        keys, values = start_states(self.anatomy)
-        self.register_buffer("start_keys", keys.cpu())
-        self.register_buffer("start_values", values.cpu())
         self.to(self.anatomy.device)
 
     def tokens(self, text: str) -> list[int]:
@@ -63,31 +68,19 @@ class LatentCodec(nn.Module):
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> list[Float[np.ndarray, "_ dz"]]:
-        """The latent of every segment, float32; m follows its length.
-
-        One that has more tokens than the limit is read in pieces of so many, and its latent is theirs
-        in a line.
+        """The latent of every segment, float32; m follows its length, of which there is no limit.
 
         Raises:
             InputError: if a segment is empty.
         """
-        pieces, owners = list[list[int]](), list[int]()
-        for owner, text in enumerate(texts):
-            ids = self.tokens(text)
-            if not ids:
-                raise InputError(
-                    "A segment cannot be made into a latent.",
-                    "It is empty.",
-                    "Pass text with at least one visible character.",
-                )
-            for at in range(0, len(ids), self.config.limit):
-                pieces.append(ids[at : at + self.config.limit])
-                owners.append(owner)
-        made = self._encode(pieces)
-        lines: list[list[Float[np.ndarray, "_ dz"]]] = [[] for _ in texts]
-        for owner, z in zip(owners, made, strict=True):
-            lines[owner].append(z)
-        return [np.concatenate(line) for line in lines]
+        segments = [self.tokens(text) for text in texts]
+        if not all(segments):
+            raise InputError(
+                "A segment cannot be made into a latent.",
+                "It is empty.",
+                "Pass text with at least one visible character.",
+            )
+        return self._encode(segments)
 
     def _encode(self, segments: list[list[int]]) -> list[Float[np.ndarray, "_ dz"]]:
         """Latents of token ids, batched by length."""
@@ -97,10 +90,18 @@ class LatentCodec(nn.Module):
             # The longest first, so that a batch that fits in memory once fits ever after.
             count = max(1, _BATCH_TOKENS // (len(segments[order[-1]]) + 2))
             batch, order = order[-count:], order[:-count]
-            z, mask = self.latents(pad([segments[i] for i in batch], self.anatomy.end, self.device))
+            z, mask = self.latents(self.padded([segments[i] for i in batch]))
             for i, row, valid in zip(batch, z, mask, strict=True):
                 found[i] = row[valid].cpu().numpy()
         return found
+
+    def padded(self, segments: Sequence[Sequence[int]]) -> Segments:
+        """Token ids as a batch; each segment is followed by the mark, as a passage in a prompt is."""
+        return pad(segments, self.mark, self.device)
+
+    def exact(self, segments: Segments) -> States:
+        """The decoder's own keys and values of segments: what latents are to stand for."""
+        return exact_states(self.anatomy, self.lead, segments)
 
     def latents(self, segments: Segments) -> tuple[Float[Tensor, "b m dz"], Bool[Tensor, "b m"]]:
         """Latents of a padded batch, and where they have positions."""
@@ -155,31 +156,31 @@ class LatentCodec(nn.Module):
     def lined_up(self, states: States, count: int = 1) -> Prefix:
         """The prefix of keys and values, `count` consecutive rows side by side."""
         line = states.side_by_side(count)
-        return place(self.anatomy, self.start, line, count=count, stride=self.config.stride)
+        return place(self.anatomy, self.lead, line, count=count, stride=self.config.stride)
 
     @cached_property
     def fingerprint(self) -> bytes:
         """32 bytes that identify what makes and reads latents; of a codec that is no longer trained."""
-        digest = hashlib.sha256(self.config.model_dump_json().encode())
+        described = [self.config.model_dump(), self.lead.tokens]
+        digest = hashlib.sha256(json.dumps(described).encode())
         for name, tensor in sorted(self.state_dict().items()):
             bits = tensor.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16)
             digest.update(name.encode() + bits.numpy().tobytes())
         return digest.digest()
 
-    @property
-    def cue(self) -> int:
-        """The token after which a segment is said again: a line break.
+    @cached_property
+    def stored_form(self) -> StoredForm:
+        """How its latents lie in a store; of a codec that is no longer trained."""
+        return StoredForm(self.config.dz, self.config.bits, self.fingerprint)
 
-        A second start token would do worse: it is an attention sink, and what is read there is hardly
-        its own.
+    @property
+    def mark(self) -> int:
+        """The token that ends a segment, and after which one is said again: a line break.
+
+        A start token would do worse: it is an attention sink, and what is read there is hardly its own.
         """
         ids = self.tokens("\n")
         return ids[0] if ids else self.anatomy.start
-
-    @property
-    def start(self) -> tuple[Float[Tensor, "l g c"], Float[Tensor, "l g c"]]:
-        """The start token's keys and values."""
-        return self.start_keys, self.start_values
 
     @property
     def device(self) -> torch.device:

@@ -10,26 +10,28 @@ from torch import Tensor, nn
 
 from larimar_memory.latents.anatomy import Anatomy, first_layers
 from larimar_memory.latents.config import LatentConfig
-from larimar_memory.latents.states import Segments, with_start
+from larimar_memory.latents.states import Lead, Segments
 
 
 class Features:
     """Describes tokens by their input embedding and their hidden state after the first layers.
 
-    Only those layers are run. Both halves are normalised, since hidden states grow with depth.
+    Segments are read after the lead, as where their keys and values are made. Only those layers are
+    run. Both halves are normalised, since hidden states grow with depth.
     """
 
-    def __init__(self, anatomy: Anatomy, layer: int) -> None:
+    def __init__(self, anatomy: Anatomy, lead: Lead, layer: int) -> None:
         self._anatomy = anatomy
+        self._lead = Lead(lead.tokens, lead.keys[:layer], lead.values[:layer])
         self._view: Any = first_layers(anatomy, layer)
 
     @torch.no_grad()
     def __call__(self, segments: Segments) -> Float[Tensor, "b t f"]:
         """Features of every token, float32, f = twice the decoder's hidden width."""
-        tokens = with_start(self._anatomy, segments.tokens)
-        embedded = self._view.embed_tokens(tokens)
-        hidden = self._view(inputs_embeds=embedded, use_cache=False).last_hidden_state
-        halves = [nn.functional.layer_norm(x.float(), x.shape[-1:])[:, 1:] for x in (embedded, hidden)]
+        embedded = self._view.embed_tokens(segments.tokens)
+        cache = self._lead.cache(self._anatomy, len(embedded))
+        hidden = self._view(inputs_embeds=embedded, past_key_values=cache).last_hidden_state
+        halves = [nn.functional.layer_norm(x.float(), x.shape[-1:]) for x in (embedded, hidden)]
         return torch.cat(halves, dim=-1)
 
 

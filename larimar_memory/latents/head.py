@@ -40,6 +40,11 @@ class ReadoutHead(nn.Module):
         self.register_buffer("mean", torch.zeros(self.shape))
         self.register_buffer("deviation", torch.ones(self.shape))
 
+    def use_format(self, dtype: torch.dtype) -> None:
+        """Compute in a number format; keys and values are still shifted and scaled in float32."""
+        for module in (self.enter, self.inner, self.leave, self.linear):
+            module.to(dtype)
+
     def forward(self, z: Float[Tensor, "b m dz"], mask: Bool[Tensor, "b m"]) -> States:
         """Keys and values of m * spread positions, float32."""
         unit = self.unit(z)
@@ -51,6 +56,7 @@ class ReadoutHead(nn.Module):
     def unit(self, z: Float[Tensor, "b m dz"]) -> Float[Tensor, "b p two l g c"]:
         """Keys and values in units of their deviation from their mean."""
         b, m, _ = z.shape
+        z = z.to(self.linear.weight.dtype)
         x = nn.functional.gelu(self.enter(z).reshape(b, m * self.spread, self.width))
         x = nn.functional.gelu(self.inner(x))
         out: Tensor = self.linear(z).reshape(b, m * self.spread, -1) + self.leave(x)

@@ -10,12 +10,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from larimar_memory.latents.anatomy import Anatomy, rotate
-from larimar_memory.latents.states import States
+from larimar_memory.latents.states import Lead, States
 
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """Keys, rotated where they stand, and values of b prefixes; a start token is their first position.
+    """Keys, rotated where they stand, and values of b prefixes; a lead stands first in them.
 
     Attributes:
         mask: true where there is a position; gaps are skipped in counting positions.
@@ -46,32 +46,32 @@ class Prefix:
 
 def place(
     anatomy: Anatomy,
-    start: tuple[Float[Tensor, "l g c"], Float[Tensor, "l g c"]],
+    lead: Lead,
     states: States,
     *,
     count: int = 1,
     stride: int = 0,
 ) -> Prefix:
-    """Put a start token and then the states' positions into a line, in the decoder's number format.
+    """Put a lead and then the states' positions into a line, in the decoder's number format.
 
-    Without the start token's own keys and values in front, the attention sink swallows the first
-    position. With a stride, a segment begins at the same distance from what is read after the prefix
+    With a stride, a segment begins at the same distance from what is read after the prefix
     however long it and its neighbours are: what stood n places after its beginning is always found
     n places further on, and a decoder need not learn every length on its own.
 
     Args:
-        start: the start token's keys and values.
+        lead: what was read before the segments.
         states: b rows of positions; gaps are allowed anywhere.
         count: segments in a row, equally wide; of those without positions the row makes no use.
         stride: places from one segment's beginning to the next one's, and from the last one's to the
             first token read after the prefix; 0 leaves no places free.
     """
     b, p = states.mask.shape
+    h = len(lead.tokens)
     joined = []
-    for first, rest in zip(start, (states.keys, states.values), strict=True):
-        front = first.to(rest)[:, None, :, None].expand(-1, b, -1, -1, -1)
+    for first, rest in ((lead.keys, states.keys), (lead.values, states.values)):
+        front = first.to(rest)[:, None].expand(-1, b, -1, -1, -1)
         joined.append(torch.cat([front, rest], dim=3))
-    mask = torch.nn.functional.pad(states.mask, (1, 0), value=True)
+    mask = torch.nn.functional.pad(states.mask, (h, 0), value=True)
     positions = mask.long().cumsum(1) - 1
     if stride:
         # Only distances matter to rotated keys. Those who read count their places by the mask, so it is
@@ -80,7 +80,8 @@ def place(
         width = p // count
         ahead = (number // width - count) * stride + number % width
         used = states.mask.reshape(b, count, width).any(2).sum(1, keepdim=True)
-        positions = mask.sum(1, keepdim=True) + torch.cat([-used * stride - 1, ahead.expand(b, p)], 1)
+        before = torch.arange(-h, 0, device=mask.device) - used * stride
+        positions = mask.sum(1, keepdim=True) + torch.cat([before, ahead.expand(b, p)], 1)
     keys = rotate(anatomy, joined[0], positions)
     return Prefix(keys.to(anatomy.dtype), joined[1].to(anatomy.dtype), mask)
 

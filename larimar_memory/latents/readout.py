@@ -23,7 +23,8 @@ class LatentReadout:
             question, as it is in a prompt.
 
     Attributes:
-        positions: places the prefix takes up, the start token's included.
+        positions: places the prefix takes up, those of the chat before the passages included.
+        recalled: those of the passages alone.
 
     Raises:
         InputError: if there are no latents, or they are not of this codec's size.
@@ -33,6 +34,7 @@ class LatentReadout:
         self._codec = codec
         self._prefix = codec.prefix(latents)
         self.positions = int(self._prefix.mask.sum())
+        self.recalled = self.positions - len(codec.lead.tokens)
 
     def inputs(self, tokens: Int[Tensor, "1 t"]) -> dict[str, Any]:
         """What `model.generate` is called with; good for one generation, which fills the cache."""

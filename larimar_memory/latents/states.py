@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from larimar_memory.latents.anatomy import Anatomy, unrotate
+from larimar_memory.latents.anatomy import Anatomy, rotate, unrotate
 
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Tokens of b segments, each with its end mark, padded on the right.
+    """Tokens of b segments, each with a mark after it, padded on the right.
 
     Attributes:
         mask: true where there is a token.
@@ -48,42 +49,71 @@ def _in_line(x: Float[Tensor, "l b g p c"], count: int) -> Float[Tensor, "l rows
     return rows.reshape(layers, b // count, heads, count * p, c)
 
 
-def pad(segments: Sequence[Sequence[int]], end: int, device: torch.device) -> Segments:
-    """Batch segments of any lengths, an end mark after each."""
+def pad(segments: Sequence[Sequence[int]], mark: int, device: torch.device) -> Segments:
+    """Batch segments of any lengths, a mark after each."""
     length = max(len(s) for s in segments) + 1
-    rows = [[*s, *([end] * (length - len(s)))] for s in segments]
+    rows = [[*s, *([mark] * (length - len(s)))] for s in segments]
     counts = torch.tensor([len(s) + 1 for s in segments])
     mask = torch.arange(length)[None] < counts[:, None]
     return Segments(torch.tensor(rows).to(device), mask.to(device))
 
 
-@torch.no_grad()
-def exact_states(anatomy: Anatomy, segments: Segments) -> States:
-    """The plain decoder's own keys and values of segments, each read on its own after a start token.
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """What a decoder has read before the first segment, in all l layers and g heads.
 
-    The start token's are left out. Padding is on the right and attention is causal, so it changes
+    Attributes:
+        tokens: ids of the h tokens, a start token first.
+        keys: un-rotated.
+    """
+
+    tokens: tuple[int, ...]
+    keys: Float[Tensor, "l g h c"]
+    values: Float[Tensor, "l g h c"]
+
+    def cache(self, anatomy: Anatomy, b: int) -> Any:
+        """A new cache in which b rows have read the lead."""
+        from transformers import DynamicCache
+
+        positions = torch.arange(len(self.tokens), device=self.keys.device)[None]
+        keys = rotate(anatomy, self.keys[:, None], positions).to(anatomy.dtype)
+        values = self.values[:, None].to(anatomy.dtype)
+        cache = DynamicCache()
+        for layer in range(len(keys)):
+            cache.update(keys[layer].expand(b, -1, -1, -1), values[layer].expand(b, -1, -1, -1), layer)
+        return cache
+
+
+@torch.no_grad()
+def read_lead(anatomy: Anatomy, tokens: Sequence[int]) -> Lead:
+    """Keys and values of what stands in front of all segments, float32.
+
+    A start token is put before it where there is none: without one, the attention sink would swallow
+    the first token.
+    """
+    if not tokens or tokens[0] != anatomy.start:
+        tokens = [anatomy.start, *tokens]
+    ids = torch.tensor([list(tokens)], device=anatomy.device)
+    cache = anatomy.base(input_ids=ids, use_cache=True).past_key_values
+    keys = torch.stack([layer.keys for layer in cache.layers])
+    values = torch.stack([layer.values[0] for layer in cache.layers])
+    positions = torch.arange(len(tokens), device=anatomy.device)[None]
+    return Lead(tuple(tokens), unrotate(anatomy, keys, positions)[:, 0], values.float())
+
+
+@torch.no_grad()
+def exact_states(anatomy: Anatomy, lead: Lead, segments: Segments) -> States:
+    """The plain decoder's own keys and values of segments, each read on its own after the lead.
+
+    The lead's are left out. Padding is on the right and attention is causal, so it changes
     nothing before it and needs no mask.
     """
-    tokens = with_start(anatomy, segments.tokens)
-    cache = anatomy.base(input_ids=tokens, use_cache=True).past_key_values
-    keys = torch.stack([layer.keys for layer in cache.layers])[..., 1:, :]
-    values = torch.stack([layer.values for layer in cache.layers])[..., 1:, :]
-    positions = torch.arange(1, tokens.shape[1], device=tokens.device)[None]
+    b, t = segments.tokens.shape
+    first = len(lead.tokens)
+    cache = anatomy.base(
+        input_ids=segments.tokens, past_key_values=lead.cache(anatomy, b), use_cache=True
+    ).past_key_values
+    keys = torch.stack([layer.keys[..., first:, :] for layer in cache.layers])
+    values = torch.stack([layer.values[..., first:, :] for layer in cache.layers])
+    positions = torch.arange(first, first + t, device=keys.device)[None]
     return States(unrotate(anatomy, keys, positions), values.float(), segments.mask)
-
-
-@torch.no_grad()
-def start_states(anatomy: Anatomy) -> tuple[Float[Tensor, "l g c"], Float[Tensor, "l g c"]]:
-    """Keys and values of the start token at position 0, where rotation changes nothing, float32."""
-    token = torch.tensor([[anatomy.start]], device=anatomy.device)
-    cache = anatomy.base(input_ids=token, use_cache=True).past_key_values
-    keys = torch.stack([layer.keys[0, :, 0] for layer in cache.layers])
-    values = torch.stack([layer.values[0, :, 0] for layer in cache.layers])
-    zero = torch.zeros(1, 1, dtype=torch.long, device=token.device)
-    keys = unrotate(anatomy, keys[:, None, :, None], zero)[:, 0, :, 0]
-    return keys, values.float()
-
-
-def with_start(anatomy: Anatomy, tokens: Int[Tensor, "b t"]) -> Int[Tensor, "b t1"]:
-    """Tokens with a start token in front of every row."""
-    return torch.nn.functional.pad(tokens, (1, 0), value=anatomy.start)

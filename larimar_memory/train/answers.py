@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from larimar_memory.latents.codec import LatentCodec
-from larimar_memory.latents.states import Segments, pad
-from larimar_memory.prompt import messages, passage, question_alone
+from larimar_memory.latents.states import Segments
+from larimar_memory.prompt import messages, passage
 from larimar_memory.train.batches import IGNORED, Recital, after, rectangle
 from larimar_memory.train.losses import divergence
 from larimar_memory.train.questions import ask
@@ -33,7 +33,7 @@ class Taught:
 
     Attributes:
         segments: rows * count segments, in the order in which their readouts are placed.
-        inputs: the chat that asks the question alone, then the teacher's answer; padded on the right.
+        inputs: the chat after the recalled passages, then the teacher's answer; padded on the right.
         labels: the answer's tokens where the decoder should say them, `IGNORED` elsewhere.
         tokens, logits: the teacher's likeliest next tokens and their logits, in a row for every label.
     """
@@ -144,14 +144,14 @@ class Answers(Recite):
     ) -> Taught:
         inputs, labels = list[list[int]](), list[list[int]]()
         for question, answer in zip(questions, answers, strict=True):
-            prompt = self.decoder.chat_tokens(question_alone(question))
+            _, prompt = self.decoder.around_recalled(question)
             inputs.append(prompt + answer[:-1])
             labels.append([IGNORED] * (len(prompt) - 1) + answer)
         end, device = self.codec.anatomy.end, self.codec.device
         width = max(len(row) for row in inputs)
         likeliest = target.float().topk(min(_TOP, target.shape[1]))
         return Taught(
-            segments=pad([sample.tokens for row in rows for sample in row], end, device),
+            segments=self.codec.padded([sample.tokens for row in rows for sample in row]),
             count=len(rows[0]),
             inputs=rectangle(inputs, width, end).to(device),
             labels=rectangle(labels, width, IGNORED).to(device),

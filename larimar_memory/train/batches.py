@@ -24,7 +24,7 @@ class Recital:
 
     Attributes:
         segments: rows * count segments, row by row.
-        inputs: what the decoder reads after the prefix: the cue, then the text as far as given
+        inputs: what the decoder reads after the prefix: the mark, then the text as far as given
             or already recited.
         labels: the token that comes next, `IGNORED` where it was given.
         seed: of the noise.
@@ -50,7 +50,7 @@ def recitals(
     batch: int,
     lengths: tuple[int, int],
     readouts: int,
-    cue: int,
+    mark: int,
     end: int,
     device: torch.device,
 ) -> list[Recital]:
@@ -62,8 +62,8 @@ def recitals(
     Args:
         lengths: fewest and most tokens of a segment.
         readouts: most segments in a row.
-        cue: the token after which a segment is said.
-        end: the end mark.
+        mark: the token that ends a segment, and after which one is said.
+        end: the token to say after it.
     """
     out = list[Recital]()
     passes = -(-tokens // batch)
@@ -72,12 +72,12 @@ def recitals(
         length = draw_length(rng, *lengths)
         rows = max(1, tokens // passes // (length + 1))
         samples = in_rows(source.samples(rng, rows * count, length), count)
-        out.append(recital(samples, rng, cue=cue, end=end, device=device))
+        out.append(recital(samples, rng, mark=mark, end=end, device=device))
     return out
 
 
 def recital(
-    rows: Sequence[Sequence[Sample]], rng: random.Random, *, cue: int, end: int, device: torch.device
+    rows: Sequence[Sequence[Sample]], rng: random.Random, *, mark: int, end: int, device: torch.device
 ) -> Recital:
     """Recite one segment of each row: from nothing the first, else any from where it was left off."""
     inputs, labels = list[list[int]](), list[list[int]]()
@@ -92,10 +92,10 @@ def recital(
         elif kind >= 0.5:
             ids = row[0].tokens
         following = [*ids[begin:], end]
-        inputs.append([cue, *following[:-1]])
+        inputs.append([mark, *following[:-1]])
         labels.append([IGNORED] * given + following[given:])
     width = max(len(row) for row in inputs)
-    segments = pad([sample.tokens for row in rows for sample in row], end, device)
+    segments = pad([sample.tokens for row in rows for sample in row], mark, device)
     return Recital(
         segments=segments,
         count=len(rows[0]),

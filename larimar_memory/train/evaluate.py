@@ -11,7 +11,6 @@ import torch
 
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.prefix import Prefix, generation_inputs
-from larimar_memory.latents.states import exact_states, pad
 from larimar_memory.train.sampling import Sample
 
 MakePrefix = Callable[[list[list[int]]], Prefix]
@@ -50,7 +49,7 @@ def from_latents(codec: LatentCodec) -> MakePrefix:
     """Prefixes as a reader of memory makes them: from latents."""
 
     def make(segments: list[list[int]]) -> Prefix:
-        return codec.placed(*codec.latents(pad(segments, codec.anatomy.end, codec.device)))
+        return codec.placed(*codec.latents(codec.padded(segments)))
 
     return make
 
@@ -59,21 +58,20 @@ def from_exact(codec: LatentCodec) -> MakePrefix:
     """Prefixes of the decoder's own keys and values, the best any latent could do."""
 
     def make(segments: list[list[int]]) -> Prefix:
-        states = exact_states(codec.anatomy, pad(segments, codec.anatomy.end, codec.device))
-        return codec.lined_up(states)
+        return codec.lined_up(codec.exact(codec.padded(segments)))
 
     return make
 
 
 @torch.no_grad()
 def say(codec: LatentCodec, prefix: Prefix, limit: int) -> list[list[int]]:
-    """What the decoder says after the cue, greedily, one list of ids for each prefix.
+    """What the decoder says after the mark, greedily, one list of ids for each prefix.
 
     Args:
         limit: most tokens, the end mark included; a list without an end was cut off there.
     """
-    cue, end = codec.cue, codec.anatomy.end
-    tokens = torch.full((len(prefix.mask), 1), cue, device=codec.device)
+    end = codec.anatomy.end
+    tokens = torch.full((len(prefix.mask), 1), codec.mark, device=codec.device)
     with codec.adapters.attached():
         out = codec.anatomy.model.generate(
             **generation_inputs(prefix, tokens),

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from larimar_memory.latents.codec import LatentCodec
-from larimar_memory.latents.states import States, exact_states
+from larimar_memory.latents.states import States
 from larimar_memory.train.batches import Recital, recite_loss
 from larimar_memory.train.grouping import grouped
 
@@ -32,7 +32,7 @@ def importance(codec: LatentCodec, batches: Sequence[Recital]) -> Float[Tensor, 
     two, layers, heads, channels = codec.head.shape
     total = torch.zeros(two * layers * heads, channels, channels, device=codec.device)
     for batch in batches:
-        states = exact_states(codec.anatomy, batch.segments)
+        states = codec.exact(batch.segments)
         exact, mask = grouped(states, config.tokens_per_key)
         exact = (exact - codec.head.mean) / codec.head.deviation
         with torch.no_grad():

@@ -163,7 +163,8 @@ class _Run:
                 ):
                     self._check(stage)
             self.progress.stage, self.progress.step = self.progress.stage + 1, 0
-        self._save()
+            self._save()
+            saved = time.perf_counter()
         return True
 
     def _step(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.prefix import Prefix
-from larimar_memory.latents.states import Segments, exact_states
+from larimar_memory.latents.states import Segments
 from larimar_memory.train.batches import Recital, recitals, recite_loss
 from larimar_memory.train.closed_form import LinearCode, Moments
 from larimar_memory.train.grouping import grouped
@@ -77,7 +77,7 @@ class StageBase:
             batch=self.recipe.batch,
             lengths=(self.stage.shortest, self.stage.longest or self.recipe.codec.limit),
             readouts=self.stage.readouts,
-            cue=self.codec.cue,
+            mark=self.codec.mark,
             end=self.codec.anatomy.end,
             device=self.codec.device,
         )
@@ -88,7 +88,7 @@ class Exact(StageBase):
 
     def loss(self, batch: Recital) -> Float[Tensor, ""]:
         """Cross-entropy."""
-        states = exact_states(self.codec.anatomy, batch.segments)
+        states = self.codec.exact(batch.segments)
         prefix = self.codec.lined_up(states, batch.count)
         with self.codec.adapters.attached():
             return recite_loss(self.model, prefix, batch.inputs, batch.labels)
@@ -135,7 +135,7 @@ class Regress(StageBase):
     def _positions(self, batch: Recital) -> tuple[Float[Tensor, "n f"], Float[Tensor, "n o"]]:
         """Features of latent positions, and the exact keys and values that each is to stand for."""
         config, mask = self.codec.config, batch.segments.mask
-        exact, _ = grouped(exact_states(self.codec.anatomy, batch.segments), config.tokens_per_key)
+        exact, _ = grouped(self.codec.exact(batch.segments), config.tokens_per_key)
         features, latent = self.codec.encoder.grouped(self.codec.features(batch.segments), mask)
         missing = features.shape[1] * config.spread - exact.shape[1]
         exact = torch.nn.functional.pad(exact, (0, 0) * 5 + (0, missing))
@@ -146,7 +146,7 @@ class Regress(StageBase):
         `size`.
         """
         codec = self.codec
-        states = exact_states(codec.anatomy, batch.segments)
+        states = codec.exact(batch.segments)
         exact, mask = grouped(states, codec.config.tokens_per_key)
         features = codec.features(batch.segments)
         with torch.autocast(codec.device.type, torch.bfloat16, enabled=_half(codec)):
