@@ -11,6 +11,7 @@ from langchain_core.messages import HumanMessage
 from langchain_core.runnables.config import run_in_executor
 from typing_extensions import NotRequired
 
+from langchain_larimar.checks import check_memory
 from langchain_larimar.convert import to_block
 from langchain_larimar.identity import User, check_user, user_of
 from langchain_larimar.memory import LarimarMemory
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from langgraph.runtime import Runtime
 
     from larimar_memory import Larimar
+
+_UNUSABLE = "The middleware cannot be made."
 
 Keep: TypeAlias = Literal["turn", "said", "nothing"] | Callable[[str, str], tuple[str, str] | None]
 """What is kept of a turn; a function is given what was said and the reply, and returns what to keep."""
@@ -168,15 +171,8 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
         return turn.said, turn.reply if self._keep == "turn" else ""
 
     def _check(self) -> None:
-        from larimar_memory import Larimar
-
-        memory, k, chars = self._turns.memory, self._turns.k, self._turns.recall_chars
-        least = self._turns.score_threshold
-        if not isinstance(memory, Larimar):
-            raise _unusable(
-                f"Its memory is a {type(memory).__name__}, not a Larimar.",
-                "Open one with `Larimar.open(path)`.",
-            )
+        check_memory(self._turns.memory, _UNUSABLE)
+        k, chars, least = self._turns.k, self._turns.recall_chars, self._turns.score_threshold
         if not _count(k) or k > 1000 or not _count(chars):
             raise _unusable(
                 f"It was given k={k!r} and recall_chars={chars!r}.",
@@ -199,4 +195,4 @@ def _count(value: object) -> bool:
 
 
 def _unusable(why: str, remedy: str) -> InputError:
-    return InputError("The middleware cannot be made.", why, remedy)
+    return InputError(_UNUSABLE, why, remedy)

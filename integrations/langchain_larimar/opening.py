@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from langchain_core.embeddings import Embeddings
 
+from langchain_larimar.checks import check_memory
 from langchain_larimar.embeddings import LarimarEmbeddings
 from langchain_larimar.encoder import EmbeddingsEncoder
 from larimar_memory.errors import EncoderMismatchError, InputError
@@ -40,12 +41,7 @@ def open_memory(
             # What a cosine means is not known: nothing is out of scope.
             return Larimar.open(path, encoder=encoder, threshold=0.0)
         return Larimar.open(path, encoder=encoder)
-    if not isinstance(memory, Larimar):
-        raise InputError(
-            "The memory cannot be used.",
-            f"It is a {type(memory).__name__}, not a Larimar.",
-            "Open one with `Larimar.open(path)`.",
-        )
+    check_memory(memory, "The memory cannot be used.", "It")
     if path is not None:
         raise InputError(
             "The memory cannot be opened.",

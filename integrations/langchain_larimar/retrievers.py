@@ -10,6 +10,7 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict, Field
 
+from langchain_larimar.checks import check_memory
 from langchain_larimar.convert import to_documents
 from larimar_memory.errors import InputError
 
@@ -123,15 +124,9 @@ class LarimarRetriever(BaseRetriever):
         return params
 
     def _check(self) -> None:
-        from larimar_memory import Larimar
         from larimar_memory.checks import check_k, check_name
 
-        if not isinstance(self.memory, Larimar):
-            raise InputError(
-                "The retriever cannot be made.",
-                f"Its memory is a {type(self.memory).__name__}, not a Larimar.",
-                "Open one with `Larimar.open(path)`.",
-            )
+        check_memory(self.memory, "The retriever cannot be made.")
         check_k(self.k)
         check_name(self.namespace, "namespace")
         if self.score_threshold is not None and not 0 <= self.score_threshold <= 1:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from langchain_core.runnables.config import run_in_executor
 
+from larimar_memory.checks import check_question
 from larimar_memory.errors import InputError
 
 try:
@@ -30,6 +31,7 @@ except ImportError as error:
         'Install it with `pip install "larimar-memory[agents]"`.',
     ) from error
 
+from langchain_larimar.checks import check_memory
 from langchain_larimar.store_checks import check_op, check_paths, check_value
 from langchain_larimar.store_documents import Items
 from langchain_larimar.store_filters import matches
@@ -86,7 +88,7 @@ class LarimarStore(BaseStore):
         purge: bool = True,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
-        self.memory = _checked(memory)
+        self.memory = check_memory(memory, "The store cannot be made.")
         self.ttl_config = ttl
         self._fields = check_paths(fields)
         self._omits = ttl is None or ttl.get("omit_expired", True)
@@ -148,7 +150,7 @@ class LarimarStore(BaseStore):
         listed = [*queries]
         if not listed:
             return {}
-        texts = [query.encode("utf-8", "replace").decode("utf-8") for query in listed]
+        texts = [check_question(query) for query in listed]
         return dict(zip(listed, self.memory.encoder.encode_questions(texts), strict=True))
 
     def _read(self, op: Op, questions: _Questions, now: datetime) -> Result:
@@ -202,15 +204,3 @@ def _meets(namespace: Namespace, condition: MatchCondition) -> bool:
     pairs = zip(condition.path[::step], namespace[::step], strict=False)
     fits = all(wanted in ("*", label) for wanted, label in pairs)
     return fits and len(condition.path) <= len(namespace)
-
-
-def _checked(memory: Any) -> Larimar:
-    from larimar_memory import Larimar
-
-    if not isinstance(memory, Larimar):
-        raise InputError(
-            "The store cannot be made.",
-            f"Its memory is a {type(memory).__name__}, not a Larimar.",
-            "Open one with `Larimar.open(path)`.",
-        )
-    return memory

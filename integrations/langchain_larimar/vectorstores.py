@@ -202,8 +202,8 @@ class LarimarVectorStore(VectorStore):
             filter: a metadata filter.
             hybrid: overrides the store's own.
         """
-        _refuse("search with", kwargs)
-        return self._documents(self._search(query, k, filter, hybrid))
+        found = self.similarity_search_with_score(query, k, filter, hybrid=hybrid, **kwargs)
+        return [document for document, _ in found]
 
     def similarity_search_with_score(
         self,

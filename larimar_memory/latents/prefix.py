@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from larimar_memory.latents.anatomy import Anatomy, rotate
-from larimar_memory.latents.states import Lead, States
+from larimar_memory.latents.states import Lead, States, new_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,7 @@ class Prefix:
 
     def cache(self) -> Any:
         """A new cache with the prefix in it; a decoder appends what it reads, so one serves one run."""
-        from transformers import DynamicCache
-
-        cache = DynamicCache()
-        for layer, (keys, values) in enumerate(zip(self.keys, self.values, strict=True)):
-            cache.update(keys, values, layer)
-        return cache
+        return new_cache(self.keys, self.values)
 
     def positions(self, count: int) -> Int[Tensor, "b count"]:
         """Where the next `count` tokens stand: right after the last position that is not a gap."""

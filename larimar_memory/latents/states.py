@@ -73,15 +73,21 @@ class Lead:
 
     def cache(self, anatomy: Anatomy, b: int) -> Any:
         """A new cache in which b rows have read the lead."""
-        from transformers import DynamicCache
-
         positions = torch.arange(len(self.tokens), device=self.keys.device)[None]
         keys = rotate(anatomy, self.keys[:, None], positions).to(anatomy.dtype)
         values = self.values[:, None].to(anatomy.dtype)
-        cache = DynamicCache()
-        for layer in range(len(keys)):
-            cache.update(keys[layer].expand(b, -1, -1, -1), values[layer].expand(b, -1, -1, -1), layer)
-        return cache
+        rows = (-1, b, -1, -1, -1)
+        return new_cache(keys.expand(rows), values.expand(rows))
+
+
+def new_cache(keys: Float[Tensor, "l b g p c"], values: Float[Tensor, "l b g p c"]) -> Any:
+    """A cache that holds these and to which a decoder appends what it reads: one serves one run."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
+        cache.update(k, v, layer)
+    return cache
 
 
 @torch.no_grad()
