@@ -143,3 +143,15 @@ def test_a_number_is_off_by_half_a_step(seed: int, size: float, bits: Bits) -> N
     wrong = np.abs(dequantise(q, scale) - z)
     assert (wrong <= scale.astype(np.float32)[:, None] * 0.501).all()
     assert (dequantise(q, scale)[2] == 0).all()
+
+
+def test_long_and_short_segments_in_a_batch_stand_as_they_do_alone() -> None:
+    codec = codec_of(limit=4)
+    rows = [["abcdefghijkl", "mn", "opqrstu"], ["vw", "xyzabcdefghijk", "l"]]
+    padded = codec.padded([codec.tokens(text) for row in rows for text in row])
+    together = codec.placed(*codec.latents(padded), count=3)
+    for at, row in enumerate(rows):
+        alone = codec.prefix(codec.encode(row))
+        for mine, theirs in ((alone.keys, together.keys), (alone.values, together.values)):
+            found = theirs[:, at][..., together.mask[at], :]
+            torch.testing.assert_close(mine[:, 0][..., alone.mask[0], :], found)

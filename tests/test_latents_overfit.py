@@ -43,6 +43,9 @@ class Few:
         drawn, self._deck = self._deck[:count], self._deck[count:]
         return drawn
 
+    def consecutive(self, rng: random.Random, count: int, shortest: int, longest: int) -> list[Sample]:
+        return self.samples(rng, count, longest)
+
 
 @pytest.fixture(scope="module")
 def samples(decoder: Decoder) -> list[Sample]:

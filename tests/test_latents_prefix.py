@@ -169,7 +169,7 @@ def test_the_real_decoder_streams_after_a_prefix(decoder: Decoder) -> None:
 def test_without_a_readout_the_decoder_is_untouched() -> None:
     decoder = tiny_decoder()
     before = logits(decoder, [[START, *ONE]])
-    hooks = sum(len(m._forward_hooks) for m in decoder.model.modules())
+    modules = [set(module.__dict__) for module in decoder.model.modules()]
     codec = LatentCodec(decoder, LatentConfig(depth=0.5, limit=16, width=16, dz=8))
     for up in codec.adapters.up:
         torch.nn.init.normal_(up)
@@ -185,7 +185,55 @@ def test_without_a_readout_the_decoder_is_untouched() -> None:
     with pytest.raises(RuntimeError, match="stop"), codec.adapters.attached():
         raise RuntimeError("stop")
     assert torch.equal(logits(decoder, [[START, *ONE]]), before)
-    assert sum(len(m._forward_hooks) for m in decoder.model.modules()) == hooks
+    assert [set(module.__dict__) for module in decoder.model.modules()] == modules
+
+
+def test_merged_adapters_do_what_the_others_do() -> None:
+    decoder = tiny_decoder()
+    codec = LatentCodec(decoder, LatentConfig(depth=0.5, limit=16, width=16, dz=8))
+    for up in codec.adapters.up:
+        torch.nn.init.normal_(up)
+    before = logits(decoder, [[START, *ONE]])
+    with codec.adapters.attached():
+        low_rank = logits(decoder, [[START, *ONE]])
+    codec.adapters.merge()
+    with codec.adapters.attached():
+        merged = logits(decoder, [[START, *ONE]])
+    torch.testing.assert_close(merged, low_rank)
+    assert not torch.equal(merged, before)
+    assert torch.equal(logits(decoder, [[START, *ONE]]), before)
+
+
+def test_threads_attach_adapters_in_any_order() -> None:
+    """Two codecs of one decoder, each in its own thread, the first to come the first to go."""
+    decoder = tiny_decoder()
+    config = LatentConfig(depth=0.5, limit=16, width=16, dz=8)
+    before, codecs, alone = logits(decoder, [[START, *ONE]]), list[LatentCodec](), list[torch.Tensor]()
+    for _ in range(2):
+        codecs.append(LatentCodec(decoder, config))
+        for up in codecs[-1].adapters.up:
+            torch.nn.init.normal_(up)
+        with codecs[-1].adapters.attached():
+            alone.append(logits(decoder, [[START, *ONE]]))
+    there, done = threading.Event(), threading.Event()
+    found = list[torch.Tensor]()
+
+    def second() -> None:
+        with codecs[1].adapters.attached():
+            there.set()
+            done.wait()
+            found.append(logits(decoder, [[START, *ONE]]))
+
+    thread = threading.Thread(target=second)
+    with codecs[0].adapters.attached():
+        thread.start()
+        there.wait()
+        assert torch.equal(logits(decoder, [[START, *ONE]]), alone[0])
+    assert torch.equal(logits(decoder, [[START, *ONE]]), before)
+    done.set()
+    thread.join()
+    assert torch.equal(found[0], alone[1])
+    assert not any("forward" in module.__dict__ for module in decoder.model.modules())
 
 
 def test_a_fingerprint_knows_the_model_not_the_format() -> None:

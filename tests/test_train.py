@@ -50,7 +50,7 @@ ALL = (
     Stage(kind="exact", steps=3, tokens=40, readouts=2),
     Stage(kind="regress", steps=3, tokens=40),
     Stage(kind="recite", steps=4, tokens=40, readouts=3, noise=0.2),
-    Stage(kind="answer", steps=2, tokens=40, readouts=2, noise=0.1, shortest=8),
+    Stage(kind="answer", steps=2, tokens=40, readouts=2, noise=0.1, shortest=8, longest=30),
 )
 
 
@@ -229,6 +229,24 @@ def test_segments_are_cut_the_same_way_for_a_seed(tmp_path: Path, tiny: Decoder)
     assert all(string in s.text for s in rare for string in s.rare)
 
 
+def test_consecutive_sentences() -> None:
+    decoder = tiny_decoder()
+    encode, spell = tokenizer_functions(decoder.tokenizer, decoder.tokenizer.decode)
+    whole = [" ".join(f"Sentence {n}.{m} ends." for m in range(12)) for n in range(9)]
+    plain = Sampler(whole, encode, spell, put_in, rare=0.0)
+    rng = random.Random(0)
+    for count in (1, 4, 12):
+        texts = [s.text for s in plain.consecutive(rng, count, 4, 60)]
+        assert len(texts) == count
+        assert " ".join(texts) in whole[int(texts[0].split()[1][0])]
+    assert all(len(s.tokens) <= 9 for s in plain.consecutive(rng, 3, 4, 9))
+    # Of a passage with too few sentences there are as many, and others beside them.
+    assert len(plain.consecutive(rng, 20, 4, 60)) == 20
+    rare = Sampler(whole, encode, spell, put_in, rare=1.0).consecutive(rng, 12, 4, 60)
+    assert all(string in s.text for s in rare for string in s.rare)
+    assert any(s.rare for s in rare)
+
+
 def test_rare_strings_and_questions() -> None:
     rng = random.Random(0)
     strings = {rare_string(rng) for _ in range(500)}
@@ -263,8 +281,8 @@ def test_recipes(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text('{"stages": [{"kind": "exact", "steps": 0}]}')
     with pytest.raises(InputError, match=r"stages\.0\.steps: Input should be greater than or equal"):
         load_recipe(tmp_path / "r.json")
-    (tmp_path / "r.json").write_text('{"stages": [{"kind": "exact", "steps": 1, "longest": 99}]}')
-    with pytest.raises(InputError, match="segments of 4 to 99 tokens do not fit the limit of 32"):
+    (tmp_path / "r.json").write_text('{"stages": [{"kind": "exact", "steps": 1, "longest": 3}]}')
+    with pytest.raises(InputError, match="there are no segments of 4 to 3 tokens"):
         load_recipe(tmp_path / "r.json")
 
 

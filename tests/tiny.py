@@ -18,6 +18,8 @@ class ByteTokenizer:
 
     def __call__(self, text: str | list[str], **_: Any) -> dict[str, Any]:
         if isinstance(text, list):
+            if not text:
+                raise IndexError("a real tokenizer takes no empty batch either")
             return {"input_ids": [self(t)["input_ids"] for t in text]}
         return {"input_ids": [2 + byte for byte in text.encode()]}
 

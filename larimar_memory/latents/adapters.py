@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from larimar_memory.latents.anatomy import Anatomy
 
+_Forward = Callable[[Tensor], Tensor]
+_routing = threading.Lock()
+
 
 class Adapters(nn.Module):
     """A low-rank update W + B A of every attention projection (LoRA, arXiv 2106.09685).
 
-    The decoder's modules are never changed: forward hooks add the updates, and are there only inside
-    `attached`. The updates begin at zero.
+    The decoder's weights are never changed: inside `attached`, and there in one thread, its projections
+    are computed otherwise. The updates begin at zero.
 
     Args:
         anatomy: of the decoder.
@@ -31,6 +34,19 @@ class Adapters(nn.Module):
             down = torch.randn(rank, module.in_features) * module.in_features**-0.5
             self.down.append(nn.Parameter(down))
             self.up.append(nn.Parameter(torch.zeros(module.out_features, rank)))
+        self._merged: tuple[_Forward, ...] = ()
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Keep W + B A of every projection in the decoder's number format.
+
+        For adapters that are no longer trained: two more small products in every projection would cost
+        about as much as the projections do, a token at a time.
+        """
+        self._merged = tuple(
+            _Merged((module.weight.float() + up.float() @ down.float()).to(module.weight.dtype), module)
+            for module, down, up in zip(self._projections, self.down, self.up, strict=True)
+        )
 
     @contextmanager
     def attached(self) -> Iterator[None]:
@@ -39,30 +55,70 @@ class Adapters(nn.Module):
         Another thread that runs the same decoder meanwhile, to encode a segment for example, gets the
         plain decoder.
         """
+        forwards = self._merged or tuple(
+            _LowRank(module, down, up)
+            for module, down, up in zip(self._projections, self.down, self.up, strict=True)
+        )
         owner = threading.get_ident()
-        with ExitStack() as stack:
-            for module, down, up in zip(self._projections, self.down, self.up, strict=True):
-                handle = module.register_forward_hook(_Update(owner, down, up))
-                stack.callback(handle.remove)
+        with _routing:
+            before = [_route(m, owner, f) for m, f in zip(self._projections, forwards, strict=True)]
+        try:
             yield
+        finally:
+            with _routing:
+                for module, forward in zip(self._projections, before, strict=True):
+                    _route(module, owner, forward)
 
 
-class _Update:
-    """A forward hook that adds a low-rank update in one thread.
+class _Routed:
+    """A module's forward that is another one in some threads.
 
-    A class, not a closure: checkers of types would take a new function apart at every attachment.
+    Classes, not closures: checkers of types would take a new function apart at every attachment.
     """
 
-    def __init__(self, owner: int, down: Tensor, up: Tensor) -> None:
-        self._owner, self._down, self._up = owner, down, up
+    def __init__(self, module: nn.Linear) -> None:
+        self._plain = module.forward
+        self.by_thread = dict[int, _Forward]()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.by_thread.get(threading.get_ident(), self._plain)(x)
+
+
+def _route(module: nn.Linear, thread: int, forward: _Forward | None) -> _Forward | None:
+    """Give a module another forward in one thread, or its own; returns the one it had there.
+
+    A module that has its own in all threads is left as if it had never had another.
+    """
+    routed = module.__dict__.get("forward")
+    if routed is None:
+        routed = module.__dict__["forward"] = _Routed(module)
+    # Replaced as a whole: other threads may be looking things up in it.
+    before = routed.by_thread.get(thread)
+    routed.by_thread = {n: f for n, f in routed.by_thread.items() if n != thread}
+    if forward is not None:
+        routed.by_thread[thread] = forward
+    if not routed.by_thread:
+        del module.__dict__["forward"]
+    return before
+
+
+class _Merged:
+    def __init__(self, weight: Tensor, module: nn.Linear) -> None:
+        self._weight, self._bias = weight, module.bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self._weight, self._bias)
+
+
+class _LowRank:
+    def __init__(self, module: nn.Linear, down: Tensor, up: Tensor) -> None:
+        self._module, self._down, self._up = module, down, up
         self._cast: tuple[Tensor, Tensor] | None = None
 
-    def __call__(self, _: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor | None:
-        if threading.get_ident() != self._owner:
-            return None
-        (x,) = args
+    def __call__(self, x: Tensor) -> Tensor:
         if self._cast is None:
             # Cast once for the block: the same numbers serve every token that is generated in it.
             self._cast = self._down.to(x.dtype), self._up.to(x.dtype)
         down, up = self._cast
+        out = nn.functional.linear(x, self._module.weight, self._module.bias)
         return out + nn.functional.linear(nn.functional.linear(x, down), up)

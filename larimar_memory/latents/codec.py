@@ -154,7 +154,15 @@ class LatentCodec(nn.Module):
         return self.lined_up(self.head(z, mask), count)
 
     def lined_up(self, states: States, count: int = 1) -> Prefix:
-        """The prefix of keys and values, `count` consecutive rows side by side."""
+        """The prefix of keys and values, `count` consecutive rows side by side, in pieces if long."""
+        most = self.config.stride
+        if states.mask.shape[1] > most:
+            rows = len(states.mask)
+            states = states.cut(most)
+            count *= len(states.mask) // rows
+            # Distances are counted from the end: what a shorter segment lacks must not part its
+            # neighbours.
+            states = states.gaps_first(count)
         line = states.side_by_side(count)
         return place(self.anatomy, self.lead, line, count=count, stride=self.config.stride)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from larimar_memory.latents.anatomy import Anatomy, rotate, unrotate
 
@@ -41,6 +41,30 @@ class States:
         """Every `count` consecutive rows become one row: their positions stand in a line."""
         mask = self.mask.reshape(len(self.mask) // count, -1)
         return States(_in_line(self.keys, count), _in_line(self.values, count), mask)
+
+    def cut(self, most: int) -> States:
+        """Rows in pieces of `most` positions, each a row; the pieces of a row follow one another."""
+        width = -(-self.mask.shape[1] // most) * most
+        missing = width - self.mask.shape[1]
+        keys, values = (
+            _cut(nn.functional.pad(x, (0, 0, 0, missing)), most) for x in (self.keys, self.values)
+        )
+        mask = nn.functional.pad(self.mask, (0, missing)).reshape(-1, most)
+        return States(keys, values, mask)
+
+    def gaps_first(self, count: int) -> States:
+        """Of every `count` consecutive rows, those without any position before the others."""
+        used = self.mask.any(1).reshape(-1, count)
+        order = used.int().argsort(dim=1, stable=True)
+        first = torch.arange(0, len(self.mask), count, device=order.device)
+        rows = (first[:, None] + order).flatten()
+        return States(self.keys[:, rows], self.values[:, rows], self.mask[rows])
+
+
+def _cut(x: Float[Tensor, "l b g p c"], most: int) -> Float[Tensor, "l rows g most c"]:
+    layers, b, heads, p, c = x.shape
+    pieces = x.reshape(layers, b, heads, p // most, most, c).transpose(2, 3)
+    return pieces.reshape(layers, -1, heads, most, c)
 
 
 def _in_line(x: Float[Tensor, "l b g p c"], count: int) -> Float[Tensor, "l rows g line c"]:

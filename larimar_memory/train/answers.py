@@ -99,9 +99,13 @@ class Answers(Recite):
 
     def _taught(self, rng: random.Random) -> Taught:
         count = rng.randint(1, self.stage.readouts)
+        shortest = max(8, self.stage.shortest)
         longest = self.stage.longest or self.recipe.codec.limit
-        length = draw_length(rng, max(8, self.stage.shortest), longest)
-        rows = in_rows(self.source.samples(rng, _ROWS * count, length), count)
+        if rng.random() < self.stage.consecutive:
+            rows = [self.source.consecutive(rng, count, shortest, longest) for _ in range(_ROWS)]
+        else:
+            length = draw_length(rng, shortest, longest)
+            rows = in_rows(self.source.samples(rng, _ROWS * count, length), count)
         questions, prompts = list[str](), list[list[int]]()
         for row in rows:
             wanted = rng.choice(row)

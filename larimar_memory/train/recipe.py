@@ -22,11 +22,14 @@ class Stage(BaseModel):
         tokens: tokens recited a step, those given included, or answered.
         codec_rate, adapter_rate: highest learning rates; 0 leaves these weights as they are.
         floor: lowest learning rate, as a share of the highest.
-        shortest, longest: tokens of a segment; the longest defaults to the codec's limit.
+        shortest, longest: tokens of a segment; the longest defaults to the codec's limit, and a longer
+            one is placed in pieces.
         readouts: most segments side by side.
         noise: highest deviation of the noise on latents, in units of the latents' own.
         questions: in "answer", how many different ones are asked, about.
         recite_share: in "answer", the share of labels that are recited.
+        consecutive: in "answer", the share of questions on sentences that follow one another in a
+            passage, whatever their lengths; the others are on segments of unrelated passages.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +47,7 @@ class Stage(BaseModel):
     noise: float = Field(default=0.0, ge=0)
     questions: int = Field(default=8192, ge=1)
     recite_share: float = Field(default=0.3, ge=0, le=1)
+    consecutive: float = Field(default=0.5, ge=0, le=1)
 
 
 class Recipe(BaseModel):
@@ -83,11 +87,8 @@ class Recipe(BaseModel):
     def _lengths_fit(self) -> Recipe:
         for stage in self.stages:
             longest = stage.longest or self.codec.limit
-            if not stage.shortest <= longest <= self.codec.limit:
-                raise ValueError(
-                    f"segments of {stage.shortest} to {longest} tokens do not fit the limit of "
-                    f"{self.codec.limit}"
-                )
+            if stage.shortest > longest:
+                raise ValueError(f"there are no segments of {stage.shortest} to {longest} tokens")
         return self
 
 

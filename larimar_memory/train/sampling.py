@@ -49,6 +49,10 @@ class Source(Protocol):
         """`count` segments of up to `length` tokens, most of them nearly as long."""
         ...
 
+    def consecutive(self, rng: random.Random, count: int, shortest: int, longest: int) -> list[Sample]:
+        """`count` segments that follow one another in a passage, of as many tokens as they have."""
+        ...
+
 
 class Sampler:
     """Cuts segments out of passages.
@@ -82,10 +86,44 @@ class Sampler:
         out = list[Sample]()
         for ids, (_, put, whole) in zip(rows, cuts, strict=True):
             most = length if whole else rng.randint(max(1, length * 3 // 4), length)
-            ids = ids[:most]
-            text = self._decode(ids)
-            out.append(Sample(ids, text, tuple(s for s in put if s in text)))
+            out.append(self._sample(ids[:most], put))
         return out
+
+    def consecutive(self, rng: random.Random, count: int, shortest: int, longest: int) -> list[Sample]:
+        """`count` sentences that follow one another in a passage, the longest cut at `longest` tokens.
+
+        Where no passage with so many is found soon, segments of unrelated passages fill up the rest.
+        """
+        best = list[Sample]()
+        for _ in range(_TRIES):
+            found = sentences(self._texts[rng.randrange(len(self._texts))])
+            at = rng.randrange(max(1, len(found) - count + 1))
+            changed = [self._with_rare(text, rng, longest) for text in found[at : at + count]]
+            rows = self._encode([text for text, _ in changed]) if changed else []
+            some = [
+                self._sample(ids[:longest], put)
+                for ids, (_, put) in zip(rows, changed, strict=True)
+                if len(ids) >= shortest
+            ]
+            best = max(best, some, key=len)
+            if len(best) == count:
+                break
+        if len(best) < count:
+            length = draw_length(rng, shortest, longest)
+            best = [*best, *self.samples(rng, count - len(best), length)]
+        return best
+
+    def _sample(self, ids: list[int], put: list[str]) -> Sample:
+        text = self._decode(ids)
+        return Sample(ids, text, tuple(s for s in put if s in text))
+
+    def _with_rare(self, text: str, rng: random.Random, length: int) -> tuple[str, list[str]]:
+        """A text into whose beginning rare strings may have been put, and those."""
+        if rng.random() >= self._rare:
+            return text, []
+        head = text[: length * 4]
+        changed, put = self._put_in(head, rng, rng.randint(1, max(1, length // 12)))
+        return changed + text[len(head) :], put
 
     def _cut(self, rng: random.Random, length: int) -> tuple[str, list[str], bool]:
         """A text to take tokens from, what was put in, and whether it is whole sentences."""
@@ -98,11 +136,7 @@ class Sampler:
             text = _sentence(passage, rng, length) if whole else _stretch(passage, rng, size)
             if len(text) > 2:
                 break
-        put = list[str]()
-        if rng.random() < self._rare:
-            head = text[: length * 4]
-            changed, put = self._put_in(head, rng, rng.randint(1, max(1, length // 12)))
-            text = changed + text[len(head) :]
+        text, put = self._with_rare(text, rng, length)
         return text, put, whole
 
 
