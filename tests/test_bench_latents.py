@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from larimar_memory import bench
-from larimar_memory.bench import latents, recitation, squad
+from larimar_memory.bench import codes, latents, recitation, squad
+from larimar_memory.bench.haystack import Haystack
+from larimar_memory.bench.session import Session
 from larimar_memory.errors import InputError
 from larimar_memory.latents import LatentCodec
 from tests.test_latent_memory import random_codec
@@ -117,3 +121,37 @@ def test_latents_are_measured_in_every_way(tmp_path: Path) -> None:
     assert figures["said_again"]["mixed"]["exact"]["count"] >= 4
     assert figures["answers"]["latent"]["positions"] < 200
     assert figures["reach"]["1000"]["bytes_on_disk"] > 64_000
+
+
+def test_codes_of_several_sizes_are_compared(
+    codec: LatentCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The codes are fitted to the text: the more numbers, the nearer their keys and values."""
+    words = ["ada", "keeps", "the", "lamp", "of", "orkney", "bread", "on", "mondays"]
+    draw = random.Random(0)
+    texts = tuple(" ".join(draw.choices(words, k=30)).capitalize() + "." for _ in range(60))
+    hay = Haystack(texts, tuple(map(len, texts)), 0)
+    session = Session(0, None, lambda _: None)
+    session.__dict__["codec"] = codec
+    monkeypatch.setattr(Session, "prose", lambda *_: hay)
+    fitted, fit = list[LatentCodec](), codes._fitted
+
+    def kept(*given: Any) -> LatentCodec:
+        fitted.append(fit(*given))
+        return fitted[-1]
+
+    monkeypatch.setattr(codes, "_fitted", kept)
+    size = codes.Size(1, 300, 5, ((2, 4, 0.5), (8, 8, 0.5), (8, 4, 0.5), (24, 4, 1.0)))
+    figures, (bar,) = codes.measure(session, size)
+    assert [row["bytes_per_token"] for row in figures["rows"]] == [3, 10, 6, 14]
+    assert all(row["exact"]["of"] == 5 for row in figures["rows"])
+    assert bar["bar"] == ">= 0.95"
+    errors = list[float]()
+    for one in fitted:
+        segments = one.padded([one.tokens("ada keeps the lamp")])
+        exact, made = one.exact(segments), one.head(*one.latents(segments))
+        errors.append(float((exact.values - made.values).square().mean()))
+        for mine, shipped in zip(one.adapters.parameters(), codec.adapters.parameters(), strict=True):
+            assert torch.equal(mine, shipped)
+    assert errors[0] > errors[1] > errors[3]
+    assert errors[1] == errors[2]

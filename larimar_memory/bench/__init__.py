@@ -18,6 +18,7 @@ NAMES: dict[str, str] = {
     "needle": "One sentence at ten depths of up to a million tokens: read first, answered right.",
     "memory": "The associative memory on real sentences: capacity, edits, forgetting, merging.",
     "latents": "Readouts that control the decoder: said again, answered from, their time and size.",
+    "codes": "Bytes a token's latent takes, against what is said again exactly from it.",
     "latency": "Time and RAM of an answer, at ten thousand and at a million tokens.",
 }
 """What can be measured, each with a line that says what it is."""

@@ -32,6 +32,11 @@ class StoredForm:
         """Bytes of a position's numbers."""
         return -(-self.dz * self.bits // 8)
 
+    @property
+    def position(self) -> int:
+        """Bytes of a position, its scale included."""
+        return self.width + _SCALE.itemsize
+
     def pack(self, z: Float[np.ndarray, "m dz"]) -> Int8[np.ndarray, " n"]:
         """A latent as n = 8 + m * (width + 2) bytes."""
         q, scale = quantise(z, self.bits)
@@ -47,7 +52,7 @@ class StoredForm:
 
     def unpack(self, stored: Int8[np.ndarray, " n"]) -> Float[np.ndarray, "m dz"] | None:
         """The latent that was stored, float32; None if another codec made it."""
-        positions, rest = divmod(len(stored) - _SIGNATURE, self.width + _SCALE.itemsize)
+        positions, rest = divmod(len(stored) - _SIGNATURE, self.position)
         ours = stored[:_SIGNATURE].tobytes() == self.fingerprint[:_SIGNATURE]
         if not ours or positions < 1 or rest:
             return None
