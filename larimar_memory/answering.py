@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from larimar_memory.decoder import Decoder, Generation
 from larimar_memory.errors import InputError
 from larimar_memory.latent_memory import LatentMemory
-from larimar_memory.prompt import messages, passages
+from larimar_memory.prompt import Message, messages, passages
 from larimar_memory.types import Answer, Grounding, Readout, RecalledSegment, Timings, Usage
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def start_answer(
     fallback: bool,
     started: float,
     latents: LatentMemory,
+    history: Sequence[Message],
     options: dict[str, Any],
 ) -> AnswerStream:
     """Begin to answer the readout's question; out of scope, the decoder is not even loaded."""
@@ -88,21 +89,31 @@ def start_answer(
         answer = Answer(readout.question, NOT_IN_MEMORY, "none", timings=timings)
         if not fallback:
             return AnswerStream(answer, None, started)
-        model = decoder()
-        tokens = model.chat_tokens(messages(readout.question, []))
-        return AnswerStream(answer, model.generate(tokens, **options), started)
+        return plain_answer(answer, decoder(), history, started, options)
     model = decoder()
     conditioning: LatentReadout | None = None
     if grounding == "latent":
         sources, conditioning = latents_within_budget(readout, latents, context_tokens)
-        _, tokens = model.around_recalled(readout.question)
+        _, tokens = model.around_recalled(readout.question, history)
     else:
         sources, recalled = within_budget(readout, model, context_tokens)
-        tokens = model.chat_tokens(messages(readout.question, recalled))
+        tokens = model.chat_tokens(messages(readout.question, recalled, history))
     # A small model that has answered may go on to write the prompt again.
     options = {**options, "stop": (*options["stop"], "\nQuestion:")}
     answer = Answer(readout.question, "", grounding, sources, timings=timings)
     return AnswerStream(answer, model.generate(tokens, conditioning=conditioning, **options), started)
+
+
+def plain_answer(
+    answer: Answer,
+    decoder: Decoder,
+    history: Sequence[Message],
+    started: float,
+    options: dict[str, Any],
+) -> AnswerStream:
+    """Begin to answer a question with the decoder alone; the answer's own text is replaced."""
+    tokens = decoder.chat_tokens(messages(answer.question, [], history))
+    return AnswerStream(answer, decoder.generate(tokens, **options), started)
 
 
 def focused(readout: Readout) -> tuple[RecalledSegment, ...]:

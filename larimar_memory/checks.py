@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from larimar_memory.errors import InputError, MemoryFileError
 
 MAX_QUESTION_CHARS = 20_000
 MAX_NAME_CHARS = 1_000
+ROLES = ("system", "user", "assistant")
 
 
 def check_text(text: Any, what: str = "The text") -> str:
@@ -52,7 +53,21 @@ def check_question(question: Any) -> str:
             f"It has {len(question):,} characters, and {MAX_QUESTION_CHARS:,} is the most.",
             "Write the long text to memory and ask a short question about it.",
         )
-    return question.encode("utf-8", "replace").decode("utf-8")
+    return _sound(question)
+
+
+def check_history(history: Iterable[Any]) -> list[dict[str, str]]:
+    """The chat before a question, copied: mappings of a role and a text."""
+    messages = list(history)
+    for n, message in enumerate(messages):
+        known = isinstance(message, Mapping) and message.get("role") in ROLES
+        if not known or not isinstance(message.get("content"), str):
+            raise InputError(
+                "The chat before the question cannot be used.",
+                f'Its message {n} is no mapping of "role" ({", ".join(ROLES)}) and "content", a str.',
+                'Pass messages such as {"role": "user", "content": "Good morning."}.',
+            )
+    return [{"role": m["role"], "content": _sound(m["content"])} for m in messages]
 
 
 def check_k(k: Any) -> int:
@@ -121,3 +136,8 @@ def check_something_to_forget(*said: Any) -> None:
             "Neither ids, nor a filter, nor a namespace was given.",
             "Say what to forget, for example `forget(ids=[...])`.",
         )
+
+
+def _sound(text: str) -> str:
+    # Tokenizers refuse half of a surrogate pair.
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -15,7 +15,7 @@ from torch import Tensor
 from larimar_memory import weights
 from larimar_memory.device import best_device, best_dtype
 from larimar_memory.errors import InputError, ModelError
-from larimar_memory.prompt import around_recalled, chat_tokens
+from larimar_memory.prompt import Message, around_recalled, chat_tokens
 from larimar_memory.types import Usage
 
 _DEFAULT_CONTEXT = 2048
@@ -104,13 +104,15 @@ class Decoder:
             ) from error
         return cls(model, tokenizer, name=str(name))
 
-    def chat_tokens(self, chat: Sequence[dict[str, str]]) -> list[int]:
+    def chat_tokens(self, chat: Sequence[Message]) -> list[int]:
         """Token ids of a chat whose contents cannot act as control tokens."""
         return chat_tokens(self.tokenizer, chat)
 
-    def around_recalled(self, question: str) -> tuple[list[int], list[int]]:
+    def around_recalled(
+        self, question: str, history: Sequence[Message] = ()
+    ) -> tuple[list[int], list[int]]:
         """Token ids of a grounded question's chat before and after what was recalled."""
-        return around_recalled(self.tokenizer, question)
+        return around_recalled(self.tokenizer, question, history)
 
     def count(self, text: str) -> int:
         """Tokens in a text, special tokens in it read as plain text."""
@@ -153,7 +155,7 @@ class Decoder:
                 f"The prompt of {length} tokens is too long.",
                 f"With {max_tokens} tokens for the answer it exceeds the decoder's context of "
                 f"{self.context}.",
-                "Shorten the question, read fewer segments, or lower max_tokens.",
+                "Shorten the question or the chat before it, read fewer segments, or lower max_tokens.",
             )
         generation = Generation(iter(()), length)
         options: dict[str, Any] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}

@@ -20,6 +20,7 @@ from larimar_memory.ingest import OnProgress, check_texts, write_texts
 from larimar_memory.keys import KeyEncoder
 from larimar_memory.latent_memory import Codec, LatentMemory
 from larimar_memory.memory.slots import WhenFull, check_slots
+from larimar_memory.prompt import Message
 from larimar_memory.store import Store
 from larimar_memory.store.base import Where
 from larimar_memory.store.opening import open_store
@@ -148,6 +149,12 @@ class Larimar(Contents):
             if not isinstance(self._decoder, Decoder):
                 self._decoder = Decoder.load(os.fspath(self._decoder))
             return self._decoder
+
+    @property
+    def decoder_name(self) -> str:
+        """The decoder's name, known before it is loaded."""
+        decoder = self._decoder
+        return decoder.name if isinstance(decoder, Decoder) else os.fspath(decoder)
 
     def write(
         self,
@@ -328,6 +335,7 @@ class Larimar(Contents):
         temperature: float = 0.0,
         seed: int | None = None,
         fallback: bool = False,
+        history: Sequence[Message] = (),
     ) -> AnswerStream:
         """Answer from memory, piece by piece; `.result()` gives the whole `Answer`.
 
@@ -338,12 +346,15 @@ class Larimar(Contents):
             max_tokens, stop, temperature, seed: as in `Decoder.generate`.
             fallback: when the question is out of scope, let the plain decoder answer instead of
                 saying that it is not in memory; the answer's grounding is "none" either way.
+            history: the chat before the question, oldest first. It goes to the decoder, and the memory
+                is read with the question alone.
 
         Raises:
             InputError: if an argument cannot be used.
             LatentsUnavailableError: if latent grounding is asked for and there are no latents.
         """
         started = time.perf_counter()
+        history = checks.check_history(history)
         readout = self.read(
             question,
             k,
@@ -361,6 +372,7 @@ class Larimar(Contents):
             fallback=fallback,
             started=started,
             latents=self.latents,
+            history=history,
             options={
                 "max_tokens": max_tokens,
                 "stop": stop,

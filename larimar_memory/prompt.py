@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from larimar_memory.types import RecalledSegment
+
+Message: TypeAlias = Mapping[str, str]
+"""One message of a chat: its `content`, and whose it is: `role` "system", "user" or "assistant"."""
 
 OPEN, CLOSE = "<recalled>", "</recalled>"
 _DELIMITER = re.compile(r"<(\s*/?\s*recalled\s*)>", re.IGNORECASE)
@@ -38,22 +41,44 @@ def passages(segments: Sequence[RecalledSegment]) -> list[str]:
     return kept
 
 
-def messages(question: str, recalled: Sequence[str]) -> list[dict[str, str]]:
-    """The chat that asks a question of recalled passages; with none, the question alone.
+def messages(
+    question: str, recalled: Sequence[str], history: Sequence[Message] = ()
+) -> list[dict[str, str]]:
+    """The chat that asks a question of recalled passages, or with none the question as it stands.
 
     Args:
         question: asked as it stands.
         recalled: passages, best first; the best is put last, nearest to the question, where a small
             model attends to it most.
+        history: the chat so far, oldest first; it stands before the passages.
     """
     if not recalled:
-        return [{"role": "user", "content": question}]
+        return _in_turns([*history, {"role": "user", "content": question}])
     body = "\n".join(reversed(recalled))
-    content = f"{OPEN}\n{body}\n{CLOSE}\n\nQuestion: {question}\n{BRIEF}"
-    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
+    instruction = {"role": "system", "content": SYSTEM}
+    return _in_turns([instruction, *history, *_asked(body, question)])
 
 
-def chat_tokens(tokenizer: Any, chat: Sequence[dict[str, str]]) -> list[int]:
+def _asked(body: str, question: str) -> list[dict[str, str]]:
+    contents = f"{OPEN}\n{body}\n{CLOSE}", f"Question: {question}\n{BRIEF}"
+    return [{"role": "user", "content": content} for content in contents]
+
+
+def _in_turns(chat: Sequence[Message]) -> list[dict[str, str]]:
+    """The chat with what is for the system first, and one message where a side has several in a row.
+
+    Templates of some small models refuse any other.
+    """
+    turns = list[dict[str, str]]()
+    for message in sorted(chat, key=lambda message: message["role"] != "system"):
+        if turns and turns[-1]["role"] == message["role"]:
+            turns[-1]["content"] += f"\n\n{message['content']}"
+        else:
+            turns.append(dict(message))
+    return turns
+
+
+def chat_tokens(tokenizer: Any, chat: Sequence[Message]) -> list[int]:
     """Token ids of a chat up to the assistant's turn, message contents tokenised as plain text.
 
     The template is rendered around placeholders and the contents put in afterwards, so a content that
@@ -62,13 +87,21 @@ def chat_tokens(tokenizer: Any, chat: Sequence[dict[str, str]]) -> list[int]:
     return _ids(tokenizer, _parts(tokenizer, chat))
 
 
-def around_recalled(tokenizer: Any, question: str) -> tuple[list[int], list[int]]:
+def around_recalled(
+    tokenizer: Any, question: str, history: Sequence[Message] = ()
+) -> tuple[list[int], list[int]]:
     """Token ids of the same chat before and after the recalled passages, and of none of them.
 
-    Readouts stand between the two. What comes before is the same for every question.
+    Readouts stand between the two. What comes before is the same for every question and every history:
+    the history, and what it has for the system, stand after the passages.
     """
     place = uuid.uuid4().hex
-    parts = _parts(tokenizer, messages(question, [place]))
+    recalled, asked = _asked(place, question)
+    earlier = _in_turns(history)
+    for message in earlier:
+        message["role"] = message["role"].replace("system", "user")
+    chat = _in_turns([{"role": "system", "content": SYSTEM}, recalled, *earlier, asked])
+    parts = _parts(tokenizer, chat)
     at = next(n for n, (text, _) in enumerate(parts) if place in text)
     text, special = parts[at]
     before, after = text.split(place)
@@ -78,7 +111,7 @@ def around_recalled(tokenizer: Any, question: str) -> tuple[list[int], list[int]
     )
 
 
-def _parts(tokenizer: Any, chat: Sequence[dict[str, str]]) -> list[tuple[str, bool]]:
+def _parts(tokenizer: Any, chat: Sequence[Message]) -> list[tuple[str, bool]]:
     """A chat's texts in order, and which of them are the template's, where control tokens count."""
     contents = {f"content-{uuid.uuid4().hex}": message["content"] for message in chat}
     if tokenizer.chat_template is None:

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_larimar.chat_models import ChatLarimar
     from langchain_larimar.embeddings import LarimarEmbeddings
     from langchain_larimar.encoder import EmbeddingsEncoder
     from langchain_larimar.history import LarimarChatMessageHistory
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # Names are imported when first used: an import of this package alone costs no model library.
 _MODULES = {
+    "ChatLarimar": "langchain_larimar.chat_models",
     "EmbeddingsEncoder": "langchain_larimar.encoder",
     "LarimarChatMessageHistory": "langchain_larimar.history",
     "LarimarEmbeddings": "langchain_larimar.embeddings",
@@ -37,6 +39,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "ChatLarimar",
     "EmbeddingsEncoder",
     "LarimarChatMessageHistory",
     "LarimarEmbeddings",

@@ -216,7 +216,7 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
         if self.llm is None:
             answer = await run_in_executor(None, self._answer, call)
             found = to_documents(answer.sources)
-            pieces = off_loop(stripped(answer))
+            pieces: AsyncIterator[str] = off_loop(stripped(answer))
         else:
             read = await self.retriever.ainvoke(call.query, config, **call.read)
             found = fitting(read, self.context_chars)

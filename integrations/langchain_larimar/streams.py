@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Generator, Iterable
+from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import closing
+from typing import TypeVar
 
 from langchain_core.runnables.config import run_in_executor
+
+Piece = TypeVar("Piece")
 
 
 def stripped(pieces: Iterable[str]) -> Generator[str, None, None]:
@@ -24,13 +27,13 @@ def stripped(pieces: Iterable[str]) -> Generator[str, None, None]:
         yield ""
 
 
-async def off_loop(pieces: Generator[str, None, None]) -> AsyncIterator[str]:
+async def off_loop(pieces: Generator[Piece, None, None]) -> AsyncGenerator[Piece, None]:
     """The same pieces, made in one thread, so that the event loop never waits for the model.
 
     When the caller leaves early, the generator is closed at its next piece.
     """
     loop = asyncio.get_running_loop()
-    queue = asyncio.Queue[str | None]()
+    queue = asyncio.Queue[Piece | None]()
     left = threading.Event()
 
     def make() -> None:

@@ -1,0 +1,109 @@
+"""Between the messages of a LangChain chat and the question, history and answer of a memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGenerationChunk
+
+from langchain_larimar.convert import to_role
+from larimar_memory.checks import check_history, check_question
+from larimar_memory.errors import InputError
+
+if TYPE_CHECKING:
+    from larimar_memory.types import Answer
+
+_ROLES = {"Human": "user", "AI": "assistant", "System": "system"}
+_REFUSED = "The chat cannot be answered."
+
+
+def to_chat(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:
+    """Messages by role and text, as `Larimar.stream` takes a history; names are left out.
+
+    Raises:
+        InputError: if one of them is anything but text of the system, a human or the model.
+    """
+    chat = list[dict[str, str]]()
+    for message in messages:
+        role = to_role(message)
+        if role is None or (isinstance(message, AIMessage) and message.tool_calls):
+            calls = "" if role is None else " that calls a tool"
+            raise InputError(
+                _REFUSED,
+                f"It holds {_named(message)}{calls}, and the decoder knows nothing of tools.",
+                "Leave it out, or give the memory to a chat model that calls tools.",
+            )
+        chat.append({"role": _ROLES[role], "content": _text(message)})
+    return check_history(chat)
+
+
+def to_question(messages: Sequence[BaseMessage]) -> tuple[str, list[dict[str, str]]]:
+    """The question that a chat ends with, and the chat without it.
+
+    What the system says may stand anywhere.
+
+    Raises:
+        InputError: if it does not end with what a human said, or cannot be used.
+    """
+    chat = to_chat(messages)
+    last = max((n for n, message in enumerate(chat) if message["role"] != "system"), default=None)
+    if last is None or chat[last]["role"] != "user":
+        raise InputError(
+            _REFUSED,
+            "It holds no message of a human."
+            if last is None
+            else f"It ends with {_named(messages[last])}.",
+            "End it with a HumanMessage, which is the question.",
+        )
+    question = check_question(chat[last]["content"])
+    return question, chat[:last] + chat[last + 1 :]
+
+
+def to_piece(text: str) -> ChatGenerationChunk:
+    """A piece of an answer."""
+    return ChatGenerationChunk(message=AIMessageChunk(content=text))
+
+
+def to_end(answer: Answer, model: str, *, remembering: bool) -> ChatGenerationChunk:
+    """What follows the last piece: the tokens used, and what the answer rests on, as JSON values.
+
+    Args:
+        answer: the whole answer.
+        model: the decoder's name.
+        remembering: whether a memory was read.
+    """
+    described: dict[str, Any] = {"model_name": model, "grounding": answer.grounding}
+    if remembering:
+        described["in_memory"] = answer.grounding != "none"
+        described["sources"] = [asdict(segment) for segment in answer.sources]
+    usage = UsageMetadata(
+        input_tokens=answer.usage.prompt_tokens,
+        output_tokens=answer.usage.completion_tokens,
+        total_tokens=answer.usage.total_tokens,
+    )
+    return ChatGenerationChunk(
+        message=AIMessageChunk(
+            content="", usage_metadata=usage, response_metadata=described, chunk_position="last"
+        )
+    )
+
+
+def _text(message: BaseMessage) -> str:
+    for block in [] if isinstance(message.content, str) else message.content:
+        kind = "text" if isinstance(block, str) else block.get("type")
+        if kind != "text":
+            raise InputError(
+                _REFUSED,
+                f"It holds {_named(message)} with a block of type {kind!r}, and only text is read.",
+                "Leave the block out, or put into words what it says.",
+            )
+    return str(message.text)
+
+
+def _named(message: BaseMessage) -> str:
+    name = type(message).__name__
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"

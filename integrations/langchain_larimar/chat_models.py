@@ -1,0 +1,190 @@
+"""The local decoder as a LangChain chat model, its answers grounded in a memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_models import agenerate_from_stream, generate_from_stream
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic import ConfigDict
+
+from langchain_larimar.chat_decoder import UNUSABLE, ChatDecoder
+from langchain_larimar.chat_messages import to_chat, to_end, to_piece, to_question
+from langchain_larimar.chat_options import ChatOptions, check_options
+from langchain_larimar.streams import off_loop, stripped
+from larimar_memory.errors import InputError
+
+if TYPE_CHECKING:
+    from larimar_memory.answering import AnswerStream
+
+
+class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
+    """A small local decoder as a chat model, which answers from a memory where it has one.
+
+    The last human message is the question, and the memory is read with it alone. The messages before
+    it reach the decoder too: in front of recalled text, or behind recalled latents, which stand where
+    every chat begins. A question that nothing is recalled for is answered with "Not in memory.", and no
+    model is called, unless `fallback` is set.
+
+    The `response_metadata` of an answer says what it rests on: `model_name`, `grounding` and, where a
+    memory was read, whether the answer is `in_memory`, and `sources`, the recalled segments that the
+    decoder was given, each with `document_id`, `index`, `start`, `end`, `score`, `text` and `metadata`.
+
+    The settings of `ChatOptions` can be overridden in a call, as in `model.invoke(messages, k=2)`, or
+    with `model.bind(namespace="ana")`. A dump leaves `memory` and `decoder` out: set `memory` after
+    loading. LangChain's cache keeps no answers from memory, for they change with it.
+
+    Args:
+        memory, decoder, model: as in `ChatDecoder`.
+        grounding, k, namespace, where, hybrid, neighbours, score_threshold, fallback, context_tokens,
+            max_tokens, temperature, seed: as in `ChatOptions`.
+        stop: texts at which an answer ends; they are not part of it.
+        streaming: True tells callbacks of every token of `invoke` too; False lets `stream` give each
+            answer in one piece.
+
+    Raises:
+        InputError: if a field cannot be used, or they do not go together.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    stop: list[str] | None = None
+    streaming: bool | None = None
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**fields)
+        self.settle()
+        if self.grounding is None:
+            self.grounding = "none" if self.memory is None else "text"
+        check_options(self.__dict__)
+        if self.memory is not None or self.grounding != "none":
+            if self.cache:
+                raise InputError(
+                    UNUSABLE,
+                    "Answers from a memory change with it, and a cache would go on giving old ones.",
+                    "Leave out the cache.",
+                )
+            self.cache = False
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Its settings can be dumped and loaded; neither memory nor decoder is part of them."""
+        return True
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """A text's tokens, as the decoder reads them."""
+        tokenizer = self.local().tokenizer
+        ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return list(ids)
+
+    def get_num_tokens_from_messages(
+        self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """Tokens of a chat, without what is recalled; for `trim_messages(token_counter=model)`."""
+        if tools:
+            self.bind_tools(tools)
+        chat = to_chat(messages)
+        return len(self.local().chat_tokens(chat)) if chat else 0
+
+    def bind_tools(
+        self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
+    ) -> NoReturn:
+        """Not possible.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            "ChatLarimar takes no tools, and no schema for its output.",
+            "Its decoder is too small to write the calls that both need.",
+            "Give the memory to a chat model that calls tools, with `larimar_tools(memory)`.",
+        )
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return generate_from_stream(self._chunks(messages, stop, kwargs))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        async with aclosing(off_loop(self._chunks(messages, stop, kwargs))) as chunks:
+            return await agenerate_from_stream(chunks)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        for chunk in self._chunks(messages, stop, kwargs):
+            if run_manager is not None:
+                run_manager.on_llm_new_token(str(chunk.text), chunk=chunk)
+            yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        async with aclosing(off_loop(self._chunks(messages, stop, kwargs))) as chunks:
+            async for chunk in chunks:
+                if run_manager is not None:
+                    await run_manager.on_llm_new_token(str(chunk.text), chunk=chunk)
+                yield chunk
+
+    def _chunks(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, overrides: dict[str, Any]
+    ) -> Generator[ChatGenerationChunk, None, None]:
+        options = self.options(overrides)
+        answer = self._answer(messages, self.stop if stop is None else stop, options)
+        for text in stripped(answer):
+            yield to_piece(text)
+        remembering = options["grounding"] != "none"
+        yield to_end(answer.result(), self.model_name, remembering=remembering)
+
+    def _answer(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, options: dict[str, Any]
+    ) -> AnswerStream:
+        from larimar_memory.answering import plain_answer
+        from larimar_memory.types import Answer
+
+        started = time.perf_counter()
+        question, history = to_question(messages)
+        options = {**options, "stop": stop or ()}
+        if options["grounding"] == "none":
+            spoken = {name: options[name] for name in ("max_tokens", "stop", "temperature", "seed")}
+            answer = Answer(question, "", "none")
+            return plain_answer(answer, self.local(), history, started, spoken)
+        threshold = options.pop("score_threshold")
+        return self.larimar().stream(question, history=history, threshold=threshold, **options)
+
+    @property
+    def _llm_type(self) -> str:
+        return "larimar"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model": self.model_name, "stop": self.stop, **self.options({})}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        kwargs = {"model": self.model_name, **kwargs}
+        return super()._get_ls_params(stop=self.stop if stop is None else stop, **kwargs)
