@@ -16,6 +16,7 @@ from larimar_memory.keys import KeyEncoder, check_key
 from larimar_memory.memory import GrowingMemory, Health, grow_health, slot_health
 from larimar_memory.store import Document, Store
 from larimar_memory.store.base import Where
+from larimar_memory.store.checksums import damaged
 from larimar_memory.types import MemoryStats
 
 DEFAULT_NAMESPACE = "default"
@@ -51,10 +52,14 @@ class Contents:
 
         Raises:
             InputError: if there is no document of that id.
+            MemoryFileError: if a part of it is damaged.
         """
         document = self._known(id, namespace)
         found = self.store.neighbours(namespace, id, 0, document.characters)
-        return "".join(s.text for s in found)
+        text = "".join(s.text for s in found)
+        if document.complete and len(text) != document.characters:
+            raise damaged(self.path or Path("in RAM"), f"document {id!r}")
+        return text
 
     def search(
         self,

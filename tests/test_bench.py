@@ -45,7 +45,8 @@ def test_importing_the_package_loads_no_torch():
     code = "import sys, larimar_memory.bench as b; print(sorted(b.NAMES), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (
-        done.stdout.strip() == "['ingest', 'latency', 'latents', 'memory', 'needle', 'passkey'] False"
+        done.stdout.strip()
+        == "['codes', 'ingest', 'latency', 'latents', 'memory', 'needle', 'passkey', 'reliability'] False"
     )
 
 

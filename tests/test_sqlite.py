@@ -191,7 +191,7 @@ def test_the_index_is_used_saved_and_mapped(path: Path, small_index: None) -> No
     (file,) = path.parent.glob("*-vectors/*.usearch")
     store = open_file(path)
     assert found(store, "n", texts[50], 1) == [texts[50]]
-    vectors = store._vectors[1]
+    vectors = store._indexes._vectors[1]
     assert vectors._view == file
     assert vectors._count == 0
     store.write("n", [batch("e", ["after the index"])])
@@ -222,6 +222,34 @@ def test_a_bad_index_is_rebuilt_from_the_rows(path: Path, small_index: None, dam
     assert sum(found(store, "n", text, 1) == [text] for text in texts) >= len(texts) - 2
     assert set(found(store, "n", "fact", 200)) <= set(texts)
     store.close()
+
+
+def test_an_index_whose_file_another_process_deleted_goes_on(path: Path, small_index: None) -> None:
+    texts = written(path, 100)
+    mine, other = open_file(path), open_file(path)
+    assert found(mine, "n", texts[4], 1) == [texts[4]]
+    other.write("n", [batch("d", texts[:50])])
+    other.close()
+    assert found(mine, "n", texts[4], 1) == [texts[4]]
+    assert set(found(mine, "n", texts[60], 200)) <= set(texts[:50])
+    mine.close()
+
+
+def test_a_file_whose_log_was_half_folded_in_is_no_torn_one(path: Path, tmp_path: Path) -> None:
+    store = open_file(path)
+    texts = [f"text {n} " + "and more " * 40 for n in range(200)]
+    with store._db.maintaining() as db:
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+    store.write("n", [batch("d", texts)])
+    shutil.copytree(path.parent, tmp_path / "killed")
+    store.close()
+    # What a checkpoint writes first is the first page, with the new length.
+    half = tmp_path / "killed" / path.name
+    half.write_bytes(path.read_bytes()[: 3 * 4096])
+    store = open_file(half)
+    assert len(store.neighbours("n", "d", 0, 999)) == 200
+    store.close()
+    assert half.stat().st_size == path.stat().st_size
 
 
 def test_rows_deleted_by_another_process_are_not_returned(path: Path) -> None:

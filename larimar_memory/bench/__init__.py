@@ -19,6 +19,7 @@ NAMES: dict[str, str] = {
     "memory": "The associative memory on real sentences: capacity, edits, forgetting, merging.",
     "latents": "Readouts that control the decoder: said again, answered from, their time and size.",
     "codes": "Bytes a token's latent takes, against what is said again exactly from it.",
+    "reliability": "Kills, damage, many processes at once, forgetting: what a memory file keeps.",
     "latency": "Time and RAM of an answer, at ten thousand and at a million tokens.",
 }
 """What can be measured, each with a line that says what it is."""

@@ -16,7 +16,7 @@ import platformdirs
 import typer
 
 from larimar_memory import __version__
-from larimar_memory.cli import latents, output
+from larimar_memory.cli import care, latents, output
 from larimar_memory.errors import InputError, LarimarError, MemoryFileError
 
 if TYPE_CHECKING:
@@ -294,6 +294,7 @@ def bench(
 
 app.command("add-latents")(latents.add_latents)
 app.command()(latents.train)
+care.add_to(app)
 
 
 def _version(wanted: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,7 @@ class Document:
         content_hash: of text and segmentation; equal content is not written again.
         characters: length of the text.
         complete: False while its segments are still being committed.
+        written_at: when it was last written, `YYYY-MM-DD HH:MM:SS` in UTC; None says now.
     """
 
     id: str
@@ -32,6 +34,7 @@ class Document:
     characters: int
     metadata: Metadata = field(default_factory=dict)
     complete: bool = True
+    written_at: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,14 @@ class WriteBatch:
 
     Attributes:
         replace: drop what the document held before; True for its first batch.
-        latents: one per segment, of any shape, or None where they are not made yet.
+        latents: one per segment, of any shape, or None where it is, or all are, not made yet.
     """
 
     document: Document
     segments: Sequence[Segment]
     keys: Float[np.ndarray, "n d"]
     replace: bool
-    latents: Sequence[np.ndarray] | None = None
+    latents: Sequence[np.ndarray | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +181,11 @@ class Store(ABC):
     @abstractmethod
     def stats(self, namespace: str | None = None) -> StoreStats:
         """Counts for a namespace, or for all."""
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What this thread reads meanwhile is one moment's, whatever others write."""
+        yield
 
     @abstractmethod
     def close(self) -> None:

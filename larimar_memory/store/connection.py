@@ -10,43 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from larimar_memory.errors import ClosedError, LarimarError, MemoryBusyError, MemoryFileError
+from larimar_memory.store import schema
+from larimar_memory.store.checksums import Damaged, damaged
+from larimar_memory.store.wal import check_log, logged_pages
 
-APPLICATION_ID = 0x4C41524D
-SCHEMA_VERSION = 1
 _HEADER_BYTES = 100
 
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE namespaces (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL UNIQUE,
-    generation INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE documents (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    namespace_id INTEGER NOT NULL REFERENCES namespaces(id) ON DELETE CASCADE,
-    name TEXT NOT NULL,
-    content_hash TEXT NOT NULL,
-    characters INTEGER NOT NULL,
-    metadata TEXT NOT NULL,
-    complete INTEGER NOT NULL,
-    written_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
-    UNIQUE (namespace_id, name)
-);
-CREATE TABLE segments (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    namespace_id INTEGER NOT NULL,
-    document_id INTEGER NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
-    position INTEGER NOT NULL,
-    start INTEGER NOT NULL,
-    "end" INTEGER NOT NULL,
-    text TEXT NOT NULL,
-    key BLOB NOT NULL,
-    latent BLOB,
-    UNIQUE (document_id, position)
-);
-CREATE INDEX segments_by_namespace ON segments (namespace_id, id);
-"""
+FAILURES = (sqlite3.DatabaseError, UnicodeError)
+"""What reading a damaged file ends in: SQLite's word on it may itself be no longer text."""
 
 
 class Database:
@@ -68,12 +39,19 @@ class Database:
         self._write_lock = threading.RLock()
         self._readers: dict[int, sqlite3.Connection] = {}
         self._closed = False
+        self._version = schema.SCHEMA_VERSION
         with self.translated():
-            _check_length(path)
+            check_length(path)
+            check_log(path)
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = self._connect()
-            self._initialise()
+            try:
+                schema.prepare(self._writer, path, read_only=read_only)
+                self._version = schema.version_of(self._writer, path)
+            except BaseException:
+                self._writer.close()
+                raise
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -126,8 +104,10 @@ class Database:
             yield
         except LarimarError:
             raise
-        except (sqlite3.Error, OSError) as error:
-            raise _translate(error, self.path) from error
+        except Damaged as error:
+            raise damaged(self.path, str(error)) from error
+        except (*FAILURES, OSError) as error:
+            raise translate(error, self.path) from error
 
     def _check_open(self) -> None:
         if self._closed:
@@ -155,40 +135,16 @@ class Database:
         if not self.read_only:
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        schema.show_as_newest(connection, self._version)
         return connection
 
-    def _initialise(self) -> None:
-        writer = self._writer
-        (version,) = writer.execute("PRAGMA user_version").fetchone()
-        (application,) = writer.execute("PRAGMA application_id").fetchone()
-        (tables,) = writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if not tables and not self.read_only:
-            writer.execute("PRAGMA journal_mode = WAL")
-            writer.execute("BEGIN IMMEDIATE")
-            (tables,) = writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if not tables:
-                for statement in _SCHEMA.split(";"):
-                    writer.execute(statement)
-                writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            writer.execute("COMMIT")
-            return
-        if application != APPLICATION_ID:
-            raise MemoryFileError(
-                f"The file {self.path} cannot be opened.",
-                "It is a SQLite database, but not a Larimar memory.",
-                "Name another file.",
-            )
-        if version > SCHEMA_VERSION:
-            raise MemoryFileError(
-                f"The memory {self.path} cannot be opened.",
-                f"Its format is version {version}, and this release reads up to {SCHEMA_VERSION}.",
-                "Upgrade larimar-memory.",
-            )
 
+def check_length(path: Path) -> None:
+    """Raise MemoryFileError where it was cut off or is no memory.
 
-def _check_length(path: Path) -> None:
-    """A file shorter than its header says was cut off; SQLite itself finds out only much later."""
+    A file shorter than its header says was cut off; SQLite itself finds out only much later. But where
+    folding in the log was interrupted, the rest is still in the log.
+    """
     if not path.is_file() or path.stat().st_size == 0:
         return
     with path.open("rb") as file:
@@ -199,9 +155,10 @@ def _check_length(path: Path) -> None:
             "It is not a Larimar memory.",
             "Name a memory file, or a path where none exists to start a new one.",
         )
-    page = int.from_bytes(header[16:18], "big") or 0
-    expected = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
-    if path.stat().st_size < expected:
+    page = int.from_bytes(header[16:18], "big")
+    page, pages = 65536 if page == 1 else page, int.from_bytes(header[28:32], "big")
+    expected = page * pages
+    if path.stat().st_size < expected and logged_pages(path) < pages:
         raise MemoryFileError(
             f"The memory {path} cannot be opened.",
             f"The file was cut off: it holds {path.stat().st_size} of {expected} bytes.",
@@ -213,7 +170,8 @@ def _sidecar(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def _translate(error: sqlite3.Error | OSError, path: Path) -> LarimarError:
+def translate(error: Exception, path: Path) -> LarimarError:
+    """SQLite's or the system's error about a memory file as one of ours."""
     text = str(error)
     if isinstance(error, OSError):
         return MemoryFileError(
@@ -239,11 +197,11 @@ def _translate(error: sqlite3.Error | OSError, path: Path) -> LarimarError:
             "Its file or folder is read-only.",
             "Make it writable, or open it with `read_only=True` to read.",
         )
-    if "not a database" in text or "malformed" in text or "corrupt" in text:
+    if "not a database" in text or "malformed" in text or "corrupt" in text or "decode" in text:
         return MemoryFileError(
             f"The memory {path} is damaged.",
             f"SQLite said: {text}.",
-            "Restore it from a backup.",
+            f"Run `larimar repair {path}`, which saves what can be read, or restore a backup.",
         )
     if "unable to open" in text:
         return MemoryFileError(

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from larimar_memory.checks import check_file, check_synchronous
 from larimar_memory.store.base import Store
+from larimar_memory.store.meta import about
 from larimar_memory.store.ram import RamStore
+from larimar_memory.store.salvage import looking
 from larimar_memory.store.sqlite import SQLiteStore
 
 
@@ -44,3 +49,37 @@ def open_store(
         busy_seconds=busy_seconds,
         synchronous=synchronous,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A store with what it says of its keys."""
+
+    store: SQLiteStore
+    encoder: str
+    dimension: int
+
+
+@contextmanager
+def open_as_written(
+    path: Path, *, read_only: bool = False, new: tuple[str, int] | None = None
+) -> Iterator[Opened]:
+    """The store in a file, whatever encoder it was written with, which need not be there.
+
+    Args:
+        new: encoder and dimension of the file where there is none yet.
+
+    Raises:
+        MemoryFileError: if the file cannot be opened.
+    """
+    check_file(path, must_exist=new is None)
+    encoder, dimension = new or ("", 0)
+    if path.exists():
+        with looking(path) as db:
+            known = about(db)
+        encoder, dimension = known.encoder or encoder, known.dimension or dimension
+    store = SQLiteStore(path, encoder=encoder, dimension=dimension, read_only=read_only)
+    try:
+        yield Opened(store, encoder, dimension)
+    finally:
+        store.close()

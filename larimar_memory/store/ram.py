@@ -23,6 +23,7 @@ from larimar_memory.store.base import (
 )
 from larimar_memory.store.filters import matches
 from larimar_memory.store.packing import pack, unpack
+from larimar_memory.store.rows import latent_blobs, now
 from larimar_memory.store.terms import words
 from larimar_memory.types import Metadata
 
@@ -77,9 +78,10 @@ class RamStore(Store):
                 name = batch.document.id
                 if batch.replace:
                     space.drop(name)
-                space.documents[name] = batch.document
+                written = batch.document.written_at or now()
+                space.documents[name] = replace(batch.document, written_at=written)
                 owned = space.by_document.setdefault(name, [])
-                blobs = [] if batch.latents is None else [pack(latent) for latent in batch.latents]
+                blobs = list(latent_blobs(batch))
                 for n, (segment, key) in enumerate(zip(batch.segments, batch.keys, strict=True)):
                     row, self._next_row = self._next_row, self._next_row + 1
                     space.rows[row] = StoredSegment(
@@ -96,8 +98,8 @@ class RamStore(Store):
                     space.lengths[row] = counts.total()
                     for term, count in counts.items():
                         space.postings.setdefault(term, {})[row] = count
-                    if blobs:
-                        space.latents[row] = unpack(blobs[n])
+                    if (blob := blobs[n]) is not None:
+                        space.latents[row] = unpack(blob)
                     owned.append(row)
                 space.matrix = None
 

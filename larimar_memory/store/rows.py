@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,37 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory.errors import EncoderMismatchError
+from larimar_memory.store import checksums
 from larimar_memory.store.base import Document, Hit, StoredSegment, Where, WriteBatch
 from larimar_memory.store.filters import to_sql
+from larimar_memory.store.meta import About
 from larimar_memory.store.packing import pack, unpack
+from larimar_memory.store.schema import create_text_index
 from larimar_memory.types import Metadata
 
 _KEY = np.dtype("<f2")
 CHUNK = 4096
 _VARIABLES = 500
+_DOCUMENT = "d.name, d.content_hash, d.characters, d.metadata, d.complete, d.written_at"
+SELECT_DOCUMENT = f"SELECT d.id, d.namespace_id, d.checksum, {_DOCUMENT} FROM documents d "
 SELECT_SEGMENT = (
-    'SELECT s.id, d.name, s.position, s.start, s."end", s.text, d.metadata, s.key '
+    f'SELECT d.id, d.namespace_id, d.checksum, {_DOCUMENT}, s.id, s.position, s.start, s."end", '
+    "s.text, s.key, s.checksum, s.key_checksum "
     "FROM segments s JOIN documents d ON d.id = s.document_id WHERE s.namespace_id = ?"
 )
+
+COMPLETE = 7
+"""Where in both a document's `complete` is."""
 
 
 def namespace_number(db: sqlite3.Connection, name: str) -> int | None:
     """A namespace's number, or None if nothing was written to it."""
-    row = db.execute("SELECT id FROM namespaces WHERE name = ?", (name,)).fetchone()
-    return None if row is None else int(row[0])
+    row = db.execute("SELECT id, checksum FROM namespaces WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        return None
+    if checksums.of_values(row[0], name) != row[1]:
+        raise checksums.Damaged(f"namespace {name!r}")
+    return int(row[0])
 
 
 def namespace_for_writing(db: sqlite3.Connection, name: str) -> int:
@@ -39,11 +53,9 @@ def namespace_for_writing(db: sqlite3.Connection, name: str) -> int:
         return known
     cursor = db.execute("INSERT INTO namespaces (name) VALUES (?)", (name,))
     number = int(cursor.lastrowid or 0)
-    # One text index per namespace: neither words nor their frequencies are shared.
-    db.execute(
-        f"CREATE VIRTUAL TABLE fts_{number} USING fts5(text, content='segments', "
-        "content_rowid='id', tokenize='unicode61 remove_diacritics 2')"
-    )
+    seal = checksums.of_values(number, name)
+    db.execute("UPDATE namespaces SET checksum = ? WHERE id = ?", (seal, number))
+    create_text_index(db, number)
     return number
 
 
@@ -64,6 +76,77 @@ def next_row(db: sqlite3.Connection) -> int:
     return int(row[0]) + 1 if row else 1
 
 
+def put_document(db: sqlite3.Connection, space: int, document: Document) -> int:
+    """Write a document's row, in place of what there was of that name; returns its number."""
+    written = document.written_at or now()
+    columns = (
+        document.id,
+        document.content_hash,
+        document.characters,
+        to_json(document.metadata),
+        int(document.complete),
+        written,
+    )
+    (number,) = db.execute(
+        "INSERT INTO documents (namespace_id, name, content_hash, characters, metadata, complete, "
+        "written_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace_id, name) DO UPDATE SET "
+        "content_hash = excluded.content_hash, characters = excluded.characters, "
+        "metadata = excluded.metadata, complete = excluded.complete, "
+        "written_at = excluded.written_at RETURNING id",
+        (space, *columns),
+    ).fetchone()
+    _seal_document(db, number, space, columns)
+    return int(number)
+
+
+def put_metadata(db: sqlite3.Connection, namespace: str, name: str, metadata: Metadata) -> None:
+    """Give a document, if there is one of that name, other metadata."""
+    space = namespace_number(db, namespace)
+    sql = f"{SELECT_DOCUMENT} WHERE d.namespace_id = ? AND d.name = ?"
+    row = db.execute(sql, (space, name)).fetchone()
+    if row is None or space is None:
+        return
+    document_from(row)
+    columns = (*row[3:6], to_json(metadata), *row[7:])
+    db.execute("UPDATE documents SET metadata = ? WHERE id = ?", (columns[3], row[0]))
+    _seal_document(db, row[0], space, columns)
+
+
+def _seal_document(db: sqlite3.Connection, number: int, space: int, columns: tuple[Any, ...]) -> None:
+    seal = checksums.of_values(number, space, *columns)
+    db.execute("UPDATE documents SET checksum = ? WHERE id = ?", (seal, number))
+
+
+def put_segments(db: sqlite3.Connection, space: int, document: int, batch: WriteBatch) -> None:
+    """Write a batch's segments and their words."""
+    first = next_row(db)
+    keys, latents = key_blobs(batch.keys), latent_blobs(batch)
+    db.executemany(
+        'INSERT INTO segments (id, namespace_id, document_id, position, start, "end", text, key, '
+        "latent, checksum, key_checksum, latent_checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            (
+                *(row, space, document, s.index, s.start, s.end, s.text, key, latent),
+                checksums.of_segment(row, space, document, s.index, s.start, s.end, s.text),
+                checksums.of_key(row, key),
+                checksums.of_blob(row, latent),
+            )
+            for row, (s, key, latent) in enumerate(
+                zip(batch.segments, keys, latents, strict=True), start=first
+            )
+        ),
+    )
+    # At once: a later batch may replace this one, and takes its words out of the index.
+    db.execute(
+        f"INSERT INTO fts_{space} (rowid, text) SELECT id, text FROM segments WHERE id >= ?", (first,)
+    )
+
+
+def now() -> str:
+    """This second as SQLite's CURRENT_TIMESTAMP says it, UTC."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def drop_segments(db: sqlite3.Connection, space: int, document: int) -> list[int]:
     """Delete a document's segments and their words; returns their rows."""
     db.execute(
@@ -76,9 +159,10 @@ def drop_segments(db: sqlite3.Connection, space: int, document: int) -> list[int
 
 
 def keys_after(db: sqlite3.Connection, space: int | None, row: int) -> sqlite3.Cursor:
-    """Rows and stored keys of a namespace above a row, ascending."""
+    """Rows and stored keys, for `matrix_of`, of a namespace above a row, ascending."""
     return db.execute(
-        "SELECT id, key FROM segments WHERE namespace_id = ? AND id > ? ORDER BY id", (space, row)
+        "SELECT id, key, key_checksum FROM segments WHERE namespace_id = ? AND id > ? ORDER BY id",
+        (space, row),
     )
 
 
@@ -98,7 +182,7 @@ def nearest_where(
     """Exact scan of the segments whose document satisfies the filter, a chunk at a time."""
     condition, parameters = to_sql(where, "d.metadata")
     cursor = db.execute(
-        "SELECT s.id, s.key FROM documents d JOIN segments s ON s.document_id = d.id "
+        "SELECT s.id, s.key, s.key_checksum FROM documents d JOIN segments s ON s.document_id = d.id "
         f"WHERE d.namespace_id = ? AND {condition}",
         [space, *parameters],
     )
@@ -110,11 +194,12 @@ def nearest_where(
     return best
 
 
-def matrix_of(pairs: list[tuple[int, bytes]]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and keys of (row, blob) pairs, the keys as float32."""
-    rows = np.array([row for row, _ in pairs], dtype=np.int64)
-    keys = np.frombuffer(b"".join(key for _, key in pairs), dtype=_KEY)
-    return rows, keys.reshape(len(pairs), -1).astype(np.float32)
+def matrix_of(found: list[tuple[int, bytes, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and keys of (row, blob, checksum) triples, the keys as float32."""
+    checksums.check_keys(found)
+    rows = np.array([row for row, _, _ in found], dtype=np.int64)
+    keys = np.frombuffer(b"".join(key for _, key, _ in found), dtype=_KEY)
+    return rows, keys.reshape(len(found), -1).astype(np.float32)
 
 
 def key_blobs(keys: Float[np.ndarray, "n d"]) -> Iterator[bytes]:
@@ -126,7 +211,7 @@ def latent_blobs(batch: WriteBatch) -> Iterator[bytes | None]:
     """Latents as they are stored, one per segment of the batch."""
     if batch.latents is None:
         return (None for _ in batch.segments)
-    return (pack(latent) for latent in batch.latents)
+    return (None if latent is None else pack(latent) for latent in batch.latents)
 
 
 def latents_of(db: sqlite3.Connection, space: int | None, rows: Sequence[int]) -> dict[int, np.ndarray]:
@@ -134,20 +219,25 @@ def latents_of(db: sqlite3.Connection, space: int | None, rows: Sequence[int]) -
     found = dict[int, np.ndarray]()
     for chunk in chunks(list(rows)):
         marks = ",".join("?" * len(chunk))
-        sql = f"SELECT id, latent FROM segments WHERE namespace_id = ? AND id IN ({marks})"
-        for row, blob in db.execute(sql, [space, *chunk]):
+        sql = (
+            "SELECT id, latent, latent_checksum FROM segments "
+            f"WHERE namespace_id = ? AND id IN ({marks})"
+        )
+        for row, blob, seal in db.execute(sql, [space, *chunk]):
+            if checksums.of_blob(row, blob) != seal:
+                raise checksums.Damaged(f"the latent of segment {row}")
             if blob is not None:
                 found[row] = unpack(blob)
     return found
 
 
-def mismatch(path: Path, known: dict[str, str], mine: dict[str, str]) -> EncoderMismatchError:
+def mismatch(path: Path, known: About, encoder: str, dimension: int) -> EncoderMismatchError:
     """The error for a file that was written with another encoder."""
     return EncoderMismatchError(
         f"The memory {path} cannot be opened with this sentence encoder.",
-        f"It was written with encoder {known.get('encoder', 'unknown')[:12]} "
-        f"({known.get('dimension', '?')} numbers a key), and this one is {mine['encoder'][:12]} "
-        f"({mine['dimension']}); their keys cannot be compared.",
+        f"It was written with encoder {(known.encoder or 'unknown')[:12]} "
+        f"({known.dimension} numbers a key), and this one is {encoder[:12]} "
+        f"({dimension}); their keys cannot be compared.",
         "Open it with the encoder it was written with, or write the texts to a new memory.",
     )
 
@@ -168,13 +258,31 @@ def to_json(metadata: Metadata) -> str:
 
 
 def document_from(row: tuple[Any, ...]) -> Document:
-    """A document from its columns."""
-    name, content_hash, characters, metadata, complete = row
-    return Document(name, content_hash, characters, json.loads(metadata), bool(complete))
+    """A document from the columns of `SELECT_DOCUMENT`."""
+    _check_document(row)
+    name, content_hash, characters, metadata, complete, written = row[3:]
+    return Document(name, content_hash, characters, json.loads(metadata), bool(complete), written)
 
 
-def segment_from(row: tuple[Any, ...]) -> StoredSegment:
-    """A segment from the columns of `SELECT_SEGMENT`."""
-    number, name, position, start, end, text, metadata, key = row
-    vector = np.frombuffer(key, dtype=_KEY).astype(np.float32)
-    return StoredSegment(number, name, position, start, end, text, json.loads(metadata), vector)
+def segments_from(rows: Iterable[tuple[Any, ...]]) -> Iterator[StoredSegment]:
+    """Segments from the columns of `SELECT_SEGMENT`."""
+    checked = dict[int, tuple[Any, ...]]()
+    for row in rows:
+        document, (number, position, start, end, text, key, seal, key_seal) = row[:9], row[9:]
+        if checked.get(document[0]) != document:
+            _check_document(document)
+            checked[document[0]] = document
+        name, metadata = document[3], document[6]
+        made = checksums.of_segment(number, document[1], document[0], position, start, end, text)
+        if made != seal:
+            raise checksums.Damaged(f"segment {position} of document {name!r}")
+        if checksums.of_key(number, key) != key_seal:
+            raise checksums.Damaged(f"the key of segment {position} of document {name!r}")
+        vector = np.frombuffer(key, dtype=_KEY).astype(np.float32)
+        yield StoredSegment(number, name, position, start, end, text, json.loads(metadata), vector)
+
+
+def _check_document(row: tuple[Any, ...]) -> None:
+    number, space, seal, *columns = row
+    if checksums.of_values(number, space, *columns) != seal:
+        raise checksums.Damaged(f"document {columns[0]!r}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,33 +20,35 @@ from larimar_memory.store.base import (
     Where,
     WriteBatch,
 )
+from larimar_memory.store.checksums import Damaged, damaged, of_blob
 from larimar_memory.store.connection import Database
 from larimar_memory.store.filters import to_sql
+from larimar_memory.store.indexes import Indexes, index_folder
+from larimar_memory.store.meta import about, rows_about
 from larimar_memory.store.packing import pack
 from larimar_memory.store.rows import (
     CHUNK,
+    COMPLETE,
+    SELECT_DOCUMENT,
     SELECT_SEGMENT,
     bump_generation,
     chunks,
     document_from,
     drop_segments,
-    existing_rows,
     generation_of,
-    key_blobs,
     keys_after,
-    latent_blobs,
     latents_of,
     matrix_of,
     mismatch,
     namespace_for_writing,
     namespace_number,
     nearest_where,
-    next_row,
+    put_document,
+    put_metadata,
+    put_segments,
     quoted_term,
-    segment_from,
-    to_json,
+    segments_from,
 )
-from larimar_memory.store.vectors import Vectors
 from larimar_memory.types import Metadata
 
 
@@ -78,8 +80,7 @@ class SQLiteStore(Store):
         self._db = Database(
             self.path, read_only=read_only, busy_seconds=busy_seconds, synchronous=synchronous
         )
-        self._vectors: dict[int, Vectors] = {}
-        self._vectors_lock = threading.RLock()
+        self._indexes = Indexes(self.path, dimension, read_only=read_only)
         self._closed = False
         try:
             self._check_encoder(encoder)
@@ -94,36 +95,18 @@ class SQLiteStore(Store):
         with self._db.writing() as db:
             space = namespace_for_writing(db, namespace)
             for batch in batches:
-                document, stale = self._put_document(db, space, batch)
-                removed += stale
-                row = next_row(db)
-                db.executemany(
-                    'INSERT INTO segments (id, namespace_id, document_id, position, start, "end", '
-                    "text, key, latent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        (row + i, space, document, s.index, s.start, s.end, s.text, key, latent)
-                        for i, (s, key, latent) in enumerate(
-                            zip(batch.segments, key_blobs(batch.keys), latent_blobs(batch), strict=True)
-                        )
-                    ),
-                )
-                # At once: a later batch may replace this one, and takes its words out of the index.
-                db.execute(
-                    f"INSERT INTO fts_{space} (rowid, text) "
-                    "SELECT id, text FROM segments WHERE id >= ?",
-                    (row,),
-                )
+                document = put_document(db, space, batch.document)
+                if batch.replace:
+                    removed += drop_segments(db, space, document)
+                put_segments(db, space, document, batch)
             if removed:
                 bump_generation(db, space)
-        self._after_write(space, removed)
+        with self._db.reading() as db:
+            self._indexes.after_write(db, space, removed)
 
     def set_metadata(self, namespace: str, document_id: str, metadata: Metadata) -> None:
         with self._db.writing() as db:
-            db.execute(
-                "UPDATE documents SET metadata = ? WHERE name = ? AND namespace_id = "
-                "(SELECT id FROM namespaces WHERE name = ?)",
-                (to_json(metadata), document_id, namespace),
-            )
+            put_metadata(db, namespace, document_id, metadata)
 
     def delete(
         self,
@@ -150,12 +133,8 @@ class SQLiteStore(Store):
             if not left:
                 db.execute(f"DROP TABLE fts_{space}")
                 db.execute("DELETE FROM namespaces WHERE id = ?", (space,))
-        with self._vectors_lock:
-            vectors = self._opened(space)
-            vectors.remove(np.array(removed, dtype=np.int64))
-            vectors.discard_files()
-            if not left:
-                del self._vectors[space]
+        with self._db.reading() as db:
+            self._indexes.after_delete(db, space, removed, gone=not left)
         return len(doomed)
 
     def purge(self) -> None:
@@ -170,23 +149,27 @@ class SQLiteStore(Store):
     def document(self, namespace: str, document_id: str) -> Document | None:
         with self._db.reading() as db:
             row = db.execute(
-                "SELECT d.name, d.content_hash, d.characters, d.metadata, d.complete "
-                "FROM documents d JOIN namespaces n ON n.id = d.namespace_id "
-                "WHERE n.name = ? AND d.name = ?",
-                (namespace, document_id),
+                f"{SELECT_DOCUMENT} WHERE d.namespace_id = ? AND d.name = ?",
+                (namespace_number(db, namespace), document_id),
             ).fetchone()
-        return None if row is None else document_from(row)
+            return None if row is None else document_from(row)
 
     def documents(self, namespace: str, where: Where | None = None) -> Iterator[Document]:
         condition, parameters = to_sql(where, "d.metadata")
-        with self._db.reading() as db:
-            rows = db.execute(
-                "SELECT d.name, d.content_hash, d.characters, d.metadata, d.complete "
-                "FROM documents d JOIN namespaces n ON n.id = d.namespace_id "
-                f"WHERE n.name = ? AND {condition} ORDER BY d.id",
-                [namespace, *parameters],
-            ).fetchall()
-        return (document_from(row) for row in rows)
+        return self._documents(namespace, condition, parameters)
+
+    def _documents(self, namespace: str, condition: str, parameters: list[Any]) -> Iterator[Document]:
+        sql = f"{SELECT_DOCUMENT} WHERE d.namespace_id = ? AND d.id > ? AND {condition} ORDER BY d.id"
+        last = 0
+        while True:
+            with self._db.reading() as db:
+                space = namespace_number(db, namespace)
+                rows = db.execute(f"{sql} LIMIT {CHUNK}", [space, last, *parameters]).fetchall()
+                found = [document_from(row) for row in rows]
+            yield from found
+            if len(rows) < CHUNK:
+                return
+            last = rows[-1][0]
 
     def segment_count(self, namespace: str, document_id: str) -> int:
         with self._db.reading() as db:
@@ -210,14 +193,8 @@ class SQLiteStore(Store):
                 return []
             if where:
                 return nearest_where(db, space, key, k, where)
-            with self._vectors_lock:
-                vectors = self._synced(db, space)
-                while True:
-                    found = vectors.search(key, k)
-                    gone = {row for row, _ in found} - existing_rows(db, [row for row, _ in found])
-                    if not gone:
-                        return [Hit(row, score) for row, score in found]
-                    vectors.remove(np.array(sorted(gone), dtype=np.int64))
+            found = self._indexes.nearest(db, space, key, k)
+        return [Hit(row, score) for row, score in found]
 
     def lexical(
         self, namespace: str, terms: Sequence[str], k: int, where: Where | None = None
@@ -255,8 +232,8 @@ class SQLiteStore(Store):
             space = namespace_number(db, namespace)
             for chunk in chunks(list(rows)):
                 marks = ",".join("?" * len(chunk))
-                for row in db.execute(f"{SELECT_SEGMENT} AND s.id IN ({marks})", [space, *chunk]):
-                    found[row[0]] = segment_from(row)
+                held = db.execute(f"{SELECT_SEGMENT} AND s.id IN ({marks})", [space, *chunk])
+                found.update((segment.row, segment) for segment in segments_from(held))
         return [found[row] for row in rows if row in found]
 
     def latents(self, namespace: str, rows: Sequence[int]) -> list[np.ndarray | None]:
@@ -269,8 +246,8 @@ class SQLiteStore(Store):
         with self._db.writing() as db:
             space = namespace_number(db, namespace)
             db.executemany(
-                "UPDATE segments SET latent = ? WHERE id = ? AND namespace_id = ?",
-                [(blob, row, space) for blob, row in zip(blobs, rows, strict=True)],
+                "UPDATE segments SET latent = ?, latent_checksum = ? WHERE id = ? AND namespace_id = ?",
+                [(blob, of_blob(row, blob), row, space) for blob, row in zip(blobs, rows, strict=True)],
             )
 
     def keys(
@@ -297,7 +274,11 @@ class SQLiteStore(Store):
                 "AND s.position BETWEEN ? AND ? ORDER BY s.position",
                 (namespace_number(db, namespace), document_id, first, last),
             ).fetchall()
-        return [segment_from(row) for row in rows]
+            found = list(segments_from(rows))
+            whole = bool(rows) and rows[0][COMPLETE]
+            if whole and [s.index - found[0].index for s in found] != list(range(len(found))):
+                raise Damaged(f"document {document_id!r}")
+        return found
 
     def namespaces(self) -> list[str]:
         with self._db.reading() as db:
@@ -317,79 +298,41 @@ class SQLiteStore(Store):
                 f"SELECT count(*) FROM segments WHERE namespace_id IN ({chosen})", both
             ).fetchone()
         files = [self.path, *self.path.parent.glob(f"{self.path.name}-*")]
-        files += self._folder().glob("*")
+        files += index_folder(self.path).glob("*")
         size = sum(f.stat().st_size for f in files if f.is_file())
         return StoreStats(spaces, documents, segments, characters, size)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with self._db.reading() as db:
+            db.execute("BEGIN")
+            try:
+                # A transaction sees the moment of its first statement.
+                db.execute("SELECT count(*) FROM meta").fetchone()
+                yield
+            finally:
+                db.execute("COMMIT")
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
         if not self._db.read_only:
-            with self._vectors_lock, self._db.reading() as db:
-                for space, vectors in self._vectors.items():
-                    live = db.execute("SELECT id FROM segments WHERE namespace_id = ?", (space,))
-                    rows = np.fromiter((row for (row,) in live), dtype=np.int64)
-                    vectors.save(generation_of(db, space), rows)
+            with self._db.reading() as db:
+                self._indexes.save(db)
         self._db.close()
 
     # --- inside ---
 
     def _check_encoder(self, encoder: str) -> None:
-        mine = {"encoder": encoder, "dimension": str(self._dimension)}
         with self._db.reading() as db:
-            known = dict(db.execute("SELECT key, value FROM meta").fetchall())
-        if not known and not self._db.read_only:
+            known = about(db)
+        if known.encoder is None and known.whole and not self._db.read_only:
             with self._db.writing() as db:
+                mine = rows_about(encoder, self._dimension)
                 db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", mine.items())
-                known = dict(db.execute("SELECT key, value FROM meta").fetchall())
-        if known.get("encoder") != encoder:
-            raise mismatch(self.path, known, mine)
-
-    def _put_document(
-        self, db: sqlite3.Connection, space: int, batch: WriteBatch
-    ) -> tuple[int, list[int]]:
-        document = batch.document
-        (number,) = db.execute(
-            "INSERT INTO documents (namespace_id, name, content_hash, characters, metadata, complete) "
-            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (namespace_id, name) DO UPDATE SET "
-            "content_hash = excluded.content_hash, characters = excluded.characters, "
-            "metadata = excluded.metadata, complete = excluded.complete, "
-            "written_at = CURRENT_TIMESTAMP RETURNING id",
-            (
-                space,
-                document.id,
-                document.content_hash,
-                document.characters,
-                to_json(document.metadata),
-                document.complete,
-            ),
-        ).fetchone()
-        return number, drop_segments(db, space, number) if batch.replace else []
-
-    def _after_write(self, space: int, removed: list[int]) -> None:
-        with self._vectors_lock, self._db.reading() as db:
-            if removed:
-                vectors = self._opened(space)
-                vectors.remove(np.array(removed, dtype=np.int64))
-                vectors.discard_files()
-            self._synced(db, space)
-
-    def _opened(self, space: int) -> Vectors:
-        if space not in self._vectors:
-            self._vectors[space] = Vectors(self._dimension, self._folder(), space)
-            with self._db.reading() as db:
-                self._vectors[space].open(generation_of(db, space))
-        return self._vectors[space]
-
-    def _synced(self, db: sqlite3.Connection, space: int) -> Vectors:
-        vectors = self._opened(space)
-        rows = keys_after(db, space, vectors.last_row)
-        while chunk := rows.fetchmany(CHUNK):
-            vectors.append(*matrix_of(chunk))
-            if not self._db.read_only:
-                vectors.index_tail()
-        return vectors
-
-    def _folder(self) -> Path:
-        return self.path.with_name(f"{self.path.name}-vectors")
+                known = about(db)
+        if not known.whole:
+            raise damaged(self.path, "which encoder its keys are of")
+        if known.encoder != encoder:
+            raise mismatch(self.path, known, encoder, self._dimension)

@@ -1,7 +1,8 @@
 """Nearest keys of one namespace: exact while small, a usearch index beside the file when large.
 
-The index is a cache of what SQLite holds. Its file name carries the last row it covers and the
-namespace's generation, so that a stale one is seen as such; rows after it are scanned exactly.
+The index is a cache of what SQLite holds. Its file name carries the last row it covers, the
+namespace's generation and a checksum of its bytes, so that a stale or a damaged one is seen as such
+and made again from the rows; rows after it are scanned exactly.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,11 @@ EXACT_LIMIT = 50_000
 """Rows up to which scanning all keys is as fast as an index, and exact."""
 
 _TAIL_LIMIT = 4_096
-_FILLER_BASE = 1 << 62
+FILLER_BASE = 1 << 62
+"""What is held under this number or a higher one is noise in the place of what was removed."""
+
 _FILLERS_EXPECTED = 64
+_FILE = re.compile(r"(\d+)-(\d+)-(\d+)(?:-([0-9a-f]+))?\.usearch")
 
 
 class Vectors:
@@ -49,18 +54,19 @@ class Vectors:
 
     def open(self, generation: int) -> None:
         """Map the index file of this generation if there is one; others are left for `save`."""
-        for path, covers, made_at in self._files():
-            if made_at != generation:
+        for file in index_files(self._folder, self._name):
+            if file.generation != generation or file.checksum is None:
                 continue
             try:
-                self._index = Index.restore(str(path), view=True)
+                if checksum_of(file.path) != file.checksum:
+                    raise ValueError("its checksum does not fit")
+                index = open_index(file.path, self.dimension)
             except (RuntimeError, ValueError, OSError) as error:
-                log.warning("the index %s is unreadable and will be rebuilt: %s", path, error)
+                log.warning("the index %s is damaged and will be made again: %s", file.path, error)
                 continue
-            if self._index is not None:
-                self._view, self.last_row = path, covers
-                self._fillers = int((np.asarray(self._index.keys) >= _FILLER_BASE).sum())
-                return
+            self._index, self._view, self.last_row = index, file.path, file.covers
+            self._fillers = int((np.asarray(index.keys) >= FILLER_BASE).sum())
+            return
 
     def append(self, rows: Int[np.ndarray, " n"], keys: Float[np.ndarray, "n d"]) -> None:
         """Take in rows in ascending order; those already known are passed over."""
@@ -101,7 +107,7 @@ class Vectors:
             found += [
                 (int(row), 1.0 - float(distance))
                 for row, distance in zip(matches.keys, matches.distances, strict=True)
-                if row < _FILLER_BASE
+                if row < FILLER_BASE
             ]
         if self._count:
             scores = self._keys[: self._count] @ key
@@ -130,24 +136,40 @@ class Vectors:
         """
         if self._index is not None:
             gone = np.setdiff1d(np.asarray(self._index.keys), live.astype(np.uint64))
-            gone = gone[gone < _FILLER_BASE].astype(np.int64)
+            gone = gone[gone < FILLER_BASE].astype(np.int64)
             if len(gone):
                 self._overwrite(gone)
-        target = None
+        target = self._view
         if self._index is not None and self._changed:
             covers = int(self._rows[0]) - 1 if self._count else self.last_row
-            target = self._folder / f"{self._name}-{covers}-{generation}.usearch"
-            self._folder.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_suffix(f".{os.getpid()}.tmp")
-            self._index.save(str(temporary))
+            try:
+                target = self._write(self._index, covers, generation)
+                self._changed = False
+            except (OSError, RuntimeError) as error:
+                log.warning(
+                    "the index in %s cannot be saved, and is made again: %s", self._folder, error
+                )
+        self.clear_files(target)
+
+    def _write(self, index: Index, covers: int, generation: int) -> Path:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._folder / f"{self._name}-{os.getpid()}-{id(self)}.tmp"
+        try:
+            index.save(str(temporary))
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            os.replace(temporary, target)
-            self._changed = False
-        elif self._view is not None:
-            target = self._view
-        for path, _, _ in self._files():
-            if path != target:
+            sealed = f"{self._name}-{covers}-{generation}-{checksum_of(temporary)}.usearch"
+            os.replace(temporary, self._folder / sealed)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return self._folder / sealed
+
+    def clear_files(self, kept: Path | None = None) -> None:
+        """Delete the index files, save one that is to stay, and what others left unfinished."""
+        # A process that was killed leaves a temporary file, which holds keys too.
+        stale = [file.path for file in index_files(self._folder, self._name)]
+        for path in [*stale, *self._folder.glob(f"{self._name}-*.tmp")]:
+            if path != kept:
                 path.unlink(missing_ok=True)
 
     def discard_files(self) -> None:
@@ -155,17 +177,15 @@ class Vectors:
         if self._view is not None:
             self._writable()
             self._changed = True
-        for path, _, _ in self._files():
-            path.unlink(missing_ok=True)
+        self.clear_files()
 
     def _writable(self) -> Index:
         index = self._index
         if index is None:
             index = Index(ndim=self.dimension, metric="cos", dtype="f16")
         elif self._view is not None:
-            # A mapped index cannot be changed: read it into memory.
-            index = Index(ndim=self.dimension, metric="cos", dtype="f16")
-            index.load(str(self._view))
+            # A mapped index cannot be changed. Its file may be gone, deleted by another process.
+            index = index.copy()
             self._view = None
         self._index = index
         return index
@@ -175,13 +195,54 @@ class Vectors:
         index = self._writable()
         index.remove(rows.astype(np.uint64))
         noise = np.random.default_rng(self._fillers).standard_normal((len(rows), self.dimension))
-        names = _FILLER_BASE + self._fillers + np.arange(len(rows), dtype=np.uint64)
+        names = FILLER_BASE + self._fillers + np.arange(len(rows), dtype=np.uint64)
         index.add(names, noise.astype(np.float32))
         self._fillers += len(rows)
         self._changed = True
 
-    def _files(self) -> Iterator[tuple[Path, int, int]]:
-        pattern = re.compile(rf"{self._name}-(\d+)-(\d+)\.usearch")
-        for path in sorted(self._folder.glob(f"{self._name}-*.usearch")):
-            if match := pattern.fullmatch(path.name):
-                yield path, int(match[1]), int(match[2])
+
+@dataclass(frozen=True, slots=True)
+class IndexFile:
+    """A file of a namespace's index, as its name tells.
+
+    Attributes:
+        covers: the last row in it.
+        checksum: of its bytes; None for one of a release that made none, which is not used.
+    """
+
+    path: Path
+    space: int
+    covers: int
+    generation: int
+    checksum: str | None
+
+
+def index_files(folder: Path, space: int | None = None) -> list[IndexFile]:
+    """The index files in a folder, of one namespace or of all."""
+    found = list[IndexFile]()
+    for path in sorted(folder.glob("*.usearch")):
+        match = _FILE.fullmatch(path.name)
+        if match and space in (None, int(match[1])):
+            found.append(IndexFile(path, int(match[1]), int(match[2]), int(match[3]), match[4]))
+    return found
+
+
+def open_index(path: Path, dimension: int) -> Index:
+    """An index as it lies in its file, mapped and not to be changed.
+
+    Raises:
+        ValueError: if it holds no keys of that size.
+    """
+    index = Index.restore(str(path), view=True)
+    if index is None or index.ndim != dimension:
+        raise ValueError("it is not an index of these keys")
+    return index
+
+
+def checksum_of(path: Path) -> str:
+    """CRC-32 and length of a file's bytes: half a second a gigabyte, less than making the index."""
+    checksum = length = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            checksum, length = zlib.crc32(chunk, checksum), length + len(chunk)
+    return f"{checksum:08x}{length:x}"

@@ -1,0 +1,210 @@
+"""The commands that look after a memory file: check, repair, backup, export, import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from larimar_memory.cli import output
+from larimar_memory.errors import InputError
+
+if TYPE_CHECKING:
+    from larimar_memory.store.integrity import Report
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The memory file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def check(memory: File, as_json: AsJson = False) -> None:
+    """Look at every row and index of a memory file; status 0 where it is sound, 1 where it is not."""
+    from larimar_memory.store.integrity import check as run
+
+    with _counter("checking", not as_json) as tell:
+        report = run(memory, lambda _, done, total: tell(done, total))
+    if as_json:
+        output.print_json(report.to_dict())
+    else:
+        _print_report(report)
+    if not report.sound:
+        raise typer.Exit(output.EXIT_ERROR)
+
+
+def repair(
+    memory: File,
+    no_backup: Annotated[
+        bool, typer.Option("--no-backup", help="Do not first copy the file as it is.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Keep all that is what was written, index it anew, and set the rest aside. Sound files stay."""
+    from larimar_memory.store.repair import repair as run
+
+    with _counter("checking", not as_json) as tell:
+        done = run(memory, backup=not no_backup, on_progress=lambda _, seen, all_: tell(seen, all_))
+    if as_json:
+        output.print_json(done.to_dict())
+        return
+    if done.after is None:
+        output.console.print(f"{memory} is sound; nothing was changed.", soft_wrap=True)
+        return
+    _print_report(done.before)
+    for kind, count in done.lost.items():
+        output.console.print(f"[red]lost[/]  {count:,} {kind}")
+    if not done.lost:
+        output.console.print("Nothing was lost.")
+    for namespace, ids in done.incomplete.items():
+        named = ", ".join(ids)
+        output.console.print(
+            f"[yellow]write again[/]  in namespace {escape(namespace)}: {escape(named)}", soft_wrap=True
+        )
+    for label, path in (("as it was", done.backup), ("set aside", done.set_aside)):
+        if path is not None:
+            output.console.print(f"{label}: {escape(path)}", soft_wrap=True)
+    output.console.print(f"{memory} is {'sound' if done.after.sound else 'still damaged'} now.")
+
+
+def backup(
+    memory: File,
+    out: Annotated[Path, typer.Argument(help="Where nothing is yet.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy a memory file as it is at this moment, also while others write to it."""
+    from larimar_memory.store.backup import backup as run
+
+    with _counter("copying", not as_json) as tell:
+        run(memory, out, tell)
+    result = {"memory": str(memory), "backup": str(out), "bytes": out.stat().st_size}
+    if as_json:
+        output.print_json(result)
+    else:
+        output.console.print(f"{memory} copied to {out}.", soft_wrap=True)
+
+
+def export(
+    memory: File,
+    out: Annotated[Path, typer.Argument(help="A folder, made for it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a memory as JSON lines and safetensors, for other programs and for `larimar import`."""
+    from larimar_memory.exchange import export as run
+    from larimar_memory.store.opening import open_as_written
+
+    with open_as_written(memory, read_only=True) as opened, _counter("exporting", not as_json) as tell:
+        moved = run(
+            opened.store,
+            out,
+            encoder=opened.encoder,
+            dimension=opened.dimension,
+            on_progress=tell,
+        )
+    _print_moved({"memory": str(memory), "export": str(out), **asdict(moved)}, as_json)
+
+
+def import_(
+    memory: File,
+    folder: Annotated[Path, typer.Argument(help="A folder that `larimar export` wrote.")],
+    namespaces: Annotated[
+        list[str] | None,
+        typer.Option("--namespace", "-n", help="OLD=NEW: another name; may be repeated."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let documents take the place of those of their ids.")
+    ] = False,
+    reencode: Annotated[
+        bool, typer.Option("--reencode", help="Make the keys anew where they are another encoder's.")
+    ] = False,
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="Sentence encoder for that.", show_default="bundled")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Write what was exported to a memory, new or not, exactly as it was."""
+    from larimar_memory.exchange import import_into, look
+    from larimar_memory.store.opening import open_as_written
+
+    found, model = look(folder), None
+    new = (found.encoder, found.dimension)
+    if reencode:
+        from larimar_memory import weights
+        from larimar_memory.encoder import SentenceEncoder
+
+        model = SentenceEncoder.load(encoder or weights.DEFAULT_ENCODER)
+        new = (model.fingerprint, model.dimension)
+    with open_as_written(memory, new=new) as opened, _counter("importing", not as_json) as tell:
+        if model is not None and model.fingerprint != opened.encoder:
+            raise InputError(
+                f"The export {folder} cannot be imported.",
+                "The memory's keys are neither the export's encoder's nor those of the one named.",
+                "Name the memory's own encoder with `--encoder`.",
+            )
+        moved = import_into(
+            opened.store,
+            found,
+            encoder=opened.encoder,
+            reencode=model,
+            namespaces=_names(namespaces or []),
+            replace_documents=replace,
+            on_progress=tell,
+        )
+    _print_moved({"memory": str(memory), "import": str(folder), **asdict(moved)}, as_json)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (check, repair, backup, export):
+        app.command()(command)
+    app.command("import")(import_)
+
+
+def _names(given: list[str]) -> dict[str, str]:
+    names = dict[str, str]()
+    for pair in given:
+        old, found, new = pair.partition("=")
+        if not (old and found and new):
+            raise InputError(
+                f"The namespace {pair!r} cannot be used.",
+                "It does not say what it is to be called.",
+                "Write OLD=NEW.",
+            )
+        names[old] = new
+    return names
+
+
+def _print_moved(result: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        output.print_json(result)
+    else:
+        output.print_values(result)
+
+
+def _print_report(report: Report) -> None:
+    if report.findings:
+        table = Table("part", "what", "count", "for example")
+        for finding in report.findings:
+            style = "yellow" if finding.harmless else "red"
+            examples = escape("; ".join(finding.examples))
+            table.add_row(finding.part, finding.what, f"{finding.count:,}", examples, style=style)
+        output.console.print(table)
+    output.console.print(
+        f"{report.path}: {report.documents:,} documents, {report.segments:,} segments, "
+        f"{report.latents:,} latents in {report.namespaces:,} namespaces, format {report.version}.",
+        soft_wrap=True,
+    )
+    sound = "[green]It is sound.[/]" if report.sound else "[red]It is damaged;[/] see `larimar repair`."
+    output.console.print(sound)
+
+
+@contextmanager
+def _counter(label: str, shown: bool) -> Iterator[Callable[[int, int], None]]:
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=output.errors, disable=not shown) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

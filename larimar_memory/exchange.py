@@ -1,0 +1,343 @@
+"""A memory as files that any program reads: JSON lines for what is said, safetensors for numbers.
+
+A folder with `memory.json`, which says what is there with a checksum of every file; `documents.jsonl`;
+and for each few thousand segments a `segments-N.jsonl` and a `segments-N.safetensors` with `keys`
+(n x d, float16), and `latents`, one after the other in the bytes they are stored in, the n-th ending at
+`latent_ends[n]`. Going out and in again changes nothing. Neither holds more than a part in RAM.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from larimar_memory import checks
+from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileError
+from larimar_memory.keys import KeyEncoder
+from larimar_memory.store.backup import check_free
+from larimar_memory.store.base import Document, Store, StoredSegment, WriteBatch
+from larimar_memory.store.packing import pack, unpack
+from larimar_memory.types import Segment
+
+FORMAT, VERSION = "larimar-export", 1
+SHARD_SEGMENTS = 4096
+_BATCH_SEGMENTS = 512
+
+OnSegments = Callable[[int, int], None]
+"""Called with segments done and segments there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What was exported or imported."""
+
+    namespaces: int
+    documents: int
+    segments: int
+
+
+def export(
+    store: Store,
+    out: Path,
+    *,
+    encoder: str,
+    dimension: int,
+    on_progress: OnSegments | None = None,
+) -> Moved:
+    """Write all that a store holds, as it is at one moment, to a folder that is made for it.
+
+    Args:
+        encoder: fingerprint of what made the keys.
+        dimension: d.
+
+    Raises:
+        InputError: if there is something at `out`.
+        MemoryFileError: if something stored is damaged, or `out` cannot be written.
+    """
+    check_free(out)
+    new = out.with_name(f"{out.name}.{os.getpid()}.tmp")
+    try:
+        new.mkdir(parents=True)
+        with store.snapshot():
+            writer = _Writer(new, store.stats().segments, on_progress)
+            namespaces = store.namespaces()
+            with (new / "documents.jsonl").open("w", encoding="utf-8", newline="\n") as lines:
+                for namespace in namespaces:
+                    for document in store.documents(namespace):
+                        lines.write(_line(_document_values(namespace, document)))
+                        writer.add(_segments(store, namespace, document.id))
+            writer.flush()
+        about = {
+            "format": FORMAT,
+            "version": VERSION,
+            "encoder": encoder,
+            "dimension": dimension,
+            "namespaces": len(namespaces),
+            "documents": writer.documents,
+            "segments": writer.segments,
+            "files": {p.name: _digest(p) for p in sorted(new.iterdir())},
+        }
+        (new / "memory.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        os.replace(new, out)
+    except OSError as error:
+        if isinstance(error, MemoryFileError):
+            raise
+        raise MemoryFileError(
+            f"Nothing was exported to {out}.",
+            f"The system said: {error.strerror or error}.",
+            "Check the path, its permissions and the free space.",
+        ) from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return Moved(len(namespaces), writer.documents, writer.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An export that was looked at: whole, and of a form that can be read."""
+
+    folder: Path
+    encoder: str
+    dimension: int
+    segments: int
+    shards: int
+
+
+def look(folder: Path) -> Exported:
+    """What an export is of, once every one of its files was found to be what was written.
+
+    Raises:
+        InputError: if it is no export, of a newer release, or damaged.
+    """
+    try:
+        about = json.loads((folder / "memory.json").read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise KeyError("format")
+        if about["version"] > VERSION:
+            raise _unusable(folder, f"Its format is version {about['version']}, and newer than this.")
+        for name, digest in about["files"].items():
+            if _digest(folder / Path(name).name) != digest:
+                raise _unusable(folder, f"Its file {name} is not what was written.")
+        shards = sum(name.endswith(".safetensors") for name in about["files"])
+        return Exported(folder, about["encoder"], about["dimension"], about["segments"], shards)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise _unusable(
+            folder, f"It is no export of a memory, or a part is missing ({error})."
+        ) from error
+
+
+def import_into(
+    store: Store,
+    found: Exported,
+    *,
+    encoder: str,
+    reencode: KeyEncoder | None = None,
+    namespaces: Mapping[str, str] | None = None,
+    replace_documents: bool = False,
+    on_progress: OnSegments | None = None,
+) -> Moved:
+    """Write an export's documents to a store, each with its keys, latents, metadata and time.
+
+    A document is whole, or can be imported again, if this is interrupted.
+
+    Args:
+        found: by `look`.
+        encoder: fingerprint of the store's keys.
+        reencode: makes the keys anew, where they are another encoder's.
+        namespaces: other names for some namespaces.
+        replace_documents: let a document take the place of one of its id.
+
+    Raises:
+        EncoderMismatchError: if the keys are another encoder's; then nothing was written.
+        InputError: if the store has documents of these ids; then nothing was written.
+        MemoryFileError: if the store cannot be written.
+    """
+    if found.encoder != encoder and reencode is None:
+        raise EncoderMismatchError(
+            f"The export {found.folder} cannot be imported.",
+            f"Its keys were made by encoder {found.encoder[:12]} ({found.dimension} numbers each), and "
+            f"those of this memory by {encoder[:12]}; they cannot be compared.",
+            "Have the texts encoded again with `--reencode`, or import it to a new memory.",
+        )
+    names = dict(namespaces or {})
+    for name in names.values():
+        checks.check_name(name, "namespace")
+    if not replace_documents:
+        _check_new(store, found, names)
+    keyed = reencode if found.encoder != encoder else None
+    segments, seen, done = _read_segments(found), set[str](), 0
+    ahead = next(segments, None)
+    total = 0
+    for number, (namespace, document) in enumerate(_read_documents(found, names)):
+        seen.add(namespace)
+        batch, first = list[_Read](), True
+        while ahead is not None and ahead.document == number:
+            if len(batch) == _BATCH_SEGMENTS:
+                _write(store, namespace, replace(document, complete=False), batch, first, keyed)
+                batch, first = [], False
+            batch.append(ahead)
+            done += 1
+            ahead = next(segments, None)
+        _write(store, namespace, document, batch, first, keyed)
+        total += 1
+        if on_progress is not None:
+            on_progress(done, found.segments)
+    return Moved(len(seen), total, done)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    document: int
+    segment: Segment
+    key: Float[np.ndarray, " d"]
+    latent: np.ndarray | None
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Writes segments to shards of so many."""
+
+    folder: Path
+    total: int
+    on_progress: OnSegments | None
+    documents: int = 0
+    segments: int = 0
+    shards: int = 0
+    held: list[tuple[int, StoredSegment, bytes]] = field(default_factory=list)
+
+    def add(self, segments: Iterator[tuple[StoredSegment, bytes]]) -> None:
+        """Add the segments of the next document."""
+        for segment, latent in segments:
+            self.held.append((self.documents, segment, latent))
+            if len(self.held) == SHARD_SEGMENTS:
+                self.flush()
+        self.documents += 1
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if not self.held:
+            return
+        name = self.folder / f"segments-{self.shards:05}"
+        with name.with_suffix(".jsonl").open("w", encoding="utf-8", newline="\n") as lines:
+            for document, s, _ in self.held:
+                values = {"document": document, "index": s.index, "start": s.start, "end": s.end}
+                lines.write(_line({**values, "text": s.text}))
+        latents = [latent for _, _, latent in self.held]
+        tensors = {
+            "keys": np.array([s.key for _, s, _ in self.held]).astype("<f2"),
+            "latents": np.frombuffer(b"".join(latents), dtype=np.uint8),
+            "latent_ends": np.cumsum([len(latent) for latent in latents], dtype=np.int64),
+        }
+        save_file(tensors, name.with_suffix(".safetensors"), metadata={"format": FORMAT})
+        self.segments += len(self.held)
+        self.shards += 1
+        self.held = []
+        if self.on_progress is not None:
+            self.on_progress(self.segments, max(self.total, self.segments))
+
+
+def _segments(store: Store, namespace: str, id: str) -> Iterator[tuple[StoredSegment, bytes]]:
+    first, count = 0, store.segment_count(namespace, id)
+    while count > 0:
+        held = store.neighbours(namespace, id, first, first + _BATCH_SEGMENTS - 1)
+        latents = store.latents(namespace, [s.row for s in held])
+        for segment, latent in zip(held, latents, strict=True):
+            yield segment, b"" if latent is None else pack(latent)
+        first, count = first + _BATCH_SEGMENTS, count - len(held)
+
+
+def _document_values(namespace: str, document: Document) -> dict[str, Any]:
+    return {
+        "namespace": namespace,
+        "id": document.id,
+        "content_hash": document.content_hash,
+        "characters": document.characters,
+        "metadata": document.metadata,
+        "complete": document.complete,
+        "written_at": document.written_at,
+    }
+
+
+def _read_documents(found: Exported, names: Mapping[str, str]) -> Iterator[tuple[str, Document]]:
+    with (found.folder / "documents.jsonl").open(encoding="utf-8", newline="\n") as lines:
+        for line in lines:
+            values = json.loads(line)
+            namespace = values.pop("namespace")
+            yield names.get(namespace, namespace), Document(**values)
+
+
+def _read_segments(found: Exported) -> Iterator[_Read]:
+    for shard in range(found.shards):
+        name = found.folder / f"segments-{shard:05}"
+        try:
+            tensors = load_file(name.with_suffix(".safetensors"))
+        except SafetensorError as error:
+            raise _unusable(found.folder, f"{name.name} is damaged ({error}).") from error
+        latents, start = tensors["latents"].tobytes(), 0
+        with name.with_suffix(".jsonl").open(encoding="utf-8", newline="\n") as lines:
+            for line, key, end in zip(lines, tensors["keys"], tensors["latent_ends"], strict=True):
+                values = json.loads(line)
+                blob, start = latents[start : int(end)], int(end)
+                document = values.pop("document")
+                latent = unpack(blob) if blob else None
+                yield _Read(document, Segment(**values), key.astype(np.float32), latent)
+
+
+def _write(
+    store: Store,
+    namespace: str,
+    document: Document,
+    read: list[_Read],
+    first: bool,
+    encoder: KeyEncoder | None,
+) -> None:
+    keys = np.array([r.key for r in read], dtype=np.float32)
+    if encoder is not None:
+        keys = encoder.encode([r.segment.text for r in read]) if read else keys
+    batch = WriteBatch(
+        document, [r.segment for r in read], keys, replace=first, latents=[r.latent for r in read]
+    )
+    store.write(namespace, [batch])
+
+
+def _check_new(store: Store, found: Exported, names: Mapping[str, str]) -> None:
+    for namespace, document in _read_documents(found, names):
+        if store.document(namespace, document.id) is not None:
+            raise InputError(
+                f"The export {found.folder} cannot be imported.",
+                f"The memory has a document {document.id!r} in namespace {namespace!r} already.",
+                "Import it to another namespace, or let it take that place with `--replace`.",
+            )
+
+
+def _line(values: dict[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False) + "\n"
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _unusable(folder: Path, why: str) -> InputError:
+    return InputError(
+        f"The export {folder} cannot be imported.",
+        why,
+        "Export the memory again, or name another folder.",
+    )

@@ -1,0 +1,87 @@
+"""A CRC-32 beside everything that a row says, so that a flipped byte is never answered from.
+
+Each begins with the row's own number: a value that comes to lie under another row is seen as well. A
+segment has three, for its place and text, its key and its latent, so that whoever reads one of them
+checks no more than was read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from larimar_memory.errors import MemoryFileError
+
+_NONE = -1
+_MASK = 0xFFFFFFFF
+_PLACE = struct.Struct("<6q")
+
+
+def of_segment(
+    row: int, space: int, document: int, position: int, start: int, end: int, text: str
+) -> int:
+    """Checksum of where a segment stands and what it says; -1, which none is, for other types."""
+    try:
+        place = _PLACE.pack(row, space, document, position, start, end)
+        return zlib.crc32(text.encode("utf-8", "surrogatepass"), zlib.crc32(place))
+    except (struct.error, TypeError, AttributeError):
+        return _NONE
+
+
+def of_blob(row: int, blob: bytes | None) -> int | None:
+    """Checksum of a segment's key or latent; None where there is none."""
+    if blob is None:
+        return None
+    try:
+        return zlib.crc32(blob, row & _MASK)
+    except TypeError:
+        return _NONE
+
+
+def of_key(row: int, key: bytes) -> int:
+    """Checksum of a segment's key, which every segment has."""
+    made = of_blob(row, key)
+    return _NONE if made is None else made
+
+
+def of_values(*values: int | str | None) -> int:
+    """Checksum of a document's or a namespace's columns."""
+    said = "\0".join(f"{type(value).__name__}:{value}" for value in values)
+    return zlib.crc32(said.encode("utf-8", "surrogatepass"))
+
+
+def add_functions(db: sqlite3.Connection) -> None:
+    """Let SQL on this connection make checksums."""
+    for name, function in (
+        ("of_segment", of_segment),
+        ("of_blob", of_blob),
+        ("of_values", of_values),
+    ):
+        db.create_function(name, -1, function, deterministic=True)
+
+
+class Damaged(Exception):  # noqa: N818 - turned into a MemoryFileError, which names the file
+    """A row that is not what was written.
+
+    Args:
+        what: which, as the reader of an error can know it.
+    """
+
+
+def check_keys(pairs: Iterable[tuple[int, bytes, int]]) -> None:
+    """Raise Damaged unless all keys are what was written, given rows, keys and checksums."""
+    for row, key, checksum in pairs:
+        if of_key(row, key) != checksum:
+            raise Damaged(f"the key of segment {row}")
+
+
+def damaged(path: Path, what: str) -> MemoryFileError:
+    """The error for a row whose checksum is not that of its contents."""
+    return MemoryFileError(
+        f"The memory {path} is damaged.",
+        f"What is stored for {what} is not what was written: its checksum does not fit.",
+        f"Run `larimar repair {path}`, which sets it aside, or restore a backup.",
+    )

@@ -1,0 +1,310 @@
+"""Make a damaged memory file sound again, and say exactly what that cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from larimar_memory.errors import MemoryBusyError, MemoryFileError
+from larimar_memory.store import checksums, schema
+from larimar_memory.store.connection import FAILURES, translate
+from larimar_memory.store.indexes import index_folder
+from larimar_memory.store.integrity import OnCheck, Report, check
+from larimar_memory.store.meta import about, rows_about
+from larimar_memory.store.salvage import COLUMNS, Row, looking, readable_text, rows
+from larimar_memory.store.sqlite import SQLiteStore
+
+UNREADABLE = "damaged"
+"""The content hash of a document that lost segments: it is no text's, so any can be written again."""
+
+
+@dataclass(slots=True)
+class Repaired:
+    """What a repair did.
+
+    Attributes:
+        before: what was found; where it is sound, nothing was done.
+        backup: the file as it was, unless none was asked for.
+        set_aside: a file of JSON lines with what could not be kept, a row each.
+        lost: how many rows of each kind are not in the memory any more.
+        incomplete: ids of documents, by namespace, that lack segments; writing them again heals them.
+        after: what a check finds now.
+    """
+
+    before: Report
+    backup: str | None = None
+    set_aside: str | None = None
+    lost: dict[str, int] = field(default_factory=dict)
+    incomplete: dict[str, list[str]] = field(default_factory=dict)
+    after: Report | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON-serialisable values."""
+        return {
+            "changed": self.after is not None,
+            "backup": self.backup,
+            "set_aside": self.set_aside,
+            "lost": self.lost,
+            "incomplete": self.incomplete,
+            "before": self.before.to_dict(),
+            "after": None if self.after is None else self.after.to_dict(),
+        }
+
+
+def repair(path: Path, *, backup: bool = True, on_progress: OnCheck | None = None) -> Repaired:
+    """Keep every row that is what was written, index it anew, and set the rest aside.
+
+    A sound file is not touched. What is set aside, and the backup, hold text: delete them when they
+    are of no more use.
+
+    Args:
+        backup: first copy the file and its log to `FILE.before-repair-TIME`.
+        on_progress: see `OnCheck`.
+
+    Raises:
+        MemoryFileError: if nothing of it can be read, or there is no room.
+        MemoryBusyError: if another process has it open.
+    """
+    done = Repaired(check(path, on_progress))
+    if done.before.sound:
+        return done
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
+    log = path.with_name(path.name + "-wal")
+    new = path.with_name(f"{path.name}.repairing")
+    rewritten = any(f.part != "vector index" and not f.harmless for f in done.before.findings)
+    try:
+        with closing(_alone(path)) as old:
+            if backup:
+                done.backup = str(path.with_name(f"{path.name}.before-repair-{stamp}"))
+                shutil.copy2(path, done.backup)
+                if log.exists():
+                    shutil.copy2(log, f"{done.backup}-wal")
+            if rewritten:
+                aside = path.with_name(f"{path.name}.set-aside-{stamp}.jsonl")
+                _rewrite(old, path, new, aside, done)
+        if rewritten:
+            # Before the new file is there: a log is taken for that of the file beside it.
+            for suffix in ("-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            os.replace(new, path)
+        shutil.rmtree(index_folder(path), ignore_errors=True)
+        _index(path)
+    except MemoryFileError:
+        raise
+    except (*FAILURES, OSError) as error:
+        raise translate(error, path) from error
+    finally:
+        new.unlink(missing_ok=True)
+    done.after = check(path, on_progress)
+    return done
+
+
+def _alone(path: Path) -> sqlite3.Connection:
+    """A connection that keeps every other process out of the file, as far as the file lets it."""
+    db = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0
+    )
+    try:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("COMMIT")
+    except FAILURES as error:
+        # Where the file is so damaged that it cannot be locked, what can be read is saved all the same.
+        if "locked" in str(error) or "busy" in str(error):
+            db.close()
+            raise MemoryBusyError(
+                f"The memory {path} cannot be repaired.",
+                "Another process has it open.",
+                "Close it there, and try again.",
+            ) from error
+    return db
+
+
+def _rewrite(old: sqlite3.Connection, path: Path, new: Path, aside: Path, done: Repaired) -> None:
+    """Copy all that is what was written into a new file, with text indexes made of it."""
+    known = _ready(old, path)
+    new.unlink(missing_ok=True)
+    with closing(sqlite3.connect(new, isolation_level=None)) as made, _Aside(aside, done) as put_aside:
+        made.execute("PRAGMA journal_mode = WAL")
+        made.execute("BEGIN IMMEDIATE")
+        schema.create_tables(made)
+        made.executemany("INSERT INTO meta VALUES (?, ?)", known.items())
+        spaces = _copy_namespaces(old, made, put_aside)
+        documents = _copy_documents(old, made, spaces, put_aside)
+        hurt = _copy_segments(old, made, documents, put_aside)
+        _mark_incomplete(made, spaces, hurt, done)
+        for space in spaces:
+            schema.create_text_index(made, space)
+            made.execute(
+                f"INSERT INTO fts_{space} (rowid, text) "
+                "SELECT id, text FROM segments WHERE namespace_id = ? ORDER BY id",
+                (space,),
+            )
+        with suppress(*FAILURES):
+            # No number is ever given twice, not even that of what was lost.
+            made.executemany(
+                "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?",
+                old.execute("SELECT seq, name FROM sqlite_sequence").fetchall(),
+            )
+        made.execute("COMMIT")
+        made.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    with new.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _ready(old: sqlite3.Connection, path: Path) -> dict[str, str]:
+    old.text_factory = readable_text
+    schema.show_as_newest(old, schema.version_of(old, path))
+    known = about(old)
+    if known.encoder is None:
+        raise MemoryFileError(
+            f"The memory {path} cannot be repaired.",
+            "It does not say any more which encoder its keys are of.",
+            "Restore a backup.",
+        )
+    return rows_about(known.encoder, known.dimension)
+
+
+def _copy_namespaces(
+    old: sqlite3.Connection, made: sqlite3.Connection, put_aside: _Aside
+) -> dict[int, str]:
+    spaces = dict[int, str]()
+    for row in rows(old, "namespaces"):
+        if row.values is None:
+            put_aside(row, "namespaces", "cannot be read")
+            continue
+        generation = row["generation"] if isinstance(row["generation"], int) else 0
+        if row.wrong:
+            put_aside(row, "names of namespaces", "not what was written")
+            spaces[row.number] = _recovered(made, row.number, generation)
+        else:
+            spaces[row.number] = row["name"]
+            _insert(made, "namespaces", row)
+    return spaces
+
+
+def _recovered(made: sqlite3.Connection, space: int, generation: int) -> str:
+    """Make a namespace whose name is lost, for what is in it is not."""
+    name = f"recovered namespace {space}"
+    seal = checksums.of_values(space, name)
+    made.execute("INSERT INTO namespaces VALUES (?, ?, ?, ?)", (space, name, generation, seal))
+    return name
+
+
+def _copy_documents(
+    old: sqlite3.Connection, made: sqlite3.Connection, spaces: dict[int, str], put_aside: _Aside
+) -> dict[int, int]:
+    documents = dict[int, int]()
+    for row in rows(old, "documents"):
+        if row.wrong:
+            put_aside(
+                row, "documents", "cannot be read" if row.values is None else "not what was written"
+            )
+        else:
+            space = row["namespace_id"]
+            if space not in spaces:
+                spaces[space] = _recovered(made, space, 0)
+            _insert(made, "documents", row)
+            documents[row.number] = row["namespace_id"]
+    return documents
+
+
+def _copy_segments(
+    old: sqlite3.Connection, made: sqlite3.Connection, documents: dict[int, int], put_aside: _Aside
+) -> set[int]:
+    """Copy the segments; returns the documents that are known to have lost some."""
+    hurt = set[int]()
+    for row in rows(old, "segments"):
+        if row.values is None:
+            put_aside(row, "segments", "cannot be read")
+        elif "row" in row.wrong or "key" in row.wrong:
+            put_aside(row, "segments", "not what was written")
+            hurt.add(row["document_id"])
+        elif documents.get(row["document_id"]) != row["namespace_id"]:
+            put_aside(row, "segments", "without its document")
+        else:
+            if "latent" in row.wrong:
+                put_aside(row, "latents", "not what was written")
+                row.values.update(latent=None, latent_checksum=None)
+            _insert(made, "segments", row)
+    return hurt
+
+
+def _insert(made: sqlite3.Connection, table: str, row: Row) -> None:
+    columns = ", ".join(f'"{name}"' for name in COLUMNS[table])
+    marks = ", ".join("?" * len(COLUMNS[table]))
+    # A page that is in the file twice holds its rows twice.
+    made.execute(
+        f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})",
+        [row[name] for name in COLUMNS[table]],
+    )
+
+
+def _mark_incomplete(
+    made: sqlite3.Connection, spaces: dict[int, str], hurt: set[int], done: Repaired
+) -> None:
+    """A document that lacks segments is as one whose writing was interrupted, but begins anew."""
+    found = made.execute(
+        "SELECT d.id, d.namespace_id, d.name, d.characters, d.metadata, d.written_at, "
+        'count(s.id), max(s.position) + 1, max(s."end") FROM documents d '
+        "LEFT JOIN segments s ON s.document_id = d.id WHERE d.complete GROUP BY d.id"
+    ).fetchall()
+    for number, space, name, characters, metadata, written, count, wanted, end in found:
+        short = done.lost.get("segments") and characters > (end or 0)
+        if number not in hurt and count == (wanted or 0) and not short:
+            continue
+        columns = (name, UNREADABLE, characters, metadata, 0, written)
+        made.execute(
+            "UPDATE documents SET content_hash = ?, complete = 0, checksum = ? WHERE id = ?",
+            (UNREADABLE, checksums.of_values(number, space, *columns), number),
+        )
+        done.incomplete.setdefault(spaces[space], []).append(name)
+
+
+class _Aside:
+    """Counts what could not be kept, and writes it to a file, made when there is something."""
+
+    def __init__(self, path: Path, done: Repaired) -> None:
+        self._path, self._done = path, done
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> _Aside:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def __call__(self, row: Row, kind: str, why: str) -> None:
+        if self._file is None:
+            self._file = self._path.open("w", encoding="utf-8", errors="backslashreplace")
+            self._done.set_aside = str(self._path)
+        self._done.lost[kind] = self._done.lost.get(kind, 0) + 1
+        values = {
+            name: value.hex() if isinstance(value, bytes) else value
+            for name, value in (row.values or {}).items()
+        }
+        line = {"kind": kind, "why": why, "row": row.number, "values": values}
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _index(path: Path) -> None:
+    """Make the vector indexes from the rows, where there are enough of them for one."""
+    with looking(path) as db:
+        known = about(db)
+    store = SQLiteStore(path, encoder=known.encoder or "", dimension=known.dimension)
+    try:
+        nothing = np.zeros(known.dimension, dtype=np.float32)
+        for name in store.namespaces():
+            store.nearest(name, nothing, 1)
+    finally:
+        store.close()

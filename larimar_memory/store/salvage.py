@@ -1,0 +1,115 @@
+"""Read every row of a memory file that can be read, whatever state the file is in."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from larimar_memory.errors import LarimarError
+from larimar_memory.store import checksums, schema
+from larimar_memory.store.connection import FAILURES, translate
+
+_RANGE = 512
+
+COLUMNS = {
+    "namespaces": ("id", "name", "generation", "checksum"),
+    "documents": (
+        *("id", "namespace_id", "name", "content_hash", "characters", "metadata", "complete"),
+        *("written_at", "checksum"),
+    ),
+    "segments": (
+        *("id", "namespace_id", "document_id", "position", "start", "end", "text", "key", "latent"),
+        *("checksum", "key_checksum", "latent_checksum"),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row as it lies in the file.
+
+    Attributes:
+        values: by column; None where SQLite cannot read the row.
+        wrong: what of it is not what was written: "row", "key", "latent".
+    """
+
+    number: int
+    values: dict[str, Any] | None
+    wrong: tuple[str, ...]
+
+    def __getitem__(self, column: str) -> Any:
+        return None if self.values is None else self.values[column]
+
+
+@contextmanager
+def looking(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that changes nothing, at one moment of the file, with its rows as of this version.
+
+    Raises:
+        MemoryFileError: if it cannot be opened at all, or is no memory.
+    """
+    # Without a log there is nothing to merge, and then not even its lock file is made.
+    still = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
+    try:
+        address = f"{path.resolve().as_uri()}?mode=ro{still}"
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as db:
+            db.execute("PRAGMA trusted_schema = OFF")
+            db.text_factory = readable_text
+            schema.show_as_newest(db, schema.version_of(db, path))
+            db.execute("BEGIN")
+            yield db
+    except LarimarError:
+        raise
+    except (*FAILURES, OSError) as error:
+        raise translate(error, path) from error
+
+
+def readable_text(raw: bytes) -> str:
+    """Text that may no longer be UTF-8: its checksum tells so, not an error while it is read."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def rows(db: sqlite3.Connection, table: str) -> Iterator[Row]:
+    """The rows of a table, ascending, and those numbers at which SQLite fails."""
+    columns = ", ".join(f'"{name}"' for name in COLUMNS[table])
+    sql = f"SELECT {columns} FROM {table} WHERE id BETWEEN ? AND ? ORDER BY id"
+    for first in range(1, _last(db, table) + 1, _RANGE):
+        try:
+            yield from [_row(table, r) for r in db.execute(sql, (first, first + _RANGE - 1))]
+        except FAILURES:
+            for number in range(first, first + _RANGE):
+                try:
+                    yield from [_row(table, r) for r in db.execute(sql, (number, number))]
+                except FAILURES:
+                    yield Row(number, None, ("row",))
+
+
+def _last(db: sqlite3.Connection, table: str) -> int:
+    for sql in (f"SELECT max(id) FROM {table}", "SELECT max(seq) FROM sqlite_sequence"):
+        try:
+            (last,) = db.execute(sql).fetchone()
+        except FAILURES:
+            continue
+        if isinstance(last, int):
+            return last
+    return 0
+
+
+def _row(table: str, found: tuple[Any, ...]) -> Row:
+    values = dict(zip(COLUMNS[table], found, strict=True))
+    wrong = list[str]()
+    if table == "segments":
+        made = checksums.of_segment(*found[:7])
+        if checksums.of_key(values["id"], values["key"]) != values["key_checksum"]:
+            wrong.append("key")
+        if checksums.of_blob(values["id"], values["latent"]) != values["latent_checksum"]:
+            wrong.append("latent")
+    else:
+        made = checksums.of_values(*(found[:2] if table == "namespaces" else found[:-1]))
+    if made != values["checksum"]:
+        wrong.append("row")
+    return Row(values["id"], values, tuple(wrong))
