@@ -46,7 +46,8 @@ def test_importing_the_package_loads_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (
         done.stdout.strip()
-        == "['codes', 'ingest', 'latency', 'latents', 'memory', 'needle', 'passkey', 'reliability'] False"
+        == "['codes', 'ingest', 'latency', 'latents', 'memory', 'needle', 'passkey', 'rag', "
+        "'reliability', 'ruler', 'scale', 'scope'] False"
     )
 
 

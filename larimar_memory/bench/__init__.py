@@ -20,6 +20,10 @@ NAMES: dict[str, str] = {
     "latents": "Readouts that control the decoder: said again, answered from, their time and size.",
     "codes": "Bytes a token's latent takes, against what is said again exactly from it.",
     "reliability": "Kills, damage, many processes at once, forgetting: what a memory file keeps.",
+    "rag": "Larimar against RetrievalQA over FAISS and Chroma, BM25, and a long context.",
+    "ruler": "The eight needle tasks of RULER, at 128 thousand and at a million tokens.",
+    "scale": "Ten million tokens: whether the right text is read, how fast, in how much RAM.",
+    "scope": "Whether the memory knows what it does not hold: the threshold, and its errors.",
     "latency": "Time and RAM of an answer, at ten thousand and at a million tokens.",
 }
 """What can be measured, each with a line that says what it is."""

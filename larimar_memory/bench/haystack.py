@@ -100,6 +100,29 @@ def hide(
     return part, part.with_needle(needle, index - part.first), real
 
 
+def hide_all(
+    haystack: Haystack, parts: Sequence[Part], needles: Sequence[tuple[str, float]]
+) -> dict[str, str]:
+    """What the parts say, by id, that some needles fall in.
+
+    Args:
+        needles: each with its depth; those of one part stand in the order of their depths.
+    """
+    places = dict[str, tuple[Part, list[tuple[int, str]]]]()
+    for needle, depth in sorted(needles, key=lambda item: item[1]):
+        index, _ = haystack.boundary(depth)
+        part = next(p for p in reversed(parts) if p.first <= index)
+        places.setdefault(part.id, (part, []))[1].append((index - part.first, needle))
+    found = dict[str, str]()
+    for part, inside in places.values():
+        paragraphs = list(part.paragraphs)
+        for at, needle in reversed(inside):
+            paragraphs.insert(at, needle)
+        frame = part.separator if "\n" in part.separator else "\n"
+        found[part.id] = frame.join(paragraphs)
+    return found
+
+
 def prose(tokens: int, count: Count, *, seed: int, folder: Path | None = None) -> Haystack:
     """Real prose of so many tokens; where there is not enough, sentences of it are reshuffled.
 

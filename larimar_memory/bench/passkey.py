@@ -46,7 +46,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
     runs = [("prose", length) for length in size.lengths] + [("filler", size.filler)]
     for kind, length in runs:
         bare = session.prose(length) if kind == "prose" else repeated(FILLER, length, count)
-        found = _trials(session, _headed(bare, count([TASK])[0]), kind, length, size.trials)
+        found = _trials(session, headed(bare, count([TASK])[0]), kind, length, size.trials)
         figures[kind][str(length)] = found
         where = f"of {size.trials} pass keys in {length:,} tokens of {kind}"
         for name, words in (("read", "found"), ("answered", "answered")):
@@ -60,7 +60,7 @@ def first_integer(text: str) -> int | None:
     return int(found[0]) if found else None
 
 
-def _headed(haystack: Haystack, tokens: int) -> Haystack:
+def headed(haystack: Haystack, tokens: int) -> Haystack:
     """The haystack under the protocol's first lines, which are so many tokens."""
     return replace(
         haystack,

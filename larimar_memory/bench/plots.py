@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from larimar_memory.bench.probes import pooled
+
 _STYLE: Any = {
     "svg.hashsalt": "larimar",
     "figure.figsize": (11, 3.6),
@@ -76,5 +78,111 @@ def _memory(figure: Any, figures: dict[str, Any]) -> None:
     forgetting.legend(frameon=False, ncols=2)
 
 
-PLOTS: dict[str, Callable[[Any, dict[str, Any]], None]] = {"memory": _memory}
+def _rag(figure: Any, figures: dict[str, Any]) -> None:
+    figure.set_size_inches(11, 7.6)
+    (recall, answers), (tokens, seconds) = figure.subplots(2, 2)
+    names, tasks, rows = list(figures["totals"]), figures["tasks"], figures["rows"]
+    for axes, rate, title in (
+        (recall, "read_first", "Right text read first, share of trials"),
+        (answers, "answered", "Answered right, share of trials"),
+    ):
+        table = [[_share(rows, name, task, rate) for task in tasks] for name in names]
+        axes.imshow(table, vmin=0, vmax=1, cmap="RdYlGn", aspect="auto")
+        axes.set_xticks(range(len(tasks)), tasks, rotation=60, ha="right")
+        axes.set_yticks(range(len(names)), names)
+        axes.set_title(title)
+        for y, line in enumerate(table):
+            for x, value in enumerate(line):
+                if value == value:
+                    axes.text(x, y, f"{value:.1f}", ha="center", va="center", fontsize=6)
+    for axes, measure, title in (
+        (tokens, "prompt_tokens", "Prompt, tokens (pass key)"),
+        (seconds, "seconds", "Whole answer, seconds (pass key)"),
+    ):
+        for name in names:
+            points = [
+                (row["tokens"], row["tasks"]["pass key"][measure])
+                for row in rows
+                if row["system"] == name and measure in row["tasks"].get("pass key", {})
+            ]
+            axes.plot([x for x, _ in points], [y for _, y in points], "o-", ms=4, label=name)
+        axes.set(xscale="log", yscale="log", xlabel="tokens written", title=title)
+    tokens.legend(frameon=False, fontsize=7)
+
+
+def _share(rows: list[dict[str, Any]], name: str, task: str, kind: str) -> float:
+    """Successes over trials of a system in a task, all lengths together; NaN if not tried."""
+    found = pooled(rows, name, task, kind)
+    return _of(found) if found["of"] else float("nan")
+
+
+def _ruler(figure: Any, figures: dict[str, Any]) -> None:
+    tasks, averages = figure.subplots(1, 2)
+    lengths = figures["lengths"]
+    width = 0.8 / len(lengths)
+    for n, (length, found) in enumerate(lengths.items()):
+        names = list(found["tasks"])
+        places = [i + (n - (len(lengths) - 1) / 2) * width for i in range(len(names))]
+        said = [100 * found["tasks"][task]["said"] for task in names]
+        read = [100 * _of(found["tasks"][task]["read"]) for task in names]
+        tasks.bar(places, said, 0.9 * width, label=f"answered, {int(length):,} tokens")
+        tasks.plot(places, read, "k_", ms=10, label="all needles read" if not n else None)
+    tasks.set_xticks(range(len(names)), [name.removeprefix("RULER ") for name in names], rotation=30)
+    tasks.set(ylim=(0, 119), ylabel="percent")
+    tasks.legend(frameon=False, ncols=3, fontsize=7)
+    own = [int(length) for length in lengths]
+    for measure, label in (("read", "Larimar, read"), ("answered", "Larimar, answered")):
+        averages.plot(own, [found[measure] for found in lengths.values()], "o-", label=label)
+    theirs = figures["theirs"]
+    for name in (name for name in theirs if name != "lengths"):
+        averages.plot(theirs["lengths"], theirs[name], "s--", color="0.6", label=f"{name} (all tasks)")
+    averages.set(xscale="log", ylim=(0, 105), xlabel="tokens", ylabel="average, percent")
+    averages.legend(frameon=False)
+
+
+def _of(rate: dict[str, Any]) -> float:
+    return float(rate["count"] / rate["of"])
+
+
+def _scale(figure: Any, figures: dict[str, Any]) -> None:
+    rows = figures["rows"]
+    lengths = [row["tokens"] for row in rows]
+    read, ram, speed = figure.subplots(1, 3)
+    for name, label in (("read_p50_seconds", "median"), ("read_p95_seconds", "95th percentile")):
+        read.plot(lengths, [1000 * row[name] for row in rows], "o-", label=label)
+    read.legend(frameon=False)
+    for name, label in (
+        ("ram_beyond_models_mb", "RAM, asking"),
+        ("write_peak_mb", "RAM, writing"),
+        ("bytes_on_disk", "file"),
+    ):
+        scale = 1e-6 if name == "bytes_on_disk" else 1
+        ram.plot(lengths, [scale * row[name] for row in rows], "o-", label=label)
+    ram.set(yscale="log")
+    ram.legend(frameon=False)
+    speed.plot(lengths, [row["write_tokens_per_second"] for row in rows], "o-")
+    titles = ("A read, milliseconds", "Megabytes", "Written, tokens per second")
+    for axes, title in zip((read, ram, speed), titles, strict=True):
+        axes.set(xscale="log", xlabel="tokens written", title=title)
+        axes.set_ylim(bottom=None if axes is ram else 0)
+
+
+def _scope(figure: Any, figures: dict[str, Any]) -> None:
+    axes = figure.subplots()
+    points = figures["thresholds"]
+    axes.plot(points, figures["refused_curve"], label="held, but refused")
+    axes.plot(points, figures["answered_curve"], label="not held, but answered")
+    axes.axvline(figures["default_threshold"], color="0.5", ls=":", label="default threshold")
+    axes.plot(figures["equal_error_threshold"], figures["equal_error_rate"], "ko", label="equal errors")
+    axes.set(xlabel="threshold on the score", ylabel="share of questions", ylim=(0, 1.02))
+    axes.legend(frameon=False)
+
+
+PLOTS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+    "memory": _memory,
+    "rag": _rag,
+    "ruler": _ruler,
+    "scale": _scale,
+    "scope": _scope,
+}
 """Benchmarks that have a plot, and what draws it."""

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from larimar_memory.bench.tables import TABLES
 from larimar_memory.errors import InputError
 
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
@@ -33,6 +34,9 @@ def render(folder: Path) -> str:
                 f"| `{result['name']}` | {bar['measure']} | {_shown(bar['value'])} "
                 f"| {bar['bar']} | {mark} |"
             )
+    for result in results:
+        if result["name"] in TABLES:
+            lines += ["", *TABLES[result["name"]](result["figures"])]
     lines += ["", *sorted({_where(result) for result in results})]
     return "\n".join(lines)
 

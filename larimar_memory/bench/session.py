@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from larimar_memory.bench.haystack import Haystack, prose, token_counter
 from larimar_memory.decoder import Decoder
@@ -14,6 +15,9 @@ from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents import LatentCodec
 from larimar_memory.types import WriteProgress
+
+if TYPE_CHECKING:
+    from larimar_memory.bench.systems.embeddings import OnceEmbeddings
 
 _NOTE_SECONDS = 5.0
 
@@ -62,6 +66,20 @@ class Session:
         from larimar_memory.store import RamStore
 
         return LatentMemory(RamStore(), lambda: self.decoder, None).codec
+
+    @cached_property
+    def langchain_embeddings(self) -> OnceEmbeddings:
+        """LangChain's embeddings with the default encoder's weights."""
+        from larimar_memory.bench.systems.embeddings import OnceEmbeddings
+
+        self.note("loading LangChain's embeddings")
+        return OnceEmbeddings()
+
+    @property
+    def spared_seconds(self) -> float:
+        """What LangChain's stores would have waited for vectors that another one had made."""
+        loaded = vars(self).get("langchain_embeddings")
+        return 0.0 if loaded is None else float(loaded.saved)
 
     def draw(self, *purpose: object) -> random.Random:
         """Random numbers that depend on the seed and on what they are for, and on nothing else."""

@@ -30,13 +30,24 @@ def read(path: Path) -> list[Asked]:
     Raises:
         InputError: if it is not in SQuAD's format.
     """
+    return [asked for article in articles(path) for asked in article]
+
+
+def articles(path: Path) -> list[list[Asked]]:
+    """All questions of a file, by article.
+
+    Raises:
+        InputError: if it is not in SQuAD's format.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))["data"]
         return [
-            Asked(paragraph["context"], qa["question"], tuple(a["text"] for a in qa["answers"]))
+            [
+                Asked(paragraph["context"], qa["question"], tuple(a["text"] for a in qa["answers"]))
+                for paragraph in article["paragraphs"]
+                for qa in paragraph["qas"]
+            ]
             for article in data
-            for paragraph in article["paragraphs"]
-            for qa in paragraph["qas"]
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(

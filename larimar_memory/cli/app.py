@@ -254,7 +254,10 @@ def bench(
         Path | None, typer.Option("--haystack", help="Folder of texts to search in.")
     ] = None,
     questions: Annotated[
-        Path | None, typer.Option("--questions", help="Questions in SQuAD's JSON, for 'latents'.")
+        Path | None,
+        typer.Option(
+            "--questions", help="Questions in SQuAD's JSON, for 'latents', 'rag' and 'scope'."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON here.")] = None,
     as_json: AsJson = False,

@@ -1,0 +1,133 @@
+"""Markdown tables of results in which several systems, tasks or lengths stand side by side."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from larimar_memory.bench.probes import pooled
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def rag(figures: dict[str, Any]) -> list[str]:
+    """Larimar and the others: over all tasks, then right text read first by task."""
+    rows = figures["rows"]
+    totals = []
+    for name, total in figures["totals"].items():
+        mine = [row for row in rows if row["system"] == name]
+        asked = [task for row in mine for task in row["tasks"].values() if "seconds" in task]
+        longest = max(mine, key=lambda row: row["tokens"])
+        totals.append(
+            [
+                name,
+                _rate(total["read_first"]),
+                _rate(total["read"]),
+                _rate(total["answered"]),
+                *(_median(asked, measure) for measure in ("prompt_tokens", "first_token", "seconds")),
+                f"{longest['write_tokens_per_second']:,.0f}",
+                f"{longest['bytes_on_disk'] / 1e6:,.1f}",
+                f"{longest['ram_mb']:,.0f}",
+                f"{longest['tokens']:,}",
+                _rate(total["left_in_files"]),
+            ]
+        )
+    head = (
+        "all tasks",
+        *("read first, %", "all read in 5, %", "answered, %", "prompt tokens", "first token, s"),
+        *(
+            "answer, s",
+            "written, tokens/s",
+            "MB on disk",
+            "MB of RAM",
+            "at tokens",
+            "forgotten but in the files, %",
+        ),
+    )
+    names = list(figures["totals"])
+    tasks = [
+        [task, *(_rate(pooled(rows, name, task, "read_first")) for name in names)]
+        for task in figures["tasks"]
+    ]
+    said = [
+        [task, *(_rate(pooled(rows, name, task, "answered")) for name in names)]
+        for task in figures["tasks"]
+    ]
+    return [
+        *table(head, totals),
+        "",
+        *table(("right text read first, %", *names), tasks),
+        "",
+        *table(("answered, %", *names), said),
+    ]
+
+
+def ruler(figures: dict[str, Any]) -> list[str]:
+    """Each task at each length: all needles read, and answered."""
+    lengths = figures["lengths"]
+    tasks = list(next(iter(lengths.values()))["tasks"])
+    head = ["task", *(f"{w}, {int(n):,} tokens, %" for n in lengths for w in ("read", "answered"))]
+    rows = [
+        [
+            task.removeprefix("RULER "),
+            *(
+                cell
+                for found in lengths.values()
+                for cell in (
+                    _rate(found["tasks"][task]["read"]),
+                    f"{100 * found['tasks'][task]['said']:.0f}",
+                )
+            ),
+        ]
+        for task in tasks
+    ]
+    return table(head, rows)
+
+
+def scale(figures: dict[str, Any]) -> list[str]:
+    """One line for each length."""
+    head = (
+        *("tokens", "pass key read first, %", "needle read first, %", "read p50, ms", "read p95, ms"),
+        *("written, tokens/s", "MB on disk", "RAM asking, MB", "RAM writing, MB"),
+    )
+    rows = [
+        [
+            f"{row['tokens']:,}",
+            _rate(row["pass key"]),
+            _rate(row["needle"]),
+            f"{1000 * row['read_p50_seconds']:.1f}",
+            f"{1000 * row['read_p95_seconds']:.1f}",
+            f"{row['write_tokens_per_second']:,.0f}",
+            f"{row['bytes_on_disk'] / 1e6:,.0f}",
+            f"{row['ram_beyond_models_mb']:,.0f}",
+            f"{row['write_peak_mb']:,.0f}",
+        ]
+        for row in figures["rows"]
+    ]
+    return table(head, rows)
+
+
+def _median(tasks: Sequence[dict[str, Any]], measure: str) -> str:
+    value = statistics.median(task[measure] for task in tasks)
+    return f"{value:,.0f}" if measure == "prompt_tokens" else f"{value:.2f}"
+
+
+def _rate(rate: dict[str, Any]) -> str:
+    """Percent, with its 95% interval; nothing for what was not tried."""
+    if not rate["of"]:
+        return ""
+    low, high = (round(100 * end) for end in rate["interval"])
+    return f"{100 * rate['count'] / rate['of']:.0f} ({low} to {high})"
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "rag": rag,
+    "ruler": ruler,
+    "scale": scale,
+}
+"""Benchmarks whose figures are shown beside their bars."""
