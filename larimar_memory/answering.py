@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from larimar_memory.decoder import Decoder, Generation
 from larimar_memory.errors import InputError
+from larimar_memory.history import latest
 from larimar_memory.latent_memory import LatentMemory
 from larimar_memory.prompt import Message, messages, passages
 from larimar_memory.types import Answer, Grounding, Readout, RecalledSegment, Timings, Usage
@@ -75,6 +76,7 @@ def start_answer(
     started: float,
     latents: LatentMemory,
     history: Sequence[Message],
+    history_tokens: int,
     options: dict[str, Any],
 ) -> AnswerStream:
     """Begin to answer the readout's question; out of scope, the decoder is not even loaded."""
@@ -89,15 +91,32 @@ def start_answer(
         answer = Answer(readout.question, NOT_IN_MEMORY, "none", timings=timings)
         if not fallback:
             return AnswerStream(answer, None, started)
-        return plain_answer(answer, decoder(), history, started, options)
+        model = decoder()
+        most: int = model.context - options["max_tokens"]
+
+        def fits_plainly(said: Sequence[Message]) -> bool:
+            return len(model.chat_tokens(messages(readout.question, [], said))) <= most
+
+        kept = latest(history, history_tokens, model.count, fits_plainly)
+        return plain_answer(answer, model, kept, started, options)
     model = decoder()
     conditioning: LatentReadout | None = None
+    recalled = list[str]()
     if grounding == "latent":
         sources, conditioning = latents_within_budget(readout, latents, context_tokens)
-        _, tokens = model.around_recalled(readout.question, history)
     else:
         sources, recalled = within_budget(readout, model, context_tokens)
-        tokens = model.chat_tokens(messages(readout.question, recalled, history))
+    room = (
+        model.context - options["max_tokens"] - (0 if conditioning is None else conditioning.positions)
+    )
+
+    def prompt(said: Sequence[Message]) -> list[int]:
+        if conditioning is not None:
+            return model.around_recalled(readout.question, said)[1]
+        return model.chat_tokens(messages(readout.question, recalled, said))
+
+    kept = latest(history, history_tokens, model.count, lambda said: len(prompt(said)) <= room)
+    tokens = prompt(kept)
     # A small model that has answered may go on to write the prompt again.
     options = {**options, "stop": (*options["stop"], "\nQuestion:")}
     answer = Answer(readout.question, "", grounding, sources, timings=timings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from jaxtyping import Float
@@ -40,6 +41,13 @@ class Contents:
     slots: Slots | None
     _limit: int | None
     _room: Room | None
+
+    def __reduce__(self) -> NoReturn:
+        raise InputError(
+            "The memory cannot be pickled or copied.",
+            "It holds an open file, or texts in RAM.",
+            "Pass its path on, and open it with `Larimar.open(path)` where it is needed.",
+        )
 
     def documents(
         self, *, namespace: str = DEFAULT_NAMESPACE, where: Where | None = None

@@ -336,6 +336,7 @@ class Larimar(Contents):
         seed: int | None = None,
         fallback: bool = False,
         history: Sequence[Message] = (),
+        history_tokens: int = 2048,
     ) -> AnswerStream:
         """Answer from memory, piece by piece; `.result()` gives the whole `Answer`.
 
@@ -348,6 +349,7 @@ class Larimar(Contents):
                 saying that it is not in memory; the answer's grounding is "none" either way.
             history: the chat before the question, oldest first. It goes to the decoder, and the memory
                 is read with the question alone.
+            history_tokens: most prompt tokens spent on the history, whose latest messages are used.
 
         Raises:
             InputError: if an argument cannot be used.
@@ -373,6 +375,7 @@ class Larimar(Contents):
             started=started,
             latents=self.latents,
             history=history,
+            history_tokens=history_tokens,
             options={
                 "max_tokens": max_tokens,
                 "stop": stop,

@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_readme_shows_what_it_should() -> None:
     assert COMMANDS[:2] == ["make demo", "make test"]
-    assert len(PYTHON) == 5
+    assert len(PYTHON) == 9
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
@@ -81,9 +81,41 @@ def test_the_code_runs(number: int, tmp_path: Path) -> None:
         ["71432", "places in front of the prompt, and no recalled text in it"],
         ["nine", "Pixel", "timetable"],
         ["The ferry to Ren leaves at nine.", "Pixel"],
+        ["At nine.", "The ferry to Ren leaves at nine every morning."],
+        ["At nine. The ferry to Ren leaves at nine every morning. 0.", "|n|i|n|e|.|", "Not in memory."],
+        ["It is 4711.", "Please remember that the alarm code is 4711."],
+        ["Remembered under the id note-", "] The alarm code of the office is 4711."],
     )
     for words in expected[number]:
         assert words in done.stdout
+
+
+def test_both_answer_the_same_question() -> None:
+    (classic,) = [body for body in PYTHON if "RetrievalQA(" in body or "import RetrievalQA\n" in body]
+    ours = PYTHON[PYTHON.index(classic) + 1]
+    assert "LarimarRetrievalQA.from_chain_type(" in ours
+    for line in ('FakeListChatModel(responses=["At nine."])', "When does the ferry to Ren leave?"):
+        assert line in classic
+        assert line in ours
+
+
+def test_what_the_table_of_retrieval_qa_names_is_there() -> None:
+    """Fields and arguments of both classes, in the columns that say so."""
+    from langchain_classic.chains import RetrievalQA
+
+    from langchain_larimar import LarimarRetrievalQA, LarimarRetriever
+
+    table = README.split("| what you had | what you write |")[1].split("\n\n")[0]
+    had, ours = zip(*(row.split("|")[1:3] for row in table.splitlines()[2:]), strict=True)
+    fields = {*LarimarRetrievalQA.model_fields, *LarimarRetriever.model_fields}
+    for name in re.findall(r"(\w+)=", " ".join(ours)):
+        assert name in fields
+    same = {"callbacks", "tags", "metadata", "verbose", "input_key", "output_key"}
+    assert same <= set(re.findall(r"\w+", " ".join(had)))
+    assert same <= set(RetrievalQA.model_fields) & set(LarimarRetrievalQA.model_fields)
+    for name in ("from_llm", "from_chain_type", "stream", "astream", "ainvoke", "abatch"):
+        assert name in table
+        assert hasattr(LarimarRetrievalQA, name)
 
 
 def test_the_figures_are_the_committed_ones() -> None:

@@ -52,9 +52,8 @@ def to_documents(segments: Iterable[RecalledSegment]) -> list[Document]:
     return [to_document(segment) for segment in segments]
 
 
-def to_passages(documents: Sequence[Document]) -> list[str]:
-    """The documents' texts made safe to stand between the delimiters of recalled text."""
-    texts = [document.page_content for document in documents]
+def to_passages(texts: Iterable[str]) -> list[str]:
+    """Texts made safe to stand between the delimiters of recalled text."""
     return passages([RecalledSegment("", "", 0, t, 0, len(t), {}, 0.0, 0.0) for t in texts])
 
 
@@ -66,6 +65,13 @@ def to_role(message: BaseMessage) -> str | None:
 def to_messages(lines: Iterable[Line]) -> list[BaseMessage]:
     """Lines as messages."""
     return [_KINDS[line.role](line.text) for line in lines]
+
+
+def to_history(messages: Iterable[BaseMessage]) -> list[dict[str, str]]:
+    """Messages as the memory's own decoder takes them, without those that are blank or of tools."""
+    names = {"Human": "user", "AI": "assistant", "System": "system"}
+    known = ((to_role(message), str(message.text)) for message in messages)
+    return [{"role": names[role], "content": text} for role, text in known if role and text.strip()]
 
 
 def to_block(lines: Iterable[Line]) -> str:

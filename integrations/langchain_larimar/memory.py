@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import run_in_executor
 
 from langchain_larimar.convert import Line, to_block, to_messages, to_role, to_text
+from langchain_larimar.tokens import CountTokens
 from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,23 +40,27 @@ class LarimarMemory:
             where it runs in a chain, and refuses to run without one.
         k: most older turns to recall.
         window: how many of the latest turns are always in the prompt.
-        recall_chars: most characters of recalled turns.
-        window_chars: most characters of the latest turns.
+        recall_tokens: most tokens of recalled turns, with the delimiters and the note around them.
+        window_tokens: most tokens of the latest turns; of the turn that is too long for what is left,
+            the end is taken.
         score_threshold: score under which an older turn is not relevant; None is the memory's own.
         memory_key: the prompt variable that is filled.
         input_key, output_key: entries that are kept, where a chain's input or output has several.
+        count_tokens: counts tokens, given a list of messages; such as the model's own
+            `get_num_tokens_from_messages`.
     """
 
     memory: Larimar
     session: str | None = None
     k: int = 4
     window: int = 3
-    recall_chars: int = 2000
-    window_chars: int = 4000
+    recall_tokens: int = 500
+    window_tokens: int = 1000
     score_threshold: float | None = None
     memory_key: str = "history"
     input_key: str | None = None
     output_key: str | None = None
+    count_tokens: CountTokens = count_tokens_approximately
 
     @property
     def namespace(self) -> str:
@@ -143,7 +150,7 @@ class LarimarMemory:
     def recall(self, said: str, *, but: Collection[str] = ()) -> tuple[list[Line], list[Line]]:
         """Older turns that are relevant to what is said now, and the latest turns, both in order.
 
-        A turn too long for what is left of `recall_chars` is recalled by its relevant sentences.
+        A turn too long for what is left of `recall_tokens` is recalled by its relevant sentences.
 
         Args:
             said: what is said now.
@@ -163,7 +170,7 @@ class LarimarMemory:
             where=None if first is None else {"turn": {"$lt": first}},
             threshold=self.score_threshold,
         )
-        left, whole, chosen = self.recall_chars, set[int](), dict[int, list[Line]]()
+        whole, chosen = set[int](), dict[int, list[Line]]()
         for segment in readout.segments:
             turn, role = segment.metadata["turn"], segment.metadata["role"]
             full = turn not in chosen and len(chosen) == self.k
@@ -171,14 +178,13 @@ class LarimarMemory:
             if known or segment.score < readout.threshold:
                 continue
             lines = [] if turn in chosen else self._turn(turn)
-            if lines and _size(lines) <= left:
+            if lines and self._fits({**chosen, turn: lines}):
                 whole.add(turn)
             else:
-                lines = [Line(turn, role, segment.text.strip())]
-            if _size(lines) <= left:
-                chosen[turn] = [*chosen.get(turn, ()), *lines]
-                left -= _size(lines)
-        return [line for turn in sorted(chosen) for line in chosen[turn]], recent
+                lines = [*chosen.get(turn, ()), Line(turn, role, segment.text.strip())]
+            if turn in whole or self._fits({**chosen, turn: lines}):
+                chosen[turn] = lines
+        return _in_order(chosen), recent
 
     def all_lines(self) -> list[Line]:
         """Everything that was said in the session, in order."""
@@ -260,16 +266,27 @@ class LarimarMemory:
         ]
 
     def _cut(self, lines: Sequence[Line]) -> list[Line]:
-        left, chosen = self.window_chars, list[Line]()
-        for line in reversed(lines):
-            if left > 0:
-                chosen.append(replace(line, text=line.text[-left:]))
-            left -= len(line.text)
-        return chosen[::-1]
+        def fit(latest: Sequence[Line]) -> bool:
+            return self.count_tokens(to_messages(latest)) <= self.window_tokens
+
+        first = bisect_left(range(len(lines)), True, key=lambda at: fit(lines[at:]))
+        chosen = list(lines[first:])
+        if first:
+            line = lines[first - 1]
+            places = range(len(line.text))
+            at = bisect_left(
+                places, True, key=lambda at: fit([replace(line, text=line.text[at:]), *chosen])
+            )
+            chosen = [*(replace(line, text=line.text[at:]) for at in places[at : at + 1]), *chosen]
+        return chosen
+
+    def _fits(self, chosen: Mapping[int, list[Line]]) -> bool:
+        block = HumanMessage(to_block(_in_order(chosen)))
+        return self.count_tokens([block]) <= self.recall_tokens
 
     def _turn(self, turn: int) -> list[Line]:
         return self._lines(self.memory.documents(namespace=self.namespace, where={"turn": turn}))
 
 
-def _size(lines: Iterable[Line]) -> int:
-    return sum(len(line.text) for line in lines)
+def _in_order(chosen: Mapping[int, list[Line]]) -> list[Line]:
+    return [line for turn in sorted(chosen) for line in chosen[turn]]

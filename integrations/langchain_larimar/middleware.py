@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from langchain_core.messages import HumanMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables.config import run_in_executor
 from typing_extensions import NotRequired
 
@@ -15,6 +16,7 @@ from langchain_larimar.checks import check_memory
 from langchain_larimar.convert import to_block
 from langchain_larimar.identity import User, check_user, user_of
 from langchain_larimar.memory import LarimarMemory
+from langchain_larimar.tokens import CountTokens
 from langchain_larimar.turns import Turn, turns_of, with_block
 from larimar_memory.errors import InputError
 
@@ -65,7 +67,9 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
         user: where the context of a run holds the user's id, a str: an attribute, or an entry where the
             context is a mapping, or a function of the context.
         k: most turns to recall; 0 recalls nothing.
-        recall_chars: most characters of recalled turns in a model call.
+        recall_tokens: most tokens of recalled turns, with all that is put in front of a model call.
+        count_tokens: counts them, given a list of messages; such as the model's own
+            `get_num_tokens_from_messages`.
         score_threshold: score under which a turn is not relevant; None is the memory's own.
         keep: "turn", "said" (without the reply), "nothing", or a function of what was said and the
             reply that returns what to keep of them, or None.
@@ -82,14 +86,20 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
         *,
         user: User = "user_id",
         k: int = 4,
-        recall_chars: int = 2000,
+        recall_tokens: int = 500,
+        count_tokens: CountTokens = count_tokens_approximately,
         score_threshold: float | None = None,
         keep: Keep = "turn",
     ) -> None:
         super().__init__()
         # The latest turns are in the agent's own messages: the window is theirs.
         self._turns = LarimarMemory(
-            memory, k=k, window=0, recall_chars=recall_chars, score_threshold=score_threshold
+            memory,
+            k=k,
+            window=0,
+            recall_tokens=recall_tokens,
+            score_threshold=score_threshold,
+            count_tokens=count_tokens,
         )
         self._user = check_user(user)
         self._keep: Keep = keep
@@ -172,11 +182,16 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
 
     def _check(self) -> None:
         check_memory(self._turns.memory, _UNUSABLE)
-        k, chars, least = self._turns.k, self._turns.recall_chars, self._turns.score_threshold
-        if not _count(k) or k > 1000 or not _count(chars):
+        k, tokens, least = self._turns.k, self._turns.recall_tokens, self._turns.score_threshold
+        if not _count(k) or k > 1000 or not _count(tokens):
             raise _unusable(
-                f"It was given k={k!r} and recall_chars={chars!r}.",
+                f"It was given k={k!r} and recall_tokens={tokens!r}.",
                 "Use whole numbers that are not negative, and k of at most 1000.",
+            )
+        if not callable(self._turns.count_tokens):
+            raise _unusable(
+                f"It cannot count tokens with {self._turns.count_tokens!r}.",
+                "Use a function of a list of messages, such as `model.get_num_tokens_from_messages`.",
             )
         if least is not None and not 0 <= least <= 1:
             raise _unusable(

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage, convert_to_messages, get_buffer_string
 from langchain_core.prompts import BasePromptTemplate
-from langchain_core.runnables import Runnable
 
 from langchain_larimar.convert import to_passages
 from langchain_larimar.retrievers import READ_OPTIONS
@@ -27,23 +25,22 @@ class Call:
     history: list[BaseMessage]
     read: dict[str, Any]
     model: dict[str, Any]
+    only_outputs: bool = False
 
 
 def read_call(
     given: Any,
     options: Mapping[str, Any],
     input_key: str,
-    llm: Runnable[Any, Any] | None,
     prompt: BasePromptTemplate[Any] | None,
 ) -> Call:
     """Make out what a call asks.
 
     Args:
         given: a question, or a mapping that holds one and, if wanted, the chat history.
-        options: keyword arguments of the call; those that are no fields of the retriever go to the
-            model.
+        options: keyword arguments of the call: fields of the retriever, `return_only_outputs`, and
+            others, which go to the model.
         input_key: the mapping's entry that is the question.
-        llm: the model, if it is not the memory's own decoder, which takes no chat history.
         prompt: the template, if there is one; a chat history must have a place in it.
 
     Raises:
@@ -57,16 +54,22 @@ def read_call(
             f"Pass the question, or {{{input_key!r}: question}}.",
         )
     history = fields.get(CHAT_HISTORY) or []
-    has_place = llm is not None and (prompt is None or CHAT_HISTORY in _variables(prompt))
-    if history and (isinstance(history, str) or not has_place):
+    if history and (isinstance(history, str) or not has_place(prompt)):
         raise InputError(
             "The chat history cannot be used.",
-            "It is a list of messages, for an llm, and a prompt must have a place for it.",
-            f"Give an llm and messages, and put {CHAT_HISTORY} into the prompt.",
+            "It is a list of messages, and a prompt must have a place for it.",
+            f"Give messages, and put {CHAT_HISTORY} into the prompt.",
         )
+    options = dict(options)
+    only_outputs = bool(options.pop("return_only_outputs", False))
     read = {name: value for name, value in options.items() if name in READ_OPTIONS}
     model = {name: value for name, value in options.items() if name not in READ_OPTIONS}
-    return Call(fields[input_key], convert_to_messages(history), read, model)
+    return Call(fields[input_key], convert_to_messages(history), read, model, only_outputs)
+
+
+def has_place(prompt: BasePromptTemplate[Any] | None) -> bool:
+    """Whether a chat history reaches the model: with the prompt of the memory's own decoder it does."""
+    return prompt is None or CHAT_HISTORY in _variables(prompt)
 
 
 def check_prompt(prompt: Any) -> None:
@@ -89,8 +92,9 @@ def check_prompt(prompt: Any) -> None:
 def fill_prompt(
     prompt: BasePromptTemplate[Any] | None,
     question: str,
-    documents: Sequence[Document],
+    texts: Sequence[str],
     history: Sequence[BaseMessage],
+    separator: str = "\n",
 ) -> Any:
     """What the model is given.
 
@@ -98,40 +102,22 @@ def fill_prompt(
         prompt: a template that `check_prompt` let pass; None is the prompt that the memory's own
             decoder gets.
         question: the question.
-        documents: what was recalled, best first.
+        texts: what was recalled, best first.
         history: messages before the question.
+        separator: stands between the texts.
     """
-    texts = to_passages(documents)
+    safe = to_passages(texts)
     if prompt is None:
-        *instruction, asked = convert_to_messages(messages(question, texts))
+        # The best last, as `messages` has it.
+        *instruction, asked = convert_to_messages(messages(question, [separator.join(safe[::-1])]))
         return [*instruction, *history, asked]
-    values: dict[str, Any] = {"context": "\n".join([OPEN, *texts, CLOSE]), "question": question}
+    context = f"{OPEN}\n{separator.join(safe)}\n{CLOSE}"
+    values: dict[str, Any] = {"context": context, "question": question}
     if CHAT_HISTORY in _variables(prompt):
         # A messages placeholder has an input type; a plain variable wants text.
         placeholder = CHAT_HISTORY in prompt.input_types
         values[CHAT_HISTORY] = list(history) if placeholder else get_buffer_string(history)
     return prompt.invoke(values)
-
-
-def fitting(documents: Sequence[Document], characters: int) -> list[Document]:
-    """The best documents whose texts together stay within so many characters.
-
-    Raises:
-        InputError: if not even the best one does.
-    """
-    used, chosen = 0, list[Document]()
-    for document in documents:
-        used += len(document.page_content)
-        if used > characters:
-            break
-        chosen.append(document)
-    if documents and not chosen:
-        raise InputError(
-            f"Nothing that was recalled fits into {characters} characters.",
-            "The best document alone is longer.",
-            "Raise context_chars, or ask for fewer neighbours.",
-        )
-    return chosen
 
 
 def _variables(prompt: BasePromptTemplate[Any]) -> set[str]:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from langchain_core.callbacks import StdOutCallbackHandler
 from langchain_core.documents import Document
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableSerializable
-from langchain_core.runnables.config import run_in_executor
+from langchain_core.runnables.config import ensure_config, merge_configs, run_in_executor
 from langchain_core.runnables.utils import AddableDict
-from pydantic import ConfigDict, SkipValidation
+from pydantic import ConfigDict, Field, SkipValidation
 
-from langchain_larimar.convert import to_documents
-from langchain_larimar.prompts import Call, check_prompt, fill_prompt, fitting, read_call
+from langchain_larimar.classic import inner_fields
+from langchain_larimar.conversations import check_conversation, earlier, is_conversation, keep
+from langchain_larimar.convert import to_documents, to_history
+from langchain_larimar.prompts import Call, check_prompt, fill_prompt, has_place, read_call
 from langchain_larimar.retrievers import READ_OPTIONS, LarimarRetriever
 from langchain_larimar.streams import off_loop, stripped
+from langchain_larimar.tokens import CountTokens, fitting, written
 from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,6 +35,8 @@ if TYPE_CHECKING:
 Question: TypeAlias = str | dict[str, Any]
 Output: TypeAlias = dict[str, Any]
 
+_CONTEXT_TOKENS = 2000
+
 
 class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
     """Answer questions from a memory; made by `from_llm` or `from_chain_type`.
@@ -39,16 +47,28 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
 
     Streams dictionaries that add up to the whole output: first the query, then the documents, then the
     result in pieces. Keyword arguments of a call, or of `.bind(...)`, override the retriever's fields
-    (`k`, `namespace`, `where`, ...); the others go to the model (`max_tokens`, `stop`, ...).
+    (`k`, `namespace`, `where`, ...); `return_only_outputs` leaves the query out; the others go to the
+    model (`max_tokens`, `stop`, ...).
+
+    With a conversation, what was said before reaches the prompt and every complete turn is kept. The
+    documents are found with the question alone: it must name what it asks about.
 
     Args:
         retriever: finds the documents.
         llm: a LangChain model; None is the memory's own decoder, which reads all segments of a question
-            in scope and takes no chat history.
+            in scope.
         prompt: a template with `context` and `question`, and `chat_history` if that is to be used.
+        document_prompt: a template of `page_content` and entries of the metadata, which says how a
+            document is written in the prompt; by default its text alone.
+        document_separator: stands between documents.
+        conversation: a `LarimarMemory`, or the memory of a classic chain.
         return_source_documents: whether the output holds the documents that the model was given.
-        context_chars: most characters of recalled text given to the LangChain model.
+        context_tokens: most tokens of recalled text in the prompt; by default 2,000, and 1,024 for the
+            memory's own decoder, which counts them itself.
+        count_tokens: counts them, given a list of messages.
         input_key, output_key: names of the question and of the answer.
+        callbacks, tags, metadata: added to those of every call.
+        verbose: whether to print what is run.
 
     Raises:
         InputError: if they do not go together.
@@ -60,21 +80,40 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
     llm: Runnable[Any, Any] | None = None
     # pydantic would make a new prompt of this generic class, which is abstract.
     prompt: SkipValidation[BasePromptTemplate[Any] | None] = None
+    document_prompt: SkipValidation[BasePromptTemplate[Any] | None] = None
+    document_separator: str = "\n"
+    conversation: Any = Field(default=None, exclude=True, repr=False)
     return_source_documents: bool = True
-    context_chars: int = 8000
+    context_tokens: int | None = None
+    count_tokens: SkipValidation[CountTokens] = Field(
+        default=count_tokens_approximately, exclude=True, repr=False
+    )
     input_key: str = "query"
     output_key: str = "result"
+    callbacks: Any = Field(default=None, exclude=True, repr=False)
+    tags: list[str] | None = None
+    metadata: dict[str, Any] | None = None
+    verbose: bool = False
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
-        if self.llm is None and (self.prompt or not isinstance(self.retriever, LarimarRetriever)):
+        own = self.prompt is None and self.document_prompt is None and self.document_separator == "\n"
+        if self.llm is None and not (own and isinstance(self.retriever, LarimarRetriever)):
             raise InputError(
                 "The question answering cannot be made.",
                 "Without an llm the memory's own decoder answers, with its own prompt and retriever.",
-                "Give an llm, or leave out the prompt and use a LarimarRetriever.",
+                "Give an llm, or leave out the prompts and use a LarimarRetriever.",
             )
         if self.prompt is not None:
             check_prompt(self.prompt)
+        if self.conversation is not None:
+            check_conversation(self.conversation)
+            if not has_place(self.prompt):
+                raise InputError(
+                    "The question answering cannot be made.",
+                    "It has a conversation, and its prompt has no place for one.",
+                    "Put chat_history into the prompt.",
+                )
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -85,25 +124,31 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
     def from_llm(
         cls,
         llm: Runnable[Any, Any] | None = None,
-        *,
-        memory: Larimar | None = None,
-        retriever: BaseRetriever | None = None,
         prompt: BasePromptTemplate[Any] | None = None,
+        *,
+        memory: Larimar | Any | None = None,
+        retriever: BaseRetriever | None = None,
+        llm_chain_kwargs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Self:
         """Answer from a memory, or from what a retriever finds.
 
         Args:
             llm: a LangChain chat model or LLM; without one, the memory's own decoder answers.
-            memory: the memory to read; its own threshold decides which questions it can answer.
+            prompt: a template with `context` and `question`.
+            memory: the memory to read; its own threshold decides which questions it can answer. Beside
+                a `retriever`, a conversation, as RetrievalQA has it.
             retriever: instead of `memory`, a retriever with its settings. A `LarimarRetriever` drops
                 nothing unless it has a `score_threshold`, so that every question is answered.
-            prompt: a template with `context` and `question`.
+            llm_chain_kwargs: as `chain_type_kwargs` in `from_chain_type`.
             options: other fields of this class and, where `memory` is given, of the retriever.
 
         Raises:
             InputError: if not exactly one of `memory` and `retriever` is given, or they do not fit.
         """
+        options = {**inner_fields(llm_chain_kwargs), "prompt": prompt, **options}
+        if retriever is not None and is_conversation(memory):
+            options, memory = {"conversation": memory, **options}, None
         if (memory is None) == (retriever is None):
             raise InputError(
                 "The question answering cannot be made.",
@@ -113,7 +158,7 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
         if retriever is None:
             read = {name: options.pop(name) for name in READ_OPTIONS if name in options}
             retriever = LarimarRetriever(memory=memory, **{"score_threshold": None, **read})
-        return cls(retriever=retriever, llm=llm, prompt=prompt, **options)
+        return cls(retriever=retriever, llm=llm, **options)
 
     @classmethod
     def from_chain_type(
@@ -128,7 +173,8 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
         Args:
             llm: as in `from_llm`.
             chain_type: "stuff", where all that is recalled goes into one prompt.
-            chain_type_kwargs: may hold the `prompt`.
+            chain_type_kwargs: may hold `prompt`, `document_prompt`, `document_separator`, `callbacks`,
+                `verbose`, and a conversation as `memory`.
             options: as in `from_llm`.
 
         Raises:
@@ -140,22 +186,24 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
                 "What is recalled is short, and all of it goes into one prompt.",
                 'Use "stuff", the default.',
             )
-        return cls.from_llm(llm, **{**(chain_type_kwargs or {}), **options})
+        return cls.from_llm(llm, **{**inner_fields(chain_type_kwargs), **options})
 
     def invoke(self, input: Question, config: RunnableConfig | None = None, **kwargs: Any) -> Output:
         """Answer one question."""
-        return self._call_with_config(self._invoke, input, config, **kwargs)
+        return self._call_with_config(self._invoke, input, self._configured(config), **kwargs)
 
     async def ainvoke(
         self, input: Question, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Output:
         """Answer one question, the work off the event loop."""
+        config = self._configured(config)
         return await self._acall_with_config(self._ainvoke, input, config, **kwargs)
 
     def stream(
         self, input: Question, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[Output]:
         """Answer one question piece by piece."""
+        config = self._configured(config)
         yield from self._transform_stream_with_config(iter([input]), self._stream, config, **kwargs)
 
     async def astream(
@@ -166,74 +214,114 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
         async def inputs() -> AsyncIterator[Question]:
             yield input
 
+        config = self._configured(config)
         chunks = self._atransform_stream_with_config(inputs(), self._astream, config, **kwargs)
         async for chunk in chunks:
             yield chunk
 
     def _invoke(self, input: Question, config: Any = None, **options: Any) -> Output:
-        call = self._call(input, options)
+        call = self._call(input, options, config)
         if self.llm is None:
             answer = self._answer(call).result()
-            return self._output(call, to_documents(answer.sources), answer.text)
-        found = fitting(self.retriever.invoke(call.query, config, **call.read), self.context_chars)
-        model, prompt = self._model(call, found)
-        return self._output(call, found, model.invoke(prompt, config))
+            found, text = to_documents(answer.sources), answer.text
+        else:
+            found = self._fitting(call, self.retriever.invoke(call.query, config, **call.read))
+            model, prompt = self._model(call, found)
+            text = model.invoke(prompt, config)
+        self._keep(call, text, config)
+        return self._output(call, found, text)
 
     async def _ainvoke(self, input: Question, config: Any = None, **options: Any) -> Output:
-        call = self._call(input, options)
+        call = await run_in_executor(None, self._call, input, options, config)
         if self.llm is None:
             answer = await run_in_executor(None, lambda: self._answer(call).result())
-            return self._output(call, to_documents(answer.sources), answer.text)
-        found = fitting(
-            await self.retriever.ainvoke(call.query, config, **call.read), self.context_chars
-        )
-        model, prompt = self._model(call, found)
-        return self._output(call, found, await model.ainvoke(prompt, config))
+            found, text = to_documents(answer.sources), answer.text
+        else:
+            read = await self.retriever.ainvoke(call.query, config, **call.read)
+            found = await run_in_executor(None, self._fitting, call, read)
+            model, prompt = self._model(call, found)
+            text = await model.ainvoke(prompt, config)
+        await run_in_executor(None, self._keep, call, text, config)
+        return self._output(call, found, text)
 
     def _stream(
         self, inputs: Iterator[Question], config: Any = None, **options: Any
     ) -> Iterator[Output]:
-        call = self._call(next(inputs), options)
-        yield AddableDict({self.input_key: call.query})
+        call, text = self._call(next(inputs), options, config), ""
+        if not call.only_outputs:
+            yield AddableDict({self.input_key: call.query})
         if self.llm is None:
             answer = self._answer(call)
             found = to_documents(answer.sources)
             pieces: Iterator[str] = stripped(answer)
         else:
-            found = fitting(self.retriever.invoke(call.query, config, **call.read), self.context_chars)
+            found = self._fitting(call, self.retriever.invoke(call.query, config, **call.read))
             model, prompt = self._model(call, found)
             pieces = model.stream(prompt, config)
         if self.return_source_documents:
             yield AddableDict(source_documents=found)
         for piece in pieces:
+            text += piece
             yield AddableDict({self.output_key: piece})
+        self._keep(call, text, config)
 
     async def _astream(
         self, inputs: AsyncIterator[Question], config: Any = None, **options: Any
     ) -> AsyncIterator[Output]:
-        call = self._call(await anext(inputs), options)
-        yield AddableDict({self.input_key: call.query})
+        given, text = await anext(inputs), ""
+        call = await run_in_executor(None, self._call, given, options, config)
+        if not call.only_outputs:
+            yield AddableDict({self.input_key: call.query})
         if self.llm is None:
             answer = await run_in_executor(None, self._answer, call)
             found = to_documents(answer.sources)
             pieces: AsyncIterator[str] = off_loop(stripped(answer))
         else:
             read = await self.retriever.ainvoke(call.query, config, **call.read)
-            found = fitting(read, self.context_chars)
+            found = await run_in_executor(None, self._fitting, call, read)
             model, prompt = self._model(call, found)
             pieces = model.astream(prompt, config)
         if self.return_source_documents:
             yield AddableDict(source_documents=found)
         async for piece in pieces:
+            text += piece
             yield AddableDict({self.output_key: piece})
+        await run_in_executor(None, self._keep, call, text, config)
 
-    def _call(self, given: Question, options: dict[str, Any]) -> Call:
-        return read_call(given, options, self.input_key, self.llm, self.prompt)
+    def _configured(self, config: RunnableConfig | None) -> RunnableConfig | None:
+        named = {"callbacks": self.callbacks, "tags": self.tags, "metadata": self.metadata}
+        own = RunnableConfig(**{name: value for name, value in named.items() if value})  # type: ignore[typeddict-item]
+        printing = RunnableConfig(callbacks=[StdOutCallbackHandler()]) if self.verbose else None
+        return merge_configs(own, printing, ensure_config(config)) if own or printing else config
+
+    def _call(self, given: Question, options: dict[str, Any], config: Any) -> Call:
+        call = read_call(given, options, self.input_key, self.prompt)
+        if self.conversation is None:
+            return call
+        if call.history:
+            raise InputError(
+                "The chat history cannot be used.",
+                "The question answering has a conversation, which says what was said before.",
+                "Leave one of them out.",
+            )
+        return replace(call, history=earlier(self.conversation, call.query, config))
+
+    def _keep(self, call: Call, text: str, config: Any) -> None:
+        if self.conversation is not None:
+            keep(self.conversation, call.query, text, config)
 
     def _answer(self, call: Call) -> AnswerStream:
         retriever = cast(LarimarRetriever, self.retriever)
         options = retriever.read_options(call.read)
-        return retriever.larimar().stream(call.query, **options, **call.model)
+        if self.context_tokens is not None:
+            options["context_tokens"] = self.context_tokens
+        history = to_history(call.history)
+        return retriever.larimar().stream(call.query, **{**options, **call.model, "history": history})
+
+    def _fitting(self, call: Call, read: list[Document]) -> list[Document]:
+        budget = call.model.pop("context_tokens", self.context_tokens)
+        budget = _CONTEXT_TOKENS if budget is None else budget
+        return fitting(read, budget, self.count_tokens, self.document_prompt)
 
     def _model(self, call: Call, found: list[Document]) -> tuple[Runnable[Any, str], Any]:
         if self.llm is None or not found:
@@ -241,8 +329,11 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
 
             return RunnableLambda(lambda _: NOT_IN_MEMORY, name="NotInMemory"), call.query
         model = self.llm.bind(**call.model) if call.model else self.llm
-        return model | StrOutputParser(), fill_prompt(self.prompt, call.query, found, call.history)
+        texts = [written(document, self.document_prompt) for document in found]
+        filled = fill_prompt(self.prompt, call.query, texts, call.history, self.document_separator)
+        return model | StrOutputParser(), filled
 
     def _output(self, call: Call, found: list[Document], text: str) -> Output:
+        asked = {} if call.only_outputs else {self.input_key: call.query}
         sources = {"source_documents": found} if self.return_source_documents else {}
-        return {self.input_key: call.query, self.output_key: text, **sources}
+        return {**asked, self.output_key: text, **sources}

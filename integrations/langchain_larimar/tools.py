@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from langchain_core.documents import Document
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
 from langchain_larimar.identity import User, check_user, user_of
-from langchain_larimar.prompts import fitting
 from langchain_larimar.retrievers import LarimarRetriever
+from langchain_larimar.tokens import CountTokens, fitting
 from larimar_memory.checks import MAX_NAME_CHARS, MAX_QUESTION_CHARS, check_name
 from larimar_memory.errors import InputError, MemoryBusyError
 from larimar_memory.prompt import CLOSE, OPEN, passage
@@ -61,7 +62,8 @@ def larimar_tools(
     k: int = 5,
     neighbours: int = 0,
     score_threshold: float | None = None,
-    context_chars: int = 4000,
+    context_tokens: int = 1000,
+    count_tokens: CountTokens = count_tokens_approximately,
     purge: bool = True,
 ) -> list[BaseTool]:
     """Tools for an agent that decides itself what to remember: remember, recall, forget, in that order.
@@ -83,7 +85,8 @@ def larimar_tools(
         k: most documents to recall.
         neighbours: segments of context to add on either side of each.
         score_threshold: score under which nothing is recalled; None is the memory's own.
-        context_chars: most characters of recalled text.
+        context_tokens: most tokens of recalled text.
+        count_tokens: counts them, given a list of messages.
         purge: whether to erase what is forgotten from the files too, at once; see `Larimar.forget`.
 
     Raises:
@@ -116,7 +119,7 @@ def larimar_tools(
         space = place(runtime)
         with _told():
             read = retriever.invoke(question, namespace=space)
-            found = fitting(read, context_chars)
+            found = fitting(read, context_tokens, count_tokens)
         return (_block(found), found) if found else (NOT_IN_MEMORY, [])
 
     def forget(id: str, runtime: Runtime = None) -> tuple[str, list[str]]:

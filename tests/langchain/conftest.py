@@ -99,6 +99,11 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[int]]:
     return threads
 
 
+def count_words(messages: list[BaseMessage]) -> int:
+    """The tokens of messages, for a model that has one a word."""
+    return sum(len(str(message.text).split()) for message in messages)
+
+
 class ScriptedChat(GenericFakeChatModel):
     """Answers from a script, word by word when streamed, and keeps the prompts it was given."""
 

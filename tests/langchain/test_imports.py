@@ -31,6 +31,34 @@ def test_no_model_library_is_imported(statement: str, heavy: tuple[str, ...]) ->
     assert done.stdout.strip() == "[]"
 
 
+LANGCHAIN = (
+    "import langchain_core.output_parsers, langchain_core.retrievers, langchain_core.vectorstores"
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "statement"),
+    [
+        ("", "import langchain_larimar"),
+        (LANGCHAIN, f"from langchain_larimar import {LIGHT}"),
+        ("import langchain.agents, langgraph.store.base", "from langchain_larimar import LarimarStore"),
+        (
+            f"{LANGCHAIN}\nimport langchain.agents.middleware",
+            "from langchain_larimar import LarimarMiddleware",
+        ),
+    ],
+)
+def test_an_import_takes_less_than_a_second(before: str, statement: str) -> None:
+    """Of processor time, which other work on the machine does not lengthen, beyond LangChain's own."""
+    program = (
+        f"{before}\nimport time\nt = time.process_time()\n{statement}\nprint(time.process_time() - t)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert float(done.stdout) < 1.0
+
+
 def test_agents_need_langchain_and_nothing_else_does() -> None:
     program = (
         "import sys; sys.modules['langchain'] = sys.modules['langgraph'] = None\n"

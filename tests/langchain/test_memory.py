@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_larimar import LarimarMemory
 from langchain_larimar.convert import Line
@@ -18,6 +19,10 @@ from larimar_memory.prompt import CLOSE, OPEN
 from .conftest import ASKED, TURNS
 
 KINDS = (HumanMessage, AIMessage)
+
+
+def count_letters(messages: list[BaseMessage]) -> int:
+    return sum(len(str(message.text)) for message in messages)
 
 
 def test_the_prompt_gets_what_is_relevant_and_what_is_recent(turns: LarimarMemory) -> None:
@@ -55,17 +60,22 @@ def test_window_and_budgets(store: Larimar, turns: LarimarMemory) -> None:
 
     assert sizes(window=0) == (list(TURNS[2]), [])
     assert sizes(window=99) == ([], [text for turn in TURNS for text in turn])
-    assert sizes(window=1, recall_chars=sum(map(len, TURNS[2]))) == (list(TURNS[2]), list(TURNS[-1]))
-    assert sizes(window=1, recall_chars=10) == ([], list(TURNS[-1]))
-    assert sizes(window=1, k=1, window_chars=20)[1] == [
-        "Thank you, that is all for now."[-4:],
-        "You are welcome.",
-    ]
+    needed = count_tokens_approximately([turns.load(ASKED)[0]])
+    assert sizes(window=1, recall_tokens=needed) == (list(TURNS[2]), list(TURNS[-1]))
+    assert sizes(window=1, recall_tokens=10) == ([], list(TURNS[-1]))
+
+    def latest(tokens: int) -> list[str]:
+        return sizes(window=1, k=1, window_tokens=tokens, count_tokens=count_letters)[1]
+
+    assert latest(0) == []
+    assert latest(16) == ["You are welcome."]
+    assert latest(20) == ["now.", "You are welcome."]
+    assert latest(len("".join(TURNS[-1]))) == list(TURNS[-1])
     assert len(sizes(window=1, k=2, score_threshold=0.0)[0]) == 4
 
 
 def test_a_long_turn_is_recalled_by_its_relevant_sentences(store: Larimar) -> None:
-    memory = LarimarMemory(store, "ana", window=1, recall_chars=300)
+    memory = LarimarMemory(store, "ana", window=1, recall_tokens=100)
     padding = (
         "The weather of the coast was described at great length by everyone present that evening. "
     )
@@ -73,7 +83,9 @@ def test_a_long_turn_is_recalled_by_its_relevant_sentences(store: Larimar) -> No
     memory.save("Hello.", "Hello.")
     lines, _ = memory.recall(ASKED)
     assert "4711" in lines[0].text
-    assert 0 < sum(len(line.text) for line in lines) <= 300
+    block = memory.load(ASKED)[0]
+    assert sum(len(line.text) for line in lines) < 350
+    assert count_tokens_approximately([block]) <= 100
     assert {(line.turn, line.role) for line in lines} <= {(1, "Human"), (1, "AI")}
 
 

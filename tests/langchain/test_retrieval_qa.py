@@ -21,7 +21,7 @@ from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
 from larimar_memory.prompt import CLOSE, OPEN
 
-from .conftest import OUT_OF_SCOPE, QUESTION, TEXTS, ScriptedChat
+from .conftest import OUT_OF_SCOPE, QUESTION, TEXTS, ScriptedChat, count_words
 
 REPLY = "The pass key is 71432."
 
@@ -123,13 +123,12 @@ async def test_chat_history_reaches_the_prompt(notes: Larimar, chat: ScriptedCha
 def test_a_history_that_could_not_be_seen_is_refused(notes: Larimar, chat: ScriptedChat) -> None:
     asked = {"query": QUESTION, "chat_history": [("human", "Hello")]}
     blind = PromptTemplate.from_template("{context}\nQ: {question}")
-    for qa in (
-        LarimarRetrievalQA.from_llm(chat, memory=notes, prompt=blind),
-        LarimarRetrievalQA.from_llm(memory=notes),
-    ):
-        with pytest.raises(InputError, match="chat history"):
-            qa.invoke(asked)
-        assert qa.invoke({**asked, "chat_history": []}, max_tokens=4)["source_documents"]
+    qa = LarimarRetrievalQA.from_llm(chat, memory=notes, prompt=blind)
+    with pytest.raises(InputError, match=r"chat history cannot be used\. .* have a place for it"):
+        qa.invoke(asked)
+    assert qa.invoke({**asked, "chat_history": []})["source_documents"]
+    with pytest.raises(InputError, match="list of messages"):
+        LarimarRetrievalQA.from_llm(memory=notes).invoke({**asked, "chat_history": "Human: Hello"})
 
 
 def test_recalled_text_cannot_leave_its_delimiters(notes: Larimar, chat: ScriptedChat) -> None:
@@ -146,12 +145,18 @@ def test_a_model_of_texts_and_a_foreign_retriever(notes: Larimar) -> None:
             return [Document("The pass key is 1."), Document("Lentils. " * 200)]
 
     llm = FakeListLLM(responses=["1"])
-    qa = LarimarRetrievalQA.from_chain_type(llm, retriever=Fixed(), context_chars=500)
+    qa = LarimarRetrievalQA.from_chain_type(llm, retriever=Fixed(), context_tokens=100)
     output = qa.invoke(QUESTION)
     assert output["result"] == "1"
     assert output["source_documents"] == [Document("The pass key is 1.")]
-    with pytest.raises(InputError, match="fits into 5 characters"):
-        LarimarRetrievalQA.from_llm(llm, retriever=Fixed(), context_chars=5).invoke(QUESTION)
+    with pytest.raises(InputError, match="fits into 5 tokens"):
+        LarimarRetrievalQA.from_llm(llm, retriever=Fixed(), context_tokens=5).invoke(QUESTION)
+    many = qa.invoke(QUESTION, context_tokens=1000)
+    assert len(many["source_documents"]) == 2
+    counted = LarimarRetrievalQA.from_llm(
+        llm, retriever=Fixed(), context_tokens=5, count_tokens=count_words
+    )
+    assert counted.invoke(QUESTION)["source_documents"] == [Document("The pass key is 1.")]
 
 
 def test_callbacks_see_one_chain(notes: Larimar, chat: ScriptedChat) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolCall, ToolMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.tools import BaseTool
 from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
@@ -23,7 +23,16 @@ from larimar_memory.errors import InputError, MemoryBusyError, MemoryFileError
 from larimar_memory.larimar import Larimar
 from larimar_memory.prompt import CLOSE, OPEN
 
-from .conftest import ASKED, HOW, LOOKALIKES, OUT_OF_SCOPE, Context, ScriptedChat, longest_block, run
+from .conftest import (
+    ASKED,
+    HOW,
+    LOOKALIKES,
+    OUT_OF_SCOPE,
+    Context,
+    ScriptedChat,
+    count_words,
+    run,
+)
 
 FACT = "The alarm code is 4711."
 NAMES = ("remember", "recall", "forget")
@@ -250,15 +259,18 @@ def test_recalled_text_cannot_leave_its_delimiters(store: Larimar) -> None:
 def test_the_budget_holds(store: Larimar) -> None:
     store.write([f"The alarm code of house {n} is {n}." for n in range(30)], namespace="ana")
     sizes = list[int]()
-    for budget in (40, 200, 500):
-        recall = larimar_tools(store, namespace="ana", k=30, context_chars=budget)[1]
+    for budget in (20, 80, 200):
+        recall = larimar_tools(store, namespace="ana", k=30, context_tokens=budget)[1]
         found = called(recall, question=ASKED).artifact
-        sizes.append(sum(len(document.page_content) for document in found))
+        text = "\n".join(document.page_content for document in found)
+        sizes.append(count_tokens_approximately([HumanMessage(text)]))
         assert sizes[-1] <= budget
     assert 0 < sizes[0] < sizes[1] < sizes[2]
-    message = called(larimar_tools(store, namespace="ana", context_chars=5)[1], question=ASKED)
+    words = larimar_tools(store, namespace="ana", k=30, context_tokens=16, count_tokens=count_words)[1]
+    assert len(called(words, question=ASKED).artifact) == 2
+    message = called(larimar_tools(store, namespace="ana", context_tokens=5)[1], question=ASKED)
     assert message.status == "error"
-    assert "fits into 5 characters" in message.content
+    assert "fits into 5 tokens" in message.content
 
 
 @pytest.mark.parametrize(
@@ -309,13 +321,6 @@ def test_a_busy_memory_is_told_and_a_broken_one_ends_the_run(
         else:
             with pytest.raises(MemoryFileError, match="cannot be written"):
                 called(remember, text=FACT)
-
-
-async def test_the_event_loop_is_free(store: Larimar, slow: dict[str, set[int]]) -> None:
-    tools = zip(larimar_tools(store, namespace="ana"), EXAMPLES, strict=True)
-    assert await longest_block(asyncio.gather(*(tool.ainvoke(args) for tool, args in tools))) < 0.5
-    assert set(slow) == {"read", "write", "forget"}
-    assert threading.get_ident() not in set[int]().union(*slow.values())
 
 
 async def test_sixteen_callers_at_once(store: Larimar) -> None:

@@ -1,0 +1,53 @@
+"""What recalled text may take up of a prompt, in tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from langchain_core.documents import Document
+from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.prompts import BasePromptTemplate, format_document
+
+from larimar_memory.errors import InputError
+
+CountTokens: TypeAlias = Callable[[list[BaseMessage]], int]
+"""The tokens of messages: LangChain's `count_tokens_approximately`, the default, which takes four
+characters for one, or a model's own `get_num_tokens_from_messages`."""
+
+
+def fitting(
+    documents: Sequence[Document],
+    tokens: int,
+    count_tokens: CountTokens,
+    document_prompt: BasePromptTemplate[Any] | None = None,
+) -> list[Document]:
+    """The best documents whose texts together take up no more than so many tokens.
+
+    Args:
+        documents: best first.
+        tokens: the budget.
+        count_tokens: counts them, of one message that holds the texts.
+        document_prompt: how a document is written; None is its text alone.
+
+    Raises:
+        InputError: if not even the best one fits.
+    """
+    text, count = "", 0
+    for document in documents:
+        text += f"{written(document, document_prompt)}\n"
+        if count_tokens([HumanMessage(text)]) > tokens:
+            break
+        count += 1
+    if documents and not count:
+        raise InputError(
+            f"Nothing that was recalled fits into {tokens} tokens.",
+            "The best document alone is longer.",
+            "Raise context_tokens, or ask for fewer neighbours.",
+        )
+    return list(documents[:count])
+
+
+def written(document: Document, document_prompt: BasePromptTemplate[Any] | None) -> str:
+    """A document as it stands in a prompt, before it is made safe to stand there."""
+    return format_document(document, document_prompt) if document_prompt else document.page_content
