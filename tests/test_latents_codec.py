@@ -155,3 +155,28 @@ def test_long_and_short_segments_in_a_batch_stand_as_they_do_alone() -> None:
         for mine, theirs in ((alone.keys, together.keys), (alone.values, together.values)):
             found = theirs[:, at][..., together.mask[at], :]
             torch.testing.assert_close(mine[:, 0][..., alone.mask[0], :], found)
+
+
+@pytest.mark.parametrize("ratio", [1, 4])
+def test_a_segment_is_read_with_those_before_it_in_its_window(ratio: int) -> None:
+    codec = codec_of(ratio=ratio)
+    windows = [["abcdefg", "hi", "jklmnopqrst"], ["x"], ["uvw", "yz"]]
+    found = codec.encode_windows(windows)
+    assert [len(window) for window in found] == [3, 1, 2]
+    for texts, latents in zip(windows, found, strict=True):
+        # The first knows of nothing, the others not of what follows them.
+        np.testing.assert_allclose(latents[0], codec.encode(texts[:1])[0], atol=1e-5)
+        if len(texts) > 1:
+            shorter = codec.encode_windows([texts[:-1]])[0]
+            np.testing.assert_allclose(latents[-2], shorter[-1], atol=1e-5)
+        for text, z in zip(texts[1:], latents[1:], strict=True):
+            alone = codec.encode([text])[0]
+            assert z.shape == alone.shape
+            assert not np.allclose(z, alone, atol=1e-3)
+    # As one text, the mark between them included.
+    whole = "\n".join(windows[0])
+    ids = [codec.mark if c == "\n" else codec.tokens(c)[0] for c in whole]
+    features = codec.features(codec.padded([ids]))
+    mine = codec.features.in_windows(codec.padded([codec.tokens(t) for t in windows[0]]), 3)
+    mask = codec.padded([codec.tokens(t) for t in windows[0]]).mask
+    torch.testing.assert_close(mine[mask], features[0])

@@ -66,15 +66,23 @@ class LatentCodec(nn.Module):
         )["input_ids"]
         return ids
 
-    @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> list[Float[np.ndarray, "_ dz"]]:
-        """The latent of every segment, float32; m follows its length, of which there is no limit.
+        """The latent of every segment, read on its own, as by `encode_windows`."""
+        return [z for (z,) in self.encode_windows([[text] for text in texts])]
+
+    @torch.no_grad()
+    def encode_windows(self, windows: Sequence[Sequence[str]]) -> list[list[Float[np.ndarray, "_ dz"]]]:
+        """The latents of all segments, float32; m follows a segment's length, which has no limit.
+
+        The segments of a window are read as one text, so the latent of "She moved to Bonn." knows who
+        "she" is if a segment before it in its window says so. It holds something of those segments, and
+        none of what comes after it.
 
         Raises:
             InputError: if a segment is empty.
         """
-        segments = [self.tokens(text) for text in texts]
-        if not all(segments):
+        segments = [[self.tokens(text) for text in texts] for texts in windows]
+        if not all(ids for window in segments for ids in window):
             raise InputError(
                 "A segment cannot be made into a latent.",
                 "It is empty.",
@@ -82,30 +90,39 @@ class LatentCodec(nn.Module):
             )
         return self._encode(segments)
 
-    def _encode(self, segments: list[list[int]]) -> list[Float[np.ndarray, "_ dz"]]:
+    def _encode(self, windows: list[list[list[int]]]) -> list[list[Float[np.ndarray, "_ dz"]]]:
         """Latents of token ids, batched by length."""
-        found: list[Float[np.ndarray, "_ dz"]] = [np.empty((0, 0), np.float32)] * len(segments)
-        order = sorted(range(len(segments)), key=lambda i: len(segments[i]))
+        found = [list[Float[np.ndarray, "_ dz"]]() for _ in windows]
+        sizes = [sum(len(ids) + 1 for ids in window) for window in windows]
+        order = sorted((i for i, size in enumerate(sizes) if size), key=lambda i: sizes[i])
         while order:
             # The longest first, so that a batch that fits in memory once fits ever after.
-            count = max(1, _BATCH_TOKENS // (len(segments[order[-1]]) + 2))
-            batch, order = order[-count:], order[:-count]
-            z, mask = self.latents(self.padded([segments[i] for i in batch]))
-            for i, row, valid in zip(batch, z, mask, strict=True):
-                found[i] = row[valid].cpu().numpy()
+            rows = max(1, _BATCH_TOKENS // (sizes[order[-1]] + 1))
+            batch, order = order[-rows:], order[:-rows]
+            count = max(len(windows[i]) for i in batch)
+            padded = [[*windows[i], *([[]] * (count - len(windows[i])))] for i in batch]
+            z, mask = self.latents(self.padded([ids for window in padded for ids in window]), count)
+            for at, i in enumerate(batch):
+                places = range(at * count, at * count + len(windows[i]))
+                found[i] = [z[n][mask[n]].cpu().numpy() for n in places]
         return found
 
     def padded(self, segments: Sequence[Sequence[int]]) -> Segments:
-        """Token ids as a batch; each segment is followed by the mark, as a passage in a prompt is."""
+        """Token ids as a batch; each segment is followed by the mark, as a passage in a prompt is.
+
+        Of an empty list of ids there is nothing, not even a mark.
+        """
         return pad(segments, self.mark, self.device)
 
     def exact(self, segments: Segments) -> States:
         """The decoder's own keys and values of segments: what latents are to stand for."""
         return exact_states(self.anatomy, self.lead, segments)
 
-    def latents(self, segments: Segments) -> tuple[Float[Tensor, "b m dz"], Bool[Tensor, "b m"]]:
-        """Latents of a padded batch, and where they have positions."""
-        z, mask = self.encoder(self.features(segments), segments.mask)
+    def latents(
+        self, segments: Segments, count: int = 1
+    ) -> tuple[Float[Tensor, "b m dz"], Bool[Tensor, "b m"]]:
+        """Latents of a padded batch, windows of `count` rows, and where they have positions."""
+        z, mask = self.encoder(self.features.in_windows(segments, count), segments.mask)
         return z, mask
 
     def prefix(self, readouts: Sequence[Float[np.ndarray, "_ dz"]]) -> Prefix:

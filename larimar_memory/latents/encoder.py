@@ -34,6 +34,21 @@ class Features:
         halves = [nn.functional.layer_norm(x.float(), x.shape[-1:]) for x in (embedded, hidden)]
         return torch.cat(halves, dim=-1)
 
+    def in_windows(self, segments: Segments, count: int) -> Float[Tensor, "b t f"]:
+        """Features of every token, each window of `count` consecutive rows read as one text.
+
+        So a token is described as who has read the segments before it in its window knows it. Rows
+        without tokens are passed over.
+        """
+        b, t = segments.tokens.shape
+        tokens, mask = (x.reshape(b // count, -1) for x in (segments.tokens, segments.mask))
+        width = int(mask.sum(1).max())
+        # What is there comes first, in its order: a window has no gaps.
+        order = mask.int().argsort(dim=1, descending=True, stable=True)[:, :width]
+        packed = self(Segments(tokens.gather(1, order), mask.gather(1, order)))
+        back = (mask.long().cumsum(1) - 1).clamp_min(0)[..., None].expand(-1, -1, packed.shape[-1])
+        return packed.gather(1, back).reshape(b, t, -1)
+
 
 class SegmentEncoder(nn.Module):
     """Maps the features of `ratio` consecutive tokens to one latent position.

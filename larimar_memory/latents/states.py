@@ -74,10 +74,10 @@ def _in_line(x: Float[Tensor, "l b g p c"], count: int) -> Float[Tensor, "l rows
 
 
 def pad(segments: Sequence[Sequence[int]], mark: int, device: torch.device) -> Segments:
-    """Batch segments of any lengths, a mark after each."""
+    """Batch segments of any lengths, a mark after each but the empty ones."""
     length = max(len(s) for s in segments) + 1
     rows = [[*s, *([mark] * (length - len(s)))] for s in segments]
-    counts = torch.tensor([len(s) + 1 for s in segments])
+    counts = torch.tensor([len(s) + 1 if s else 0 for s in segments])
     mask = torch.arange(length)[None] < counts[:, None]
     return Segments(torch.tensor(rows).to(device), mask.to(device))
 

@@ -36,6 +36,7 @@ class Taught:
         inputs: the chat after the recalled passages, then the teacher's answer; padded on the right.
         labels: the answer's tokens where the decoder should say them, `IGNORED` elsewhere.
         tokens, logits: the teacher's likeliest next tokens and their logits, in a row for every label.
+        together: whether the segments of a row are read as one text: those of one passage are.
     """
 
     segments: Segments
@@ -45,6 +46,7 @@ class Taught:
     tokens: Int[Tensor, "n top"]
     logits: Float[Tensor, "n top"]
     seed: int
+    together: bool
 
     @property
     def size(self) -> int:
@@ -87,7 +89,7 @@ class Answers(Recite):
         """Divergence from the teacher, or cross-entropy for what is recited."""
         if isinstance(batch, Recital):
             return super().loss(batch)
-        prefix = self.prefix(batch.segments, batch.count, batch.seed)
+        prefix = self.prefix(batch.segments, batch.count, batch.seed, together=batch.together)
         with self.codec.adapters.attached():
             hidden = after(self.model, prefix, batch.inputs)[batch.labels != IGNORED]
             weight = self.model.lm_head.weight
@@ -101,7 +103,8 @@ class Answers(Recite):
         count = rng.randint(1, self.stage.readouts)
         shortest = max(8, self.stage.shortest)
         longest = self.stage.longest or self.recipe.codec.limit
-        if rng.random() < self.stage.consecutive:
+        together = rng.random() < self.stage.consecutive
+        if together:
             rows = [self.source.consecutive(rng, count, shortest, longest) for _ in range(_ROWS)]
         else:
             length = draw_length(rng, shortest, longest)
@@ -113,7 +116,7 @@ class Answers(Recite):
             # Best first, as recall gives them; a readout's place is that of its passage in the prompt.
             texts = [passage(sample.text) for sample in reversed(row)]
             prompts.append(self.decoder.chat_tokens(messages(questions[-1], texts)))
-        return self._student(rows, questions, *self._teach(prompts))
+        return self._student(rows, questions, *self._teach(prompts), together=together)
 
     @torch.no_grad()
     def _teach(self, prompts: list[list[int]]) -> tuple[list[list[int]], Tensor]:
@@ -145,6 +148,8 @@ class Answers(Recite):
         questions: list[str],
         answers: list[list[int]],
         target: Tensor,
+        *,
+        together: bool,
     ) -> Taught:
         inputs, labels = list[list[int]](), list[list[int]]()
         for question, answer in zip(questions, answers, strict=True):
@@ -162,4 +167,5 @@ class Answers(Recite):
             tokens=likeliest.indices,
             logits=likeliest.values,
             seed=0,
+            together=together,
         )

@@ -28,6 +28,7 @@ class Recital:
             or already recited.
         labels: the token that comes next, `IGNORED` where it was given.
         seed: of the noise.
+        together: whether the segments of a row are read as one text.
     """
 
     segments: Segments
@@ -35,6 +36,7 @@ class Recital:
     inputs: Int[Tensor, "b t"]
     labels: Int[Tensor, "b t"]
     seed: int
+    together: bool = False
 
     @property
     def size(self) -> int:
@@ -102,6 +104,7 @@ def recital(
         inputs=rectangle(inputs, width, end).to(device),
         labels=rectangle(labels, width, IGNORED).to(device),
         seed=rng.getrandbits(62),
+        together=rng.random() < 0.5,
     )
 
 

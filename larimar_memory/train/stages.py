@@ -165,14 +165,18 @@ class Recite(StageBase):
 
     def loss(self, batch: Recital) -> Float[Tensor, ""]:
         """Cross-entropy."""
-        prefix = self.prefix(batch.segments, batch.count, batch.seed)
+        prefix = self.prefix(batch.segments, batch.count, batch.seed, together=batch.together)
         with self.codec.adapters.attached():
             return recite_loss(self.model, prefix, batch.inputs, batch.labels)
 
-    def prefix(self, segments: Segments, count: int, seed: int) -> Prefix:
-        """What latents of the segments make, `count` side by side, noise added."""
+    def prefix(self, segments: Segments, count: int, seed: int, *, together: bool) -> Prefix:
+        """What latents of the segments make, `count` side by side, noise added.
+
+        Args:
+            together: whether those side by side are read as one text.
+        """
         codec = self.codec
-        features = codec.features(segments)
+        features = codec.features.in_windows(segments, count if together else 1)
         with torch.autocast(codec.device.type, torch.bfloat16, enabled=_half(codec)):
             z, mask = codec.encoder(features, segments.mask)
             return codec.placed(noisy(z, self.stage.noise, seed), mask, count)
