@@ -9,6 +9,7 @@ with Larimar.open("notes.larimar") as memory:
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Answer", "Larimar", "LarimarError", "Readout", "RecalledSegment", "__version__"]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Loaded on first use: what needs no model, such as the errors, should not wait seconds for torch.
 _LAZY = {

@@ -12,6 +12,10 @@ from larimar_memory.errors import InputError, MemoryFileError
 MAX_QUESTION_CHARS = 20_000
 MAX_NAME_CHARS = 1_000
 ROLES = ("system", "user", "assistant")
+MAX_DEPTH = 200
+"""Levels that metadata may be nested; SQLite's JSON functions stop at 1,000."""
+
+NO_UNICODE = "It holds half of a surrogate pair, which is no Unicode text."
 
 
 def check_text(text: Any, what: str = "The text") -> str:
@@ -28,19 +32,17 @@ def check_text(text: Any, what: str = "The text") -> str:
             "It is empty.",
             "Pass text with at least one visible character.",
         )
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
+    if (at := lone_surrogate(text)) is not None:
         raise InputError(
             f"{what} cannot be written.",
-            f"At character {error.start} it holds half of a surrogate pair, which is no Unicode text.",
+            f"At character {at} it holds half of a surrogate pair, which is no Unicode text.",
             'Decode the source with errors="replace".',
-        ) from error
+        )
     return text
 
 
 def check_question(question: Any) -> str:
-    """A question that is text and not absurdly long."""
+    """A question that is text and not absurdly long; what is no Unicode in it becomes "?"."""
     if not isinstance(question, str) or not question.strip():
         raise InputError(
             "The question cannot be answered.",
@@ -82,12 +84,18 @@ def check_k(k: Any) -> int:
 
 
 def check_name(name: Any, what: str) -> str:
-    """A namespace or a document id."""
+    """A namespace or a document id: taken as it is, so that names that differ are two names."""
     if not isinstance(name, str) or not name or len(name) > MAX_NAME_CHARS or "\0" in name:
         shown = repr(name) if len(repr(name)) < 60 else repr(name)[:57] + "..."
         raise InputError(
             f"{shown} cannot be a {what}.",
             f"A {what} is a str of 1 to {MAX_NAME_CHARS:,} characters without NUL.",
+            "Choose another name.",
+        )
+    if (at := lone_surrogate(name)) is not None:
+        raise InputError(
+            f"{name!r} cannot be a {what}.",
+            f"At character {at} it holds half of a surrogate pair, which is no Unicode text.",
             "Choose another name.",
         )
     return name
@@ -96,16 +104,55 @@ def check_name(name: Any, what: str) -> str:
 def check_metadata(metadata: Any) -> dict[str, Any]:
     """A JSON object, copied, so that later changes by the caller do not reach the memory."""
     try:
-        if not isinstance(metadata, Mapping) or not all(isinstance(k, str) for k in metadata):
-            raise TypeError("it is no mapping with str keys")
-        copied: dict[str, Any] = json.loads(json.dumps(dict(metadata), allow_nan=False))
+        copied = json_object(metadata)
+        # SQLite ends a text in JSON there: a filter would take it for a shorter one.
+        if any("\0" in text for entry in copied.items() for text in entry if isinstance(text, str)):
+            raise ValueError("the name or text of one of its entries holds a NUL")
+        return copied
     except (TypeError, ValueError) as error:
         raise InputError(
             "The metadata cannot be kept.",
             f"Metadata is a JSON object, and {error}.",
             "Use str keys and values of text, numbers, booleans, None, lists and mappings.",
         ) from error
+
+
+def json_object(value: Any, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """A copy of a value that can be kept as a JSON object.
+
+    Raises:
+        TypeError, ValueError: if it cannot; the message says why.
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(f"it is a {type(value).__name__}")
+    text = json.dumps(_plain(value, max_depth, max_depth), ensure_ascii=False, allow_nan=False)
+    if lone_surrogate(text) is not None:
+        raise ValueError("it holds half of a surrogate pair, which is no Unicode text")
+    copied: dict[str, Any] = json.loads(text)
     return copied
+
+
+def lone_surrogate(text: str) -> int | None:
+    """Where a text holds half of a surrogate pair, which cannot be stored; None if it does not."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
+
+
+def _plain(value: Any, levels: int, max_depth: int) -> Any:
+    """Mappings as dict and sequences as list, all the way down."""
+    if not levels:
+        raise ValueError(f"it is nested more than {max_depth} levels deep")
+    if isinstance(value, Mapping):
+        wrong = [key for key in value if not isinstance(key, str)]
+        if wrong:
+            raise TypeError(f"it has the key {wrong[0]!r}, which is no str")
+        return {key: _plain(part, levels - 1, max_depth) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part, levels - 1, max_depth) for part in value]
+    return value
 
 
 def check_synchronous(value: object) -> None:

@@ -1,7 +1,8 @@
-"""What a memory holds: documents, texts, counts, health."""
+"""What a memory holds, and reading it: documents, texts, counts, health."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +19,7 @@ from larimar_memory.memory import GrowingMemory, Health, grow_health, slot_healt
 from larimar_memory.store import Document, Store
 from larimar_memory.store.base import Where
 from larimar_memory.store.checksums import damaged
-from larimar_memory.types import MemoryStats
+from larimar_memory.types import MemoryStats, Readout
 
 DEFAULT_NAMESPACE = "default"
 
@@ -49,11 +50,49 @@ class Contents:
             "Pass its path on, and open it with `Larimar.open(path)` where it is needed.",
         )
 
+    def read(
+        self,
+        question: str,
+        k: int = 5,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        where: Where | None = None,
+        neighbours: int = 0,
+        hybrid: bool = True,
+        threshold: float | None = None,
+    ) -> Readout:
+        """Address the memory with a question.
+
+        Args:
+            k: most segments to return.
+            where: a metadata filter.
+            neighbours: segments of context to add on either side of each.
+            hybrid: search by words as well as by key.
+            threshold: overrides the memory's own; 0 returns the best segments whatever their score.
+        """
+        started = time.perf_counter()
+        question = checks.check_question(question)
+        checks.check_k(k)
+        checks.check_name(namespace, "namespace")
+        return recall.read(
+            self.store,
+            namespace,
+            question,
+            self.encoder.encode_questions([question])[0],
+            k,
+            where=where,
+            neighbours=neighbours,
+            hybrid=hybrid,
+            threshold=float(self.threshold if threshold is None else threshold),
+            slots=self.slots,
+            started=started,
+        )
+
     def documents(
         self, *, namespace: str = DEFAULT_NAMESPACE, where: Where | None = None
     ) -> Iterator[Document]:
         """The documents of a namespace, in the order they were first written."""
-        return self.store.documents(namespace, where)
+        return self.store.documents(checks.check_name(namespace, "namespace"), where)
 
     def text(self, id: str, *, namespace: str = DEFAULT_NAMESPACE) -> str:
         """A document's text, exactly as it was written.
@@ -98,6 +137,8 @@ class Contents:
 
     def stats(self, namespace: str | None = None) -> MemoryStats:
         """Counts and sizes, of a namespace or of the whole memory."""
+        if namespace is not None:
+            checks.check_name(namespace, "namespace")
         held = self.store.stats(namespace)
         return MemoryStats(
             path=None if self.path is None else str(self.path),
@@ -117,7 +158,8 @@ class Contents:
         return grow_health(GrowingMemory(self.store, namespace), slots=room)
 
     def _known(self, id: str, namespace: str) -> Document:
-        known = self.store.document(checks.check_name(namespace, "namespace"), id)
+        checks.check_name(namespace, "namespace")
+        known = self.store.document(namespace, checks.check_name(id, "document id"))
         if known is None:
             raise InputError(
                 f"There is no document {id!r}.",

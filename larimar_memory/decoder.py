@@ -15,6 +15,7 @@ from torch import Tensor
 from larimar_memory import weights
 from larimar_memory.device import best_device, best_dtype
 from larimar_memory.errors import InputError, ModelError
+from larimar_memory.plain_tokens import plain_ids
 from larimar_memory.prompt import Message, around_recalled, chat_tokens
 from larimar_memory.types import Usage
 
@@ -116,9 +117,7 @@ class Decoder:
 
     def count(self, text: str) -> int:
         """Tokens in a text, special tokens in it read as plain text."""
-        return len(
-            self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        )
+        return len(plain_ids(self.tokenizer, text))
 
     def generate(
         self,

@@ -143,16 +143,20 @@ class SentenceEncoder:
     ) -> Iterator[tuple[Float[np.ndarray, "n d"], int]]:
         """Keys and source-token count of each batch, tokenising the next while encoding this one."""
         iterator = iter(batches)
-        with ThreadPoolExecutor(1, thread_name_prefix="larimar-tokenize") as pool:
+        pool = ThreadPoolExecutor(1, thread_name_prefix="larimar-tokenize")
 
-            def upcoming() -> TokenBatch | None:
-                texts = next(iterator, None)
-                return None if texts is None else self.tokenize(texts)
+        def upcoming() -> TokenBatch | None:
+            texts = next(iterator, None)
+            return None if texts is None else self.tokenize(texts)
 
+        try:
             future = pool.submit(upcoming)
             while (batch := future.result()) is not None:
                 future = pool.submit(upcoming)
                 yield self.encode_tokens(batch), batch.tokens
+        finally:
+            # Not waited for: whoever interrupts does not want the next batch.
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _tokens(self, texts: list[str]) -> TokenBatch:
         return TokenBatch([e.ids for e in self._tokenizer.encode_batch_fast(texts)], self._special)

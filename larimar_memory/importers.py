@@ -1,14 +1,23 @@
-"""Read files and folders as texts: plain text and code, Markdown, HTML, PDF, standard input."""
+"""Read files and folders as texts: plain text and code, Markdown, HTML, PDF, standard input.
+
+Text files of any size are read in blocks. HTML and PDF cannot be, and have limits.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeAlias, cast
 
+from larimar_memory.blocks import Blocks, Measure, blocks_of, measured
 from larimar_memory.errors import InputError
+from larimar_memory.formats import Limits, decoded, html_text, pdf_text, unreadable
 
 STDIN = "-"
 _TEXT_KINDS = (
@@ -20,16 +29,32 @@ TEXT_SUFFIXES = frozenset(_TEXT_KINDS.split())
 HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 PDF_SUFFIXES = frozenset({".pdf"})
 READABLE = TEXT_SUFFIXES | HTML_SUFFIXES | PDF_SUFFIXES
-_PROBE_BYTES = 8192
+WHOLE_BYTES = 1 << 20
+"""Files up to this size are held whole, and so read once."""
+
+_LIMITS = Limits()
+_PDF_MARK = b"%PDF-"
+_Open: TypeAlias = Callable[[], AbstractContextManager[BinaryIO]]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A text read from somewhere, with the id and metadata it will be written under."""
+    """A text read from somewhere, with the id and metadata it will be written under.
+
+    Attributes:
+        content: the text, or what gives its blocks.
+        measure: of the text.
+    """
 
     id: str
-    text: str
+    content: str | Blocks
     metadata: dict[str, Any]
+    measure: Measure
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(blocks_of(self.content))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,44 +64,41 @@ class Skipped:
     path: Path
     why: str
 
+    @property
+    def name(self) -> str:
+        """The path as text."""
+        return shown(self.path)
 
-def find_files(paths: Sequence[str]) -> list[Path]:
-    """The files named, and those of readable kinds inside the folders named, sorted.
+
+def find_files(paths: Sequence[str]) -> Iterator[Path]:
+    """The files named, and those of readable kinds inside the folders named, each folder's sorted.
+
+    Names are held for the folders on the way only; links to folders are not followed.
 
     Raises:
-        InputError: if a path does not exist, or a folder holds nothing readable.
+        InputError: at once, if a path does not exist, or a folder holds nothing readable.
     """
-    found = list[Path]()
-    for name in paths:
-        path = Path(name).expanduser()
-        if name == STDIN:
-            found.append(Path(STDIN))
-        elif path.is_dir():
-            inside = sorted(
-                p
-                for p in path.rglob("*")
-                if p.suffix.lower() in READABLE and p.is_file() and not _hidden(p, path)
-            )
-            if not inside:
-                raise InputError(
-                    f"Nothing can be ingested from the folder {path}.",
-                    "It holds no file of a readable kind (text, Markdown, code, HTML or PDF).",
-                    "Name another folder, or name files one by one.",
-                )
-            found += inside
-        elif path.exists():
-            found.append(path)
-        else:
+    named = [Path(name) if name == STDIN else Path(name).expanduser() for name in paths]
+    for path in named:
+        if str(path) == STDIN:
+            continue
+        if path.is_dir() and next(_inside(path), None) is None:
             raise InputError(
-                f"{path} cannot be ingested.",
-                "There is no such file or folder.",
-                "Check the path.",
+                f"Nothing can be ingested from the folder {shown(path)}.",
+                "It holds no file of a readable kind (text, Markdown, code, HTML or PDF).",
+                "Name another folder, or name files one by one.",
             )
-    return found
+        if not _exists(path):
+            raise unreadable(shown(path), "There is no such file or folder.", "Check the path.")
+    return _found(named)
 
 
 def read_sources(
-    files: Sequence[Path], *, explicit: Sequence[str], encoding: str = "utf-8"
+    files: Iterable[Path],
+    *,
+    explicit: Sequence[str],
+    encoding: str = "utf-8",
+    limits: Limits = _LIMITS,
 ) -> Iterator[Source | Skipped]:
     """Read files one by one. A file named by the user must be readable; others are skipped if not.
 
@@ -84,6 +106,7 @@ def read_sources(
         files: what `find_files` returned.
         explicit: the paths the user named.
         encoding: of text files.
+        limits: of HTML and PDF.
 
     Raises:
         InputError: if a file that was named cannot be read.
@@ -91,89 +114,121 @@ def read_sources(
     named = {Path(name).expanduser() for name in explicit}
     for path in files:
         try:
-            yield read_file(path, encoding=encoding)
+            yield read_file(path, encoding=encoding, limits=limits)
         except InputError as error:
             if path in named:
                 raise
             yield Skipped(path, error.why)
 
 
-def read_file(path: Path, *, encoding: str = "utf-8") -> Source:
+def read_file(path: Path, *, encoding: str = "utf-8", limits: Limits = _LIMITS) -> Source:
     """The text of one file; `-` is standard input.
 
     Raises:
-        InputError: if the file is binary, empty, not in that encoding, or a damaged PDF.
+        InputError: if the file is binary, empty, not in that encoding, too large, or a damaged PDF.
     """
-    name = "standard input" if str(path) == STDIN else path.as_posix()
+    name = "standard input" if str(path) == STDIN else shown(path)
     try:
-        data = sys.stdin.buffer.read() if str(path) == STDIN else path.read_bytes()
+        source = _read(path, name, encoding, limits)
     except OSError as error:
-        raise _unreadable(
-            name, f"The system said: {error.strerror}.", "Check its permissions."
+        raise unreadable(
+            name, f"The system said: {error.strerror or error}.", "Check its permissions."
         ) from error
-    suffix = path.suffix.lower()
-    if suffix in PDF_SUFFIXES or data.startswith(b"%PDF-"):
-        text, extra = _pdf(data, name)
-    else:
-        text, extra = _decode(data, name, encoding), {}
-        if suffix in HTML_SUFFIXES:
-            text = _html(text)
-    if not text.strip():
-        raise _unreadable(
+    if not source.measure.visible:
+        raise unreadable(
             name, "There is no text in it.", "Name a file with text; a scanned page needs OCR first."
         )
-    return Source(name, text, {"source": name, **extra})
+    return source
 
 
-def _decode(data: bytes, name: str, encoding: str) -> str:
-    marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    if b"\0" in data[:_PROBE_BYTES] and not marked:
-        raise _unreadable(name, "It is a binary file.", "Convert it to text first.")
+def shown(path: Path) -> str:
+    """A path as text; bytes in it that are no UTF-8 are written as escapes."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+
+
+def _read(path: Path, name: str, encoding: str, limits: Limits) -> Source:
+    opened, size = _opener(path)
+    with opened() as file:
+        pdf = file.read(len(_PDF_MARK)) == _PDF_MARK
+    suffix, extra = path.suffix.lower(), dict[str, Any]()
+    if pdf or suffix in PDF_SUFFIXES:
+        with opened() as file:
+            text, extra = pdf_text(file, name, limits)
+    elif suffix in HTML_SUFFIXES:
+        with opened() as file:
+            text = html_text(decoded(file, name, encoding), name, limits)
+    elif size <= WHOLE_BYTES:
+        with opened() as file:
+            text = "".join(decoded(file, name, encoding))
+    else:
+
+        def blocks() -> Iterator[str]:
+            with opened() as file:
+                yield from decoded(file, name, encoding)
+
+        return Source(name, blocks, {"source": name}, measured(blocks()))
+    return Source(name, text, {"source": name, **extra}, measured([text]))
+
+
+def _opener(path: Path) -> tuple[_Open, int]:
+    """What opens a file from its beginning, as often as it is called, and its size in bytes."""
+    if str(path) == STDIN:
+        return _kept(sys.stdin.buffer)
+    if path.is_file():
+        return lambda: path.open("rb"), path.stat().st_size
+    with path.open("rb") as pipe:
+        return _kept(pipe)
+
+
+def _kept(stream: BinaryIO) -> tuple[_Open, int]:
+    """As `_opener`, of what can be read only once: a large one is kept in a file without a name."""
+    # It is gone when nothing refers to it any more.
+    kept = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=WHOLE_BYTES))  # noqa: SIM115
+    shutil.copyfileobj(stream, kept)
+
+    @contextmanager
+    def opened() -> Iterator[BinaryIO]:
+        kept.seek(0)
+        yield kept
+
+    return opened, kept.tell()
+
+
+def _found(named: Sequence[Path]) -> Iterator[Path]:
+    for path in named:
+        if str(path) != STDIN and path.is_dir():
+            yield from _inside(path)
+        else:
+            yield path
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    """The readable files in a folder and its folders, in the order of their paths."""
+    waiting = [_listed(folder)]
+    while waiting:
+        path = next(waiting[-1], None)
+        if path is None:
+            waiting.pop()
+        elif path.is_dir():
+            if not path.is_symlink():
+                waiting.append(_listed(path))
+        elif path.suffix.lower() in READABLE and path.is_file():
+            yield path
+
+
+def _listed(folder: Path) -> Iterator[Path]:
     try:
-        return data.decode("utf-16" if marked else "utf-8-sig" if encoding == "utf-8" else encoding)
-    except LookupError as error:
-        raise _unreadable(
-            name, f"There is no encoding {encoding!r}.", "Name another, such as latin-1."
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        raise unreadable(
+            shown(folder), f"The system said: {error.strerror}.", "Check its permissions."
         ) from error
-    except UnicodeDecodeError as error:
-        raise _unreadable(
-            name,
-            f"At byte {error.start} it is not {encoding}.",
-            "Name its encoding with --encoding, for example latin-1.",
-        ) from error
+    return (folder / name for name in names)
 
 
-def _html(markup: str) -> str:
-    from selectolax.lexbor import LexborHTMLParser
-
-    tree = LexborHTMLParser(markup)
-    tree.strip_tags(["script", "style", "noscript", "template", "svg", "head"])
-    body = tree.body or tree.root
-    lines = body.text(separator="\n").splitlines() if body is not None else []
-    return "\n".join(line.strip() for line in lines if line.strip())
-
-
-def _pdf(data: bytes, name: str) -> tuple[str, dict[str, Any]]:
-    import io
-    import logging
-
-    from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
-
-    logging.getLogger("pypdf").setLevel(logging.ERROR)
+def _exists(path: Path) -> bool:
     try:
-        pages = [page.extract_text() for page in PdfReader(io.BytesIO(data)).pages]
-    except (PyPdfError, ValueError, KeyError, TypeError, OSError) as error:
-        raise _unreadable(
-            name, f"It is not a sound PDF: {error}.", "Open it and save it again."
-        ) from error
-    text = "\n\n".join(pages).encode("utf-8", "replace").decode("utf-8")
-    return text, {"pages": len(pages)}
-
-
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
-
-
-def _unreadable(name: str, why: str, remedy: str) -> InputError:
-    return InputError(f"{name} cannot be ingested.", why, remedy)
+        return path.exists()
+    except (OSError, ValueError):
+        # A name too long, or with a NUL, can be that of no file.
+        return False

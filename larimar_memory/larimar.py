@@ -10,21 +10,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from larimar_memory import checks, recall, weights
+from larimar_memory import checks, weights
 from larimar_memory.answering import AnswerStream, start_answer
 from larimar_memory.bounded import Room, Slots
 from larimar_memory.contents import DEFAULT_NAMESPACE, Contents
 from larimar_memory.decoder import Decoder
 from larimar_memory.encoder import SentenceEncoder
-from larimar_memory.ingest import OnProgress, check_texts, write_texts
+from larimar_memory.ingest import check_texts, write_texts
 from larimar_memory.keys import KeyEncoder
 from larimar_memory.latent_memory import Codec, LatentMemory
 from larimar_memory.memory.slots import WhenFull, check_slots
 from larimar_memory.prompt import Message
+from larimar_memory.reading import OnProgress, Text
 from larimar_memory.store import Store
 from larimar_memory.store.base import Where
 from larimar_memory.store.opening import open_store
-from larimar_memory.types import Answer, Grounding, Metadata, Readout
+from larimar_memory.types import Answer, Grounding, Metadata
 
 THRESHOLD = 0.45
 """Cosine under which the memory says "not in memory", for the default encoder."""
@@ -186,21 +187,34 @@ class Larimar(Contents):
             InputError: if a text, id or metadata cannot be used; then nothing was written.
             MemoryFileError: if the file cannot be written; what was committed before is intact.
         """
-        checks.check_name(namespace, "namespace")
         items = check_texts(texts, ids, metadatas)
+        self.write_each(items, namespace=namespace, whole=whole, on_progress=on_progress)
+        return [item.id for item in items]
+
+    def write_each(
+        self,
+        texts: Iterable[Text],
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        whole: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        """As `write`, for more than can be held: texts are read, by blocks, as they are written.
+
+        Raises:
+            InputError: if one cannot be used; those before it were written.
+        """
         write_texts(
             self.store,
             self.encoder,
-            namespace,
-            items,
+            checks.check_name(namespace, "namespace"),
+            texts,
             language=None if whole else self._language,
-            total_characters=sum(len(item.text) for item in items),
             on_progress=on_progress,
             latents=self.latents.encode if self._writes_latents else None,
         )
         if self._room is not None:
             self._room.make(namespace)
-        return [item.id for item in items]
 
     def write_latents(
         self,
@@ -266,7 +280,7 @@ class Larimar(Contents):
         """
         checks.check_something_to_forget(ids, where, namespace)
         named = [ids] if isinstance(ids, str) else ids
-        space = checks.check_name(namespace or DEFAULT_NAMESPACE, "namespace")
+        space = DEFAULT_NAMESPACE if namespace is None else checks.check_name(namespace, "namespace")
         count = self.store.delete(space, ids=named, where=where)
         if purge and count:
             self.store.purge()
@@ -275,44 +289,6 @@ class Larimar(Contents):
     def purge(self) -> None:
         """Erase from the files every trace of what was forgotten or replaced."""
         self.store.purge()
-
-    def read(
-        self,
-        question: str,
-        k: int = 5,
-        *,
-        namespace: str = DEFAULT_NAMESPACE,
-        where: Where | None = None,
-        neighbours: int = 0,
-        hybrid: bool = True,
-        threshold: float | None = None,
-    ) -> Readout:
-        """Address the memory with a question.
-
-        Args:
-            k: most segments to return.
-            where: a metadata filter.
-            neighbours: segments of context to add on either side of each.
-            hybrid: search by words as well as by key.
-            threshold: overrides the memory's own; 0 returns the best segments whatever their score.
-        """
-        started = time.perf_counter()
-        checks.check_question(question)
-        checks.check_k(k)
-        checks.check_name(namespace, "namespace")
-        return recall.read(
-            self.store,
-            namespace,
-            question,
-            self.encoder.encode_questions([question])[0],
-            k,
-            where=where,
-            neighbours=neighbours,
-            hybrid=hybrid,
-            threshold=float(self.threshold if threshold is None else threshold),
-            slots=self.slots,
-            started=started,
-        )
 
     def answer(self, question: str, **options: Any) -> Answer:
         """Answer from memory; takes the options of `stream`."""

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int8
 from larimar_memory import weights
 from larimar_memory.decoder import Decoder
 from larimar_memory.errors import LatentsUnavailableError
+from larimar_memory.prompt import disarmed
 from larimar_memory.store.base import Store
 from larimar_memory.types import Readout, RecalledSegment
 
@@ -67,7 +68,7 @@ class LatentMemory:
         """Latents of segments, as they are stored."""
         codec = self.codec
         # Blanks between segments belong to no one; a segment of blanks alone has one token to say.
-        latents = codec.encode([text.strip() or text for text in texts])
+        latents = codec.encode([disarmed(text.strip() or text) for text in texts])
         return [codec.stored_form.pack(z) for z in latents]
 
     def write(self, namespace: str, on_progress: Callable[[int, int], None] | None = None) -> int:

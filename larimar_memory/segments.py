@@ -8,10 +8,11 @@ Boundaries come from `sentencex` (many languages, linear time).
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sentencex import get_sentence_boundaries
 
+from larimar_memory.blocks import blocks_of
 from larimar_memory.errors import InputError
 from larimar_memory.types import Segment
 
@@ -28,7 +29,7 @@ _ZERO_WIDTH_JOINER = "\u200d"
 
 
 def segment(
-    text: str,
+    text: str | Iterable[str],
     *,
     language: str = "en",
     min_chars: int = MIN_CHARS,
@@ -36,10 +37,12 @@ def segment(
 ) -> Iterator[Segment]:
     """Yield the segments of `text` in order.
 
-    The spans are contiguous and cover the text: `"".join(s.text for s in segment(t)) == t`.
+    The spans are contiguous and cover the text: `"".join(s.text for s in segment(t)) == t`. Where a
+    text is given in blocks, they have no say in where it is cut, and no more of it is held than a
+    block and two windows.
 
     Args:
-        text: any text, of any length.
+        text: any text, of any length, whole or in blocks.
         language: ISO 639-1 code that guides abbreviations and punctuation.
         min_chars: a shorter sentence is joined with the next.
         max_chars: no segment is longer.
@@ -53,10 +56,12 @@ def segment(
             "The lengths must satisfy 0 < min_chars <= max_chars.",
             f"Use the defaults, {MIN_CHARS} and {MAX_CHARS}, or lengths that satisfy this.",
         )
-    sentences = _with_blanks(text, _sentences(text, language))
-    pieces = _split_long(text, sentences, max_chars)
-    for index, (start, end) in enumerate(_join_short(text, pieces, min_chars, max_chars)):
-        yield Segment(index, start, end, text[start:end])
+    blocks = blocks_of(text) if isinstance(text, str) else text
+    pieces = _split_long(_sentences(blocks, language), max_chars)
+    start = 0
+    for index, piece in enumerate(_join_short(pieces, min_chars, max_chars)):
+        yield Segment(index, start, start + len(piece), piece)
+        start += len(piece)
 
 
 def is_heading(text: str) -> bool:
@@ -77,54 +82,55 @@ def is_heading(text: str) -> bool:
     )
 
 
-def _sentences(text: str, language: str) -> Iterator[tuple[int, int]]:
-    """Sentence spans, contiguous, reading the text window by window."""
-    start = 0
-    while start < len(text):
-        window = text[start : start + WINDOW_CHARS]
+def _sentences(blocks: Iterable[str], language: str) -> Iterator[str]:
+    """The sentences of a text, reading it window by window."""
+    source, held, more = iter(blocks), "", True
+    while True:
+        while more and len(held) <= WINDOW_CHARS:
+            block = next(source, None)
+            held, more = (held, False) if block is None else (held + block, True)
+        if not held:
+            return
+        window = held[:WINDOW_CHARS]
         ends = [int(b["end_index"]) for b in get_sentence_boundaries(language, window)]
         ends = [e for e in ends if 0 < e < len(window)]
-        if start + len(window) == len(text) or not ends:
+        if len(window) == len(held) or not ends:
             ends.append(len(window))
         begin = 0
         for end in ends:
             if end > begin:
-                yield start + begin, start + end
+                yield held[begin:end]
                 begin = end
-        start += begin
+        held = held[begin:]
 
 
-def _with_blanks(text: str, spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Give the white space between sentences to the one before it."""
-    pending: tuple[int, int] | None = None
-    for start, end in spans:
-        if pending is not None and _visible(text, start, end) == 0:
-            pending = pending[0], end
-            continue
-        if pending is not None:
+def _split_long(sentences: Iterator[str], max_chars: int) -> Iterator[str]:
+    """Sentences with the white space that follows them, those that are too long in pieces."""
+    pending = ""
+    for sentence in sentences:
+        if pending and sentence.strip():
             yield pending
-        pending = start, end
-    if pending is not None:
+            pending = ""
+        pending += sentence
+        start = 0
+        while len(pending) - start > max_chars:
+            cut = _cut(pending, start, start + max_chars)
+            yield pending[start:cut]
+            start = cut
+        pending = pending[start:]
+    if pending:
         yield pending
 
 
-def _split_long(
-    text: str, spans: Iterator[tuple[int, int]], max_chars: int
-) -> Iterator[tuple[int, int]]:
-    for start, end in spans:
-        while end - start > max_chars:
-            cut = _cut(text, start, start + max_chars)
-            yield start, cut
-            start = cut
-        yield start, end
-
-
 def _cut(text: str, start: int, limit: int) -> int:
-    """The best place in `(start, limit]` to end a piece: line, sentence, clause, word, anywhere."""
+    """The best place in `(start, limit]` to end a piece: line, sentence, clause, word, anywhere.
+
+    The text goes on after `limit`.
+    """
     earliest = start + (limit - start) // 3
     for marks in _CUTS:
         for at in range(limit, earliest, -1):
-            if text[at - 1] in marks and not (at < len(text) and text[at] in marks):
+            if text[at - 1] in marks and text[at] not in marks:
                 return at
     for at in range(limit, earliest, -1):
         if not _joins_previous(text, at):
@@ -134,8 +140,6 @@ def _cut(text: str, start: int, limit: int) -> int:
 
 def _joins_previous(text: str, at: int) -> bool:
     """Whether the character at `at` belongs to the one before it (accents, emoji sequences, CRLF)."""
-    if at >= len(text):
-        return False
     char, previous = text[at], text[at - 1]
     return (
         unicodedata.combining(char) != 0
@@ -145,41 +149,26 @@ def _joins_previous(text: str, at: int) -> bool:
     )
 
 
-def _join_short(
-    text: str, spans: Iterator[tuple[int, int]], min_chars: int, max_chars: int
-) -> Iterator[tuple[int, int]]:
-    pending: tuple[int, int] | None = None
-    for start, end in spans:
-        if pending is None:
-            pending = start, end
-            continue
-        open_ended = not _ends_paragraph(text, *pending)
+def _join_short(pieces: Iterator[str], min_chars: int, max_chars: int) -> Iterator[str]:
+    pending, upcoming = next(pieces, None), next(pieces, None)
+    while pending is not None and upcoming is not None:
+        piece, upcoming = upcoming, next(pieces, None)
+        open_ended = not _blank_line_follows(pending)
+        # The end of the text ends a paragraph as well.
+        ends_paragraph = upcoming is None or _blank_line_follows(piece)
         joined = (
-            _visible(text, start, end) == 0
-            or (open_ended and _visible(text, *pending) < min_chars)
-            or (
-                open_ended
-                and _visible(text, start, end) < min_chars
-                and _ends_paragraph(text, start, end)
-            )
+            not piece.strip()
+            or (open_ended and len(pending.strip()) < min_chars)
+            or (open_ended and len(piece.strip()) < min_chars and ends_paragraph)
         )
-        if joined and end - pending[0] <= max_chars:
-            pending = pending[0], end
+        if joined and len(pending) + len(piece) <= max_chars:
+            pending += piece
         else:
             yield pending
-            pending = start, end
+            pending = piece
     if pending is not None:
         yield pending
 
 
-def _ends_paragraph(text: str, start: int, end: int) -> bool:
-    """Whether a blank line, or the end of the text, follows a piece's last visible character."""
-    return end == len(text) or _blank_line_follows(text[start:end])
-
-
 def _blank_line_follows(piece: str) -> bool:
     return piece[len(piece.rstrip()) :].count("\n") > 1
-
-
-def _visible(text: str, start: int, end: int) -> int:
-    return len(text[start:end].strip())

@@ -25,8 +25,14 @@ from larimar_memory.importers import Skipped, find_files, read_file, read_source
         ({"texts": ["a"], "ids": [""]}, r"'' cannot be a document id\. A document id is a str of 1 to"),
         ({"texts": ["a"], "namespace": "x\0y"}, r"'x\\x00y' cannot be a namespace"),
         ({"texts": ["a"], "metadatas": [{"a": object()}]}, r"The metadata cannot be kept\. .*not JSON"),
-        ({"texts": ["a"], "metadatas": [{1: 2}]}, "it is no mapping with str keys"),
+        ({"texts": ["a"], "metadatas": [{1: 2}]}, "it has the key 1, which is no str"),
         ({"texts": ["a"], "metadatas": [{"a": float("nan")}]}, "Metadata is a JSON object, and"),
+        ({"texts": ["a"], "metadatas": [{"user": "ana\0x"}]}, "one of its entries holds a NUL"),
+        ({"texts": ["a"], "metadatas": [["a"]]}, r"Metadata is a JSON object, and it is a list\. Use"),
+        ({"texts": ["a"], "metadatas": [{"a": "\udc80"}]}, "it holds half of a surrogate pair, which"),
+        ({"texts": ["a"], "metadatas": [{"\udc80": 1}]}, "it holds half of a surrogate pair, which"),
+        ({"texts": ["a"], "ids": ["a\ud800"]}, r"At character 1 it holds half of a surrogate pair"),
+        ({"texts": ["a"], "namespace": "\ud800"}, r"cannot be a namespace\. At character 0 it holds"),
     ],
 )
 def test_what_cannot_be_written(memory: Larimar, arguments: dict[str, Any], message: str) -> None:

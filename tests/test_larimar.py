@@ -146,9 +146,9 @@ def test_metadata_alone_can_be_updated(memory: Larimar) -> None:
 def test_an_interrupted_write_goes_on_where_it_was(
     tmp_path: Path, encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from larimar_memory import ingest
+    from larimar_memory import reading
 
-    monkeypatch.setattr(ingest, "BATCH_SEGMENTS", 8)
+    monkeypatch.setattr(reading, "BATCH_SEGMENTS", 8)
     text = " ".join(
         f"Sentence number {i} says that item {i} is kept on shelf {i * 7}." for i in range(60)
     )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larimar_memory import Larimar, ingest
+from larimar_memory import Larimar, reading
 from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.errors import EncoderMismatchError, InputError
 from larimar_memory.keys import KeyEncoder, unit
@@ -93,7 +93,7 @@ def test_whole_or_cut_is_part_of_what_is_written(
 
 
 def test_whole_texts_in_several_commits(hashed: Larimar, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest, "BATCH_SEGMENTS", 2)
+    monkeypatch.setattr(reading, "BATCH_SEGMENTS", 2)
     names = [f"d{n}" for n in range(5)]
     hashed.write([f"{n}: {LONG}" for n in range(5)], names, whole=True)
     assert [segments(hashed, name) for name in names] == [[f"{n}: {LONG}"] for n in range(5)]

@@ -12,7 +12,7 @@ from langchain_core.prompts import BasePromptTemplate
 from langchain_larimar.convert import to_passages
 from langchain_larimar.retrievers import READ_OPTIONS
 from larimar_memory.errors import InputError
-from larimar_memory.prompt import CLOSE, OPEN, messages
+from larimar_memory.prompt import block, messages
 
 CHAT_HISTORY = "chat_history"
 
@@ -111,7 +111,7 @@ def fill_prompt(
         # The best last, as `messages` has it.
         *instruction, asked = convert_to_messages(messages(question, [separator.join(safe[::-1])]))
         return [*instruction, *history, asked]
-    context = f"{OPEN}\n{separator.join(safe)}\n{CLOSE}"
+    context = block([separator.join(safe)] if safe else [])
     values: dict[str, Any] = {"context": context, "question": question}
     if CHAT_HISTORY in _variables(prompt):
         # A messages placeholder has an input type; a plain variable wants text.

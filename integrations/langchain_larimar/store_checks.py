@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, SearchOp, validate_op_namespace
 
 from langchain_larimar.store_filters import check_filter
 from langchain_larimar.store_items import to_space
-from larimar_memory.checks import check_name, check_question
+from larimar_memory.checks import check_name, check_question, json_object
 from larimar_memory.errors import InputError
 
 MAX_DEPTH = 100
-"""Levels a value may be nested; SQLite's JSON functions stop at 1,000."""
+"""Levels a value may be nested."""
 
 MAX_MINUTES = 1_000_000_000
 _MAX_COUNT = 1_000_000_000
@@ -42,8 +40,8 @@ def check_op(op: Op) -> None:
             )
     validate_op_namespace(op)
     if isinstance(op, GetOp | PutOp):
-        _check_storable(to_space(op.namespace), "namespace")
-        _check_storable(op.key, "key")
+        check_name(to_space(op.namespace), "namespace")
+        check_name(op.key, "key")
         if isinstance(op, PutOp) and op.value is not None:
             _check_put(op)
         return
@@ -66,18 +64,13 @@ def check_value(key: str, value: Any) -> dict[str, Any]:
         InputError: if it is not.
     """
     try:
-        if not isinstance(value, Mapping):
-            raise TypeError(f"it is a {type(value).__name__}")
-        text = json.dumps(_plain(value, 1), ensure_ascii=False, allow_nan=False)
-        text.encode("utf-8")
-        copied: dict[str, Any] = json.loads(text)
+        return json_object(value, MAX_DEPTH)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"The value of {key!r} cannot be kept.",
             f"A value is a JSON object, and {error}.",
             "Use str keys and values of text, numbers, booleans, None, lists and mappings.",
         ) from error
-    return copied
 
 
 def check_paths(paths: Any) -> tuple[str, ...]:
@@ -114,17 +107,6 @@ def _check_put(op: PutOp) -> None:
         )
 
 
-def _check_storable(name: Any, what: str) -> None:
-    try:
-        check_name(name, what).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"{name!r} cannot be a {what}.",
-            f"At character {error.start} it holds half of a surrogate pair, which is no Unicode text.",
-            "Choose another name.",
-        ) from error
-
-
 def _check_count(name: str, number: Any) -> None:
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _MAX_COUNT:
         raise InputError(
@@ -141,16 +123,3 @@ def _check_match(match_type: Any) -> None:
             "A condition is on how they begin or how they end.",
             'Use "prefix" or "suffix".',
         )
-
-
-def _plain(value: Any, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
-    if isinstance(value, Mapping):
-        wrong = [key for key in value if not isinstance(key, str)]
-        if wrong:
-            raise TypeError(f"it has the key {wrong[0]!r}, which is no str")
-        return {key: _plain(part, depth + 1) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part, depth + 1) for part in value]
-    return value

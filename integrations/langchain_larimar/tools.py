@@ -17,7 +17,7 @@ from langchain_larimar.retrievers import LarimarRetriever
 from langchain_larimar.tokens import CountTokens, fitting
 from larimar_memory.checks import MAX_NAME_CHARS, MAX_QUESTION_CHARS, check_name
 from larimar_memory.errors import InputError, MemoryBusyError
-from larimar_memory.prompt import CLOSE, OPEN, passage
+from larimar_memory.prompt import block, passage
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
@@ -160,7 +160,8 @@ def _block(documents: list[Document]) -> str:
         id, text = document.metadata["document_id"], document.page_content
         if not any(id == other and text in longer for other, longer in kept):
             kept.append((id, text))
-    return "\n".join([NOTE, OPEN, *(passage(f"[{id}] {text}") for id, text in kept), CLOSE])
+    said = block([passage(f"[{id}] {text}") for id, text in kept])
+    return f"{NOTE}\n{said}"
 
 
 def _put_right(error: Any) -> str:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import json
 import os
 import sys
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import platformdirs
 import typer
 
 from larimar_memory import __version__
 from larimar_memory.cli import care, latents, output
-from larimar_memory.errors import InputError, LarimarError, MemoryFileError
-
-if TYPE_CHECKING:
-    from larimar_memory.larimar import Larimar
+from larimar_memory.cli.ingest import ingest
+from larimar_memory.cli.options import AsJson, Encoder, Memory, Namespace, open_memory
+from larimar_memory.errors import InputError, LarimarError
 
 app = typer.Typer(
     name="larimar",
@@ -30,22 +29,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-Memory = Annotated[
-    Path,
-    typer.Option(
-        "--memory",
-        "-m",
-        envvar="LARIMAR_MEMORY",
-        help="The memory file.",
-        default_factory=lambda: Path(platformdirs.user_data_dir("larimar-memory")) / "memory.larimar",
-        show_default="in the user's data folder",
-    ),
-]
-Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the documents.")]
-Encoder = Annotated[
-    str,
-    typer.Option("--encoder", help="Sentence encoder: a folder or a hub name.", show_default="bundled"),
-]
 Decoder = Annotated[
     str,
     typer.Option("--decoder", help="Language model: a folder or a hub name.", show_default="bundled"),
@@ -53,7 +36,6 @@ Decoder = Annotated[
 WhereText = Annotated[
     str, typer.Option("--where", help='Metadata filter as JSON, such as \'{"source": "a.txt"}\'.')
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Count = Annotated[int, typer.Option("-k", help="Segments to read.")]
 Neighbours = Annotated[int, typer.Option("--neighbours", help="Segments of context on either side.")]
 Threshold = Annotated[
@@ -62,63 +44,7 @@ Threshold = Annotated[
 ]
 
 
-@app.command()
-def ingest(
-    paths: Annotated[list[str], typer.Argument(help="Files or folders; - reads standard input.")],
-    memory: Memory,
-    namespace: Namespace = "default",
-    encoder: Encoder = "",
-    encoding: Annotated[str, typer.Option("--encoding", help="Encoding of text files.")] = "utf-8",
-    with_latents: Annotated[
-        bool, typer.Option("--latents", help="Write latents too; see add-latents.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Write files and folders (txt, md, html, pdf, code) to memory. Unchanged files are passed over."""
-    from larimar_memory.importers import Skipped, Source, find_files, read_sources
-
-    sources, skipped = list[Source](), list[Skipped]()
-    for found in read_sources(find_files(paths), explicit=paths, encoding=encoding):
-        if isinstance(found, Skipped):
-            skipped.append(found)
-        else:
-            sources.append(found)
-    for passed in skipped:
-        output.errors.print(f"skipped {passed.path}: {passed.why}", style="yellow", markup=False)
-    if not sources:
-        raise InputError(
-            "Nothing was ingested.", "None of the files could be read.", "Name other files."
-        )
-    with (
-        _open(memory, encoder, latents=with_latents) as opened,
-        output.progress_bar("ingesting", not as_json) as report,
-    ):
-        before = opened.stats(namespace)
-        opened.write(
-            [s.text for s in sources],
-            [s.id for s in sources],
-            [s.metadata for s in sources],
-            namespace=namespace,
-            on_progress=report,
-        )
-        after = opened.stats(namespace)
-    result = {
-        "memory": str(memory),
-        "files": [s.id for s in sources],
-        "skipped": [{"path": str(s.path), "why": s.why} for s in skipped],
-        "new_segments": after.segments - before.segments,
-        "documents": after.documents,
-        "segments": after.segments,
-        "bytes_on_disk": after.bytes_on_disk,
-    }
-    if as_json:
-        output.print_json(result)
-    else:
-        output.console.print(
-            f"{len(sources)} files read; {memory} holds {after.documents:,} documents, "
-            f"{after.segments:,} segments, {after.bytes_on_disk / 1e6:,.1f} MB.",
-            soft_wrap=True,
-        )
+app.command()(ingest)
 
 
 @app.command()
@@ -141,7 +67,7 @@ def ask(
     """Answer a question from memory, with its sources."""
     if memory.exists() and not decoder:
         _check_ahead()
-    with _open(memory, encoder, decoder, create=False, latents=codec or False) as opened:
+    with open_memory(memory, encoder, decoder, create=False, latents=codec or False) as opened:
         stream = opened.stream(
             question,
             k,
@@ -154,7 +80,7 @@ def ask(
         )
         if not as_json:
             for piece in stream:
-                sys.stdout.write(piece)
+                sys.stdout.write(output.plain(piece))
                 sys.stdout.flush()
             sys.stdout.write("\n")
         answer = stream.result()
@@ -177,7 +103,7 @@ def read(
     as_json: AsJson = False,
 ) -> None:
     """Show the segments a question addresses, without answering."""
-    with _open(memory, encoder, create=False) as opened:
+    with open_memory(memory, encoder, create=False) as opened:
         readout = opened.read(
             question,
             k,
@@ -206,7 +132,7 @@ def forget(
     as_json: AsJson = False,
 ) -> None:
     """Delete documents and erase them from the file: by id, by filter, or a whole namespace."""
-    with _open(memory, encoder, create=False) as opened:
+    with open_memory(memory, encoder, create=False) as opened:
         count = opened.forget(ids=ids or None, where=_where(where), namespace=namespace)
     if as_json:
         output.print_json({"forgotten": count})
@@ -225,7 +151,7 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """Show what a memory holds."""
-    with _open(memory, encoder, create=False) as opened:
+    with open_memory(memory, encoder, create=False) as opened:
         values = asdict(opened.stats(namespace))
         if health:
             values["health"] = opened.health(namespace or "default").to_dict()
@@ -320,6 +246,10 @@ def main() -> None:
     # Imports of the model libraries make millions of objects that stay: collecting them is waste.
     gc.disable()
     as_json = "--json" in sys.argv
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal's encoding cannot show is written as an escape, and stops nothing.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except LarimarError as error:
@@ -342,34 +272,6 @@ def main() -> None:
         sys.exit(output.EXIT_ERROR)
 
 
-def _open(
-    memory: Path,
-    encoder: str,
-    decoder: str = "",
-    *,
-    create: bool = True,
-    latents: bool | str = False,
-) -> Larimar:
-    if not create and not memory.exists():
-        raise MemoryFileError(
-            f"There is no memory at {memory}.",
-            "The file does not exist.",
-            "Write one with `larimar ingest PATH --memory FILE`, or check the path.",
-        )
-    from larimar_memory import weights
-    from larimar_memory.larimar import Larimar
-
-    opened = Larimar.open(
-        memory,
-        encoder=encoder or weights.DEFAULT_ENCODER,
-        decoder=decoder or weights.DEFAULT_DECODER,
-        create=create,
-        latents=latents,
-    )
-    gc.enable()
-    return opened
-
-
 def _check_ahead() -> None:
     """Check the bundled decoder's files while the model libraries are imported: a third of a second."""
     from larimar_memory import weights
@@ -387,10 +289,13 @@ def _where(text: str) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        why = str(error) or "it is nested too deep"
+        if isinstance(error, json.JSONDecodeError):
+            why = f"{error.msg} at character {error.pos}"
         raise InputError(
             "The filter cannot be used.",
-            f"It is not JSON: {error.msg} at character {error.pos}.",
+            f"It is not JSON: {why}.",
             'Write it like \'{"source": "a.txt"}\'.',
         ) from error
     if not isinstance(value, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from larimar_memory.errors import LarimarError
 
 if TYPE_CHECKING:
-    from larimar_memory.ingest import OnProgress
+    from larimar_memory.reading import OnProgress
     from larimar_memory.types import Answer, Readout, RecalledSegment, WriteProgress
 
 console = Console(highlight=False)
@@ -23,11 +24,32 @@ errors = Console(stderr=True, highlight=False)
 
 EXIT_ERROR = 1
 _SOURCE_WIDTH = 88
+_COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+_UNSEEN = re.compile(r"[\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: str) -> str:
+    """Text that tells a terminal nothing: what controls it becomes a replacement character."""
+    return _COMMANDS.sub("\ufffd", text)
+
+
+def _shown(text: str) -> str:
+    return escape(plain(text))
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def print_json(value: Any) -> None:
     """One JSON value on standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(_json(value, indent=2))
+
+
+def print_note(note: str) -> None:
+    """A line on standard error."""
+    errors.print(plain(note), style="yellow", markup=False, soft_wrap=True)
 
 
 def print_error(error: LarimarError, as_json: bool) -> None:
@@ -39,9 +61,9 @@ def print_error(error: LarimarError, as_json: bool) -> None:
             "why": error.why,
             "remedy": error.remedy,
         }
-        sys.stderr.write(json.dumps({"error": body}, ensure_ascii=False) + "\n")
+        sys.stderr.write(_json({"error": body}))
     else:
-        errors.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+        errors.print(f"[bold red]Error:[/] {_shown(' '.join(str(error).split()))}", soft_wrap=True)
 
 
 @contextmanager
@@ -77,8 +99,8 @@ def print_sources(segments: tuple[RecalledSegment, ...], limit: int = 3) -> None
         text = " ".join(segment.text.split())
         shown = text if len(text) <= _SOURCE_WIDTH else text[: _SOURCE_WIDTH - 3] + "..."
         console.print(
-            f"  [cyan]{escape(segment.document_id)}[/] "
-            f"[{segment.start:,}-{segment.end:,}] score {segment.score:.2f}  [dim]{escape(shown)}[/]",
+            f"  [cyan]{_shown(segment.document_id)}[/] "
+            f"[{segment.start:,}-{segment.end:,}] score {segment.score:.2f}  [dim]{_shown(shown)}[/]",
             soft_wrap=True,
         )
 
@@ -99,10 +121,10 @@ def print_readout(readout: Readout) -> None:
         console.print(f"Not in memory (best score {readout.best_score:.2f} < {readout.threshold:.2f}).")
     for segment in readout.segments:
         console.print(
-            f"[cyan]{escape(segment.document_id)}[/] [{segment.start:,}-{segment.end:,}] "
+            f"[cyan]{_shown(segment.document_id)}[/] [{segment.start:,}-{segment.end:,}] "
             f"score {segment.score:.2f} weight {segment.weight:.2f}"
         )
-        console.print(f"  {escape(segment.context.strip())}", soft_wrap=True)
+        console.print(f"  {_shown(segment.context.strip())}", soft_wrap=True)
 
 
 def print_values(values: dict[str, Any]) -> None:
@@ -115,4 +137,4 @@ def print_values(values: dict[str, Any]) -> None:
             shown = str(value)
             if not isinstance(value, str):
                 shown = f"{value:,}" if isinstance(value, int) else f"{value:,.3g}"
-            console.print(f"{name.replace('_', ' '):>16}  {escape(shown)}", soft_wrap=True)
+            console.print(f"{name.replace('_', ' '):>16}  {_shown(shown)}", soft_wrap=True)

@@ -342,7 +342,7 @@ CYCLE["self"] = CYCLE
         ({"a": b"x"}, "bytes is not JSON serializable"),
         ({"a": float("nan")}, "not JSON compliant"),
         ({"a": float("inf")}, "not JSON compliant"),
-        ({"a": "\ud800"}, "surrogates not allowed"),
+        ({"a": "\ud800"}, "half of a surrogate pair"),
         (DEEP, "more than 100 levels deep"),
         (CYCLE, "more than 100 levels deep"),
     ],

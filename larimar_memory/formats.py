@@ -1,0 +1,153 @@
+"""From a file's bytes to its text: encodings, HTML, PDF, each within limits."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from larimar_memory.errors import InputError
+
+BLOCK_BYTES = 1 << 18
+PROBE_BYTES = 8192
+_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_ZEROS_ALLOWED = re.compile(r"utf[-_ ]?(16|32)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may be made of a file that cannot be read in parts: HTML and PDF. Text has no limit.
+
+    Attributes:
+        pages: of a PDF.
+        characters: of HTML with its tags, or drawn from a PDF.
+    """
+
+    pages: int = 10_000
+    characters: int = 20_000_000
+
+
+def decoded(file: BinaryIO, name: str, encoding: str) -> Iterator[str]:
+    """The text of an open file, in blocks.
+
+    Raises:
+        InputError: if it is binary, not in that encoding, or there is no such encoding.
+    """
+    data = file.read(BLOCK_BYTES)
+    marked = data.startswith(_MARKS)
+    if b"\0" in data[:PROBE_BYTES] and not marked and not _ZEROS_ALLOWED.match(encoding):
+        raise unreadable(name, "It is a binary file.", "Convert it to text first.")
+    chosen = "utf-16" if marked else "utf-8-sig" if encoding.lower() == "utf-8" else encoding
+    try:
+        # This refuses what makes no text of bytes, such as base64.
+        io.TextIOWrapper(io.BytesIO(), encoding=chosen)
+        decoder = codecs.getincrementaldecoder(chosen)()
+    except (LookupError, ValueError) as error:
+        raise unreadable(
+            name, f"There is no encoding {encoding!r}.", "Name another, such as latin-1."
+        ) from error
+    at = 0
+    while True:
+        held = len(decoder.getstate()[0])
+        try:
+            text = decoder.decode(data, final=not data)
+            text.encode("utf-8")
+        except UnicodeError as error:
+            decoding = isinstance(error, UnicodeDecodeError)
+            place = f"At byte {at - held + error.start}" if decoding else "Somewhere"  # type: ignore[attr-defined]
+            raise unreadable(
+                name,
+                f"{place} it is not {encoding}.",
+                "Name its encoding with --encoding, for example latin-1.",
+            ) from error
+        if text:
+            yield text
+        if not data:
+            return
+        at += len(data)
+        data = file.read(BLOCK_BYTES)
+
+
+def html_text(blocks: Iterator[str], name: str, limits: Limits) -> str:
+    """The text of an HTML page, a line for each of its texts.
+
+    Raises:
+        InputError: if it is longer than allowed.
+    """
+    from selectolax.lexbor import LexborHTMLParser, SelectolaxError
+
+    markup = list[str]()
+    length = 0
+    for block in blocks:
+        length += len(block)
+        if length > limits.characters:
+            raise _too_many_characters(name, "It", limits)
+        markup.append(block)
+    try:
+        tree = LexborHTMLParser("".join(markup))
+    except (SelectolaxError, ValueError, RuntimeError) as error:
+        raise unreadable(name, f"It is no sound HTML: {error}.", "Save its text as a file.") from error
+    tree.strip_tags(["script", "style", "noscript", "template", "svg", "head"])
+    body = tree.body or tree.root
+    lines = body.text(separator="\n").splitlines() if body is not None else []
+    return "\n".join(line.strip() for line in lines if line.strip())
+
+
+def pdf_text(file: BinaryIO, name: str, limits: Limits) -> tuple[str, dict[str, Any]]:
+    """The text of an open PDF, a blank line between pages, and metadata.
+
+    Raises:
+        InputError: if it is damaged, or has more pages or characters than allowed.
+    """
+    from pypdf import PdfReader
+
+    logging.getLogger("pypdf").setLevel(logging.ERROR)
+    texts, length = list[str](), 0
+
+    def count(text: str, *_: Any) -> None:
+        # While a page is being read: a single one can expand to any length.
+        nonlocal length
+        length += len(text)
+        if length > limits.characters:
+            raise _too_many_characters(name, "The text in it", limits)
+
+    try:
+        pages = PdfReader(file).pages
+        if len(pages) > limits.pages:
+            raise unreadable(
+                name,
+                f"It has {len(pages):,} pages, and {limits.pages:,} is the most.",
+                "Raise --max-pages, in Python Limits(pages=...), or split it.",
+            )
+        for page in pages:
+            texts.append(page.extract_text(visitor_text=count))
+            length = sum(map(len, texts))
+            count("")
+    except InputError:
+        raise
+    # Not the errors of pypdf alone: whatever its parsers stumble over comes through.
+    except Exception as error:
+        raise unreadable(
+            name,
+            f"It is not a sound PDF: {str(error).rstrip('.') or type(error).__name__}.",
+            "Open it and save it again.",
+        ) from error
+    text = "\n\n".join(texts).encode("utf-8", "replace").decode("utf-8")
+    return text, {"pages": len(texts)}
+
+
+def unreadable(name: str, why: str, remedy: str) -> InputError:
+    """The error for a file that cannot be ingested."""
+    return InputError(f"{name} cannot be ingested.", why, remedy)
+
+
+def _too_many_characters(name: str, what: str, limits: Limits) -> InputError:
+    return unreadable(
+        name,
+        f"{what} is longer than {limits.characters:,} characters.",
+        "Raise --max-characters, in Python Limits(characters=...), or split it.",
+    )

@@ -1,0 +1,61 @@
+"""Fuzz a target, guided by coverage where atheris is installed: `python -m tests.fuzz segments 100000`.
+
+Without a number of inputs it goes on until it is stopped. Without atheris (`pip install atheris`), the
+inputs are random changes of seeds. What fails is printed as bytes, to become a test.
+"""
+
+from __future__ import annotations
+
+import atexit
+import random
+import sys
+import time
+
+from . import seeds
+
+if len(sys.argv) < 2:
+    sys.exit(f"{__doc__}\nTargets: all, {', '.join(seeds.SEEDS)}")
+NAME, COUNT = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else -1
+
+try:
+    import atheris
+except ImportError:
+    atheris = None
+
+if atheris is not None and NAME != "all":
+    with atheris.instrument_imports(include=["larimar_memory", "pypdf"]):
+        # Imported here, since the package itself does so only when a PDF is read.
+        import pypdf  # noqa: F401
+
+        from . import targets
+else:
+    from . import targets
+
+
+def blindly(name: str, count: int) -> None:
+    """Random changes of the seeds, without a look at what they reach."""
+    target, start = targets.TARGETS[name], time.perf_counter()
+    for n in range(count):
+        data = seeds.mutated(name, random.Random(f"{name}:{n}"))
+        try:
+            target(data)
+        except BaseException:
+            print(f"{name} fails for {data!r}")
+            raise
+    seconds = time.perf_counter() - start
+    print(f"{name}: {count:,} inputs, {count / seconds:,.0f} a second, none failed")
+
+
+if atheris is not None and NAME != "all":
+    corpus = targets.folder() / "corpus"
+    atexit.register(targets.clean_up)
+    corpus.mkdir()
+    for number, seed in enumerate(seeds.SEEDS[NAME]):
+        (corpus / str(number)).write_bytes(seed)
+    flags = [f"-runs={COUNT}", "-max_len=4096", "-timeout=30", "-rss_limit_mb=4096"]
+    atheris.Setup([sys.argv[0], *flags, str(corpus)], targets.TARGETS[NAME])
+    atheris.Fuzz()
+else:
+    for one in seeds.SEEDS if NAME == "all" else [NAME]:
+        blindly(one, COUNT if COUNT >= 0 else sys.maxsize)
+    targets.clean_up()
