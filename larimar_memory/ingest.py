@@ -15,11 +15,14 @@ from larimar_memory.errors import InputError
 from larimar_memory.keys import KeyEncoder
 from larimar_memory.reading import OnProgress, Piece, Progress, Reader, Text
 from larimar_memory.store.base import Store, WriteBatch
-from larimar_memory.types import Metadata
+from larimar_memory.types import Metadata, Segment
 
 log = logging.getLogger(__name__)
 
-MakeLatents = Callable[[Sequence[str]], Sequence[Int8[np.ndarray, " n"]]]
+MakeLatents = Callable[
+    [str, Sequence[tuple[str, Sequence[Segment]]]], Sequence[Sequence[Int8[np.ndarray, " n"]]]
+]
+"""Of a namespace, and of ids of documents with consecutive segments of each."""
 
 
 def content_id(text: str) -> str:
@@ -93,12 +96,14 @@ def write_texts(
             commit: Future[None] | None = None
             for keys, tokens in encoder.encode_stream(encoder_input()):
                 batch, at = pending.pop(0), 0
+                runs = [(piece.document.id, piece.segments) for piece in batch]
+                made = [None] * len(batch) if latents is None else latents(namespace, runs)
                 writes = list[WriteBatch]()
-                for piece in batch:
+                for piece, of_piece in zip(batch, made, strict=True):
                     upto = at + len(piece.segments)
-                    made = latents([s.text for s in piece.segments]) if latents is not None else None
+                    found = keys[at:upto]
                     writes.append(
-                        WriteBatch(piece.document, piece.segments, keys[at:upto], piece.replace, made)
+                        WriteBatch(piece.document, piece.segments, found, piece.replace, of_piece)
                     )
                     at = upto
                 if commit is not None:

@@ -211,7 +211,7 @@ class Larimar(Contents):
             texts,
             language=None if whole else self._language,
             on_progress=on_progress,
-            latents=self.latents.encode if self._writes_latents else None,
+            latents=self.latents.encode_runs if self._writes_latents else None,
         )
         if self._room is not None:
             self._room.make(namespace)

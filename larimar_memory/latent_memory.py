@@ -16,11 +16,14 @@ from larimar_memory.decoder import Decoder
 from larimar_memory.errors import LatentsUnavailableError
 from larimar_memory.prompt import disarmed
 from larimar_memory.store.base import Store
-from larimar_memory.types import Readout, RecalledSegment
+from larimar_memory.types import Readout, RecalledSegment, Segment
 
 if TYPE_CHECKING:
     from larimar_memory.latents import LatentCodec
     from larimar_memory.latents.readout import LatentReadout
+
+WINDOW = 8
+"""Segments of a document, counted from its beginning, that are read as one text for their latents."""
 
 BATCH_SEGMENTS = 256
 """Segments given their latents in one commit: some seconds of work on two cores."""
@@ -64,12 +67,42 @@ class LatentMemory:
                     self._codec = shipped_codec(decoder)
             return self._codec
 
-    def encode(self, texts: Sequence[str]) -> list[Int8[np.ndarray, " n"]]:
-        """Latents of segments, as they are stored."""
+    def encode(self, windows: Sequence[Sequence[str]]) -> list[list[Int8[np.ndarray, " n"]]]:
+        """Latents of segments, as they are stored, a list for each window.
+
+        A window is up to `WINDOW` consecutive segments of one document. Where its first segments are
+        given alone, they get the latents they get with the others.
+        """
         codec = self.codec
         # Blanks between segments belong to no one; a segment of blanks alone has one token to say.
-        latents = codec.encode([disarmed(text.strip() or text) for text in texts])
-        return [codec.stored_form.pack(z) for z in latents]
+        texts = [[disarmed(text.strip() or text) for text in window] for window in windows]
+        return [[codec.stored_form.pack(z) for z in window] for window in codec.encode_windows(texts)]
+
+    def encode_runs(
+        self, namespace: str, runs: Sequence[tuple[str, Sequence[Segment]]]
+    ) -> list[list[Int8[np.ndarray, " n"]]]:
+        """Latents of segments that are about to be written, a list for each run.
+
+        Args:
+            runs: ids of documents, and consecutive segments of them; what is in a window before a run
+                is in the store.
+        """
+        windows, places = list[list[str]](), list[tuple[int, int]]()
+        for document, segments in runs:
+            first = segments[0].index if segments else 0
+            start = first - first % WINDOW
+            held = (
+                self._store.neighbours(namespace, document, start, first - 1) if start < first else []
+            )
+            texts = [s.text for s in held] + [s.text for s in segments]
+            places.append((len(windows), len(held)))
+            windows += in_windows(texts)
+        latents = self.encode(windows)
+        ends = [first for first, _ in places[1:]] + [len(windows)]
+        return [
+            [z for window in latents[first:end] for z in window][held:]
+            for (first, held), end in zip(places, ends, strict=True)
+        ]
 
     def write(self, namespace: str, on_progress: Callable[[int, int], None] | None = None) -> int:
         """Give every segment that has none of this codec's a latent; returns how many were made.
@@ -93,11 +126,23 @@ class LatentMemory:
     def _write(self, namespace: str, rows: list[int]) -> int:
         held = self._store.latents(namespace, rows)
         missing = [row for row, latent in zip(rows, held, strict=True) if not self._fits(latent)]
-        segments = self._store.fetch(namespace, missing)
-        if segments:
-            latents = self.encode([segment.text for segment in segments])
-            self._store.set_latents(namespace, [segment.row for segment in segments], latents)
-        return len(segments)
+        last = dict[tuple[str, int], int]()
+        for segment in self._store.fetch(namespace, missing):
+            window = segment.document_id, segment.index // WINDOW
+            last[window] = max(last.get(window, 0), segment.index)
+        found = [
+            self._store.neighbours(namespace, document, number * WINDOW, end)
+            for (document, number), end in last.items()
+        ]
+        latents = self.encode([[segment.text for segment in window] for window in found])
+        wanted, made = set(missing), dict[int, Int8[np.ndarray, " n"]]()
+        for segments, window_latents in zip(found, latents, strict=True):
+            for segment, latent in zip(segments, window_latents, strict=True):
+                if segment.row in wanted:
+                    made[segment.row] = latent
+        if made:
+            self._store.set_latents(namespace, list(made), list(made.values()))
+        return len(made)
 
     def _fits(self, latent: np.ndarray | None) -> bool:
         return latent is not None and self.codec.stored_form.unpack(latent) is not None
@@ -107,6 +152,11 @@ class LatentMemory:
     ) -> LatentReadout:
         """What stands in front of a prompt; see the function `condition`."""
         return condition(self.codec, readout, segments)
+
+
+def in_windows(texts: Sequence[str]) -> list[list[str]]:
+    """A document's segments, from its beginning, as they are read together."""
+    return [list(texts[at : at + WINDOW]) for at in range(0, len(texts), WINDOW)]
 
 
 def condition(

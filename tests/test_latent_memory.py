@@ -11,13 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larimar_memory import Larimar, latent_memory
+from larimar_memory import Larimar, latent_memory, reading
 from larimar_memory.decoder import Decoder
 from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.errors import InputError, LatentsUnavailableError
 from larimar_memory.latents import LatentCodec, LatentConfig
 from larimar_memory.latents.quantise import Bits, dequantise, quantise
 from larimar_memory.latents.stored import StoredForm
+from larimar_memory.segments import segment
 from tests.tiny import tiny_decoder
 
 FACTS = [
@@ -83,6 +84,46 @@ def test_latents_can_follow_later(codec: LatentCodec, encoder: SentenceEncoder, 
         assert memory.write_latents() == 0
     with opened(codec, encoder, path, latents=codec) as memory:
         assert memory.answer(QUESTION, grounding="latent", threshold=0).grounding == "latent"
+
+
+def test_a_latent_knows_the_segments_before_it_whenever_it_is_made(
+    codec: LatentCodec, encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = " ".join(f"On day {n} the keeper of lamp {n} went to the shore." for n in range(21))
+    found = list[list[np.ndarray]]()
+
+    def stored(memory: Larimar) -> None:
+        rows = [int(row) for rows, _ in memory.store.keys("default") for row in rows]
+        held = [codec.stored_form.unpack(z) for z in memory.store.latents("default", rows)]
+        found.append([z for z in held if z is not None])
+
+    with opened(codec, encoder, latents=codec) as memory:
+        memory.write([text, *FACTS])
+        stored(memory)
+    # Cut anywhere, also inside a window, and made in any order.
+    monkeypatch.setattr(reading, "BATCH_SEGMENTS", 5)
+    monkeypatch.setattr(latent_memory, "BATCH_SEGMENTS", 3)
+    with opened(codec, encoder, latents=codec) as memory:
+        memory.write([text, *FACTS])
+        stored(memory)
+    with opened(codec, encoder) as memory:
+        memory.write([text, *FACTS])
+        rows = [int(row) for rows, _ in memory.store.keys("default") for row in rows]
+        assert len(rows) == 24
+        later = latent_memory.LatentMemory(memory.store, lambda: codec.decoder, codec)
+        assert later._write("default", rows[3:5]) == 2
+        assert later.write("default") == 22
+        stored(memory)
+    whole = [s.text.strip() for s in segment(text)]
+    windows = codec.encode_windows([whole[at : at + 8] for at in range(0, 21, 8)])
+    exact = [z for window in windows for z in window]
+    step = max(float(np.abs(z).max()) for z in exact) / 7
+    for n, z in enumerate(exact):
+        for latents in found:
+            np.testing.assert_allclose(latents[n], z, atol=step)
+    alone = codec.encode(whole)
+    assert np.abs(alone[1] - exact[1]).max() > step
+    assert np.abs(alone[8] - exact[8]).max() < 1e-4
 
 
 def test_latents_of_another_codec_are_not_read_but_made_again(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from larimar_memory.bench.result import Figures, rate
 from larimar_memory.bench.squad import Asked, holds, token_f1
 from larimar_memory.decoder import Conditioning
+from larimar_memory.latent_memory import in_windows
 from larimar_memory.latents import LatentCodec
 from larimar_memory.latents.readout import LatentReadout
 from larimar_memory.prompt import messages, passage
@@ -53,9 +54,10 @@ class Oracle:
         return self._told(prompt, None, tokens, started)
 
     def from_latents(self, question: str, segments: Sequence[str], tokens: int = _TOKENS) -> Told:
-        """From their latents as a store gives them back, in their order."""
+        """From their latents as a store gives them back, in their order; they are one document."""
         codec = self._codec
-        stored = [codec.stored_form.pack(z) for z in codec.encode(segments)]
+        windows = codec.encode_windows(in_windows(segments))
+        stored = [codec.stored_form.pack(z) for window in windows for z in window]
         started = time.perf_counter()
         latents = [codec.stored_form.unpack(s) for s in stored]
         conditioning = LatentReadout(codec, [z for z in latents if z is not None])
