@@ -254,14 +254,14 @@ def faces(text: str, id: str) -> Iterator[tuple[str, str]]:
     documents = [Document(text), Document("The lamp is red.")]
     template = ChatPromptTemplate.from_template("Context: {context}\nQuestion: {question}")
     for name, prompt in (("question answering", None), ("a template", template)):
-        given = fill_prompt(prompt, "Why?", documents, [])
+        given = fill_prompt(prompt, "Why?", [document.page_content for document in documents], [])
         found = given if isinstance(given, list) else given.to_messages()
         yield name, "\n".join(str(m.content) for m in found)
     lines = to_block([Line(0, "Human", text), Line(0, "AI", text)])
     yield "the middleware", str(with_block(HumanMessage("Why?"), lines).content)
     with Larimar.open(encoder=QuickEncoder()) as memory:
         memory.write([text], [id], namespace="n", whole=True)
-        _, recall, _ = larimar_tools(memory, namespace="n", score_threshold=0, context_chars=10**6)
+        _, recall, _ = larimar_tools(memory, namespace="n", score_threshold=0, context_tokens=10**6)
         yield "the tools", recall.invoke({"question": "Why?"})
 
 
