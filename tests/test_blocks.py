@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -283,18 +282,19 @@ def test_texts_before_one_that_cannot_be_written_are_written() -> None:
 
 
 SLOW_INGEST = """
-import sys, time
+import sys
 sys.path[:0] = [sys.argv.pop(1)]
 from tests.quick import QuickEncoder
 from larimar_memory import encoder, larimar, reading
 from larimar_memory.cli import main
-pause = float(sys.argv.pop(1))
+waits = sys.argv.pop(1) == "waits"
 reading.BATCH_SEGMENTS = 50
 
 class Slow(QuickEncoder):
     def encode_tokens(self, batch):
         print("encoding", file=sys.stderr, flush=True)
-        time.sleep(pause)
+        if waits:
+            sys.stdin.readline()
         return super().encode_tokens(batch)
 
 larimar.SentenceEncoder.load = lambda name: Slow()
@@ -302,9 +302,11 @@ main()
 """
 
 
-def slow_ingest(pause: float, *arguments: str) -> subprocess.Popen[str]:
+def slow_ingest(pace: str, *arguments: str) -> subprocess.Popen[str]:
+    """The command; where it "waits", for a line before each batch is encoded."""
     return subprocess.Popen(
-        [sys.executable, "-c", SLOW_INGEST, str(ROOT), str(pause), "ingest", *arguments],
+        [sys.executable, "-c", SLOW_INGEST, str(ROOT), pace, "ingest", *arguments],
+        stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -317,28 +319,29 @@ def test_the_command_stopped_by_ctrl_c_goes_on(tmp_path: Path) -> None:
     for n, count in enumerate((300, 2, 2, 400)):
         (folder / f"{n}.txt").write_text(sentences(count, n))
     stopped, whole = str(tmp_path / "stopped.larimar"), str(tmp_path / "whole.larimar")
-    done = slow_ingest(0, str(folder), "-m", whole)
+    done = slow_ingest("runs", str(folder), "-m", whole)
     _, said = done.communicate(timeout=120)
     assert done.returncode == 0, said
     for after in (4, 3):
-        running = slow_ingest(0.2, str(folder), "-m", stopped)
+        running = slow_ingest("waits", str(folder), "-m", stopped)
         assert running.stderr is not None
+        assert running.stdin is not None
         seen = 0
         for line in running.stderr:
             seen += line.count("encoding\n")
             if seen == after:
                 break
+            running.stdin.write("\n" * line.count("encoding\n"))
+            running.stdin.flush()
         running.send_signal(signal.SIGINT)
-        began = time.perf_counter()
-        _, rest = running.communicate(timeout=60)
-        assert time.perf_counter() - began < 20
+        _, rest = running.communicate("\n", timeout=60)
         assert running.returncode == 130
         assert "Interrupted: what was committed is kept, and the same command goes on." in rest
         assert "Traceback" not in rest
     with open_quick(Path(stopped)) as memory:
         assert memory.stats().segments > 0
         partial = memory.stats().segments
-    done = slow_ingest(0, str(folder), "-m", stopped)
+    done = slow_ingest("runs", str(folder), "-m", stopped)
     _, said = done.communicate(timeout=120)
     assert done.returncode == 0, said
     with open_quick(Path(stopped)) as one, open_quick(Path(whole)) as other:

@@ -106,7 +106,10 @@ def _rag(figure: Any, figures: dict[str, Any]) -> None:
                 if row["system"] == name and measure in row["tasks"].get("pass key", {})
             ]
             axes.plot([x for x, _ in points], [y for _, y in points], "o-", ms=4, label=name)
-        axes.set(xscale="log", yscale="log", xlabel="tokens written", title=title)
+        axes.set(xlabel="tokens written", title=title)
+        # Of nothing there is no logarithm.
+        if any(len(line.get_xdata()) for line in axes.lines):
+            axes.set(xscale="log", yscale="log")
     tokens.legend(frameon=False, fontsize=7)
 
 

@@ -113,7 +113,11 @@ def scale(figures: dict[str, Any]) -> list[str]:
 
 
 def _median(tasks: Sequence[dict[str, Any]], measure: str) -> str:
-    value = statistics.median(task[measure] for task in tasks)
+    """Of the tasks that were answered; nothing where none was."""
+    values = [task[measure] for task in tasks if measure in task]
+    if not values:
+        return ""
+    value = statistics.median(values)
     return f"{value:,.0f}" if measure == "prompt_tokens" else f"{value:.2f}"
 
 
