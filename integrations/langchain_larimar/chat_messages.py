@@ -10,14 +10,13 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_larimar.convert import to_role
+from langchain_larimar.convert import ROLES, to_role
 from larimar_memory.checks import check_history, check_question
 from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:
     from larimar_memory.types import Answer
 
-_ROLES = {"Human": "user", "AI": "assistant", "System": "system"}
 _REFUSED = "The chat cannot be answered."
 
 
@@ -37,7 +36,7 @@ def to_chat(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:
                 f"It holds {_named(message)}{calls}, and the decoder knows nothing of tools.",
                 "Leave it out, or give the memory to a chat model that calls tools.",
             )
-        chat.append({"role": _ROLES[role], "content": _text(message)})
+        chat.append({"role": ROLES[role], "content": _text(message)})
     return check_history(chat)
 
 

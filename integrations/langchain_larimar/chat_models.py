@@ -80,9 +80,9 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
 
     def get_token_ids(self, text: str) -> list[int]:
         """A text's tokens, as the decoder reads them."""
-        tokenizer = self.local().tokenizer
-        ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        return list(ids)
+        from larimar_memory.plain_tokens import plain_ids
+
+        return plain_ids(self.local().tokenizer, text)
 
     def get_num_tokens_from_messages(
         self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None
