@@ -282,8 +282,10 @@ def test_texts_before_one_that_cannot_be_written_are_written() -> None:
 
 
 SLOW_INGEST = """
-import sys
+import signal, sys
 sys.path[:0] = [sys.argv.pop(1)]
+# As at a terminal: what a shell runs in the background starts with interrupts ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.quick import QuickEncoder
 from larimar_memory import encoder, larimar, reading
 from larimar_memory.cli import main

@@ -190,6 +190,7 @@ def test_without_a_readout_the_decoder_is_untouched() -> None:
 
 def test_merged_adapters_do_what_the_others_do() -> None:
     decoder = tiny_decoder()
+    torch.manual_seed(0)
     codec = LatentCodec(decoder, LatentConfig(depth=0.5, limit=16, width=16, dz=8))
     for up in codec.adapters.up:
         torch.nn.init.normal_(up)
