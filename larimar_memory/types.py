@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -95,6 +95,15 @@ class Readout:
         from larimar_memory.latent_memory import condition, shipped_codec
 
         return condition(shipped_codec(decoder), self).past_key_values()
+
+    def scoring(self, least: float) -> Readout:
+        """The readout with only those of its segments that score so much; their weights stay."""
+        kept = [i for i, segment in enumerate(self.segments) if segment.score >= least]
+        return replace(
+            self,
+            segments=tuple(self.segments[i] for i in kept),
+            latents=tuple(self.latents[i] for i in kept if i < len(self.latents)),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The readout as JSON-serialisable values, latents and slot weights left out."""

@@ -47,8 +47,8 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
 
     Streams dictionaries that add up to the whole output: first the query, then the documents, then the
     result in pieces. Keyword arguments of a call, or of `.bind(...)`, override the retriever's fields
-    (`k`, `namespace`, `where`, ...); `return_only_outputs` leaves the query out; the others go to the
-    model (`max_tokens`, `stop`, ...).
+    (`k`, `namespace`, `grounding`, ...); `return_only_outputs` leaves the query out; the others go to
+    the model (`max_tokens`, `stop`, ...).
 
     With a conversation, what was said before reaches the prompt and every complete turn is kept. The
     documents are found with the question alone: it must name what it asks about.
@@ -104,6 +104,7 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
                 "Without an llm the memory's own decoder answers, with its own prompt and retriever.",
                 "Give an llm, or leave out the prompts and use a LarimarRetriever.",
             )
+        self._check_grounding({})
         if self.prompt is not None:
             check_prompt(self.prompt)
         if self.conversation is not None:
@@ -296,6 +297,7 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
 
     def _call(self, given: Question, options: dict[str, Any], config: Any) -> Call:
         call = read_call(given, options, self.input_key, self.prompt)
+        self._check_grounding(call.read)
         if self.conversation is None:
             return call
         if call.history:
@@ -305,6 +307,15 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
                 "Leave one of them out.",
             )
         return replace(call, history=earlier(self.conversation, call.query, config))
+
+    def _check_grounding(self, read: Mapping[str, Any]) -> None:
+        grounding = read.get("grounding", getattr(self.retriever, "grounding", "text"))
+        if self.llm is not None and grounding == "latent":
+            raise InputError(
+                "The question cannot be answered from latents.",
+                "An llm reads text; latents control the memory's own decoder.",
+                'Leave out the llm, or use grounding="text".',
+            )
 
     def _keep(self, call: Call, text: str, config: Any) -> None:
         if self.conversation is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -16,13 +16,30 @@ from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
+    from larimar_memory.types import Readout
 
-READ_OPTIONS = ("k", "namespace", "where", "hybrid", "neighbours", "score_threshold")
+READ_OPTIONS = ("k", "namespace", "where", "hybrid", "neighbours", "score_threshold", "grounding")
 """Fields of the retriever that a call can override."""
+
+
+class RecalledDocuments(list[Document]):
+    """What a retriever found, best first, and the readout it is from.
+
+    Attributes:
+        readout: scores, weights and latents of all that was read, with `past_key_values(decoder)`.
+            Where a score threshold drops documents, their segments are dropped from it too.
+    """
+
+    def __init__(self, readout: Readout) -> None:
+        super().__init__(to_documents(readout.segments))
+        self.readout = readout
 
 
 class LarimarRetriever(BaseRetriever):
     """Documents that a memory recalls for a question, best first, with their scores in [0, 1].
+
+    They come as `RecalledDocuments`, a list that also has the `readout`, for a chain that conditions a
+    decoder of its own on its latents.
 
     Every field but `memory` can be overridden in a call, as in `retriever.invoke(question, k=2)`, or
     with `retriever.bind(namespace="ana")`. A dump leaves the memory out: set `memory` after loading.
@@ -36,9 +53,12 @@ class LarimarRetriever(BaseRetriever):
         neighbours: segments of context to add on either side of each.
         score_threshold: documents that score less are dropped; 0 drops none. None leaves it to the
             memory: all k documents, or none for a question that is out of its scope.
+        grounding: what is to control a decoder that answers from what is found, here or in a
+            `LarimarRetrievalQA`: "text", or "latent", where every document must have a latent.
 
     Raises:
         InputError: if a field cannot be used.
+        LatentsUnavailableError: from a call with "latent", if what was found has no latents.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -51,6 +71,7 @@ class LarimarRetriever(BaseRetriever):
     hybrid: bool = True
     neighbours: int = 0
     score_threshold: float | None = 0.0
+    grounding: Literal["text", "latent"] = "text"
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
@@ -78,7 +99,7 @@ class LarimarRetriever(BaseRetriever):
         return memory
 
     def read_options(self, overrides: dict[str, Any]) -> dict[str, Any]:
-        """The options of `Larimar.read` for one call.
+        """The options of `Larimar.stream` that say how to read, for one call.
 
         Args:
             overrides: fields that hold for this call only.
@@ -95,6 +116,12 @@ class LarimarRetriever(BaseRetriever):
             )
         options = {name: overrides.get(name, getattr(self, name)) for name in READ_OPTIONS}
         options["threshold"] = options.pop("score_threshold")
+        if options["grounding"] not in ("text", "latent"):
+            raise InputError(
+                f"The retriever cannot have grounding={options['grounding']!r}.",
+                'It is "text" or "latent".',
+                'Use grounding="text".',
+            )
         return options
 
     def _get_relevant_documents(
@@ -111,9 +138,11 @@ class LarimarRetriever(BaseRetriever):
         # LangChain's own switch, left among the arguments of a call.
         overrides.pop("verbose", None)
         options = self.read_options(overrides)
-        readout = self.larimar().read(query, **options)
-        least = options["threshold"] or 0.0
-        return to_documents(s for s in readout.segments if s.score >= least)
+        grounding = options.pop("grounding")
+        readout = self.larimar().read(query, **options).scoring(options["threshold"] or 0.0)
+        if grounding == "latent" and readout.segments:
+            self.larimar().latents.condition(readout)
+        return RecalledDocuments(readout)
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = LangSmithRetrieverParams(

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.load import dumps, loads
 from langchain_core.runnables import RunnablePassthrough
 from langchain_tests.integration_tests import RetrieversIntegrationTests
 
-from langchain_larimar import LarimarRetriever
-from langchain_larimar.retrievers import READ_OPTIONS
-from larimar_memory.errors import InputError
+from langchain_larimar import LarimarRetrievalQA, LarimarRetriever
+from langchain_larimar.retrievers import READ_OPTIONS, RecalledDocuments
+from larimar_memory import larimar
+from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.errors import InputError, LatentsUnavailableError
 from larimar_memory.larimar import Larimar
+from larimar_memory.latent_memory import LatentMemory
+from tests.test_latent_memory import random_codec
+from tests.tiny import tiny_decoder
 
 from .conftest import OUT_OF_SCOPE, QUESTION, TEXTS
 
@@ -78,6 +86,7 @@ async def test_a_call_overrides_every_field(notes: Larimar) -> None:
         "hybrid": False,
         "neighbours": 3,
         "score_threshold": 0.0,
+        "grounding": "text",
     }
     assert set(given) == set(READ_OPTIONS)
     (document,) = retriever.invoke(QUESTION, **given)
@@ -157,6 +166,76 @@ def test_a_dump_holds_the_settings_and_not_the_memory(notes: Larimar) -> None:
 def test_fields_that_cannot_be_used(notes: Larimar, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         LarimarRetriever(**{"memory": notes, **fields})
+
+
+def test_the_readout_is_there_for_a_chain_that_asks(notes: Larimar) -> None:
+    found = LarimarRetriever(memory=notes, k=6).invoke(QUESTION)
+    assert isinstance(found, RecalledDocuments)
+    assert found.readout == replace(
+        notes.read(QUESTION, 6, threshold=0.0), seconds=found.readout.seconds
+    )
+    strict = LarimarRetriever(memory=notes, k=6, score_threshold=0.5).invoke(QUESTION)
+    assert isinstance(strict, RecalledDocuments)
+    assert 0 < len(strict) < len(found)
+    assert [segment.id for segment in strict.readout.segments] == [document.id for document in strict]
+    assert len(strict.readout.latents) == len(strict)
+    chain = LarimarRetriever(memory=notes, k=1) | (lambda found: found.readout.best_score)
+    assert chain.invoke(QUESTION) == found.readout.best_score
+
+
+@pytest.fixture
+def bare(encoder: SentenceEncoder) -> Iterator[Larimar]:
+    """A memory with a codec, whose one document was written without latents."""
+    codec = random_codec(tiny_decoder(max_position_embeddings=512))
+    with Larimar.open(None, encoder=encoder, decoder=codec.decoder) as memory:
+        memory.write(["The pass key of the vault is 71432."], ["vault"])
+        memory.latents = LatentMemory(memory.store, lambda: codec.decoder, codec)
+        yield memory
+
+
+def test_a_chain_conditions_a_decoder_of_its_own(bare: Larimar) -> None:
+    bare.write_latents()
+    found = LarimarRetriever(memory=bare, grounding="latent").invoke(QUESTION)
+    assert isinstance(found, RecalledDocuments)
+    conditioning = bare.latents.condition(found.readout)
+    with conditioning.attached():
+        assert conditioning.past_key_values().get_seq_length() >= conditioning.recalled > 0
+
+
+async def test_grounding_in_latents_needs_a_latent_of_all_that_was_found(bare: Larimar) -> None:
+    retriever = LarimarRetriever(memory=bare, grounding="latent")
+    with pytest.raises(LatentsUnavailableError, match="1 of 1 recalled segments have no latent"):
+        retriever.invoke(QUESTION)
+    with pytest.raises(LatentsUnavailableError, match="1 of 1"):
+        await retriever.ainvoke(QUESTION)
+    assert len(retriever.invoke(QUESTION, grounding="text")) == 1
+    assert retriever.invoke(QUESTION, namespace="empty") == []
+    with pytest.raises(InputError, match="grounding='none'"):
+        retriever.invoke(QUESTION, grounding="none")
+    bare.write_latents()
+    assert retriever.invoke(QUESTION) == retriever.invoke(QUESTION, grounding="text")
+
+
+async def test_the_retrievers_grounding_is_that_of_the_question_answering(
+    bare: Larimar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare.write_latents()
+    seen, start = list[str](), larimar.start_answer
+    monkeypatch.setattr(
+        larimar, "start_answer", lambda *a, **o: seen.append(o["grounding"]) or start(*a, **o)
+    )
+    retriever = LarimarRetriever(memory=bare, grounding="latent", k=1)
+    qa = LarimarRetrievalQA.from_llm(retriever=retriever)
+    qa.invoke(QUESTION, max_tokens=1)
+    qa.invoke(QUESTION, max_tokens=1, grounding="text")
+    LarimarRetrievalQA.from_llm(memory=bare, grounding="latent").invoke(QUESTION, max_tokens=1)
+    assert seen == ["latent", "text", "latent"]
+    llm = FakeListChatModel(responses=["71432"])
+    with pytest.raises(InputError, match="An llm reads text; latents control the memory's own decoder"):
+        LarimarRetrievalQA.from_llm(llm, retriever=retriever)
+    reads_text = LarimarRetrievalQA.from_llm(llm, memory=bare)
+    with pytest.raises(InputError, match="An llm reads text"):
+        await reads_text.ainvoke(QUESTION, grounding="latent")
 
 
 async def test_arguments_that_a_call_does_not_know(notes: Larimar) -> None:
