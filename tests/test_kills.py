@@ -51,10 +51,10 @@ def test_what_is_lost_or_torn_would_be_seen(tmp_path: Path) -> None:
 
 
 def test_reliability_is_measured(tmp_path: Path) -> None:
-    size = reliability.Size(kills=1, flips=12, cuts=3, documents=12, seconds=1.5)
+    size = reliability.Size(kills=1, flips=12, cuts=3, documents=12, seconds=1.5, megabytes=1)
     figures, bars = reliability.measure(Session(0, None, lambda _: None), size)
     assert [bar["measure"] for bar in bars if not bar["holds"]] == []
-    assert len(bars) == 8
+    assert len(bars) == 10
     assert sum(n for name, n in figures["damage"]["file"].items() if name != "bytes") == 15
     assert figures["damage"]["index"]["flip: noticed, nothing lost"] == 12
     many = figures["many at once"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from larimar_memory.errors import InputError
 from larimar_memory.store import Document, RamStore, SQLiteStore, Store, WriteBatch
+from larimar_memory.store import parts as parts_module
 from larimar_memory.store import vectors as vectors_module
 from larimar_memory.types import Segment
 
@@ -51,6 +52,7 @@ def store(
     if request.param == "sqlite-indexed":
         monkeypatch.setattr(vectors_module, "EXACT_LIMIT", 3)
         monkeypatch.setattr(vectors_module, "_TAIL_LIMIT", 2)
+        monkeypatch.setattr(parts_module, "LIMIT", 6)
     opened: Store = RamStore() if request.param == "ram" else open_file(tmp_path / "m.larimar")
     yield opened
     opened.close()

@@ -1,4 +1,4 @@
-"""Whether a memory file keeps what it was told: kills, damage, many processes at once, forgetting."""
+"""Whether a memory file keeps what it was told: kills, damage, many at once, forgetting, much text."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from larimar_memory.bench.kills import kill_often
+from larimar_memory.bench.large import write_one_text
 from larimar_memory.bench.result import Bar, Figures, bar, percentile
 from larimar_memory.bench.session import Session
 from larimar_memory.bench.writer import SPACE, batch, key_of, opened, pieces
@@ -36,6 +37,7 @@ class Size:
         cuts: lengths that the file and its index are cut to.
         documents: in the file that is damaged, and in the one that is forgotten from.
         seconds: that the processes run beside one another.
+        megabytes: of one text.
     """
 
     kills: int
@@ -43,10 +45,11 @@ class Size:
     cuts: int
     documents: int
     seconds: float
+    megabytes: int
 
 
-FULL = Size(kills=100, flips=1000, cuts=50, documents=200, seconds=60)
-QUICK = Size(kills=5, flips=30, cuts=5, documents=30, seconds=3)
+FULL = Size(kills=100, flips=1000, cuts=50, documents=200, seconds=60, megabytes=1000)
+QUICK = Size(kills=5, flips=30, cuts=5, documents=30, seconds=3, megabytes=4)
 
 
 def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
@@ -60,6 +63,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
             ("damage", _damage),
             ("many at once", _many),
             ("forgotten", _forgotten),
+            ("one large text", _large),
         ):
             session.note(part)
             (folder / part).mkdir()
@@ -183,6 +187,16 @@ def _forgotten(session: Session, folder: Path, size: Size) -> tuple[Figures, lis
     left = sum(trace in raw for _, trace in traces for raw in (during, after))
     figures: Figures = {"looked for": len(traces), "there before": there, "there after": left}
     return figures, [bar(f"traces left of {len(traces)} that were forgotten", left, "<= 0")]
+
+
+def _large(session: Session, folder: Path, size: Size) -> tuple[Figures, list[Bar]]:
+    """Write one text of many megabytes, stopped once in its middle."""
+    figures = write_one_text(folder, size.megabytes, session.seed)
+    where = f"{size.megabytes:,} MB of text"
+    return figures, [
+        bar(f"RAM to write {where} beyond that of a twentieth of it, MB", figures["ram_mb"], "<= 150"),
+        bar(f"sentences missing or twice of {where}", figures["missing_or_twice"], "<= 0"),
+    ]
 
 
 def _filled(folder: Path, documents: int) -> Path:

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory.errors import MemoryBusyError
-from larimar_memory.store import Document, SQLiteStore, WriteBatch, vectors
+from larimar_memory.store import Document, SQLiteStore, WriteBatch, parts, vectors
 from larimar_memory.types import Segment
 
 ENCODER, DIMENSION, SPACE = "none", 32, "default"
@@ -58,7 +58,7 @@ def opened(path: Path, busy_seconds: float = 30.0) -> SQLiteStore:
 
 def edit(path: Path, name: str, seed: int, first: int, seconds: float) -> None:
     """Write, replace, forget and save the index, one after the other, until it is killed."""
-    vectors.EXACT_LIMIT, vectors._TAIL_LIMIT = 16, 4
+    vectors.EXACT_LIMIT, vectors._TAIL_LIMIT, parts.LIMIT = 16, 4, 48
     draw, until = random.Random(seed), time.monotonic() + seconds  # noqa: S311 - no secrets are drawn
     store = opened(path)
     number = first

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from larimar_memory.store.rows import CHUNK, existing_rows, generation_of, keys_after, matrix_of
+from larimar_memory.store.rows import (
+    CHUNK,
+    existing_rows,
+    generation_of,
+    keys_after,
+    live_rows,
+    matrix_of,
+)
 from larimar_memory.store.vectors import Vectors
 
 
@@ -45,13 +55,16 @@ class Indexes:
                     return found
                 vectors.remove(np.array(sorted(gone), dtype=np.int64))
 
+    def before_removal(self, db: sqlite3.Connection, space: int) -> None:
+        """Map what is on disk while it is of the namespace's present state, which a removal ends."""
+        with self._lock:
+            self._opened(db, space)
+
     def after_write(self, db: sqlite3.Connection, space: int, removed: list[int]) -> None:
         """Take in what was written, and forget the rows it took the place of."""
         with self._lock:
             if removed:
-                vectors = self._opened(db, space)
-                vectors.remove(np.array(removed, dtype=np.int64))
-                vectors.discard_files()
+                self._remove(self._opened(db, space), removed)
             self._synced(db, space)
 
     def after_delete(
@@ -60,21 +73,17 @@ class Indexes:
         """Forget rows, in memory and in the files; `gone` where the namespace is no more."""
         with self._lock:
             vectors = self._opened(db, space)
-            vectors.remove(np.array(removed, dtype=np.int64))
-            vectors.discard_files()
+            self._remove(vectors, removed)
             if gone:
+                vectors.clear_files(own=True)
                 del self._vectors[space]
 
     def save(self, db: sqlite3.Connection) -> None:
         """Write the indexes that have changed."""
         with self._lock:
             for space, vectors in self._vectors.items():
-                # The generation first: what another process deletes meanwhile makes the file stale.
-                generation = generation_of(db, space)
-                live = db.execute("SELECT id FROM segments WHERE namespace_id = ?", (space,))
-                vectors.save(generation, np.fromiter((row for (row,) in live), dtype=np.int64))
-                if generation_of(db, space) != generation:
-                    vectors.clear_files()
+                with self._unchanged(db, space, vectors) as generation:
+                    vectors.save(generation, partial(live_rows, db, space))
 
     def _opened(self, db: sqlite3.Connection, space: int) -> Vectors:
         if space not in self._vectors:
@@ -82,11 +91,27 @@ class Indexes:
             self._vectors[space].open(generation_of(db, space))
         return self._vectors[space]
 
+    def _remove(self, vectors: Vectors, removed: list[int]) -> None:
+        vectors.remove(np.array(removed, dtype=np.int64))
+        vectors.clear_files()
+
     def _synced(self, db: sqlite3.Connection, space: int) -> Vectors:
         vectors = self._opened(db, space)
         rows = keys_after(db, space, vectors.last_row)
         while chunk := rows.fetchmany(CHUNK):
             vectors.append(*matrix_of(chunk))
-            if not self._read_only:
-                vectors.index_tail()
+            if self._read_only:
+                continue
+            vectors.index_tail()
+            if vectors.sealable:
+                with self._unchanged(db, space, vectors) as generation:
+                    vectors.seal(generation, partial(live_rows, db, space))
         return vectors
+
+    @contextmanager
+    def _unchanged(self, db: sqlite3.Connection, space: int, vectors: Vectors) -> Iterator[int]:
+        """The generation that files are written for, which what others delete meanwhile makes stale."""
+        generation = generation_of(db, space)
+        yield generation
+        if generation_of(db, space) != generation:
+            vectors.clear_files(own=True)

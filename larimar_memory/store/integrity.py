@@ -19,8 +19,9 @@ from larimar_memory.store.connection import FAILURES, check_length
 from larimar_memory.store.indexes import index_folder
 from larimar_memory.store.meta import about
 from larimar_memory.store.packing import unpack
+from larimar_memory.store.parts import FILLER_BASE, IndexFile, checksum_of, index_files, open_index
+from larimar_memory.store.rows import live_rows
 from larimar_memory.store.salvage import Row, looking, rows
-from larimar_memory.store.vectors import FILLER_BASE, IndexFile, checksum_of, index_files, open_index
 from larimar_memory.store.wal import lost_commits
 
 _EXAMPLES = 5
@@ -247,10 +248,7 @@ def _check_indexes(
 def _check_index(db: sqlite3.Connection, file: IndexFile, report: Report) -> None:
     index = open_index(file.path, about(db).dimension)
     held = np.asarray(index.keys).astype(np.int64)
-    live = db.execute(
-        "SELECT id FROM segments WHERE namespace_id = ? AND id <= ?", (file.space, file.covers)
-    )
-    rows_there = np.fromiter((row for (row,) in live), dtype=np.int64)
+    rows_there = live_rows(db, file.space, file.after, file.covers)
     missing = np.setdiff1d(rows_there, held)
     extra = np.setdiff1d(held[held < FILLER_BASE], rows_there)
     for row in missing:

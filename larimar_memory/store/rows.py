@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from larimar_memory.errors import EncoderMismatchError
 from larimar_memory.store import checksums
@@ -156,6 +156,14 @@ def drop_segments(db: sqlite3.Connection, space: int, document: int) -> list[int
     )
     rows = db.execute("DELETE FROM segments WHERE document_id = ? RETURNING id", (document,))
     return [row for (row,) in rows.fetchall()]
+
+
+def live_rows(db: sqlite3.Connection, space: int, after: int, last: int) -> Int[np.ndarray, " n"]:
+    """Rows of a namespace that exist, greater than `after` and at most `last`."""
+    found = db.execute(
+        "SELECT id FROM segments WHERE namespace_id = ? AND id > ? AND id <= ?", (space, after, last)
+    )
+    return np.fromiter((row for (row,) in found), dtype=np.int64)
 
 
 def keys_after(db: sqlite3.Connection, space: int | None, row: int) -> sqlite3.Cursor:

@@ -92,6 +92,8 @@ class SQLiteStore(Store):
 
     def write(self, namespace: str, batches: Sequence[WriteBatch]) -> None:
         removed = list[int]()
+        if any(batch.replace for batch in batches):
+            self._before_removal(namespace)
         with self._db.writing() as db:
             space = namespace_for_writing(db, namespace)
             for batch in batches:
@@ -116,6 +118,7 @@ class SQLiteStore(Store):
         where: Where | None = None,
     ) -> int:
         condition, parameters = to_sql(where, "d.metadata")
+        self._before_removal(namespace)
         with self._db.writing() as db:
             space = namespace_number(db, namespace)
             if space is None:
@@ -323,6 +326,12 @@ class SQLiteStore(Store):
         self._db.close()
 
     # --- inside ---
+
+    def _before_removal(self, namespace: str) -> None:
+        with self._db.reading() as db:
+            space = namespace_number(db, namespace)
+            if space is not None:
+                self._indexes.before_removal(db, space)
 
     def _check_encoder(self, encoder: str) -> None:
         with self._db.reading() as db:

@@ -1,22 +1,21 @@
-"""Nearest keys of one namespace: exact while small, a usearch index beside the file when large.
+"""Nearest keys of one namespace: exact while small, usearch indexes beside the file when large.
 
-The index is a cache of what SQLite holds. Its file name carries the last row it covers, the
-namespace's generation and a checksum of its bytes, so that a stale or a damaged one is seen as such
-and made again from the rows; rows after it are scanned exactly.
+An index is in parts, of which only the last is in RAM: writing takes the same RAM however much there
+is, and forgetting makes one part anew. What no part of this state of the namespace covers is read from
+the rows again; rows after the last part are scanned exactly.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import re
-import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
-from usearch.index import Index
+
+from larimar_memory.store.parts import Part, index_files
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +23,9 @@ EXACT_LIMIT = 50_000
 """Rows up to which scanning all keys is as fast as an index, and exact."""
 
 _TAIL_LIMIT = 4_096
-FILLER_BASE = 1 << 62
-"""What is held under this number or a higher one is noise in the place of what was removed."""
 
-_FILLERS_EXPECTED = 64
-_FILE = re.compile(r"(\d+)-(\d+)-(\d+)(?:-([0-9a-f]+))?\.usearch")
+LiveRows: TypeAlias = Callable[[int, int], Int[np.ndarray, " n"]]
+"""Gives the rows that exist now, greater than the one number and at most the other."""
 
 
 class Vectors:
@@ -37,7 +34,7 @@ class Vectors:
     Args:
         dimension: d.
         folder: where index files are kept.
-        name: the namespace's own number; first part of the file name.
+        name: the namespace's own number; first part of the file names.
     """
 
     def __init__(self, dimension: int, folder: Path, name: int) -> None:
@@ -47,26 +44,21 @@ class Vectors:
         self._rows = np.empty(0, dtype=np.int64)
         self._keys = np.empty((0, dimension), dtype=np.float32)
         self._count = 0
-        self._index: Index | None = None
-        self._view: Path | None = None
-        self._changed = False
-        self._fillers = 0
+        self._parts = list[Part]()
 
     def open(self, generation: int) -> None:
-        """Map the index file of this generation if there is one; others are left for `save`."""
+        """Map the index files of this generation that join; others are left for `save`."""
         for file in index_files(self._folder, self._name):
-            if file.generation != generation or file.checksum is None:
+            usable = file.generation == generation and file.checksum is not None
+            if not usable or file.after != self.last_row:
                 continue
             try:
-                if checksum_of(file.path) != file.checksum:
-                    raise ValueError("its checksum does not fit")
-                index = open_index(file.path, self.dimension)
+                part = Part.open(file, self.dimension)
             except (RuntimeError, ValueError, OSError) as error:
                 log.warning("the index %s is damaged and will be made again: %s", file.path, error)
                 continue
-            self._index, self._view, self.last_row = index, file.path, file.covers
-            self._fillers = int((np.asarray(index.keys) >= FILLER_BASE).sum())
-            return
+            self._parts.append(part)
+            self.last_row = part.covers
 
     def append(self, rows: Int[np.ndarray, " n"], keys: Float[np.ndarray, "n d"]) -> None:
         """Take in rows in ascending order; those already known are passed over."""
@@ -89,26 +81,20 @@ class Vectors:
 
     def index_tail(self) -> None:
         """Move the exactly scanned rows into the index, once there are enough of them."""
-        limit = EXACT_LIMIT if self._index is None else _TAIL_LIMIT
+        limit = _TAIL_LIMIT if self._parts else EXACT_LIMIT
         if self._count <= limit:
             return
-        index = self._writable()
-        index.add(self._rows[: self._count].astype(np.uint64), self._keys[: self._count])
+        if not self._parts or self._parts[-1].full:
+            after = self._parts[-1].covers if self._parts else 0
+            self._parts.append(Part(self.dimension, self._folder, self._name, after))
+        self._parts[-1].add(self._rows[: self._count], self._keys[: self._count])
         self._count = 0
         self._rows = np.empty(0, dtype=np.int64)
         self._keys = np.empty((0, self.dimension), dtype=np.float32)
-        self._changed = True
 
     def search(self, key: Float[np.ndarray, " d"], k: int) -> list[tuple[int, float]]:
         """Rows and cosines of the k nearest keys, best first."""
-        found = list[tuple[int, float]]()
-        if self._index is not None and len(self._index):
-            matches = self._index.search(key, k + min(self._fillers, _FILLERS_EXPECTED))
-            found += [
-                (int(row), 1.0 - float(distance))
-                for row, distance in zip(matches.keys, matches.distances, strict=True)
-                if row < FILLER_BASE
-            ]
+        found = [pair for part in self._parts for pair in part.search(key, k)]
         if self._count:
             scores = self._keys[: self._count] @ key
             top = np.argpartition(-scores, min(k, self._count) - 1)[:k]
@@ -116,133 +102,45 @@ class Vectors:
         return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:k]
 
     def remove(self, rows: Int[np.ndarray, " n"]) -> None:
-        """Forget rows: they are not found again, and their keys are overwritten in memory."""
+        """Forget rows: they are not found again, and their keys are overwritten, in files too."""
         keep = ~np.isin(self._rows[: self._count], rows)
         kept = int(keep.sum())
         self._rows[:kept] = self._rows[: self._count][keep]
         self._keys[:kept] = self._keys[: self._count][keep]
         self._keys[kept : self._count] = 0
         self._count = kept
-        if self._index is not None:
-            held = rows[np.atleast_1d(self._index.contains(rows.astype(np.uint64)))]
-            if len(held):
-                self._overwrite(held)
+        for part in self._parts:
+            part.remove(rows)
 
-    def save(self, generation: int, live: Int[np.ndarray, " n"]) -> None:
-        """Write the index under a temporary name, sync, rename, and delete older files.
+    @property
+    def sealable(self) -> bool:
+        """Whether the last part is full and in RAM."""
+        return bool(self._parts) and self._parts[-1].full and not self._parts[-1].mapped
 
-        Args:
-            live: rows that exist now; others, deleted by another process, are overwritten first.
-        """
-        if self._index is not None:
-            gone = np.setdiff1d(np.asarray(self._index.keys), live.astype(np.uint64))
-            gone = gone[gone < FILLER_BASE].astype(np.int64)
-            if len(gone):
-                self._overwrite(gone)
-        target = self._view
-        if self._index is not None and self._changed:
-            covers = int(self._rows[0]) - 1 if self._count else self.last_row
-            try:
-                target = self._write(self._index, covers, generation)
-                self._changed = False
-            except (OSError, RuntimeError) as error:
-                log.warning(
-                    "the index in %s cannot be saved, and is made again: %s", self._folder, error
-                )
-        self.clear_files(target)
+    def seal(self, generation: int, live: LiveRows) -> None:
+        """Write the last part, and read it from its file from now on."""
+        if self._saved(self._parts[-1], generation, live):
+            self._parts[-1].map()
 
-    def _write(self, index: Index, covers: int, generation: int) -> Path:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._folder / f"{self._name}-{os.getpid()}-{id(self)}.tmp"
+    def save(self, generation: int, live: LiveRows) -> None:
+        """Write the parts that have changed, each under a temporary name, and delete other files."""
+        for part in self._parts:
+            self._saved(part, generation, live)
+        self.clear_files()
+
+    def _saved(self, part: Part, generation: int, live: LiveRows) -> bool:
         try:
-            index.save(str(temporary))
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            sealed = f"{self._name}-{covers}-{generation}-{checksum_of(temporary)}.usearch"
-            os.replace(temporary, self._folder / sealed)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return self._folder / sealed
+            part.save(generation, live(part.after, part.covers))
+        except (OSError, RuntimeError) as error:
+            log.warning("the index in %s cannot be saved, and is made again: %s", self._folder, error)
+            return False
+        return True
 
-    def clear_files(self, kept: Path | None = None) -> None:
-        """Delete the index files, save one that is to stay, and what others left unfinished."""
+    def clear_files(self, *, own: bool = False) -> None:
+        """Delete the index files of no part, and what others left unfinished; `own`, those too."""
+        kept = set() if own else {part.file.path for part in self._parts if part.file is not None}
         # A process that was killed leaves a temporary file, which holds keys too.
         stale = [file.path for file in index_files(self._folder, self._name)]
         for path in [*stale, *self._folder.glob(f"{self._name}-*.tmp")]:
-            if path != kept:
+            if path not in kept:
                 path.unlink(missing_ok=True)
-
-    def discard_files(self) -> None:
-        """Delete the index files; what is in memory goes on and is saved at the next `save`."""
-        if self._view is not None:
-            self._writable()
-            self._changed = True
-        self.clear_files()
-
-    def _writable(self) -> Index:
-        index = self._index
-        if index is None:
-            index = Index(ndim=self.dimension, metric="cos", dtype="f16")
-        elif self._view is not None:
-            # A mapped index cannot be changed. Its file may be gone, deleted by another process.
-            index = index.copy()
-            self._view = None
-        self._index = index
-        return index
-
-    def _overwrite(self, rows: Int[np.ndarray, " n"]) -> None:
-        # usearch keeps a removed vector until its slot is used again: use it, with noise.
-        index = self._writable()
-        index.remove(rows.astype(np.uint64))
-        noise = np.random.default_rng(self._fillers).standard_normal((len(rows), self.dimension))
-        names = FILLER_BASE + self._fillers + np.arange(len(rows), dtype=np.uint64)
-        index.add(names, noise.astype(np.float32))
-        self._fillers += len(rows)
-        self._changed = True
-
-
-@dataclass(frozen=True, slots=True)
-class IndexFile:
-    """A file of a namespace's index, as its name tells.
-
-    Attributes:
-        covers: the last row in it.
-        checksum: of its bytes; None for one of a release that made none, which is not used.
-    """
-
-    path: Path
-    space: int
-    covers: int
-    generation: int
-    checksum: str | None
-
-
-def index_files(folder: Path, space: int | None = None) -> list[IndexFile]:
-    """The index files in a folder, of one namespace or of all."""
-    found = list[IndexFile]()
-    for path in sorted(folder.glob("*.usearch")):
-        match = _FILE.fullmatch(path.name)
-        if match and space in (None, int(match[1])):
-            found.append(IndexFile(path, int(match[1]), int(match[2]), int(match[3]), match[4]))
-    return found
-
-
-def open_index(path: Path, dimension: int) -> Index:
-    """An index as it lies in its file, mapped and not to be changed.
-
-    Raises:
-        ValueError: if it holds no keys of that size.
-    """
-    index = Index.restore(str(path), view=True)
-    if index is None or index.ndim != dimension:
-        raise ValueError("it is not an index of these keys")
-    return index
-
-
-def checksum_of(path: Path) -> str:
-    """CRC-32 and length of a file's bytes: half a second a gigabyte, less than making the index."""
-    checksum = length = 0
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            checksum, length = zlib.crc32(chunk, checksum), length + len(chunk)
-    return f"{checksum:08x}{length:x}"
