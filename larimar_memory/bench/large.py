@@ -18,7 +18,7 @@ from larimar_memory.larimar import Larimar
 from larimar_memory.reading import OnProgress
 from larimar_memory.types import WriteProgress
 
-_WORDS_PER_SENTENCE = 36
+_WORDS_PER_SENTENCE = 25
 _WARM = 20
 
 
@@ -85,7 +85,7 @@ def write_one_text(folder: Path, megabytes: int, seed: int) -> Figures:
 
 
 def _fill(path: Path, megabytes: int, seed: int) -> int:
-    """Sentences that differ, each about 250 characters, a blank line after every tenth; how many."""
+    """Sentences that differ, each about 190 characters, a blank line after every tenth; how many."""
     draw = random.Random(seed)  # noqa: S311 - no secrets are drawn
     words = ["".join(draw.choices("abcdefghilmnoprstuv", k=draw.randint(3, 9))) for _ in range(4000)]
     written = count = 0
