@@ -11,13 +11,11 @@ from larimar_memory.decoder import Decoder, Generation
 from larimar_memory.errors import InputError
 from larimar_memory.history import latest
 from larimar_memory.latent_memory import LatentMemory
-from larimar_memory.prompt import Message, messages, passages
+from larimar_memory.prompt import NOT_IN_MEMORY, Message, messages, passages
 from larimar_memory.types import Answer, Grounding, Readout, RecalledSegment, Timings, Usage
 
 if TYPE_CHECKING:
     from larimar_memory.latents.readout import LatentReadout
-
-NOT_IN_MEMORY = "Not in memory."
 
 FOCUS = 0.1
 """A segment scoring this much less than the best is left out of the prompt: on questions about

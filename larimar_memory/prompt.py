@@ -18,6 +18,7 @@ Message: TypeAlias = Mapping[str, str]
 """One message of a chat: its `content`, and whose it is: `role` "system", "user" or "assistant"."""
 
 OPEN, CLOSE = "<recalled>", "</recalled>"
+NOT_IN_MEMORY = "Not in memory."
 
 _APART = r"[\W_]{0,8}"
 """What may stand between a delimiter's letters: blanks, signs, what is not seen."""

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larimar_memory import Larimar
-from larimar_memory.answering import NOT_IN_MEMORY
 from larimar_memory.decoder import Decoder
 from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.history import latest
-from larimar_memory.prompt import SYSTEM
+from larimar_memory.prompt import NOT_IN_MEMORY, SYSTEM
 
 from .tiny import tiny_decoder
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from larimar_memory import Larimar
-from larimar_memory.answering import NOT_IN_MEMORY
 from larimar_memory.decoder import Decoder
 from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.errors import InputError, LatentsUnavailableError
+from larimar_memory.prompt import NOT_IN_MEMORY
 from larimar_memory.types import WriteProgress
 
 FACTS = [

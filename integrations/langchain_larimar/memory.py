@@ -13,7 +13,9 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import run_in_executor
 
+from langchain_larimar.checks import check_memory
 from langchain_larimar.convert import Line, to_block, to_messages, to_role, to_text
+from langchain_larimar.locks import lock_of
 from langchain_larimar.tokens import CountTokens
 from larimar_memory.errors import InputError
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from larimar_memory import Larimar
     from larimar_memory.store import Document
 
+_UNUSABLE = "The conversation memory cannot be made."
 _QUERY_CHARS = 2000
 _SEGMENTS_PER_TURN = 3
 
@@ -62,6 +65,28 @@ class LarimarMemory:
     output_key: str | None = None
     count_tokens: CountTokens = count_tokens_approximately
 
+    def __post_init__(self) -> None:
+        check_memory(self.memory, _UNUSABLE)
+        for name in ("k", "window", "recall_tokens", "window_tokens"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise InputError(
+                    _UNUSABLE, f"It was given {name}={value!r}.", "Use a whole number, 0 for none."
+                )
+        least = self.score_threshold
+        if least is not None and not 0 <= least <= 1:
+            raise InputError(
+                _UNUSABLE,
+                f"It was given score_threshold={least!r}, and scores lie between 0 and 1.",
+                "Use a number in that range, or None for the memory's own.",
+            )
+        if not callable(self.count_tokens):
+            raise InputError(
+                _UNUSABLE,
+                f"It cannot count tokens with {self.count_tokens!r}.",
+                "Use a function of a list of messages, such as `model.get_num_tokens_from_messages`.",
+            )
+
     @property
     def namespace(self) -> str:
         """Where the turns of the session are kept.
@@ -72,7 +97,7 @@ class LarimarMemory:
         if not isinstance(self.session, str) or not self.session:
             raise InputError(
                 "The conversation cannot be found.",
-                "No session is named, and sessions must not be mixed.",
+                f"No session is named by {self.session!r}, and sessions must not be mixed.",
                 'Name it in LarimarMemory(memory, "ana"), or in config["configurable"]["session_id"].',
             )
         return f"conversation:{self.session}"
@@ -93,15 +118,17 @@ class LarimarMemory:
 
     def save_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Keep the human, AI and system messages that have text; a human one begins a new turn."""
-        turn = max((d.metadata["turn"] for d in self._documents()), default=0)
-        lines = list[Line]()
-        for message in messages:
-            role = to_role(message)
-            if role and message.text.strip():
-                turn += role == "Human" or turn == 0
-                lines.append(Line(turn, role, str(message.text)))
-        # Ids are unique, so that turns saved at the same moment all stay.
-        self._write(lines, [f"{line.turn}-{uuid.uuid4().hex}" for line in lines])
+        # One at a time: what is saved at the same moment gets turns of its own.
+        with lock_of(self.memory):
+            turn = max((d.metadata["turn"] for d in self._documents()), default=0)
+            lines = list[Line]()
+            for message in messages:
+                role = to_role(message)
+                if role and message.text.strip():
+                    turn += role == "Human" or turn == 0
+                    lines.append(Line(turn, role, str(message.text)))
+            # Ids are unique, so that turns saved by two processes at the same moment all stay.
+            self._write(lines, [f"{line.turn}-{uuid.uuid4().hex}" for line in lines])
 
     def save_once(self, said: str, reply: str, *, key: str, mark: str) -> None:
         """Keep one turn that may come again; where the reply is blank, what the user said alone.
@@ -110,18 +137,19 @@ class LarimarMemory:
             key: names the turn; what was kept under it before is replaced.
             mark: stands for what the turn says; where a turn of the same mark is kept, nothing is done.
         """
-        kept = self._documents()
-        if any(document.metadata.get("mark") == mark for document in kept):
-            return
-        before = {d.id: d.metadata["turn"] for d in kept if d.metadata.get("key") == key}
-        last = max((document.metadata["turn"] for document in kept), default=0)
-        turn = next(iter(before.values()), last + 1)
-        both = [Line(turn, "Human", said), Line(turn, "AI", reply)]
-        lines = [line for line in both if line.text.strip()]
-        ids = [f"{key}-{line.role}" for line in lines]
-        self._write(lines, ids, key=key, mark=mark)
-        if gone := [id for id in before if id not in ids]:
-            self.memory.forget(ids=gone, namespace=self.namespace)
+        with lock_of(self.memory):
+            kept = self._documents()
+            if any(document.metadata.get("mark") == mark for document in kept):
+                return
+            before = {d.id: d.metadata["turn"] for d in kept if d.metadata.get("key") == key}
+            last = max((document.metadata["turn"] for document in kept), default=0)
+            turn = next(iter(before.values()), last + 1)
+            both = [Line(turn, "Human", said), Line(turn, "AI", reply)]
+            lines = [line for line in both if line.text.strip()]
+            ids = [f"{key}-{line.role}" for line in lines]
+            self._write(lines, ids, key=key, mark=mark)
+            if gone := [id for id in before if id not in ids]:
+                self.memory.forget(ids=gone, namespace=self.namespace)
 
     def clear(self) -> None:
         """Forget the session's conversation, for good."""
@@ -159,9 +187,9 @@ class LarimarMemory:
         kept = self._documents() if self.window > 0 else []
         turns = sorted({document.metadata["turn"] for document in kept})
         latest = turns[-self.window :] if self.window > 0 else []
-        recent = self._cut(self._lines(d for d in kept if d.metadata["turn"] in latest))
+        recent = self.cut(self._lines(d for d in kept if d.metadata["turn"] in latest))
         query, first = said.strip()[:_QUERY_CHARS], recent[0].turn if recent else None
-        if not query or (self.window > 0 and first == next(iter(turns), None)):
+        if not query or not self.k or (self.window > 0 and first == next(iter(turns), None)):
             return [], recent
         readout = self.memory.read(
             query,
@@ -260,12 +288,17 @@ class LarimarMemory:
         return list(self.memory.documents(namespace=self.namespace))
 
     def _lines(self, documents: Iterable[Document]) -> list[Line]:
-        text, space = self.memory.text, self.namespace
-        return [
-            Line(d.metadata["turn"], d.metadata["role"], text(d.id, namespace=space)) for d in documents
-        ]
+        lines = list[Line]()
+        for document in documents:
+            held = self.memory.store.neighbours(self.namespace, document.id, 0, document.characters)
+            # What was forgotten since is left out.
+            if text := "".join(segment.text for segment in held):
+                lines.append(Line(document.metadata["turn"], document.metadata["role"], text))
+        return lines
 
-    def _cut(self, lines: Sequence[Line]) -> list[Line]:
+    def cut(self, lines: Sequence[Line]) -> list[Line]:
+        """The last of the lines that fit into `window_tokens`, and the end of the one before them."""
+
         def fit(latest: Sequence[Line]) -> bool:
             return self.count_tokens(to_messages(latest)) <= self.window_tokens
 

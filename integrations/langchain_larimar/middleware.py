@@ -12,7 +12,6 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables.config import run_in_executor
 from typing_extensions import NotRequired
 
-from langchain_larimar.checks import check_memory
 from langchain_larimar.convert import to_block
 from langchain_larimar.identity import User, check_user, user_of
 from langchain_larimar.memory import LarimarMemory
@@ -181,33 +180,9 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
         return turn.said, turn.reply if self._keep == "turn" else ""
 
     def _check(self) -> None:
-        check_memory(self._turns.memory, _UNUSABLE)
-        k, tokens, least = self._turns.k, self._turns.recall_tokens, self._turns.score_threshold
-        if not _count(k) or k > 1000 or not _count(tokens):
-            raise _unusable(
-                f"It was given k={k!r} and recall_tokens={tokens!r}.",
-                "Use whole numbers that are not negative, and k of at most 1000.",
-            )
-        if not callable(self._turns.count_tokens):
-            raise _unusable(
-                f"It cannot count tokens with {self._turns.count_tokens!r}.",
-                "Use a function of a list of messages, such as `model.get_num_tokens_from_messages`.",
-            )
-        if least is not None and not 0 <= least <= 1:
-            raise _unusable(
-                f"It was given score_threshold={least!r}, and scores lie between 0 and 1.",
-                "Use a number in that range, or None for the memory's own.",
-            )
         if not callable(self._keep) and self._keep not in ("turn", "said", "nothing"):
-            raise _unusable(
+            raise InputError(
+                _UNUSABLE,
                 f"It cannot keep {self._keep!r} of a turn.",
                 'Use "turn", "said", "nothing", or a function of what was said and the reply.',
             )
-
-
-def _count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _unusable(why: str, remedy: str) -> InputError:
-    return InputError(_UNUSABLE, why, remedy)

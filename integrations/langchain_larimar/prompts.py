@@ -8,9 +8,10 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage, convert_to_messages, get_buffer_string
 from langchain_core.prompts import BasePromptTemplate
+from langchain_core.retrievers import BaseRetriever
 
 from langchain_larimar.convert import to_passages
-from langchain_larimar.retrievers import READ_OPTIONS
+from langchain_larimar.overrides import part_overrides
 from larimar_memory.errors import InputError
 from larimar_memory.prompt import block, messages
 
@@ -33,6 +34,9 @@ def read_call(
     options: Mapping[str, Any],
     input_key: str,
     prompt: BasePromptTemplate[Any] | None,
+    retriever: BaseRetriever,
+    *,
+    own_decoder: bool,
 ) -> Call:
     """Make out what a call asks.
 
@@ -42,9 +46,10 @@ def read_call(
             others, which go to the model.
         input_key: the mapping's entry that is the question.
         prompt: the template, if there is one; a chat history must have a place in it.
+        retriever, own_decoder: as in `part_overrides`.
 
     Raises:
-        InputError: if there is no question, or a chat history that cannot be used.
+        InputError: if there is no question, or a chat history or an option that cannot be used.
     """
     fields = {input_key: given} if isinstance(given, str) else given
     if not isinstance(fields, Mapping) or not isinstance(fields.get(input_key), str):
@@ -62,8 +67,7 @@ def read_call(
         )
     options = dict(options)
     only_outputs = bool(options.pop("return_only_outputs", False))
-    read = {name: value for name, value in options.items() if name in READ_OPTIONS}
-    model = {name: value for name, value in options.items() if name not in READ_OPTIONS}
+    read, model = part_overrides(options, retriever, own_decoder=own_decoder)
     return Call(fields[input_key], convert_to_messages(history), read, model, only_outputs)
 
 

@@ -25,6 +25,7 @@ from langchain_larimar.retrievers import READ_OPTIONS, LarimarRetriever
 from langchain_larimar.streams import off_loop, stripped
 from langchain_larimar.tokens import CountTokens, fitting, written
 from larimar_memory.errors import InputError
+from larimar_memory.prompt import NOT_IN_MEMORY
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -147,7 +148,9 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
         Raises:
             InputError: if not exactly one of `memory` and `retriever` is given, or they do not fit.
         """
-        options = {**inner_fields(llm_chain_kwargs), "prompt": prompt, **options}
+        options = {**inner_fields(llm_chain_kwargs), **options}
+        if prompt is not None:
+            options["prompt"] = prompt
         if retriever is not None and is_conversation(memory):
             options, memory = {"conversation": memory, **options}, None
         if (memory is None) == (retriever is None):
@@ -296,7 +299,8 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
         return merge_configs(own, printing, ensure_config(config)) if own or printing else config
 
     def _call(self, given: Question, options: dict[str, Any], config: Any) -> Call:
-        call = read_call(given, options, self.input_key, self.prompt)
+        own = self.llm is None
+        call = read_call(given, options, self.input_key, self.prompt, self.retriever, own_decoder=own)
         self._check_grounding(call.read)
         if self.conversation is None:
             return call
@@ -336,8 +340,6 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
 
     def _model(self, call: Call, found: list[Document]) -> tuple[Runnable[Any, str], Any]:
         if self.llm is None or not found:
-            from larimar_memory.answering import NOT_IN_MEMORY
-
             return RunnableLambda(lambda _: NOT_IN_MEMORY, name="NotInMemory"), call.query
         model = self.llm.bind(**call.model) if call.model else self.llm
         texts = [written(document, self.document_prompt) for document in found]

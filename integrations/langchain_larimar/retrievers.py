@@ -115,7 +115,7 @@ class LarimarRetriever(BaseRetriever):
                 "Leave it out, or correct its name.",
             )
         options = {name: overrides.get(name, getattr(self, name)) for name in READ_OPTIONS}
-        options["threshold"] = options.pop("score_threshold")
+        options["threshold"] = _checked(options.pop("score_threshold"))
         if options["grounding"] not in ("text", "latent"):
             raise InputError(
                 f"The retriever cannot have grounding={options['grounding']!r}.",
@@ -158,9 +158,14 @@ class LarimarRetriever(BaseRetriever):
         check_memory(self.memory, "The retriever cannot be made.")
         check_k(self.k)
         check_name(self.namespace, "namespace")
-        if self.score_threshold is not None and not 0 <= self.score_threshold <= 1:
-            raise InputError(
-                f"The retriever cannot have score_threshold={self.score_threshold}.",
-                "Scores lie between 0 and 1.",
-                "Use a number in that range, or None for the memory's own.",
-            )
+        _checked(self.score_threshold)
+
+
+def _checked(threshold: float | None) -> float | None:
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise InputError(
+            f"The retriever cannot have score_threshold={threshold}.",
+            "Scores lie between 0 and 1.",
+            "Use a number in that range, or None for the memory's own.",
+        )
+    return threshold

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
+from langchain_larimar.locks import lock_of
 from langchain_larimar.store_items import Entry, Namespace, expiry, stamp, to_namespace, to_space
 
 if TYPE_CHECKING:
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from larimar_memory import Larimar
 
 _FIRST_DEPTH = 1024
-
-_locks: WeakKeyDictionary[Larimar, threading.RLock] = WeakKeyDictionary()
-_locks_guard = threading.Lock()
 
 
 class Items:
@@ -34,9 +30,8 @@ class Items:
     def __init__(self, memory: Larimar, *, purge: bool) -> None:
         self._memory = memory
         self._purge = purge
-        with _locks_guard:
-            # One for all faces of a memory: to replace an item is to read it and to write it.
-            self._lock = _locks.setdefault(memory, threading.RLock())
+        # To replace an item is to read it and to write it.
+        self._lock = lock_of(memory)
 
     def namespaces(self, prefix: Namespace = ()) -> list[Namespace]:
         """The namespaces at and beneath a prefix, sorted."""

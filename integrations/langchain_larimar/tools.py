@@ -17,7 +17,7 @@ from langchain_larimar.retrievers import LarimarRetriever
 from langchain_larimar.tokens import CountTokens, fitting
 from larimar_memory.checks import MAX_NAME_CHARS, MAX_QUESTION_CHARS, check_name
 from larimar_memory.errors import InputError, MemoryBusyError
-from larimar_memory.prompt import block, passage
+from larimar_memory.prompt import NOT_IN_MEMORY, block, passage
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
@@ -114,8 +114,6 @@ def larimar_tools(
         return f"Remembered under the id {id}.", [Document(text, id=id, metadata=source)]
 
     def recall(question: str, runtime: Runtime = None) -> tuple[str, list[Document]]:
-        from larimar_memory.answering import NOT_IN_MEMORY
-
         space = place(runtime)
         with _told():
             read = retriever.invoke(question, namespace=space)

@@ -27,8 +27,11 @@ class Turn:
 
     @property
     def key(self) -> str:
-        """Names the turn: the same when an agent comes to it again."""
-        return _digest(self.id) if self.id else self.mark
+        """Names the turn: the same when an agent comes to it again.
+
+        Ids of messages may be the same in two threads, and what is said in them is not.
+        """
+        return _digest([self.id, self.said]) if self.id else self.mark
 
     @property
     def mark(self) -> str:

@@ -129,18 +129,24 @@ class LarimarVectorStore(VectorStore):
             kwargs: `batch_size` changes nothing.
 
         Returns:
-            The ids, in the order of the texts.
+            The ids of what was added, in the order of the texts. Blank texts, such as empty pages, are
+            passed over.
 
         Raises:
             InputError: if a text, id or metadata cannot be used; then nothing was written.
         """
         _refuse("add texts with", kwargs, known=("batch_size",))
         listed = [texts] if isinstance(texts, str) else list(texts)
-        names = [None] * len(listed) if ids is None else ids
+        names: Sequence[str | None] = [None] * len(listed) if ids is None else ids
+        given = metadatas or [{}] * len(listed)
+        if len(names) == len(given) == len(listed):
+            kept = [n for n, text in enumerate(listed) if not isinstance(text, str) or text.strip()]
+            listed, names = [listed[n] for n in kept], [names[n] for n in kept]
+            given = [given[n] for n in kept]
         return self.memory.write(
             listed,
             [uuid.uuid4().hex if name is None else name for name in names],
-            [metadata or {} for metadata in metadatas] if metadatas else None,
+            [metadata or {} for metadata in given],
             namespace=self.namespace,
             whole=True,
         )
@@ -170,8 +176,18 @@ class LarimarVectorStore(VectorStore):
 
         Returns:
             True: on return, none of them is there.
+
+        Raises:
+            InputError: if an id names a segment of a longer text, which cannot go alone.
         """
         _refuse("delete with", kwargs)
+        for id in ids or ():
+            if self._segment(id):
+                raise InputError(
+                    f"{id!r} cannot be deleted.",
+                    f"It is a segment of the text {id.rpartition('#')[0]!r}, and cannot go alone.",
+                    "Delete or update the whole text.",
+                )
         self.memory.forget(ids=ids, where=filter, namespace=self.namespace, purge=purge)
         return True
 
@@ -183,6 +199,8 @@ class LarimarVectorStore(VectorStore):
             if held := self.memory.store.neighbours(self.namespace, id, 0, _LAST):
                 text = "".join(segment.text for segment in held)
                 found.append(_document(id, text, held[0]))
+            elif segment := self._segment(id):
+                found.append(_document(id, segment.text, segment))
         return found
 
     def similarity_search(
@@ -302,6 +320,14 @@ class LarimarVectorStore(VectorStore):
         relevance = np.array([candidate.cosine for candidate in found])
         keys = np.stack([candidate.segment.key for candidate in found])
         return self._documents([found[n] for n in marginal_relevance(relevance, keys, k, lambda_mult)])
+
+    def _segment(self, id: str) -> StoredSegment | None:
+        """The segment of a text written otherwise that a search returned under this id."""
+        name, _, index = id.rpartition("#")
+        if not name or not index.isdecimal() or self.memory.store.document(self.namespace, id):
+            return None
+        held = self.memory.store.neighbours(self.namespace, name, int(index), int(index))
+        return held[0] if held else None
 
     def _documents(self, found: Iterable[Candidate]) -> list[Document]:
         store, documents = self.memory.store, list[Document]()

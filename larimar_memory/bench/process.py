@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from larimar_memory.answering import NOT_IN_MEMORY
 from larimar_memory.errors import LarimarError
+from larimar_memory.prompt import NOT_IN_MEMORY
 
 QUESTION, MEMORY = "{question}", "{memory}"
 ASK = (sys.executable, "-m", "larimar_memory", "ask", QUESTION, "--memory", MEMORY, "--plain")

@@ -162,6 +162,7 @@ def test_memory_of_turns(shared: Larimar) -> None:
     for side in SIDES:
         lines = LarimarMemory(shared, side).all_lines()
         assert len(lines) == CALLERS // 2 * TURNS * 4
+        assert sorted(line.turn for line in lines) == sorted([*range(1, len(lines) // 2 + 1)] * 2)
         assert all(side in line.text and other(side) not in line.text for line in lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_larimar import LarimarMemory
 from langchain_larimar.convert import Line
 from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
 from larimar_memory.prompt import CLOSE, OPEN
 
@@ -148,4 +150,69 @@ def test_turns_saved_at_once_all_stay(store: Larimar) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [line.role for line in memory.all_lines()] == ["Human", "AI"] * 4
+    lines = memory.all_lines()
+    assert [line.role for line in lines] == ["Human", "AI"] * 4
+    assert [line.turn for line in lines] == [1, 1, 2, 2, 3, 3, 4, 4]
+
+
+def test_what_is_cleared_meanwhile_is_left_out(store: Larimar, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = LarimarMemory(store, "ana")
+    memory.save("One.", "Two.")
+    documents = store.documents
+
+    def then_cleared(**options: Any) -> Any:
+        found = list(documents(**options))
+        memory.clear()
+        return iter(found)
+
+    monkeypatch.setattr(store, "documents", then_cleared)
+    assert memory.load("One.") == []
+
+
+def test_nothing_is_recalled_where_none_is_wanted(turns: LarimarMemory) -> None:
+    recalled, recent = replace(turns, k=0).recall(ASKED)
+    assert recalled == []
+    assert len(recent) == 4
+    assert replace(turns, k=0, window=0).load(ASKED) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"memory": "m.larimar"}, "Its memory is a str, not a Larimar"),
+        ({"k": -1}, r"memory cannot be made\. It was given k=-1\. Use a whole number, 0 for none"),
+        ({"window": 1.5}, r"It was given window=1\.5"),
+        ({"score_threshold": 5}, "It was given score_threshold=5, and scores lie between 0 and 1"),
+    ],
+)
+def test_memories_that_cannot_be_made(store: Larimar, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        LarimarMemory(**{"memory": store, "session": "ana", **fields})
+
+
+def test_a_session_has_a_name(store: Larimar) -> None:
+    with pytest.raises(InputError, match="No session is named by 7, and sessions must"):
+        LarimarMemory(store, 7).save("One.", "Two.")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{}, {"slots": 8, "when_full": "evict"}, {"slots": 256}])
+def test_bounded_and_growing(options: dict[str, Any], encoder: SentenceEncoder) -> None:
+    with Larimar.open(encoder=encoder, **options) as bounded:
+        ana, bob = (LarimarMemory(bounded, name, k=2, window=1) for name in ("ana", "bob"))
+        bob.save("My dog is called Pixel.", "A fine name.")
+        for said, reply in [*TURNS, *((f"Number {n} is odd.", "Is it?") for n in range(12))]:
+            ana.save(said, reply)
+        kept = ana.all_lines()
+        recalled, recent = ana.recall(ASKED)
+        assert [line.text for line in recent] == ["Number 11 is odd.", "Is it?"]
+        if "when_full" in options:
+            assert 0 < bounded.stats(ana.namespace).segments <= 8
+            assert [line.text for line in kept][-2:] == ["Number 11 is odd.", "Is it?"]
+            assert not [line for line in recalled if "4711" in line.text]
+        else:
+            assert len(kept) == 2 * (len(TURNS) + 12)
+            assert "Please remember that the alarm code is 4711." in [line.text for line in recalled]
+        ana.save("What comes after?", "This.")
+        assert ana.all_lines()[-1].turn == kept[-1].turn + 1
+        assert [line.text for line in bob.all_lines()] == ["My dog is called Pixel.", "A fine name."]
+        assert not [line for line in ana.recall("What is my dog called?")[0] if "Pixel" in line.text]

@@ -497,7 +497,6 @@ def test_sixteen_threads_at_once(store: Larimar) -> None:
         ({"memory": "notes.larimar"}, "Its memory is a str, not a Larimar. Open one with"),
         ({"k": -1}, "It was given k=-1"),
         ({"k": True}, "It was given k=True"),
-        ({"k": 1001}, "k of at most 1000"),
         ({"recall_tokens": -1}, "recall_tokens=-1"),
         ({"recall_tokens": 1.5}, "recall_tokens=1.5"),
         ({"count_tokens": 4}, "It cannot count tokens with 4. Use a function of a list of messages"),

@@ -15,11 +15,10 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder, PromptTemplate
 from langchain_core.retrievers import BaseRetriever
 
-from langchain_larimar import LarimarRetrievalQA, LarimarRetriever
-from larimar_memory.answering import NOT_IN_MEMORY
+from langchain_larimar import LarimarRetrievalQA, LarimarRetriever, LarimarVectorStore
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
-from larimar_memory.prompt import CLOSE, OPEN
+from larimar_memory.prompt import CLOSE, NOT_IN_MEMORY, OPEN
 
 from .conftest import OUT_OF_SCOPE, QUESTION, TEXTS, ScriptedChat, count_words
 
@@ -237,3 +236,58 @@ def test_a_dump_has_no_memory(notes: Larimar, chat: ScriptedChat) -> None:
     qa = LarimarRetrievalQA.from_llm(chat, memory=notes, k=2)
     assert '"k": 2' in dumps(qa)
     assert "71432" not in dumps(LarimarRetrievalQA.from_llm(FakeListLLM(responses=[]), memory=notes))
+
+
+class Foreign(BaseRetriever):
+    """Finds the same for everyone, whatever a call asks."""
+
+    def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+        return [Document("Bob's secret.")]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"namespace": "ana"}, {"where": {"owner": "ana"}}, {"filter": {}}, {"k": 1}, {"top_k": 1}],
+)
+async def test_what_restricts_a_search_is_never_passed_over(
+    notes: Larimar, chat: ScriptedChat, options: dict[str, Any]
+) -> None:
+    (name,) = options
+    foreign = LarimarRetrievalQA.from_llm(chat, retriever=Foreign())
+    said = f"cannot be answered with '{name}'. With a Foreign, a call can override nothing of the"
+    with pytest.raises(InputError, match=said):
+        foreign.invoke(QUESTION, **options)
+    with pytest.raises(InputError, match=said):
+        await foreign.ainvoke(QUESTION, **options)
+    with pytest.raises(InputError, match=said):
+        list(foreign.stream(QUESTION, **options))
+    assert chat.prompts == []
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("filter", "Use 'where'"), ("top_k", "Use 'k'"), ("search_kwargs", "Leave it")]
+)
+def test_names_of_others_are_not_for_the_model(
+    notes: Larimar, chat: ScriptedChat, name: str, remedy: str
+) -> None:
+    for llm in (chat, None):
+        with pytest.raises(InputError, match=rf"'{name}'.*a call can override k, namespace.*{remedy}"):
+            LarimarRetrievalQA.from_llm(llm, memory=notes).invoke(QUESTION, **{name: 1})
+    with pytest.raises(InputError, match=r"'logprobs'.*max_tokens, seed, stop, temperature"):
+        LarimarRetrievalQA.from_llm(memory=notes).invoke(QUESTION, logprobs=True)
+
+
+def test_a_vector_stores_retriever_takes_its_own(notes: Larimar, chat: ScriptedChat) -> None:
+    retriever = LarimarVectorStore(memory=notes).as_retriever()
+    qa = LarimarRetrievalQA.from_llm(chat, retriever=retriever)
+    found = qa.invoke(QUESTION, filter={"topic": "zoo"}, k=1)["source_documents"]
+    assert [document.metadata["topic"] for document in found] == ["zoo"]
+    with pytest.raises(InputError, match=r"'where'\. With a VectorStoreRetriever, .*filter"):
+        qa.invoke(QUESTION, where={"topic": "zoo"})
+
+
+def test_a_prompt_comes_as_it_did(notes: Larimar, chat: ScriptedChat) -> None:
+    prompt = PromptTemplate.from_template("{context} {question}")
+    assert LarimarRetrievalQA.from_llm(chat, prompt, memory=notes).prompt == prompt
+    given = {"prompt": prompt}
+    assert LarimarRetrievalQA.from_llm(chat, memory=notes, llm_chain_kwargs=given).prompt == prompt

@@ -212,6 +212,8 @@ async def test_grounding_in_latents_needs_a_latent_of_all_that_was_found(bare: L
     assert retriever.invoke(QUESTION, namespace="empty") == []
     with pytest.raises(InputError, match="grounding='none'"):
         retriever.invoke(QUESTION, grounding="none")
+    with pytest.raises(InputError, match="score_threshold=50"):
+        retriever.invoke(QUESTION, score_threshold=50)
     bare.write_latents()
     assert retriever.invoke(QUESTION) == retriever.invoke(QUESTION, grounding="text")
 

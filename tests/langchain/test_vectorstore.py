@@ -474,6 +474,31 @@ def test_texts_written_otherwise_are_found_by_segment(notes: Larimar) -> None:
     assert best.metadata == {"topic": "ops", "start": "mine"}
     assert len(set(names(found))) == len(found) == notes.stats("default").segments
     assert store.get_by_ids(["zoo"])[0].page_content == TEXTS["zoo"]
+    assert store.get_by_ids([best.id, "ops#99", "nobody#0", "#0"]) == [best]
+    before = notes.stats("default").segments
+    with pytest.raises(InputError, match=rf"'{best.id}' cannot be deleted\. It is a segment of"):
+        store.delete(["zoo", best.id])
+    assert notes.stats("default").segments == before
+    assert store.delete(["ops#99"])
+
+
+def test_an_id_may_look_like_a_segments(notes: Larimar) -> None:
+    store = LarimarVectorStore(memory=notes)
+    store.add_texts(["An entry of its own."], ids=["ops#0"])
+    assert store.get_by_ids(["ops#0"])[0].page_content == "An entry of its own."
+    assert store.delete(["ops#0"])
+    assert store.get_by_ids(["ops#0"])[0].page_content != "An entry of its own."
+
+
+def test_blank_texts_are_passed_over() -> None:
+    pages = [Document("One."), Document(" \n"), Document("Three.", metadata={"page": 3}), Document("")]
+    store = LarimarVectorStore.from_documents(pages, FAKE)
+    assert sorted(d.page_content for d in store.similarity_search("One.", k=9)) == ["One.", "Three."]
+    ids = store.add_texts(["", "Five."], [{"page": 4}, {"page": 5}], ids=["4", "5"])
+    assert ids == ["5"]
+    assert store.get_by_ids(["4", "5"]) == [Document("Five.", id="5", metadata={"page": 5})]
+    with pytest.raises(InputError, match="There are 2 texts and 1 for ids"):
+        store.add_texts(["", "Five."], ids=["5"])
 
 
 @pytest.mark.parametrize(
@@ -512,7 +537,7 @@ def test_stores_that_cannot_be_made(notes: Larimar, options: dict[str, Any], mes
         (lambda s: s.add_texts(["a", "b"], ids=["1"]), "There are 2 texts and 1 for ids"),
         (lambda s: s.add_texts(["a", "b"], [{}]), "There are 2 texts and 1 for metadatas"),
         (
-            lambda s: s.add_documents([Document("a"), Document(" ")]),
+            lambda s: s.add_texts(["a", 2]),
             r"Text 2 cannot be written\. It is",
         ),
         (lambda s: s.add_texts(["a"], [{"when": object()}]), "The metadata cannot be kept"),
