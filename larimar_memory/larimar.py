@@ -277,6 +277,7 @@ class Larimar(Contents):
 
         Raises:
             InputError: if nothing says what to forget.
+            MemoryBusyError: if it is forgotten, and not yet erased because others use the files.
         """
         checks.check_something_to_forget(ids, where, namespace)
         named = [ids] if isinstance(ids, str) else ids
@@ -284,10 +285,16 @@ class Larimar(Contents):
         count = self.store.delete(space, ids=named, where=where)
         if purge and count:
             self.store.purge()
+        elif purge:
+            self.store.clear()
         return count
 
     def purge(self) -> None:
-        """Erase from the files every trace of what was forgotten or replaced."""
+        """Erase from the files every trace of what was forgotten or replaced.
+
+        Raises:
+            MemoryBusyError: if a reader or writer elsewhere keeps it from its end.
+        """
         self.store.purge()
 
     def answer(self, question: str, **options: Any) -> Answer:

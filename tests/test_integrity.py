@@ -394,7 +394,7 @@ def test_a_flipped_byte_anywhere_in_the_index_is_noticed(
     indexed: tuple[Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     path, index = indexed
-    before = index.read_bytes()
+    before, memory = index.read_bytes(), path.read_bytes()
     for at in places(len(before), 25):
         flip(index, at, 1 << at % 8)
         assert parts(check(path)) == [("vector index", "files that are not what was written")]
@@ -406,6 +406,7 @@ def test_a_flipped_byte_anywhere_in_the_index_is_noticed(
         assert check(path).sound
         new.unlink()
         index.write_bytes(before)
+        path.write_bytes(memory)
 
 
 @pytest.mark.parametrize("left", [0, 1, 64, 1000, -1])
@@ -421,25 +422,25 @@ def test_a_torn_index_is_noticed(indexed: tuple[Path, Path], left: int) -> None:
     assert reads_right(path)
 
 
-def test_an_index_without_a_checksum_is_not_used_and_goes(indexed: tuple[Path, Path]) -> None:
+def test_an_index_of_an_earlier_release_is_not_used_and_goes(indexed: tuple[Path, Path]) -> None:
     path, index = indexed
-    unsealed = "-".join(index.stem.split("-")[:3])
-    old = index.with_name(f"{unsealed}.usearch")
+    old = index.with_name(f"{index.stem.rpartition('-')[0]}-0.usearch")
     index.rename(old)
-    assert check(path).sound
+    assert parts(check(path)) == [("vector index", "not erased: files of another state")]
     assert reads_right(path)
     # An index made again may link its keys otherwise: only its checksum differs then.
     (new,) = index.parent.iterdir()
-    assert new != old
-    assert new.name.startswith(f"{unsealed}-")
+    assert new.name.rpartition("-")[0] == index.name.rpartition("-")[0]
+    assert check(path).findings == []
 
 
 def test_what_a_killed_process_left_of_an_index_is_erased(indexed: tuple[Path, Path]) -> None:
     path, index = indexed
     left = index.with_name("1-99999-7.tmp")
     left.write_bytes(key_of("fact 3 about zebra3").astype("<f2").tobytes())
-    assert parts(check(path)) == [("vector index", "unfinished files")]
-    assert check(path).sound
+    report = check(path)
+    assert parts(report) == [("vector index", "not erased: unfinished files")]
+    assert (report.sound, report.damaged) == (False, False)
     store = open_file(path)
     store.delete("n", ids=["d"])
     store.purge()

@@ -12,7 +12,7 @@ import pytest
 
 from larimar_memory.bench import kills, reliability
 from larimar_memory.bench.session import Session
-from larimar_memory.bench.writer import SPACE, batch, opened
+from larimar_memory.bench.writer import SPACE, batch, key_of, opened, pieces
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.store.integrity import check
 from tests.damage import SPACES, contents, filled, whole
@@ -48,6 +48,18 @@ def test_what_is_lost_or_torn_would_be_seen(tmp_path: Path) -> None:
     store.write(SPACE, [type(half)(half.document, half.segments[:2], half.keys[:2], True)])
     store.close()
     assert compared() == (0, 1)
+
+
+def test_what_a_purge_left_would_be_seen(tmp_path: Path) -> None:
+    path = tmp_path / "m.larimar"
+    store = opened(path)
+    store.write(SPACE, [batch("d1", 1)])
+    store.close()
+    assert kills._traces(path, {("d1", 1), ("d1", 2)}) == 3
+    left = tmp_path / "m.larimar-vectors" / "1-2-3.tmp"
+    left.parent.mkdir()
+    left.write_bytes(key_of(pieces("d1", 2)[0]).astype("<f2").tobytes())
+    assert kills._traces(path, {("d1", 1), ("d1", 2)}) == 4
 
 
 def test_reliability_is_measured(tmp_path: Path) -> None:

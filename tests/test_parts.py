@@ -10,7 +10,7 @@ from larimar_memory.store import SQLiteStore
 from larimar_memory.store import parts as parts_module
 from larimar_memory.store import vectors as vectors_module
 from larimar_memory.store.integrity import check
-from larimar_memory.store.parts import Part, index_files
+from larimar_memory.store.parts import Part, index_file
 from tests.test_store_laws import batch, found, key_of, open_file
 
 DOCUMENTS, SEGMENTS = 40, 5
@@ -35,12 +35,12 @@ def texts_of(number: int) -> list[str]:
 
 
 def parts_of(store: SQLiteStore) -> list[Part]:
-    return store._indexes._vectors[1]._parts
+    return store._indexes._vectors[1].parts
 
 
 def files_of(path: Path) -> dict[tuple[int, int], tuple[Path, str | None]]:
-    files = index_files(path.with_name(f"{path.name}-vectors"))
-    return {(file.after, file.covers): (file.path, file.checksum) for file in files}
+    files = map(index_file, path.with_name(f"{path.name}-vectors").iterdir())
+    return {(file.after, file.covers): (file.path, file.checksum) for file in files if file}
 
 
 def reads_right(store: SQLiteStore, numbers: range = range(DOCUMENTS)) -> bool:
@@ -142,14 +142,15 @@ def test_a_damaged_part_is_made_again(path: Path, which: int) -> None:
 def test_a_part_that_cannot_be_saved_stays_in_ram(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full_disk(self: Part, generation: int) -> None:
+    def full_disk(self: Part, folder: Path, space: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Part, "_write", full_disk)
+    monkeypatch.setattr(Part, "write", full_disk)
     store = open_file(path.with_name("other.larimar"))
     for number in range(DOCUMENTS):
         store.write("n", [batch(f"d{number}", texts_of(number))])
-    assert "cannot be saved, and is made again: [Errno 28]" in caplog.text
+    assert "cannot be saved, and is made again" in caplog.text
+    assert "The system said: No space left on device." in caplog.text
     assert not [part for part in parts_of(store) if part.mapped]
     assert reads_right(store)
     store.close()

@@ -192,11 +192,11 @@ def test_the_index_is_used_saved_and_mapped(path: Path, small_index: None) -> No
     store = open_file(path)
     assert found(store, "n", texts[50], 1) == [texts[50]]
     vectors = store._indexes._vectors[1]
-    assert [(part.file.path, part.mapped) for part in vectors._parts] == [(file, True)]
+    assert [(part.file.path, part.mapped) for part in vectors.parts] == [(file, True)]
     assert vectors._count == 0
     store.write("n", [batch("e", ["after the index"])])
     assert found(store, "n", "after the index", 1) == ["after the index"]
-    assert [(part.file.path, part.mapped) for part in vectors._parts] == [(file, True)]
+    assert [(part.file.path, part.mapped) for part in vectors.parts] == [(file, True)]
     store.close()
 
 

@@ -24,8 +24,12 @@ class Outcome:
         acknowledged: steps that the killed processes said were done.
         lost: documents that were not as the last acknowledged step left them.
         torn: documents that were partly of one version and partly of another, or of none.
-        unsound: kills after which a check found something wrong with the file.
-        traces: forgotten and purged versions of which a file still held words.
+        unsound: kills after which a check found damage in the file as it was left, or anything at all
+            after it was used again.
+        traces: texts of forgotten and purged versions of which a file as it was left, or after it was
+            used again, still held a word or the key.
+        forgotten: versions that were forgotten or replaced, and may not be purged yet.
+        purged: those that a purge erased that was said to be done.
     """
 
     kills: int = 0
@@ -36,6 +40,7 @@ class Outcome:
     traces: int = 0
     versions: dict[str, int | None] = field(default_factory=dict)
     forgotten: set[tuple[str, int]] = field(default_factory=set)
+    purged: set[tuple[str, int]] = field(default_factory=set)
 
 
 def kill_often(
@@ -80,6 +85,9 @@ def _edit_and_kill(path: Path, draw: random.Random, number: int, outcome: Outcom
             if said == "ack":
                 outcome.acknowledged += 1
                 _apply(outcome, what, document, number)
+    # Before anything else opens it: what is left is not put right, nor erased, by looking.
+    outcome.traces += _traces(path, outcome.purged)
+    outcome.unsound += check(path).damaged
     _compare(path, outcome, tried)
     return number
 
@@ -87,12 +95,14 @@ def _edit_and_kill(path: Path, draw: random.Random, number: int, outcome: Outcom
 def _apply(outcome: Outcome, what: str, document: str, number: int) -> None:
     before = outcome.versions.get(document)
     if what != "save" and before is not None:
-        # What a forgetting erased, and what was replaced before it, is in no file any more.
         outcome.forgotten.add((document, before))
     if what == "write":
         outcome.versions[document] = number
     elif what == "forget":
         outcome.versions[document] = None
+        # It purges: what was replaced before it is in no file any more, either.
+        outcome.purged |= outcome.forgotten
+        outcome.forgotten.clear()
 
 
 def _compare(path: Path, outcome: Outcome, tried: tuple[str, str, int] | None) -> None:
@@ -119,11 +129,16 @@ def _compare(path: Path, outcome: Outcome, tried: tuple[str, str, int] | None) -
             _apply(outcome, "forget" if now is None else "write", document, now or 0)
     store.purge()
     store.close()
+    outcome.traces += _traces(path, outcome.purged | outcome.forgotten)
+    outcome.purged.clear()
+    outcome.forgotten.clear()
+
+
+def _traces(path: Path, versions: set[tuple[str, int]]) -> int:
     files = [p for p in path.parent.rglob("*") if p.is_file()]
     raw = b"".join(p.read_bytes() for p in files)
-    outcome.traces += sum(
+    return sum(
         text.split()[2].encode() in raw or key_of(text).astype("<f2").tobytes() in raw
-        for document, version in outcome.forgotten
+        for document, version in versions
         for text in pieces(document, version)
     )
-    outcome.forgotten.clear()

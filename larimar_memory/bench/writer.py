@@ -24,6 +24,7 @@ from larimar_memory.types import Segment
 
 ENCODER, DIMENSION, SPACE = "none", 32, "default"
 DOCUMENTS, PIECES, THREADS = 12, 3, 16
+_FORGET_EVERY = 4
 
 
 def key_of(text: str) -> Float[np.ndarray, " d"]:
@@ -56,9 +57,14 @@ def opened(path: Path, busy_seconds: float = 30.0) -> SQLiteStore:
     return SQLiteStore(path, encoder=ENCODER, dimension=DIMENSION, busy_seconds=busy_seconds)
 
 
+def small_parts() -> None:
+    """Let few keys make an index, so that parts are filled, saved and made anew all the time."""
+    vectors.EXACT_LIMIT, vectors._TAIL_LIMIT, parts.LIMIT = 16, 4, 48
+
+
 def edit(path: Path, name: str, seed: int, first: int, seconds: float) -> None:
     """Write, replace, forget and save the index, one after the other, until it is killed."""
-    vectors.EXACT_LIMIT, vectors._TAIL_LIMIT, parts.LIMIT = 16, 4, 48
+    small_parts()
     draw, until = random.Random(seed), time.monotonic() + seconds  # noqa: S311 - no secrets are drawn
     store = opened(path)
     number = first
@@ -81,19 +87,20 @@ def edit(path: Path, name: str, seed: int, first: int, seconds: float) -> None:
 
 
 def write(path: Path, name: str, seed: int, first: int, seconds: float) -> None:
-    """Write version after version, beside others; ends with its times and errors as JSON."""
-    with_times(path, [_writing(f"{name}{seed}", first)], seconds)
+    """Write, and forget now and then, beside others; ends with its times and errors as JSON."""
+    with_times(path, [_writing(f"{name}{seed}", first, {})], seconds)
 
 
 def read(path: Path, name: str, seed: int, first: int, seconds: float) -> None:
     """Ask question after question, beside others; ends with its times and errors as JSON."""
-    with_times(path, [_reading(seed)], seconds)
+    with_times(path, [_reading(seed, {})], seconds)
 
 
 def both(path: Path, name: str, seed: int, first: int, seconds: float) -> None:
     """Four threads that write and twelve that read, on one memory; ends as the others do."""
-    writing = [_writing(f"{name}{seed}t{n}", first) for n in range(THREADS // 4)]
-    reading = [_reading(n) for n in range(THREADS - len(writing))]
+    done = dict[str, int]()
+    writing = [_writing(f"{name}{seed}t{n}", first, done) for n in range(THREADS // 4)]
+    reading = [_reading(n, done) for n in range(THREADS - len(writing))]
     with_times(path, writing + reading, seconds)
 
 
@@ -102,6 +109,7 @@ Step = Callable[[SQLiteStore, dict[str, list[float]]], None]
 
 def with_times(path: Path, steps: Sequence[Step], seconds: float) -> None:
     """Repeat each step in a thread of its own for so long, and print what it took."""
+    small_parts()
     store, until = opened(path), time.monotonic() + seconds
     times: dict[str, list[float]] = {"read": [], "write": [], "busy": []}
     errors = list[str]()
@@ -124,27 +132,34 @@ def with_times(path: Path, steps: Sequence[Step], seconds: float) -> None:
     _say("end " + json.dumps({**times, "errors": errors}))
 
 
-def _writing(name: str, first: int) -> Step:
+def _writing(name: str, first: int, done: dict[str, int]) -> Step:
     version = first
 
     def step(store: SQLiteStore, times: dict[str, list[float]]) -> None:
         nonlocal version
         version += 1
         document = f"{name}-{version % DOCUMENTS}"
+        done.pop(document, None)
         started = time.perf_counter()
         store.write(SPACE, [batch(document, version)])
         times["write"].append(time.perf_counter() - started)
+        done[document] = version
         _say(f"ack {version} write {document}")
+        if version % _FORGET_EVERY == 0:
+            store.write(SPACE, [batch(f"{name}-passing", version)])
+            store.delete(SPACE, ids=[f"{name}-passing"])
 
     return step
 
 
-def _reading(seed: int) -> Step:
+def _reading(seed: int, done: dict[str, int]) -> Step:
     draw = random.Random(seed)  # noqa: S311 - no secrets are drawn
 
     def step(store: SQLiteStore, times: dict[str, list[float]]) -> None:
+        known = draw.choice([*done.copy().items(), None])
+        text = str(draw.random()) if known is None else pieces(*known)[1]
         started = time.perf_counter()
-        hits = store.nearest(SPACE, key_of(str(draw.random())), 5)
+        hits = store.nearest(SPACE, key_of(text), 5)
         found = store.fetch(SPACE, [hit.row for hit in hits])
         store.lexical(SPACE, ["says", "version"], 5)
         times["read"].append(time.perf_counter() - started)
@@ -152,6 +167,10 @@ def _reading(seed: int) -> Step:
             version = int(segment.metadata["version"])
             if segment.text != pieces(segment.document_id, version)[segment.index]:
                 raise ValueError(f"{segment.text!r} was never written")
+        # What was written before, and that nobody has begun to replace since, comes first.
+        first = found[0].text if found else ""
+        if known is not None and done.get(known[0]) == known[1] and first != text:
+            raise ValueError(f"{text!r} was written and not found")
 
     return step
 

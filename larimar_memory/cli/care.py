@@ -198,8 +198,15 @@ def _print_report(report: Report) -> None:
         f"{report.latents:,} latents in {report.namespaces:,} namespaces, format {report.version}.",
         soft_wrap=True,
     )
-    sound = "[green]It is sound.[/]" if report.sound else "[red]It is damaged;[/] see `larimar repair`."
-    output.console.print(sound)
+    if report.sound:
+        output.console.print("[green]It is sound.[/]")
+    elif report.damaged:
+        output.console.print("[red]It is damaged;[/] see `larimar repair`.")
+    else:
+        output.console.print(
+            "[yellow]Nothing is lost, but forgotten keys may be left beside it;[/] `larimar repair` "
+            "erases them, and so does closing the memory in a program that opened it to write."
+        )
 
 
 @contextmanager

@@ -148,7 +148,10 @@ class Store(ABC):
     def keys(
         self, namespace: str, after: int = 0
     ) -> Iterator[tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]]:
-        """Rows above `after` with their keys, ascending, in chunks; as one moment saw them."""
+        """Rows above `after` with their keys, ascending, in chunks.
+
+        Nothing is held between chunks: one moment sees them all only inside `snapshot`.
+        """
 
     @abstractmethod
     def generation(self, namespace: str) -> int:
@@ -172,7 +175,14 @@ class Store(ABC):
 
     @abstractmethod
     def purge(self) -> None:
-        """Erase every trace of deleted content from the store's files."""
+        """Erase every trace of deleted content from the store's files.
+
+        Raises:
+            MemoryBusyError: if another reader or writer keeps it from its end.
+        """
+
+    def clear(self) -> None:  # noqa: B027 - a store that leaves nothing has nothing to clear
+        """Delete what an interrupted process left beside the store, which costs next to nothing."""
 
     @abstractmethod
     def namespaces(self) -> list[str]:

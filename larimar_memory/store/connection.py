@@ -39,8 +39,12 @@ class Database:
         self._write_lock = threading.RLock()
         self._readers: dict[int, sqlite3.Connection] = {}
         self._closed = False
+        self._idle = threading.Condition()
+        self._inside: dict[int, int] = {}
         self._version = schema.SCHEMA_VERSION
         with self.translated():
+            # Once for all threads: what one sees written, the others do.
+            self._address = address(path, read_only=read_only)
             check_length(path)
             check_log(path)
             if not read_only:
@@ -56,8 +60,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """This thread's connection, seeing the last commit."""
-        self._check_open()
-        with self.translated():
+        with self._open(), self.translated():
             thread = threading.get_ident()
             if thread not in self._readers:
                 self._readers[thread] = self._connect()
@@ -66,36 +69,55 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """The writing connection inside a transaction, committed on success, else rolled back."""
-        self._check_open()
-        if self.read_only:
-            raise MemoryFileError(
-                f"The memory {self.path} cannot be changed.",
-                "It was opened read-only or its file cannot be written.",
-                "Open a copy, or make the file writable.",
-            )
-        with self._write_lock, self.translated():
-            self._writer.execute("BEGIN IMMEDIATE")
+        with self.maintaining() as db:
+            db.execute("BEGIN IMMEDIATE")
             try:
-                yield self._writer
-                self._writer.execute("COMMIT")
+                yield db
+                db.execute("COMMIT")
             except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
                 raise
 
     @contextmanager
     def maintaining(self) -> Iterator[sqlite3.Connection]:
         """The writing connection outside a transaction, for VACUUM and checkpoints."""
-        self._check_open()
-        with self._write_lock, self.translated():
+        with self._open(), self._write_lock, self.translated():
+            if self.read_only:
+                raise MemoryFileError(
+                    f"The memory {self.path} cannot be changed.",
+                    "It was opened read-only or its file cannot be written.",
+                    "Open a copy, or make the file writable.",
+                )
             yield self._writer
 
     def close(self) -> None:
-        """Close every connection; the last one folds the write-ahead log into the file."""
-        self._closed = True
-        for connection in [*self._readers.values(), self._writer]:
-            connection.close()
-        self._readers.clear()
+        """Close every connection; the last one folds the write-ahead log into the file.
+
+        What other threads are doing is waited for, as their connections cannot be taken from them.
+        """
+        with self._idle:
+            self._closed = True
+            mine = {threading.get_ident()}
+            self._idle.wait_for(lambda: not self._inside.keys() - mine)
+            for connection in [*self._readers.values(), self._writer]:
+                connection.close()
+            self._readers.clear()
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        thread = threading.get_ident()
+        with self._idle:
+            self._check_open()
+            self._inside[thread] = self._inside.get(thread, 0) + 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._inside[thread] -= 1
+                if not self._inside[thread]:
+                    del self._inside[thread]
+                    self._idle.notify_all()
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -118,12 +140,8 @@ class Database:
             )
 
     def _connect(self) -> sqlite3.Connection:
-        mode = "ro" if self.read_only else "rwc"
-        # Without a log there is nothing to merge, and read-only media cannot hold its lock file.
-        immutable = self.read_only and not _sidecar(self.path, "-wal").exists()
-        uri = f"{self.path.resolve().as_uri()}?mode={mode}{'&immutable=1' if immutable else ''}"
         connection = sqlite3.connect(
-            uri,
+            self._address,
             uri=True,
             timeout=self._busy_seconds,
             isolation_level=None,
@@ -166,8 +184,27 @@ def check_length(path: Path) -> None:
         )
 
 
-def _sidecar(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
+def address(path: Path, *, read_only: bool) -> str:
+    """The URI by which SQLite opens a memory file, which is there if it is only read."""
+    there = path.resolve().as_uri()
+    if not read_only:
+        return f"{there}?mode=rwc"
+    if path.with_name(f"{path.name}-wal").exists():
+        return f"{there}?mode=ro"
+    if os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK):
+        # Others may begin to write. One that may only read would leave its lock files behind.
+        return f"{there}?mode=rw"
+    # Without a log there is nothing to merge, and read-only media cannot hold its lock file.
+    return f"{there}?mode=ro&immutable=1"
+
+
+def not_erased(path: Path) -> MemoryBusyError:
+    """The error for a purge that others keep from its end."""
+    return MemoryBusyError(
+        f"What was forgotten in the memory {path} is not found any more, but not yet erased.",
+        "Another reader or writer has been using its files for longer than the waiting time.",
+        "Call `purge()` again when it is done.",
+    )
 
 
 def translate(error: Exception, path: Path) -> LarimarError:

@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from larimar_memory.store.rows import (
-    CHUNK,
-    existing_rows,
-    generation_of,
-    keys_after,
-    live_rows,
-    matrix_of,
-)
+from larimar_memory.errors import MemoryFileError
+from larimar_memory.store.connection import Database
+from larimar_memory.store.listed import enlist, index_folder, listed, unlink, unlisted
+from larimar_memory.store.parts import IndexFile, Part
+from larimar_memory.store.rows import existing_rows, keys_after, live_rows, matrix_of, next_row
 from larimar_memory.store.vectors import Vectors
 
-
-def index_folder(path: Path) -> Path:
-    """Where the index files of a memory file are."""
-    return path.with_name(f"{path.name}-vectors")
+log = logging.getLogger(__name__)
 
 
 class Indexes:
     """Finds nearest keys; safe for threads.
 
     Args:
-        path: the memory file.
+        database: the memory file. One that is read-only gets no index files, and loses none.
         dimension: d.
-        read_only: make no index files, nor what would become one.
     """
 
-    def __init__(self, path: Path, dimension: int, *, read_only: bool) -> None:
-        self._folder, self._dimension, self._read_only = index_folder(path), dimension, read_only
+    def __init__(self, database: Database, dimension: int) -> None:
+        self._database, self._dimension = database, dimension
+        self.folder = index_folder(database.path)
         self._vectors: dict[int, Vectors] = {}
         self._lock = threading.RLock()
 
@@ -47,71 +40,115 @@ class Indexes:
     ) -> list[tuple[int, float]]:
         """Rows that exist, and their cosines, of the k nearest keys of a namespace, best first."""
         with self._lock:
-            vectors = self._synced(db, space)
+            vectors, wanted = self._synced(db, space), k
             while True:
-                found = vectors.search(key, k)
-                gone = {row for row, _ in found} - existing_rows(db, [row for row, _ in found])
-                if not gone:
-                    return found
-                vectors.remove(np.array(sorted(gone), dtype=np.int64))
+                found = vectors.search(key, wanted)
+                there = existing_rows(db, [row for row, _ in found])
+                kept = [pair for pair in found if pair[0] in there]
+                if len(kept) >= k or len(found) < wanted:
+                    break
+                wanted *= 2
+            if len(kept) < len(found) and not self._database.read_only:
+                # What this connection does not see may also be newer than the moment it reads.
+                newest = next_row(db) - 1
+                gone = [row for row, _ in found if row not in there and row <= newest]
+                vectors.remove(np.array(gone, dtype=np.int64))
+            return kept[:k]
 
     def before_removal(self, db: sqlite3.Connection, space: int) -> None:
-        """Map what is on disk while it is of the namespace's present state, which a removal ends."""
+        """Map what is on disk while it is listed, which a removal ends."""
         with self._lock:
             self._opened(db, space)
 
-    def after_write(self, db: sqlite3.Connection, space: int, removed: list[int]) -> None:
+    def after_write(
+        self, db: sqlite3.Connection, space: int, removed: list[int], delisted: list[Path]
+    ) -> None:
         """Take in what was written, and forget the rows it took the place of."""
         with self._lock:
-            if removed:
-                self._remove(self._opened(db, space), removed)
+            self._remove(db, space, removed, delisted)
             self._synced(db, space)
 
     def after_delete(
-        self, db: sqlite3.Connection, space: int, removed: list[int], *, gone: bool
+        self,
+        db: sqlite3.Connection,
+        space: int,
+        removed: list[int],
+        delisted: list[Path],
+        *,
+        gone: bool,
     ) -> None:
         """Forget rows, in memory and in the files; `gone` where the namespace is no more."""
         with self._lock:
-            vectors = self._opened(db, space)
-            self._remove(vectors, removed)
+            self._remove(db, space, removed, delisted)
             if gone:
-                vectors.clear_files(own=True)
-                del self._vectors[space]
+                self._vectors.pop(space, None)
 
     def save(self, db: sqlite3.Connection) -> None:
-        """Write the indexes that have changed."""
-        with self._lock:
-            for space, vectors in self._vectors.items():
-                with self._unchanged(db, space, vectors) as generation:
-                    vectors.save(generation, partial(live_rows, db, space))
+        """Write the parts that no listed file holds, and clear the others."""
+        try:
+            with self._lock:
+                for space, vectors in self._vectors.items():
+                    unlink(file.path for file in vectors.damaged)
+                    files = listed(db, self.folder, space)
+                    held = {(file.after, file.covers) for file in files if file.path.exists()}
+                    for part in vectors.parts:
+                        if (part.after, part.covers) not in held:
+                            self._save(space, part)
+            self.clear(db)
+        except OSError as error:
+            log.warning("old files in %s stay: %s", self.folder, error)
+
+    def clear(self, db: sqlite3.Connection) -> None:
+        """Delete whatever index file is not listed, also of a namespace that is no more.
+
+        Raises:
+            MemoryFileError: if that is not possible now.
+        """
+        if unlisted(db, self.folder):
+            # Who writes an index file holds the same lock: what is unfinished now, nobody finishes.
+            with self._database.writing() as db:
+                unlink(unlisted(db, self.folder))
 
     def _opened(self, db: sqlite3.Connection, space: int) -> Vectors:
         if space not in self._vectors:
-            self._vectors[space] = Vectors(self._dimension, self._folder, space)
-            self._vectors[space].open(generation_of(db, space))
+            vectors = Vectors(self._dimension)
+            vectors.open(listed(db, self.folder, space), partial(live_rows, db, space))
+            self._vectors[space] = vectors
         return self._vectors[space]
 
-    def _remove(self, vectors: Vectors, removed: list[int]) -> None:
-        vectors.remove(np.array(removed, dtype=np.int64))
-        vectors.clear_files()
+    def _remove(
+        self, db: sqlite3.Connection, space: int, removed: list[int], delisted: list[Path]
+    ) -> None:
+        if removed:
+            self._opened(db, space).remove(np.array(removed, dtype=np.int64))
+        unlink(delisted)
 
     def _synced(self, db: sqlite3.Connection, space: int) -> Vectors:
         vectors = self._opened(db, space)
-        rows = keys_after(db, space, vectors.last_row)
-        while chunk := rows.fetchmany(CHUNK):
+        while chunk := keys_after(db, space, vectors.last_row):
             vectors.append(*matrix_of(chunk))
-            if self._read_only:
+            if self._database.read_only:
                 continue
             vectors.index_tail()
-            if vectors.sealable:
-                with self._unchanged(db, space, vectors) as generation:
-                    vectors.seal(generation, partial(live_rows, db, space))
+            last = vectors.parts[-1] if vectors.parts else None
+            if last is not None and last.full and not last.mapped:
+                file = self._save(space, last)
+                if file is not None:
+                    last.map(file)
         return vectors
 
-    @contextmanager
-    def _unchanged(self, db: sqlite3.Connection, space: int, vectors: Vectors) -> Iterator[int]:
-        """The generation that files are written for, which what others delete meanwhile makes stale."""
-        generation = generation_of(db, space)
-        yield generation
-        if generation_of(db, space) != generation:
-            vectors.clear_files(own=True)
+    def _save(self, space: int, part: Part) -> IndexFile | None:
+        """Write and list a part; None where that is not possible now, or nothing of it is left."""
+        try:
+            # Nobody deletes a row of it before it is listed.
+            with self._database.writing() as db:
+                part.keep(live_rows(db, space, part.after, part.covers))
+                if not len(part):
+                    return None
+                file = part.write(self.folder, space)
+                replaced = enlist(db, file)
+        except (MemoryFileError, RuntimeError) as error:
+            log.warning("the index in %s cannot be saved, and is made again: %s", self.folder, error)
+            return None
+        unlink(replaced)
+        return file

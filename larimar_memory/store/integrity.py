@@ -16,13 +16,16 @@ import numpy as np
 from larimar_memory.checks import check_file
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.store.connection import FAILURES, check_length
-from larimar_memory.store.indexes import index_folder
+from larimar_memory.store.listed import index_folder, listed, unlisted
 from larimar_memory.store.meta import about
 from larimar_memory.store.packing import unpack
-from larimar_memory.store.parts import FILLER_BASE, IndexFile, checksum_of, index_files, open_index
+from larimar_memory.store.parts import FILLER_BASE, IndexFile, checksum_of, open_index
 from larimar_memory.store.rows import live_rows
 from larimar_memory.store.salvage import Row, looking, rows
 from larimar_memory.store.wal import lost_commits
+
+NOT_ERASED = "not erased"
+"""What findings begin with of what may hold forgotten keys: closing the memory or `purge` erases it."""
 
 _EXAMPLES = 5
 _TOLD_EVERY = 2048
@@ -71,8 +74,13 @@ class Report:
 
     @property
     def sound(self) -> bool:
-        """Whether everything is what was written."""
+        """Whether everything is what was written, and nothing is left of what was forgotten."""
         return all(finding.harmless for finding in self.findings)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether something is lost or may be answered wrongly, beyond what is not erased yet."""
+        return any(not f.harmless and not f.what.startswith(NOT_ERASED) for f in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON-serialisable values."""
@@ -118,7 +126,7 @@ def check(path: Path, on_progress: OnCheck | None = None) -> Report:
             spaces = _check_rows(db, report, on_progress or (lambda *_: None))
             for space in spaces:
                 _check_words(db, space, report)
-            _check_indexes(db, index_folder(path), spaces, report)
+            _check_indexes(db, index_folder(path), report)
     except MemoryBusyError:
         raise
     except MemoryFileError as error:
@@ -227,20 +235,18 @@ def _check_words(db: sqlite3.Connection, space: int, report: Report) -> None:
         again.close()
 
 
-def _check_indexes(
-    db: sqlite3.Connection, folder: Path, spaces: dict[int, int], report: Report
-) -> None:
-    for left in folder.glob("*.tmp"):
-        report.add("vector index", "unfinished files", left.name, harmless=True)
-    for file in index_files(folder):
-        report.index_files += 1
-        if file.checksum is None or checksum_of(file.path) != file.checksum:
-            what = "files that are not what was written"
-            report.add("vector index", what, file.path.name, harmless=file.checksum is None)
+def _check_indexes(db: sqlite3.Connection, folder: Path, report: Report) -> None:
+    for left in unlisted(db, folder):
+        report.index_files += left.suffix == ".usearch"
+        what = "unfinished files" if left.suffix == ".tmp" else "files of another state"
+        report.add("vector index", f"{NOT_ERASED}: {what}", left.name)
+    for file in listed(db, folder):
+        # The index is a cache: a backup is without it.
+        if not file.path.exists():
             continue
-        found = db.execute("SELECT generation FROM namespaces WHERE id = ?", (file.space,)).fetchone()
-        if found is None or found[0] != file.generation:
-            report.add("vector index", "files of an earlier state", file.path.name, harmless=True)
+        report.index_files += 1
+        if checksum_of(file.path) != file.checksum:
+            report.add("vector index", "files that are not what was written", file.path.name)
         else:
             _check_index(db, file, report)
 
@@ -254,7 +260,7 @@ def _check_index(db: sqlite3.Connection, file: IndexFile, report: Report) -> Non
     for row in missing:
         report.add("vector index", "segments that are not in it", f"row {row}")
     for row in extra:
-        report.add("vector index", "rows that are no more", f"row {row}", harmless=True)
+        report.add("vector index", f"{NOT_ERASED}: rows that are no more", f"row {row}")
 
 
 def _dimension(db: sqlite3.Connection, report: Report) -> int:

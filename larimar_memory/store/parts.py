@@ -1,7 +1,7 @@
 """A part of a namespace's vector index: a usearch graph of up to `LIMIT` keys, and its file.
 
-The file's name carries the rows it covers, the namespace's generation and a checksum of its bytes, so
-that a stale or a damaged one is seen as such. It is a cache of what SQLite holds.
+The file's name carries the rows it covers and a checksum of its bytes. It is a cache of what SQLite
+holds, and is used where the memory file lists its name; see `listed`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,7 @@ FILLER_BASE = 1 << 62
 """What is held under this number or a higher one is noise in the place of what was removed."""
 
 _FILLERS_EXPECTED = 64
-_NAME = re.compile(r"(\d+)-(\d+)-(\d+)-(\d+)-([0-9a-f]+)\.usearch")
-_OF_SPACE = re.compile(r"(\d+)-.*\.usearch")
+_NAME = re.compile(r"(\d{1,19})-(\d{1,19})-(\d{1,19})-([0-9a-f]{9,24})\.usearch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +32,14 @@ class IndexFile:
 
     Attributes:
         after, covers: the rows in it are greater than the one, and at most the other.
-        checksum: of its bytes; None for one of an earlier release, which is not used.
+        checksum: of its bytes.
     """
 
     path: Path
     space: int
     after: int
     covers: int
-    generation: int
-    checksum: str | None
+    checksum: str
 
 
 class Part:
@@ -49,16 +47,16 @@ class Part:
 
     Args:
         after: the row that precedes those in it.
+
+    Attributes:
+        file: the file it is mapped from; None where it is in RAM.
     """
 
-    def __init__(self, dimension: int, folder: Path, space: int, after: int) -> None:
+    def __init__(self, dimension: int, after: int) -> None:
         self.after = self.covers = after
-        self._folder, self._space = folder, space
-        self._index = Index(ndim=dimension, metric="cos", dtype="f16")
-        self._mapped = False
-        self._fillers = 0
-        # The file that holds what the index holds; none once the index has changed.
         self.file: IndexFile | None = None
+        self._index = _new_index(dimension)
+        self._fillers = 0
 
     @classmethod
     def open(cls, file: IndexFile, dimension: int) -> Part:
@@ -69,21 +67,24 @@ class Part:
         """
         if checksum_of(file.path) != file.checksum:
             raise ValueError("its checksum does not fit")
-        part = cls(dimension, file.path.parent, file.space, file.after)
-        part._index = open_index(file.path, dimension)
-        part._mapped, part.file, part.covers = True, file, file.covers
+        part = cls(dimension, file.after)
+        part.map(file)
+        part.covers = file.covers
         part._fillers = int((np.asarray(part._index.keys) >= FILLER_BASE).sum())
         return part
+
+    def __len__(self) -> int:
+        return len(self._index) - self._fillers
 
     @property
     def full(self) -> bool:
         """Whether the next row begins a new part."""
-        return len(self._index) >= LIMIT
+        return len(self) >= LIMIT
 
     @property
     def mapped(self) -> bool:
         """Whether it lies in its file and takes up no RAM of its own."""
-        return self._mapped
+        return self.file is not None
 
     def add(self, rows: Int[np.ndarray, " n"], keys: Float[np.ndarray, "n d"]) -> None:
         """Take in rows in ascending order."""
@@ -92,98 +93,92 @@ class Part:
 
     def search(self, key: Float[np.ndarray, " d"], k: int) -> list[tuple[int, float]]:
         """Rows and cosines of the k nearest keys, nearly always all of them."""
-        if not len(self._index):
+        if not len(self):
             return []
-        matches = self._index.search(key, k + min(self._fillers, _FILLERS_EXPECTED))
-        return [
-            (int(row), 1.0 - float(distance))
-            for row, distance in zip(matches.keys, matches.distances, strict=True)
-            if row < FILLER_BASE
-        ]
+        wanted = k + min(self._fillers, _FILLERS_EXPECTED)
+        while True:
+            matches = self._index.search(key, wanted)
+            found = [
+                (int(row), 1.0 - float(distance))
+                for row, distance in zip(matches.keys, matches.distances, strict=True)
+                if row < FILLER_BASE
+            ]
+            if len(found) >= min(k, len(self)) or len(matches) < wanted:
+                return found[:k]
+            wanted *= 2
 
     def remove(self, rows: Int[np.ndarray, " n"]) -> None:
-        """Forget those rows that are in it; a file that held one is deleted."""
+        """Forget those rows that are in it, and be in RAM from then on."""
         rows = rows[(rows > self.after) & (rows <= self.covers)]
         if not len(rows):
             return
-        held = rows[np.atleast_1d(self._index.contains(rows.astype(np.uint64)))]
+        held = rows[np.atleast_1d(self._index.contains(rows.astype(np.uint64)))].astype(np.uint64)
         if not len(held):
+            return
+        if self._fillers + len(held) > len(self) - len(held):
+            self._make_anew(np.setdiff1d(self._rows(), held))
             return
         # usearch keeps a removed vector until its slot is used again: use it, with noise.
         index = self._writable()
-        index.remove(held.astype(np.uint64))
+        index.remove(held)
         noise = np.random.default_rng(self._fillers).standard_normal((len(held), index.ndim))
         names = FILLER_BASE + self._fillers + np.arange(len(held), dtype=np.uint64)
         index.add(names, noise.astype(np.float32))
         self._fillers += len(held)
 
-    def save(self, generation: int, live: Int[np.ndarray, " n"]) -> None:
-        """See to it that a file of this generation holds what the index holds.
+    def keep(self, live: Int[np.ndarray, " n"]) -> None:
+        """Forget all rows but these."""
+        self.remove(np.setdiff1d(self._rows().astype(np.int64), live))
 
-        Args:
-            live: rows of its stretch that exist now; others, deleted by another process, go first.
+    def write(self, folder: Path, space: int) -> IndexFile:
+        """Write a file that holds what it holds.
 
         Raises:
             OSError, RuntimeError: if it cannot be written.
         """
-        held = np.asarray(self._index.keys)
-        self.remove(np.setdiff1d(held[held < FILLER_BASE].astype(np.int64), live))
-        if self.file is None or not self.file.path.exists():
-            self._write(generation)
-        elif self.file.generation != generation:
-            named = self._named(generation, str(self.file.checksum))
-            os.replace(self.file.path, named.path)
-            self.file = named
-
-    def map(self) -> None:
-        """Let go of the RAM: read from the file, which `save` has just written."""
-        if self.file is not None and not self._mapped:
-            self._index = open_index(self.file.path, self._index.ndim)
-            self._mapped = True
-
-    def _write(self, generation: int) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._folder / f"{self._space}-{os.getpid()}-{id(self)}.tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f"{space}-{os.getpid()}-{id(self)}.tmp"
         try:
             # One whose file another process deleted is still mapped, and saved from there.
             self._index.save(str(temporary))
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            named = self._named(generation, checksum_of(temporary))
-            os.replace(temporary, named.path)
+            checksum = checksum_of(temporary)
+            path = folder / f"{space}-{self.after}-{self.covers}-{checksum}.usearch"
+            os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-        self.file = named
+        return IndexFile(path, space, self.after, self.covers, checksum)
 
-    def _named(self, generation: int, checksum: str) -> IndexFile:
-        name = f"{self._space}-{self.after}-{self.covers}-{generation}-{checksum}.usearch"
-        path = self._folder / name
-        return IndexFile(path, self._space, self.after, self.covers, generation, checksum)
+    def map(self, file: IndexFile) -> None:
+        """Let go of the RAM: read from this file, which holds what it holds."""
+        self._index = open_index(file.path, self._index.ndim)
+        self.file = file
+
+    def _rows(self) -> np.ndarray:
+        held = np.asarray(self._index.keys)
+        return np.sort(held[held < FILLER_BASE])
+
+    def _make_anew(self, rows: np.ndarray) -> None:
+        index = _new_index(self._index.ndim)
+        if len(rows):
+            index.add(rows, np.asarray(self._index.get(rows)))
+        self._index, self._fillers, self.file = index, 0, None
 
     def _writable(self) -> Index:
-        if self._mapped:
-            # A mapped index cannot be changed. Its file may be gone, deleted by another process.
-            self._index = self._index.copy()
-            self._mapped = False
         if self.file is not None:
-            self.file.path.unlink(missing_ok=True)
-            self.file = None
+            # A mapped index cannot be changed. Its file may be gone, deleted by another process.
+            self._index, self.file = self._index.copy(), None
         return self._index
 
 
-def index_files(folder: Path, space: int | None = None) -> list[IndexFile]:
-    """The index files in a folder, of one namespace or of all, those of first rows first."""
-    found = list[IndexFile]()
-    for path in sorted(folder.glob("*.usearch")):
-        of_space = _OF_SPACE.fullmatch(path.name)
-        if of_space is None or space not in (None, int(of_space[1])):
-            continue
-        file = IndexFile(path, int(of_space[1]), 0, 0, 0, None)
-        if match := _NAME.fullmatch(path.name):
-            after, covers, generation = (int(match[n]) for n in (2, 3, 4))
-            file = replace(file, after=after, covers=covers, generation=generation, checksum=match[5])
-        found.append(file)
-    return sorted(found, key=lambda file: (file.space, file.after, -file.covers))
+def index_file(path: Path) -> IndexFile | None:
+    """A file of an index by its name; None if it is no such name."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        return None
+    space, after, covers = (int(match[n]) for n in (1, 2, 3))
+    return IndexFile(path, space, after, covers, match[4])
 
 
 def open_index(path: Path, dimension: int) -> Index:
@@ -205,3 +200,7 @@ def checksum_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             checksum, length = zlib.crc32(chunk, checksum), length + len(chunk)
     return f"{checksum:08x}{length:x}"
+
+
+def _new_index(dimension: int) -> Index:
+    return Index(ndim=dimension, metric="cos", dtype="f16")

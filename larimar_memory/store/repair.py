@@ -17,8 +17,8 @@ import numpy as np
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.store import checksums, schema
 from larimar_memory.store.connection import FAILURES, translate
-from larimar_memory.store.indexes import index_folder
 from larimar_memory.store.integrity import OnCheck, Report, check
+from larimar_memory.store.listed import index_folder
 from larimar_memory.store.meta import about, rows_about
 from larimar_memory.store.salvage import COLUMNS, Row, looking, readable_text, rows
 from larimar_memory.store.sqlite import SQLiteStore

@@ -66,7 +66,7 @@ def generation_of(db: sqlite3.Connection, space: int) -> int:
 
 
 def bump_generation(db: sqlite3.Connection, space: int) -> None:
-    """Note a deletion, so that an older index file is known to be stale."""
+    """Note a deletion, so that what was made of the rows before is known to be stale."""
     db.execute("UPDATE namespaces SET generation = generation + 1 WHERE id = ?", (space,))
 
 
@@ -166,12 +166,16 @@ def live_rows(db: sqlite3.Connection, space: int, after: int, last: int) -> Int[
     return np.fromiter((row for (row,) in found), dtype=np.int64)
 
 
-def keys_after(db: sqlite3.Connection, space: int | None, row: int) -> sqlite3.Cursor:
-    """Rows and stored keys, for `matrix_of`, of a namespace above a row, ascending."""
+def keys_after(db: sqlite3.Connection, space: int | None, row: int) -> list[tuple[int, bytes, int]]:
+    """The next `CHUNK` rows above a row, ascending, with stored keys, for `matrix_of`.
+
+    No more: a statement that is not read to its end holds the moment it began at.
+    """
     return db.execute(
-        "SELECT id, key, key_checksum FROM segments WHERE namespace_id = ? AND id > ? ORDER BY id",
+        "SELECT id, key, key_checksum FROM segments WHERE namespace_id = ? AND id > ? "
+        f"ORDER BY id LIMIT {CHUNK}",
         (space, row),
-    )
+    ).fetchall()
 
 
 def existing_rows(db: sqlite3.Connection, rows: list[int]) -> set[int]:

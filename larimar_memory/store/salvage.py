@@ -11,7 +11,7 @@ from typing import Any
 
 from larimar_memory.errors import LarimarError
 from larimar_memory.store import checksums, schema
-from larimar_memory.store.connection import FAILURES, translate
+from larimar_memory.store.connection import FAILURES, address, translate
 
 _RANGE = 512
 
@@ -52,11 +52,9 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         MemoryFileError: if it cannot be opened at all, or is no memory.
     """
-    # Without a log there is nothing to merge, and then not even its lock file is made.
-    still = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
     try:
-        address = f"{path.resolve().as_uri()}?mode=ro{still}"
-        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as db:
+        where = address(path, read_only=True)
+        with closing(sqlite3.connect(where, uri=True, isolation_level=None)) as db:
             db.execute("PRAGMA trusted_schema = OFF")
             db.text_factory = readable_text
             schema.show_as_newest(db, schema.version_of(db, path))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from larimar_memory.errors import MemoryBusyError
 from larimar_memory.store.base import (
     Document,
     Hit,
@@ -21,9 +22,10 @@ from larimar_memory.store.base import (
     WriteBatch,
 )
 from larimar_memory.store.checksums import Damaged, damaged, of_blob
-from larimar_memory.store.connection import Database
+from larimar_memory.store.connection import Database, not_erased
 from larimar_memory.store.filters import to_sql
-from larimar_memory.store.indexes import Indexes, index_folder
+from larimar_memory.store.indexes import Indexes
+from larimar_memory.store.listed import delist
 from larimar_memory.store.meta import about, rows_about
 from larimar_memory.store.packing import pack
 from larimar_memory.store.rows import (
@@ -80,7 +82,7 @@ class SQLiteStore(Store):
         self._db = Database(
             self.path, read_only=read_only, busy_seconds=busy_seconds, synchronous=synchronous
         )
-        self._indexes = Indexes(self.path, dimension, read_only=read_only)
+        self._indexes = Indexes(self._db, dimension)
         self._closed = False
         try:
             self._check_encoder(encoder)
@@ -103,8 +105,9 @@ class SQLiteStore(Store):
                 put_segments(db, space, document, batch)
             if removed:
                 bump_generation(db, space)
+            delisted = delist(db, self._indexes.folder, space, removed)
         with self._db.reading() as db:
-            self._indexes.after_write(db, space, removed)
+            self._indexes.after_write(db, space, removed, delisted)
 
     def set_metadata(self, namespace: str, document_id: str, metadata: Metadata) -> None:
         with self._db.writing() as db:
@@ -129,7 +132,9 @@ class SQLiteStore(Store):
             doomed = [d for d, name in found if wanted is None or name in wanted]
             removed = [row for document in doomed for row in drop_segments(db, space, document)]
             db.executemany("DELETE FROM documents WHERE id = ?", [(d,) for d in doomed])
-            bump_generation(db, space)
+            if removed:
+                bump_generation(db, space)
+            delisted = delist(db, self._indexes.folder, space, removed)
             (left,) = db.execute(
                 "SELECT count(*) FROM documents WHERE namespace_id = ?", (space,)
             ).fetchone()
@@ -137,15 +142,25 @@ class SQLiteStore(Store):
                 db.execute(f"DROP TABLE fts_{space}")
                 db.execute("DELETE FROM namespaces WHERE id = ?", (space,))
         with self._db.reading() as db:
-            self._indexes.after_delete(db, space, removed, gone=not left)
+            self._indexes.after_delete(db, space, removed, delisted, gone=not left)
         return len(doomed)
 
     def purge(self) -> None:
-        with self._db.maintaining() as db:
-            for (space,) in db.execute("SELECT id FROM namespaces").fetchall():
-                db.execute(f"INSERT INTO fts_{space} (fts_{space}) VALUES ('optimize')")
-            db.execute("VACUUM")
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self.clear()
+        try:
+            with self._db.maintaining() as db:
+                for (space,) in db.execute("SELECT id FROM namespaces").fetchall():
+                    db.execute(f"INSERT INTO fts_{space} (fts_{space}) VALUES ('optimize')")
+                db.execute("VACUUM")
+                (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except MemoryBusyError as error:
+            raise not_erased(self.path) from error
+        if busy:
+            raise not_erased(self.path)
+
+    def clear(self) -> None:
+        with self._db.reading() as db:
+            self._indexes.clear(db)
 
     # --- reading ---
 
@@ -256,11 +271,14 @@ class SQLiteStore(Store):
     def keys(
         self, namespace: str, after: int = 0
     ) -> Iterator[tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]]:
-        with self._db.reading() as db:
-            space = namespace_number(db, namespace)
-            found = keys_after(db, space, after)
-            while chunk := found.fetchmany(CHUNK):
-                yield matrix_of(chunk)
+        while True:
+            with self._db.reading() as db:
+                chunk = keys_after(db, namespace_number(db, namespace), after)
+                if not chunk:
+                    return
+                rows, keys = matrix_of(chunk)
+            yield rows, keys
+            after = chunk[-1][0]
 
     def generation(self, namespace: str) -> int:
         with self._db.reading() as db:
@@ -301,7 +319,7 @@ class SQLiteStore(Store):
                 f"SELECT count(*) FROM segments WHERE namespace_id IN ({chosen})", both
             ).fetchone()
         files = [self.path, *self.path.parent.glob(f"{self.path.name}-*")]
-        files += index_folder(self.path).glob("*")
+        files += self._indexes.folder.glob("*")
         size = sum(f.stat().st_size for f in files if f.is_file())
         return StoreStats(spaces, documents, segments, characters, size)
 
@@ -320,10 +338,12 @@ class SQLiteStore(Store):
         if self._closed:
             return
         self._closed = True
-        if not self._db.read_only:
-            with self._db.reading() as db:
-                self._indexes.save(db)
-        self._db.close()
+        try:
+            if not self._db.read_only:
+                with self._db.reading() as db:
+                    self._indexes.save(db)
+        finally:
+            self._db.close()
 
     # --- inside ---
 

@@ -1,21 +1,20 @@
 """Nearest keys of one namespace: exact while small, usearch indexes beside the file when large.
 
 An index is in parts, of which only the last is in RAM: writing takes the same RAM however much there
-is, and forgetting makes one part anew. What no part of this state of the namespace covers is read from
-the rows again; rows after the last part are scanned exactly.
+is, and forgetting makes one part anew. What no part covers is read from the rows again; rows after the
+last part are scanned exactly.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from larimar_memory.store.parts import Part, index_files
+from larimar_memory.store.parts import IndexFile, Part
 
 log = logging.getLogger(__name__)
 
@@ -33,31 +32,40 @@ class Vectors:
 
     Args:
         dimension: d.
-        folder: where index files are kept.
-        name: the namespace's own number; first part of the file names.
+
+    Attributes:
+        last_row: the last that was taken in.
+        parts: those of first rows first; none is empty.
+        damaged: files that were to be opened, and are not what was written.
     """
 
-    def __init__(self, dimension: int, folder: Path, name: int) -> None:
+    def __init__(self, dimension: int) -> None:
         self.dimension = dimension
         self.last_row = 0
-        self._folder, self._name = folder, name
+        self.parts = list[Part]()
+        self.damaged = list[IndexFile]()
         self._rows = np.empty(0, dtype=np.int64)
         self._keys = np.empty((0, dimension), dtype=np.float32)
         self._count = 0
-        self._parts = list[Part]()
 
-    def open(self, generation: int) -> None:
-        """Map the index files of this generation that join; others are left for `save`."""
-        for file in index_files(self._folder, self._name):
-            usable = file.generation == generation and file.checksum is not None
-            if not usable or file.after != self.last_row:
+    def open(self, files: Sequence[IndexFile], live: LiveRows) -> None:
+        """Map the files between which no row is.
+
+        Args:
+            files: those of first rows first.
+        """
+        for file in files:
+            if file.after < self.last_row or len(live(self.last_row, file.after)):
                 continue
             try:
                 part = Part.open(file, self.dimension)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
             except (RuntimeError, ValueError, OSError) as error:
                 log.warning("the index %s is damaged and will be made again: %s", file.path, error)
+                self.damaged.append(file)
                 continue
-            self._parts.append(part)
+            self.parts.append(part)
             self.last_row = part.covers
 
     def append(self, rows: Int[np.ndarray, " n"], keys: Float[np.ndarray, "n d"]) -> None:
@@ -81,20 +89,20 @@ class Vectors:
 
     def index_tail(self) -> None:
         """Move the exactly scanned rows into the index, once there are enough of them."""
-        limit = _TAIL_LIMIT if self._parts else EXACT_LIMIT
+        limit = _TAIL_LIMIT if self.parts else EXACT_LIMIT
         if self._count <= limit:
             return
-        if not self._parts or self._parts[-1].full:
-            after = self._parts[-1].covers if self._parts else 0
-            self._parts.append(Part(self.dimension, self._folder, self._name, after))
-        self._parts[-1].add(self._rows[: self._count], self._keys[: self._count])
+        if not self.parts or self.parts[-1].full:
+            after = self.parts[-1].covers if self.parts else 0
+            self.parts.append(Part(self.dimension, after))
+        self.parts[-1].add(self._rows[: self._count], self._keys[: self._count])
         self._count = 0
         self._rows = np.empty(0, dtype=np.int64)
         self._keys = np.empty((0, self.dimension), dtype=np.float32)
 
     def search(self, key: Float[np.ndarray, " d"], k: int) -> list[tuple[int, float]]:
         """Rows and cosines of the k nearest keys, best first."""
-        found = [pair for part in self._parts for pair in part.search(key, k)]
+        found = [pair for part in self.parts for pair in part.search(key, k)]
         if self._count:
             scores = self._keys[: self._count] @ key
             top = np.argpartition(-scores, min(k, self._count) - 1)[:k]
@@ -102,45 +110,13 @@ class Vectors:
         return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:k]
 
     def remove(self, rows: Int[np.ndarray, " n"]) -> None:
-        """Forget rows: they are not found again, and their keys are overwritten, in files too."""
+        """Forget rows: they are not found again, and their keys are overwritten in RAM."""
         keep = ~np.isin(self._rows[: self._count], rows)
         kept = int(keep.sum())
         self._rows[:kept] = self._rows[: self._count][keep]
         self._keys[:kept] = self._keys[: self._count][keep]
         self._keys[kept : self._count] = 0
         self._count = kept
-        for part in self._parts:
+        for part in self.parts:
             part.remove(rows)
-
-    @property
-    def sealable(self) -> bool:
-        """Whether the last part is full and in RAM."""
-        return bool(self._parts) and self._parts[-1].full and not self._parts[-1].mapped
-
-    def seal(self, generation: int, live: LiveRows) -> None:
-        """Write the last part, and read it from its file from now on."""
-        if self._saved(self._parts[-1], generation, live):
-            self._parts[-1].map()
-
-    def save(self, generation: int, live: LiveRows) -> None:
-        """Write the parts that have changed, each under a temporary name, and delete other files."""
-        for part in self._parts:
-            self._saved(part, generation, live)
-        self.clear_files()
-
-    def _saved(self, part: Part, generation: int, live: LiveRows) -> bool:
-        try:
-            part.save(generation, live(part.after, part.covers))
-        except (OSError, RuntimeError) as error:
-            log.warning("the index in %s cannot be saved, and is made again: %s", self._folder, error)
-            return False
-        return True
-
-    def clear_files(self, *, own: bool = False) -> None:
-        """Delete the index files of no part, and what others left unfinished; `own`, those too."""
-        kept = set() if own else {part.file.path for part in self._parts if part.file is not None}
-        # A process that was killed leaves a temporary file, which holds keys too.
-        stale = [file.path for file in index_files(self._folder, self._name)]
-        for path in [*stale, *self._folder.glob(f"{self._name}-*.tmp")]:
-            if path not in kept:
-                path.unlink(missing_ok=True)
+        self.parts = [part for part in self.parts if len(part)]
