@@ -49,7 +49,7 @@ class Size:
     asked: int
     answers: int
     whole_answers: int
-    most_whole: int = 100_000
+    most_whole: int = 10_000
     most_latent: int = 100_000
 
 
