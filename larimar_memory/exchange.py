@@ -8,7 +8,6 @@ and for each few thousand segments a `segments-N.jsonl` and a `segments-N.safete
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,19 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from larimar_memory import checks
 from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileError
+from larimar_memory.exported import FORMAT, VERSION, Exported, Read, digest, read, unusable
 from larimar_memory.keys import KeyEncoder
 from larimar_memory.store.backup import check_free
 from larimar_memory.store.base import Document, Store, StoredSegment, WriteBatch
-from larimar_memory.store.packing import pack, unpack
-from larimar_memory.types import Segment
+from larimar_memory.store.packing import pack
 
-FORMAT, VERSION = "larimar-export", 1
 SHARD_SEGMENTS = 4096
 _BATCH_SEGMENTS = 512
 
@@ -86,7 +82,7 @@ def export(
             "namespaces": len(namespaces),
             "documents": writer.documents,
             "segments": writer.segments,
-            "files": {p.name: _digest(p) for p in sorted(new.iterdir())},
+            "files": {p.name: digest(p) for p in sorted(new.iterdir())},
         }
         (new / "memory.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         os.replace(new, out)
@@ -103,47 +99,12 @@ def export(
     return Moved(len(namespaces), writer.documents, writer.segments)
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """An export that was looked at: whole, and of a form that can be read."""
-
-    folder: Path
-    encoder: str
-    dimension: int
-    segments: int
-    shards: int
-
-
-def look(folder: Path) -> Exported:
-    """What an export is of, once every one of its files was found to be what was written.
-
-    Raises:
-        InputError: if it is no export, of a newer release, or damaged.
-    """
-    try:
-        about = json.loads((folder / "memory.json").read_text(encoding="utf-8"))
-        if about["format"] != FORMAT:
-            raise KeyError("format")
-        if about["version"] > VERSION:
-            raise _unusable(folder, f"Its format is version {about['version']}, and newer than this.")
-        for name, digest in about["files"].items():
-            if _digest(folder / Path(name).name) != digest:
-                raise _unusable(folder, f"Its file {name} is not what was written.")
-        shards = sum(name.endswith(".safetensors") for name in about["files"])
-        return Exported(folder, about["encoder"], about["dimension"], about["segments"], shards)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise _unusable(
-            folder, f"It is no export of a memory, or a part is missing ({error})."
-        ) from error
-
-
 def import_into(
     store: Store,
     found: Exported,
     *,
     encoder: str,
+    dimension: int,
     reencode: KeyEncoder | None = None,
     namespaces: Mapping[str, str] | None = None,
     replace_documents: bool = False,
@@ -151,18 +112,21 @@ def import_into(
 ) -> Moved:
     """Write an export's documents to a store, each with its keys, latents, metadata and time.
 
-    A document is whole, or can be imported again, if this is interrupted.
+    All of it is read once before anything is written. A document is whole, or can be imported again, if
+    this is interrupted.
 
     Args:
         found: by `look`.
         encoder: fingerprint of the store's keys.
+        dimension: d of the store's keys.
         reencode: makes the keys anew, where they are another encoder's.
         namespaces: other names for some namespaces.
         replace_documents: let a document take the place of one of its id.
 
     Raises:
         EncoderMismatchError: if the keys are another encoder's; then nothing was written.
-        InputError: if the store has documents of these ids; then nothing was written.
+        InputError: if the store has documents of these ids, or there is something in the export that
+            `Larimar.write` would not take; then nothing was written.
         MemoryFileError: if the store cannot be written.
     """
     if found.encoder != encoder and reencode is None:
@@ -175,35 +139,32 @@ def import_into(
     names = dict(namespaces or {})
     for name in names.values():
         checks.check_name(name, "namespace")
-    if not replace_documents:
-        _check_new(store, found, names)
     keyed = reencode if found.encoder != encoder else None
-    segments, seen, done = _read_segments(found), set[str](), 0
-    ahead = next(segments, None)
-    total = 0
-    for number, (namespace, document) in enumerate(_read_documents(found, names)):
+    if keyed is None and found.dimension != dimension:
+        raise unusable(
+            found.folder, f"Its keys have {found.dimension} numbers, and the memory's {dimension}."
+        )
+    for namespace, document, segments in read(found):
+        if not replace_documents:
+            _check_new(store, found, names.get(namespace, namespace), document)
+        for _ in segments:
+            pass
+    seen, done, total = set[str](), 0, 0
+    for named, document, segments in read(found):
+        namespace = names.get(named, named)
         seen.add(namespace)
-        batch, first = list[_Read](), True
-        while ahead is not None and ahead.document == number:
+        batch, first = list[Read](), True
+        for segment in segments:
             if len(batch) == _BATCH_SEGMENTS:
                 _write(store, namespace, replace(document, complete=False), batch, first, keyed)
                 batch, first = [], False
-            batch.append(ahead)
+            batch.append(segment)
             done += 1
-            ahead = next(segments, None)
         _write(store, namespace, document, batch, first, keyed)
         total += 1
         if on_progress is not None:
             on_progress(done, found.segments)
     return Moved(len(seen), total, done)
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    document: int
-    segment: Segment
-    key: Float[np.ndarray, " d"]
-    latent: np.ndarray | None
 
 
 @dataclass(slots=True)
@@ -271,73 +232,31 @@ def _document_values(namespace: str, document: Document) -> dict[str, Any]:
     }
 
 
-def _read_documents(found: Exported, names: Mapping[str, str]) -> Iterator[tuple[str, Document]]:
-    with (found.folder / "documents.jsonl").open(encoding="utf-8", newline="\n") as lines:
-        for line in lines:
-            values = json.loads(line)
-            namespace = values.pop("namespace")
-            yield names.get(namespace, namespace), Document(**values)
-
-
-def _read_segments(found: Exported) -> Iterator[_Read]:
-    for shard in range(found.shards):
-        name = found.folder / f"segments-{shard:05}"
-        try:
-            tensors = load_file(name.with_suffix(".safetensors"))
-        except SafetensorError as error:
-            raise _unusable(found.folder, f"{name.name} is damaged ({error}).") from error
-        latents, start = tensors["latents"].tobytes(), 0
-        with name.with_suffix(".jsonl").open(encoding="utf-8", newline="\n") as lines:
-            for line, key, end in zip(lines, tensors["keys"], tensors["latent_ends"], strict=True):
-                values = json.loads(line)
-                blob, start = latents[start : int(end)], int(end)
-                document = values.pop("document")
-                latent = unpack(blob) if blob else None
-                yield _Read(document, Segment(**values), key.astype(np.float32), latent)
-
-
 def _write(
     store: Store,
     namespace: str,
     document: Document,
-    read: list[_Read],
+    held: list[Read],
     first: bool,
     encoder: KeyEncoder | None,
 ) -> None:
-    keys = np.array([r.key for r in read], dtype=np.float32)
+    keys = np.array([r.key for r in held], dtype=np.float32)
     if encoder is not None:
-        keys = encoder.encode([r.segment.text for r in read]) if read else keys
+        keys = encoder.encode([r.segment.text for r in held]) if held else keys
     batch = WriteBatch(
-        document, [r.segment for r in read], keys, replace=first, latents=[r.latent for r in read]
+        document, [r.segment for r in held], keys, replace=first, latents=[r.latent for r in held]
     )
     store.write(namespace, [batch])
 
 
-def _check_new(store: Store, found: Exported, names: Mapping[str, str]) -> None:
-    for namespace, document in _read_documents(found, names):
-        if store.document(namespace, document.id) is not None:
-            raise InputError(
-                f"The export {found.folder} cannot be imported.",
-                f"The memory has a document {document.id!r} in namespace {namespace!r} already.",
-                "Import it to another namespace, or let it take that place with `--replace`.",
-            )
+def _check_new(store: Store, found: Exported, namespace: str, document: Document) -> None:
+    if store.document(namespace, document.id) is not None:
+        raise InputError(
+            f"The export {found.folder} cannot be imported.",
+            f"The memory has a document {document.id!r} in namespace {namespace!r} already.",
+            "Import it to another namespace, or let it take that place with `--replace`.",
+        )
 
 
 def _line(values: dict[str, Any]) -> str:
     return json.dumps(values, ensure_ascii=False) + "\n"
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _unusable(folder: Path, why: str) -> InputError:
-    return InputError(
-        f"The export {folder} cannot be imported.",
-        why,
-        "Export the memory again, or name another folder.",
-    )

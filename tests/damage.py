@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import sqlite3
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from larimar_memory.exported import digest
 from larimar_memory.store import Document, Hit, SQLiteStore, WriteBatch
 from larimar_memory.types import Segment
 from tests.test_store_laws import key_of, open_file
@@ -104,6 +106,13 @@ def places(size: int, count: int, seed: int = 0) -> list[int]:
     draw = random.Random(seed)
     step = size / count
     return sorted({int(n * step + draw.random() * step) for n in range(count)})
+
+
+def resealed(export: Path) -> None:
+    """Make the digests of an export those of its files, as who tampers with it would."""
+    about = json.loads((export / "memory.json").read_text())
+    about["files"] = {p.name: digest(p) for p in export.iterdir() if p.name != "memory.json"}
+    (export / "memory.json").write_text(json.dumps(about))
 
 
 def sql(path: Path, statement: str, *values: object) -> None:

@@ -256,6 +256,18 @@ def test_passkey_result():
     assert len(found["bars"]) == 4
 
 
+def test_batch_commits_are_compared_with_one():
+    pieces = [f"Sentence {n}. " for n in range(2500)]
+    batches = ingest._batches(pieces)
+    assert [len(batch.segments) for batch in batches] == [1024, 1024, 452]
+    assert [batch.replace for batch in batches] == [True, False, False]
+    assert [batch.document.complete for batch in batches] == [False, False, True]
+    assert "".join(s.text for batch in batches for s in batch.segments) == "".join(pieces)
+    batched, once = ingest.commit_seconds(pieces, 2)
+    assert len(batched) == len(once) == 2
+    assert min(batched + once) > 0
+
+
 def test_ingest_result():
     pytest.importorskip("faiss")
     found = bench.run("ingest", _size=ingest.Size(400, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -10,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from larimar_memory.bench import kills, reliability
+from larimar_memory.bench import damage, kills, reliability, strangers
 from larimar_memory.bench.session import Session
 from larimar_memory.bench.writer import SPACE, batch, key_of, opened, pieces
 from larimar_memory.errors import MemoryFileError
+from larimar_memory.larimar import Larimar
+from larimar_memory.store import Hit, SQLiteStore
 from larimar_memory.store.integrity import check
+from larimar_memory.types import Readout
 from tests.damage import SPACES, contents, filled, whole
 from tests.test_store_laws import found, open_file
 
@@ -62,27 +66,89 @@ def test_what_a_purge_left_would_be_seen(tmp_path: Path) -> None:
     assert kills._traces(path, {("d1", 1), ("d1", 2)}) == 4
 
 
+SMALL = reliability.Size(
+    kills=1,
+    flips=12,
+    cuts=3,
+    documents=12,
+    seconds=1.5,
+    megabytes=1,
+    tenant_steps=60,
+    hostile=120,
+    tiny=300,
+)
+
+
 def test_reliability_is_measured(tmp_path: Path) -> None:
-    size = reliability.Size(kills=1, flips=12, cuts=3, documents=12, seconds=1.5, megabytes=1)
-    figures, bars = reliability.measure(Session(0, None, lambda _: None), size)
+    figures, bars = reliability.measure(Session(0, None, lambda _: None), SMALL)
     assert [bar["measure"] for bar in bars if not bar["holds"]] == []
-    assert len(bars) == 10
-    assert sum(n for name, n in figures["damage"]["file"].items() if name != "bytes") == 15
+    assert [bar["measure"] for bar in bars] == [
+        "acknowledged steps lost in 1 kills",
+        "torn documents in 1 kills",
+        "unsound files after 1 kills",
+        "traces of forgotten texts after 1 kills",
+        "wrong answers from 45 damaged files",
+        "damage of 45 that lost something and was not noticed",
+        "writes lost, or not refused by an error of ours, on a full disk",
+        "writes lost of processes beside one another",
+        "errors of processes beside one another, other than busy",
+        "traces left of 54 that were forgotten",
+        f"leaks between {len(strangers.NAMES)} namespaces",
+        "hostile inputs of 120 that raised an error which is not ours",
+        "RAM to write 1 MB of text beyond that of a twentieth of it, MB",
+        "sentences missing or twice of 1 MB of text",
+        "RAM to write the second half of 300 tiny documents beyond the first, MB",
+        "documents missing or twice of 300 tiny documents",
+    ]
+    for what in damage.PARTS:
+        assert sum(n for name, n in figures["damage"][what].items() if name != "bytes") == 15
     assert figures["damage"]["index"]["flip: noticed, nothing lost"] == 12
+    assert any("refused" in name for name in figures["damage"]["log"])
+    assert figures["full disk"]["told"]
     many = figures["many at once"]
     assert many["reads"] > 0
     assert many["writes"] > 0
     assert many["sound"]
-    assert figures["forgotten"]["there before"] == figures["forgotten"]["looked for"] == 42
+    assert figures["forgotten"]["there before"] == figures["forgotten"]["looked for"] == 54
+    assert sum(figures["tenants"][what] for what in ("write", "search", "update", "forget")) == 60
+    asked = figures["hostile"]
+    assert sum(asked["taken"].values()) + sum(asked["refused"].values()) == 120
+    assert figures["many tiny documents"]["held"] == 300
 
 
-def test_damage_that_is_answered_from_would_be_seen(tmp_path: Path) -> None:
-    path = reliability._filled(tmp_path / "m", 8)
-    held = reliability._contents(path)
-    assert reliability._outcome(path, held) == "nothing changed"
+def test_damage_that_is_answered_from_would_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = damage.filled(tmp_path / "m", 8)
+    held = damage.contents(path)
+    assert damage.outcome(path, held) == "nothing changed"
     other = {**held, "d3": ["something else", *held["d3"][1:]]}
-    assert reliability._outcome(path, other) == "wrong"
-    assert reliability._outcome(path, {**held, "d9": ["lost"]}) == "less, and not noticed"
+    assert damage.outcome(path, other) == "wrong"
+    assert damage.outcome(path, {**held, "d9": ["lost"]}) == "less, and not noticed"
+    assert damage.outcome(path, {**held, "d8": ["lost"]}, last="d8") == "as after a power cut"
+    assert damage.outcome(path, {**held, "d9": ["lost"]}, last="d10") == "less, and not noticed"
+    for search in ("nearest", "lexical"):
+        with monkeypatch.context() as patch:
+            patch.setattr(SQLiteStore, search, lambda *_: [Hit(2, 1.0)])
+            assert damage.outcome(path, held) == "wrong"
+            patch.setattr(SQLiteStore, search, lambda *_: [])
+            assert damage.outcome(path, held) == "less, and not noticed"
+
+
+def test_leaks_and_other_errors_would_be_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise KeyError("no error of ours")
+
+    def everyones(self: Larimar, question: str, k: int, *, namespace: str, **rest: object) -> Readout:
+        return read(self, question, k, namespace=strangers.NAMES[0], **rest)
+
+    read = Larimar.read
+    monkeypatch.setattr(Larimar, "read", everyones)
+    assert strangers.live_together(tmp_path / "a", random.Random(0), 60)["leaks"] > 0
+    monkeypatch.setattr(Larimar, "read", fails)
+    assert strangers.ask_badly(tmp_path / "b", random.Random(0), 60)["raised"] > 0
 
 
 # --- a full disk, and one that cannot be written ---

@@ -7,15 +7,20 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from larimar_memory import weights
 from larimar_memory.bench import baselines
+from larimar_memory.bench.large import HashEncoder
 from larimar_memory.bench.matmul import EncoderShape, dtype_name, product_rate
 from larimar_memory.bench.result import Bar, Figures, bar
 from larimar_memory.bench.session import Session
 from larimar_memory.larimar import Larimar
+from larimar_memory.reading import BATCH_SEGMENTS
 from larimar_memory.segments import segment
+from larimar_memory.store import Document, SQLiteStore, WriteBatch
+from larimar_memory.types import Segment
 
 PACKAGES = baselines.PACKAGES
 
@@ -60,7 +65,9 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
             f"repeat {repeat + 1} of {size.repeats}: Larimar {ours[-1]:,.0f} tokens/s, "
             f"LangChain {theirs[-1]:,.0f} tokens/s"
         )
-    return report(
+    session.note("writing rows with batch commits and with one")
+    batched, once = commit_seconds(pieces, 3)
+    figures, bars = report(
         {
             "tokens": haystack.total,
             "distinct_tokens": haystack.distinct_tokens,
@@ -74,6 +81,48 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
         encoding,
         products,
     )
+    over = statistics.median(batched) / statistics.median(once)
+    figures |= {"batch_commits_seconds": batched, "one_commit_seconds": once}
+    figures["batch_over_one_commit"] = over
+    return figures, [*bars, bar("time of writing with batch commits over one commit", over, "<= 1.1")]
+
+
+def commit_seconds(pieces: Sequence[str], repeats: int) -> tuple[list[float], list[float]]:
+    """Seconds to write the segments' rows to a file: with the commits of `write`, and with one for all.
+
+    The keys follow from hashes, made before; the rows, the text index and the file are the same.
+    """
+    batched, once = list[float](), list[float]()
+    batches = _batches(pieces)
+    _write_seconds([[batch] for batch in batches])
+    for _ in range(repeats):
+        batched.append(_write_seconds([[batch] for batch in batches]))
+        once.append(_write_seconds([batches]))
+    return batched, once
+
+
+def _batches(pieces: Sequence[str]) -> list[WriteBatch]:
+    """One document of all of the segments, cut as `write` cuts what it commits together."""
+    encoder, ends = HashEncoder(), list(accumulate(map(len, pieces)))
+    spans = [Segment(n, ends[n] - len(piece), ends[n], piece) for n, piece in enumerate(pieces)]
+    made = list[WriteBatch]()
+    for first in range(0, len(pieces), BATCH_SEGMENTS):
+        last = min(first + BATCH_SEGMENTS, len(pieces))
+        document = Document("d", "hash", ends[-1], complete=last == len(pieces))
+        keys = encoder.encode(pieces[first:last])
+        made.append(WriteBatch(document, spans[first:last], keys, replace=not first))
+    return made
+
+
+def _write_seconds(commits: Sequence[Sequence[WriteBatch]]) -> float:
+    with tempfile.TemporaryDirectory(prefix="larimar-bench-") as folder:
+        started = time.perf_counter()
+        file = Path(folder) / "rows.larimar"
+        store = SQLiteStore(file, encoder=HashEncoder.fingerprint, dimension=HashEncoder.dimension)
+        for batches in commits:
+            store.write("default", batches)
+        store.close()
+        return time.perf_counter() - started
 
 
 def report(

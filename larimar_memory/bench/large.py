@@ -15,11 +15,12 @@ from larimar_memory.bench.result import Figures
 from larimar_memory.bench.writer import DIMENSION, key_of
 from larimar_memory.files import Files
 from larimar_memory.larimar import Larimar
-from larimar_memory.reading import OnProgress
+from larimar_memory.reading import OnProgress, Text
 from larimar_memory.types import WriteProgress
 
 _WORDS_PER_SENTENCE = 25
 _WARM = 20
+_AGAIN = 10_000
 
 
 class HashEncoder:
@@ -82,6 +83,41 @@ def write_one_text(folder: Path, megabytes: int, seed: int) -> Figures:
         "bytes_on_disk": held.bytes_on_disk,
         "key_dimension": DIMENSION,
     }
+
+
+def write_tiny(folder: Path, count: int, seed: int) -> Figures:
+    """Write so many documents of one short sentence each, and at last some of them again.
+
+    Returns:
+        RAM in MB that the second half took at most beyond what the first had taken, seconds, and how
+        many documents are held more or less often than once.
+    """
+    with Larimar.open(folder / "m.larimar", encoder=HashEncoder(), decoder="none") as memory:
+        started = time.perf_counter()
+        half = count // 2
+        memory.write_each(_tiny(0, half, seed))
+        with Peak() as peak:
+            memory.write_each(_tiny(half, count, seed))
+        seconds = time.perf_counter() - started
+        memory.write_each(_tiny(0, min(half, _AGAIN), seed))
+        held = memory.stats("default")
+        wanted = {text.id for text in _tiny(0, count, seed)} if count <= _AGAIN else set[str]()
+        missing = sum(document.id in wanted for document in memory.documents()) - len(wanted)
+    return {
+        "documents": count,
+        "held": held.documents,
+        "segments": held.segments,
+        "missing_or_twice": abs(held.documents - count) + abs(held.segments - count) + abs(missing),
+        "seconds": seconds,
+        "documents_per_second": count / seconds,
+        "ram_mb": peak.megabytes,
+        "bytes_on_disk": held.bytes_on_disk,
+    }
+
+
+def _tiny(first: int, last: int, seed: int) -> Iterator[Text]:
+    for n in range(first, last):
+        yield Text(f"{seed}-{n}", f"Number {n} of {seed}.", {})
 
 
 def _fill(path: Path, megabytes: int, seed: int) -> int:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import logging
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from larimar_memory.bench.damage import PARTS, contents, damage_often, fill_disk, filled
 from larimar_memory.bench.kills import kill_often
-from larimar_memory.bench.large import write_one_text
+from larimar_memory.bench.large import write_one_text, write_tiny
 from larimar_memory.bench.result import Bar, Figures, bar, percentile
 from larimar_memory.bench.session import Session
+from larimar_memory.bench.strangers import ask_badly, live_together
 from larimar_memory.bench.writer import SPACE, batch, key_of, opened, pieces
-from larimar_memory.errors import LarimarError
-from larimar_memory.store import vectors
+from larimar_memory.store import WriteBatch
 from larimar_memory.store.integrity import check
 
 PACKAGES = ()
@@ -33,11 +31,14 @@ class Size:
 
     Attributes:
         kills: times a process is killed.
-        flips: bytes that are changed, one at a time, in the file and as many in its index.
-        cuts: lengths that the file and its index are cut to.
+        flips: bytes that are changed, one at a time, in the file, and as many in its log and its index.
+        cuts: lengths that each of these is cut to.
         documents: in the file that is damaged, and in the one that is forgotten from.
         seconds: that the processes run beside one another.
         megabytes: of one text.
+        tenant_steps: of users beside one another.
+        hostile: inputs.
+        tiny: documents of one sentence.
     """
 
     kills: int
@@ -46,10 +47,33 @@ class Size:
     documents: int
     seconds: float
     megabytes: int
+    tenant_steps: int
+    hostile: int
+    tiny: int
 
 
-FULL = Size(kills=100, flips=1000, cuts=50, documents=200, seconds=60, megabytes=1000)
-QUICK = Size(kills=5, flips=30, cuts=5, documents=30, seconds=3, megabytes=4)
+FULL = Size(
+    kills=100,
+    flips=1000,
+    cuts=50,
+    documents=200,
+    seconds=60,
+    megabytes=1000,
+    tenant_steps=2000,
+    hostile=20_000,
+    tiny=200_000,
+)
+QUICK = Size(
+    kills=5,
+    flips=30,
+    cuts=5,
+    documents=30,
+    seconds=3,
+    megabytes=4,
+    tenant_steps=200,
+    hostile=500,
+    tiny=2_000,
+)
 
 
 def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
@@ -61,9 +85,13 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
         for part, run in (
             ("kills", _kills),
             ("damage", _damage),
+            ("full disk", _full_disk),
             ("many at once", _many),
             ("forgotten", _forgotten),
+            ("tenants", _tenants),
+            ("hostile", _hostile),
             ("one large text", _large),
+            ("many tiny documents", _tiny),
         ):
             session.note(part)
             (folder / part).mkdir()
@@ -86,47 +114,38 @@ def _kills(session: Session, folder: Path, size: Size) -> tuple[Figures, list[Ba
         bar(f"acknowledged steps lost in {found.kills} kills", found.lost, "<= 0"),
         bar(f"torn documents in {found.kills} kills", found.torn, "<= 0"),
         bar(f"unsound files after {found.kills} kills", found.unsound, "<= 0"),
+        bar(f"traces of forgotten texts after {found.kills} kills", found.traces, "<= 0"),
     ]
 
 
 def _damage(session: Session, folder: Path, size: Size) -> tuple[Figures, list[Bar]]:
     """Flip single bytes and cut files short; open, check and read all of each."""
-    path = _filled(folder / "whole", size.documents)
-    (index,) = (folder / "whole").glob("*-vectors/*.usearch")
-    expected = _contents(path)
-    draw, figures = session.draw("damage"), Figures()
-    wrong = silent = 0
-    # What each damaged index would be warned of is what is counted here.
-    logger = logging.getLogger("larimar_memory.store")
-    logger.setLevel(logging.ERROR)
-    for what, file in (("file", path), ("index", index)):
-        outcomes, length = Counter[str](), file.stat().st_size
-        damages = [("flip", draw.randrange(length)) for _ in range(size.flips)]
-        damages += [("cut", draw.randrange(1, length)) for _ in range(size.cuts)]
-        for how, at in damages:
-            shutil.copytree(folder / "whole", folder / "copy")
-            hurt = folder / "copy" / file.relative_to(folder / "whole")
-            if how == "cut":
-                os.truncate(hurt, at)
-            else:
-                _flip(hurt, at, draw.randrange(1, 256))
-            outcome = _outcome(folder / "copy" / path.name, expected)
-            outcomes[f"{how}: {outcome}"] += 1
-            wrong += outcome == "wrong"
-            silent += outcome == "less, and not noticed"
-            shutil.rmtree(folder / "copy")
-        figures[what] = {"bytes": length, **dict(sorted(outcomes.items()))}
-    logger.setLevel(logging.NOTSET)
-    count = 2 * (size.flips + size.cuts)
+    figures = damage_often(folder, size.documents, size.flips, size.cuts, session.draw("damage"))
+    count = 3 * (size.flips + size.cuts)
+    wrong = sum(figures[what].get(f"{how}: wrong", 0) for what in PARTS for how in ("flip", "cut"))
+    silent = sum(
+        figures[what].get(f"{how}: less, and not noticed", 0)
+        for what in PARTS
+        for how in ("flip", "cut")
+    )
     return figures, [
         bar(f"wrong answers from {count} damaged files", wrong, "<= 0"),
         bar(f"damage of {count} that lost something and was not noticed", silent, "<= 0"),
     ]
 
 
+def _full_disk(session: Session, folder: Path, size: Size) -> tuple[Figures, list[Bar]]:
+    """Write until there is no room, in a process of its own; look at what it said and left."""
+    figures = fill_disk(folder, size.documents)
+    broken = figures["lost"] + figures["raised"] + (not figures["sound"]) + (not figures["told"])
+    return figures, [
+        bar("writes lost, or not refused by an error of ours, on a full disk", broken, "<= 0")
+    ]
+
+
 def _many(session: Session, folder: Path, size: Size) -> tuple[Figures, list[Bar]]:
     """Four processes that read, two that write and one with sixteen threads, on one file."""
-    path = _filled(folder, size.documents)
+    path = filled(folder, size.documents)
     kinds = ["read"] * _READERS + ["write"] * _WRITERS + ["both"]
     running = [
         subprocess.Popen(  # noqa: S603 - our own command, no shell
@@ -147,7 +166,7 @@ def _many(session: Session, folder: Path, size: Size) -> tuple[Figures, list[Bar
     for line in (line for lines in said for line in lines if line.startswith("ack")):
         _, version, _, document = line.split()
         acknowledged[document] = max(acknowledged.get(document, 0), int(version))
-    held = _contents(path)
+    held = contents(path)
     lost = sum(held.get(name) != pieces(name, version) for name, version in acknowledged.items())
     errors = [error for end in ends for error in end["errors"]]
     errors += ["a process ended without a word"] * (len(running) - len(ends))
@@ -172,14 +191,14 @@ def _many(session: Session, folder: Path, size: Size) -> tuple[Figures, list[Bar
 
 
 def _forgotten(session: Session, folder: Path, size: Size) -> tuple[Figures, list[Bar]]:
-    """Forget every other document, then look for its words, key, latent and name in every byte."""
-    path = _filled(folder, size.documents)
+    """Forget every other document, then look for all of it in every byte of every file."""
+    path = filled(folder, size.documents, lambda name: _secret(name)[1])
     store = opened(path)
     gone = [f"d{n}" for n in range(0, size.documents, 2)]
     traces = [(name, trace) for name in gone for trace in _traces(name)]
     before = _raw(folder)
     there = sum(trace in before for _, trace in traces)
-    store.delete(SPACE, ids=gone)
+    store.delete(SPACE, ids=[f"id-{_secret(name)[0]}" for name in gone])
     store.purge()
     during = _raw(folder)
     store.close()
@@ -187,6 +206,31 @@ def _forgotten(session: Session, folder: Path, size: Size) -> tuple[Figures, lis
     left = sum(trace in raw for _, trace in traces for raw in (during, after))
     figures: Figures = {"looked for": len(traces), "there before": there, "there after": left}
     return figures, [bar(f"traces left of {len(traces)} that were forgotten", left, "<= 0")]
+
+
+def _tenants(session: Session, folder: Path, size: Size) -> tuple[Figures, list[Bar]]:
+    """Users whose names look alike write, search, update and forget; nobody sees another's."""
+    figures = live_together(folder / "m.larimar", session.draw("tenants"), size.tenant_steps)
+    return figures, [bar(f"leaks between {figures['namespaces']} namespaces", figures["leaks"], "<= 0")]
+
+
+def _hostile(session: Session, folder: Path, size: Size) -> tuple[Figures, list[Bar]]:
+    """Questions, filters, names and texts that are made to break something."""
+    figures = ask_badly(folder / "m.larimar", session.draw("hostile"), size.hostile)
+    what = f"hostile inputs of {size.hostile:,} that raised an error which is not ours"
+    return figures, [bar(what, figures["raised"], "<= 0")]
+
+
+def _tiny(session: Session, folder: Path, size: Size) -> tuple[Figures, list[Bar]]:
+    """Write very many documents of one short sentence each."""
+    figures = write_tiny(folder, size.tiny, session.seed)
+    what = f"{size.tiny:,} tiny documents"
+    return figures, [
+        bar(
+            f"RAM to write the second half of {what} beyond the first, MB", figures["ram_mb"], "<= 150"
+        ),
+        bar(f"documents missing or twice of {what}", figures["missing_or_twice"], "<= 0"),
+    ]
 
 
 def _large(session: Session, folder: Path, size: Size) -> tuple[Figures, list[Bar]]:
@@ -199,72 +243,20 @@ def _large(session: Session, folder: Path, size: Size) -> tuple[Figures, list[Ba
     ]
 
 
-def _filled(folder: Path, documents: int) -> Path:
-    path = folder / "m.larimar"
-    limits = vectors.EXACT_LIMIT, vectors._TAIL_LIMIT
-    vectors.EXACT_LIMIT, vectors._TAIL_LIMIT = 16, 4
-    try:
-        store = opened(path)
-        for start in range(0, documents, 10):
-            upto = min(start + 10, documents)
-            store.write(SPACE, [batch(f"d{n}", n) for n in range(start, upto)])
-        store.close()
-    finally:
-        vectors.EXACT_LIMIT, vectors._TAIL_LIMIT = limits
-    return path
-
-
-def _contents(path: Path) -> dict[str, list[str]]:
-    store = opened(path)
-    try:
-        return {
-            document.id: [s.text for s in store.neighbours(SPACE, document.id, 0, 99)]
-            for document in store.documents(SPACE)
-        }
-    finally:
-        store.close()
-
-
-def _outcome(path: Path, expected: dict[str, list[str]]) -> str:
-    try:
-        noticed = not check(path).sound
-    except LarimarError:
-        noticed = True
-    try:
-        held = _contents(path)
-        store = opened(path)
-        try:
-            for name in list(expected)[::7]:
-                text = expected[name][1]
-                rows = [hit.row for hit in store.nearest(SPACE, key_of(text), 1)]
-                if [s.text for s in store.fetch(SPACE, rows)] != [text]:
-                    held.pop(name, None)
-        finally:
-            store.close()
-    except LarimarError:
-        return "refused" if noticed else "refused, and not noticed"
-    if any(
-        expected.get(name) is None or text not in expected[name] for name in held for text in held[name]
-    ):
-        return "wrong"
-    if held != expected:
-        return "less, and noticed" if noticed else "less, and not noticed"
-    return "noticed, nothing lost" if noticed else "nothing changed"
+def _secret(name: str) -> tuple[str, WriteBatch]:
+    """A document of an id and with metadata that are found in nothing else."""
+    made, said = batch(name, int(name[1:])), hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+    document = replace(made.document, id=f"id-{said}", metadata={"owner": f"owner-{said}"})
+    return said, replace(made, document=document)
 
 
 def _traces(name: str) -> list[bytes]:
-    texts = pieces(name, int(name[1:]))
+    """Words, keys, a latent, the id and a value of the metadata."""
+    texts, (said, _) = pieces(name, int(name[1:])), _secret(name)
     keys = [key_of(text).astype("<f2").tobytes() for text in texts]
-    return [*(text.split()[2].encode() for text in texts), *keys, texts[0].encode()[:24]]
+    words = [text.split()[2].encode() for text in texts]
+    return [*words, *keys, texts[0].encode()[:24], f"id-{said}".encode(), f"owner-{said}".encode()]
 
 
 def _raw(folder: Path) -> bytes:
     return b"".join(p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file())
-
-
-def _flip(file: Path, at: int, bits: int) -> None:
-    with file.open("rb+") as stream:
-        stream.seek(at)
-        (byte,) = stream.read(1)
-        stream.seek(at)
-        stream.write(bytes([byte ^ bits]))

@@ -127,7 +127,8 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Write what was exported to a memory, new or not, exactly as it was."""
-    from larimar_memory.exchange import import_into, look
+    from larimar_memory.exchange import import_into
+    from larimar_memory.exported import look
     from larimar_memory.store.opening import open_as_written
 
     found, model = look(folder), None
@@ -149,6 +150,7 @@ def import_(
             opened.store,
             found,
             encoder=opened.encoder,
+            dimension=opened.dimension,
             reencode=model,
             namespaces=_names(namespaces or []),
             replace_documents=replace,

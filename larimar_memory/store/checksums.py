@@ -18,12 +18,13 @@ from larimar_memory.errors import MemoryFileError
 _NONE = -1
 _MASK = 0xFFFFFFFF
 _PLACE = struct.Struct("<6q")
+NO_FIT = "its checksum does not fit"
 
 
 def of_segment(
     row: int, space: int, document: int, position: int, start: int, end: int, text: str
 ) -> int:
-    """Checksum of where a segment stands and what it says; -1, which none is, for other types."""
+    """Checksum of where a segment stands and what it says; -1, which never `fits`, for other types."""
     try:
         place = _PLACE.pack(row, space, document, position, start, end)
         return zlib.crc32(text.encode("utf-8", "surrogatepass"), zlib.crc32(place))
@@ -53,6 +54,14 @@ def of_values(*values: int | str | None) -> int:
     return zlib.crc32(said.encode("utf-8", "surrogatepass"))
 
 
+def fits(made: int | None, checksum: object) -> bool:
+    """Whether a checksum is that of what is stored, and what is stored is of the right type.
+
+    Version 1 had no checksums; what was damaged in it was given -1.
+    """
+    return made == checksum and made != _NONE
+
+
 def add_functions(db: sqlite3.Connection) -> None:
     """Let SQL on this connection make checksums."""
     for name, function in (
@@ -68,20 +77,25 @@ class Damaged(Exception):  # noqa: N818 - turned into a MemoryFileError, which n
 
     Args:
         what: which, as the reader of an error can know it.
+        why: how that is known.
     """
+
+    def __init__(self, what: str, why: str = NO_FIT) -> None:
+        self.why = why
+        super().__init__(what)
 
 
 def check_keys(pairs: Iterable[tuple[int, bytes, int]]) -> None:
     """Raise Damaged unless all keys are what was written, given rows, keys and checksums."""
     for row, key, checksum in pairs:
-        if of_key(row, key) != checksum:
+        if not fits(of_key(row, key), checksum):
             raise Damaged(f"the key of segment {row}")
 
 
-def damaged(path: Path, what: str) -> MemoryFileError:
-    """The error for a row whose checksum is not that of its contents."""
+def damaged(path: Path, what: str, why: str = NO_FIT) -> MemoryFileError:
+    """The error for a row that is not what was written."""
     return MemoryFileError(
         f"The memory {path} is damaged.",
-        f"What is stored for {what} is not what was written: its checksum does not fit.",
+        f"What is stored for {what} is not what was written: {why}.",
         f"Run `larimar repair {path}`, which sets it aside, or restore a backup.",
     )

@@ -16,7 +16,7 @@ from larimar_memory.store.wal import check_log, logged_pages
 
 _HEADER_BYTES = 100
 
-FAILURES = (sqlite3.DatabaseError, UnicodeError)
+FAILURES = (sqlite3.Error, UnicodeError)
 """What reading a damaged file ends in: SQLite's word on it may itself be no longer text."""
 
 
@@ -127,7 +127,7 @@ class Database:
         except LarimarError:
             raise
         except Damaged as error:
-            raise damaged(self.path, str(error)) from error
+            raise damaged(self.path, str(error), error.why) from error
         except (*FAILURES, OSError) as error:
             raise translate(error, self.path) from error
 

@@ -126,7 +126,7 @@ class Indexes:
     def _synced(self, db: sqlite3.Connection, space: int) -> Vectors:
         vectors = self._opened(db, space)
         while chunk := keys_after(db, space, vectors.last_row):
-            vectors.append(*matrix_of(chunk))
+            vectors.append(*matrix_of(chunk, self._dimension))
             if self._database.read_only:
                 continue
             vectors.index_tail()

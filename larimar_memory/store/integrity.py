@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections.abc import Callable
@@ -16,12 +15,13 @@ import numpy as np
 from larimar_memory.checks import check_file
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.store.connection import FAILURES, check_length
+from larimar_memory.store.decoding import fault
 from larimar_memory.store.listed import index_folder, listed, unlisted
 from larimar_memory.store.meta import about
-from larimar_memory.store.packing import unpack
+from larimar_memory.store.packing import is_latent
 from larimar_memory.store.parts import FILLER_BASE, IndexFile, checksum_of, open_index
 from larimar_memory.store.rows import live_rows
-from larimar_memory.store.salvage import Row, looking, rows
+from larimar_memory.store.salvage import UNEXPECTED, Row, looking, rows
 from larimar_memory.store.wal import lost_commits
 
 NOT_ERASED = "not erased"
@@ -131,7 +131,8 @@ def check(path: Path, on_progress: OnCheck | None = None) -> Report:
         raise
     except MemoryFileError as error:
         # A file of which nothing else is known to be wrong is perhaps no memory at all.
-        told = isinstance(error.__cause__, FAILURES) and "cannot be opened" not in error.what
+        told = isinstance(error.__cause__, (*FAILURES, *UNEXPECTED))
+        told = told and "cannot be opened" not in error.what
         if not (told or report.findings):
             raise
         report.add("file", "cannot be read", error.why)
@@ -154,45 +155,39 @@ def _check_structure(db: sqlite3.Connection, report: Report) -> None:
 
 def _check_rows(db: sqlite3.Connection, report: Report, tell: OnCheck) -> dict[int, int]:
     """Check all rows; returns how many segments each namespace has."""
-    length = 2 * _dimension(db, report)
+    dimension = _dimension(db, report)
     spaces, owner, whole = dict[int, int](), dict[int, int](), set[int]()
     for row in rows(db, "namespaces"):
         report.namespaces += 1
         spaces[row.number] = 0
-        _note(report, row, "namespaces", f"namespace {row['name']!r}")
+        _note(report, row, "namespaces", f"namespace {row['name']!r}", dimension)
     for row in rows(db, "documents"):
         report.documents += row.values is not None
         owner[row.number] = row["namespace_id"]
         if row["complete"]:
             whole.add(row.number)
-        _note(report, row, "documents", f"document {row['name']!r}")
-        if not row.wrong and not _is_json(row["metadata"]):
-            report.add("rows", "metadata that is no JSON object", f"document {row['name']!r}")
+        _note(report, row, "documents", f"document {row['name']!r}", dimension)
     seen, total, held = 0, _count(db), dict[int, tuple[int, int]]()
     for row in rows(db, "segments"):
         seen += 1
         if seen % _TOLD_EVERY == 0:
             tell("segments", seen, max(seen, total))
         named = f"segment {row['position']} of document {row['document_id']} (row {row.number})"
-        _note(report, row, "segments", named if row.values else f"row {row.number}")
+        _note(report, row, "segments", named if row.values else f"row {row.number}", dimension)
         if row.values is None:
             continue
         report.segments += 1
         space, document = row["namespace_id"], row["document_id"]
-        if "row" not in row.wrong:
+        if "row" not in row.wrong and type(row["position"]) is int:
             if owner.get(document) != space or space not in spaces:
                 report.add("rows", "segments without their document", named)
             else:
                 spaces[space] += 1
                 count, last = held.get(document, (0, -1))
                 held[document] = count + 1, max(last, row["position"])
-        if "key" not in row.wrong and length and len(row["key"]) != length:
-            report.add("rows", "keys of another size", named)
         if "latent" not in row.wrong and row["latent"] is not None:
             report.latents += 1
-            try:
-                unpack(row["latent"])
-            except MemoryFileError:
+            if not is_latent(row["latent"]):
                 report.add("rows", "latents of no known form", named)
     for document, (count, last) in held.items():
         if count <= last and document in whole:
@@ -201,12 +196,17 @@ def _check_rows(db: sqlite3.Connection, report: Report, tell: OnCheck) -> dict[i
     return spaces
 
 
-def _note(report: Report, row: Row, table: str, named: str) -> None:
+def _note(report: Report, row: Row, table: str, named: str, dimension: int) -> None:
     if row.values is None:
         report.add("rows", f"{table} that cannot be read", f"row {row.number}")
-    for wrong in row.wrong if row.values is not None else ():
+        return
+    for wrong in row.wrong:
         what = table if wrong == "row" else f"{wrong}s"
         report.add("rows", f"{what} that are not what was written", named)
+    if not {"row", "key"} & set(row.wrong):
+        why = fault(table, row.values, dimension)
+        if why is not None:
+            report.add("rows", why, named)
 
 
 def _check_words(db: sqlite3.Connection, space: int, report: Report) -> None:
@@ -241,18 +241,29 @@ def _check_indexes(db: sqlite3.Connection, folder: Path, report: Report) -> None
         what = "unfinished files" if left.suffix == ".tmp" else "files of another state"
         report.add("vector index", f"{NOT_ERASED}: {what}", left.name)
     for file in listed(db, folder):
-        # The index is a cache: a backup is without it.
-        if not file.path.exists():
+        try:
+            _check_index_file(db, file, report)
+        except FileNotFoundError:
+            # A backup is without its index, which is a cache; another process may replace it meanwhile.
             continue
         report.index_files += 1
-        if checksum_of(file.path) != file.checksum:
-            report.add("vector index", "files that are not what was written", file.path.name)
-        else:
-            _check_index(db, file, report)
 
 
-def _check_index(db: sqlite3.Connection, file: IndexFile, report: Report) -> None:
-    index = open_index(file.path, about(db).dimension)
+def _check_index_file(db: sqlite3.Connection, file: IndexFile, report: Report) -> None:
+    if checksum_of(file.path) != file.checksum:
+        report.add("vector index", "files that are not what was written", file.path.name)
+    elif dimension := about(db).dimension:
+        _check_index(db, file, dimension, report)
+
+
+def _check_index(db: sqlite3.Connection, file: IndexFile, dimension: int, report: Report) -> None:
+    try:
+        index = open_index(file.path, dimension)
+    except (ValueError, RuntimeError) as error:
+        # A file that is gone is told like one that is something else.
+        file.path.stat()
+        report.add("vector index", "files that cannot be read", f"{file.path.name}: {error}")
+        return
     held = np.asarray(index.keys).astype(np.int64)
     rows_there = live_rows(db, file.space, file.after, file.covers)
     missing = np.setdiff1d(rows_there, held)
@@ -280,10 +291,3 @@ def _count(db: sqlite3.Connection) -> int:
         return int(db.execute("SELECT count(*) FROM segments").fetchone()[0])
     except FAILURES:
         return 0
-
-
-def _is_json(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
-        return False

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from larimar_memory.store import checksums
 
@@ -42,23 +45,32 @@ def about(db: sqlite3.Connection) -> About:
         sqlite3.DatabaseError: if it cannot be read.
     """
     held = dict(db.execute("SELECT key, value FROM meta").fetchall())
-    if set(held) == {"encoder", "dimension"} and held["dimension"].isdigit():
+    if set(held) == {"encoder", "dimension"} and (dimension := _number(held["dimension"])):
         # Of version 1, or shown as such.
-        return About(held["encoder"], int(held["dimension"]), True)
+        if isinstance(held["encoder"], str):
+            return About(held["encoder"], dimension, True)
+        return About(None, 0, False)
     for encoder, dimension in _said(held):
         return About(encoder, dimension, held == rows_about(encoder, dimension))
     return About(None, 0, not held)
 
 
-def _said(held: dict[str, str]) -> list[tuple[str, int]]:
+def _said(held: dict[Any, Any]) -> list[tuple[str, int]]:
     said = list[tuple[str, int]]()
-    try:
+    with suppress(ValueError, TypeError, RecursionError):
         encoder, dimension, seal = json.loads(held.get("again", ""))
-        if checksums.of_values(encoder, dimension) == seal:
+        known = isinstance(encoder, str) and _number(str(dimension)) == dimension
+        if known and checksums.of_values(encoder, dimension) == seal:
             said.append((encoder, dimension))
-    except (ValueError, TypeError):
-        pass
-    first = held.get("encoder", ""), held.get("dimension", "")
-    if first[1].isdigit() and str(checksums.of_values(first[0], int(first[1]))) == held.get("checksum"):
-        said.append((first[0], int(first[1])))
+    encoder, dimension = held.get("encoder"), _number(held.get("dimension"))
+    if isinstance(encoder, str) and dimension:
+        made = str(checksums.of_values(encoder, dimension))
+        said += [(encoder, dimension)] if made == held.get("checksum") else []
     return said
+
+
+def _number(text: Any) -> int:
+    """Numbers in a key; 0 where the text says none that can be."""
+    if not isinstance(text, str) or not re.fullmatch("[0-9]{1,7}", text):
+        return 0
+    return int(text)

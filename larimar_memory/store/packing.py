@@ -44,12 +44,23 @@ def unpack(blob: bytes) -> np.ndarray:
     """
     try:
         code, dimensions = blob[0], blob[1]
+        if dimensions > _MAX_DIMENSIONS:
+            raise ValueError("it has too many dimensions")
         shape = struct.unpack_from(f"<{dimensions}I", blob, 2)
         values: np.ndarray = np.frombuffer(blob, dtype=_TYPES[code], offset=2 + 4 * dimensions)
         return np.array(values.reshape(shape))
-    except (struct.error, KeyError, IndexError, ValueError) as error:
+    except (struct.error, KeyError, IndexError, ValueError, TypeError) as error:
         raise MemoryFileError(
             "A stored latent cannot be read.",
             "Its bytes are damaged.",
             "Restore the memory from a backup, or write the text again.",
         ) from error
+
+
+def is_latent(blob: bytes) -> bool:
+    """Whether the bytes are some of `pack`'s."""
+    try:
+        unpack(blob)
+    except MemoryFileError:
+        return False
+    return True

@@ -7,7 +7,7 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,12 +17,24 @@ import numpy as np
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.store import checksums, schema
 from larimar_memory.store.connection import FAILURES, translate
+from larimar_memory.store.decoding import fault
 from larimar_memory.store.integrity import OnCheck, Report, check
 from larimar_memory.store.listed import index_folder
 from larimar_memory.store.meta import about, rows_about
-from larimar_memory.store.salvage import COLUMNS, Row, looking, readable_text, rows
+from larimar_memory.store.packing import is_latent
+from larimar_memory.store.salvage import (
+    COLUMNS,
+    UNEXPECTED,
+    Row,
+    looking,
+    not_understood,
+    readable_text,
+    rows,
+)
 from larimar_memory.store.sqlite import SQLiteStore
 
+_NOT_READ = "cannot be read"
+_TWICE = "there is another of its name or place"
 UNREADABLE = "damaged"
 """The content hash of a document that lost segments: it is no text's, so any can be written again."""
 
@@ -102,6 +114,8 @@ def repair(path: Path, *, backup: bool = True, on_progress: OnCheck | None = Non
         raise
     except (*FAILURES, OSError) as error:
         raise translate(error, path) from error
+    except UNEXPECTED as error:
+        raise not_understood(error, path) from error
     finally:
         new.unlink(missing_ok=True)
     done.after = check(path, on_progress)
@@ -140,7 +154,8 @@ def _rewrite(old: sqlite3.Connection, path: Path, new: Path, aside: Path, done: 
         made.executemany("INSERT INTO meta VALUES (?, ?)", known.items())
         spaces = _copy_namespaces(old, made, put_aside)
         documents = _copy_documents(old, made, spaces, put_aside)
-        hurt = _copy_segments(old, made, documents, put_aside)
+        dimension = int(known["dimension"])
+        hurt = _copy_segments(old, made, documents, dimension, put_aside)
         _mark_incomplete(made, spaces, hurt, done)
         for space in spaces:
             schema.create_text_index(made, space)
@@ -180,21 +195,36 @@ def _copy_namespaces(
     spaces = dict[int, str]()
     for row in rows(old, "namespaces"):
         if row.values is None:
-            put_aside(row, "namespaces", "cannot be read")
+            put_aside(row, "namespaces", _NOT_READ)
             continue
-        generation = row["generation"] if isinstance(row["generation"], int) else 0
-        if row.wrong:
-            put_aside(row, "names of namespaces", "not what was written")
-            spaces[row.number] = _recovered(made, row.number, generation)
-        else:
+        generation = row["generation"] if type(row["generation"]) is int else 0
+        # It says only which index files are of now, and those are made anew.
+        row = replace(row, values={**row.values, "generation": generation})
+        why = _why_not(row, "namespaces")
+        if why is None and not _insert(made, "namespaces", row):
+            why = _TWICE
+        if why is None:
             spaces[row.number] = row["name"]
-            _insert(made, "namespaces", row)
+        elif row.number not in spaces:
+            put_aside(row, "names of namespaces", why)
+            spaces[row.number] = _recovered(made, row.number, generation)
     return spaces
+
+
+def _why_not(row: Row, table: str, dimension: int = 0) -> str | None:
+    """Why a row cannot be kept; None if it can, but perhaps for its latent."""
+    if row.values is None:
+        return _NOT_READ
+    if "row" in row.wrong or "key" in row.wrong:
+        return "not what was written"
+    return fault(table, row.values, dimension)
 
 
 def _recovered(made: sqlite3.Connection, space: int, generation: int) -> str:
     """Make a namespace whose name is lost, for what is in it is not."""
     name = f"recovered namespace {space}"
+    while made.execute("SELECT 1 FROM namespaces WHERE name = ?", (name,)).fetchone():
+        name += " again"
     seal = checksums.of_values(space, name)
     made.execute("INSERT INTO namespaces VALUES (?, ?, ?, ?)", (space, name, generation, seal))
     return name
@@ -205,48 +235,55 @@ def _copy_documents(
 ) -> dict[int, int]:
     documents = dict[int, int]()
     for row in rows(old, "documents"):
-        if row.wrong:
-            put_aside(
-                row, "documents", "cannot be read" if row.values is None else "not what was written"
-            )
-        else:
-            space = row["namespace_id"]
-            if space not in spaces:
-                spaces[space] = _recovered(made, space, 0)
-            _insert(made, "documents", row)
-            documents[row.number] = row["namespace_id"]
+        if (why := _why_not(row, "documents")) is not None:
+            put_aside(row, "documents", why)
+            continue
+        space = row["namespace_id"]
+        if space not in spaces:
+            spaces[space] = _recovered(made, space, 0)
+        if _insert(made, "documents", row):
+            documents[row.number] = space
+        elif row.number not in documents:
+            put_aside(row, "documents", _TWICE)
     return documents
 
 
 def _copy_segments(
-    old: sqlite3.Connection, made: sqlite3.Connection, documents: dict[int, int], put_aside: _Aside
+    old: sqlite3.Connection,
+    made: sqlite3.Connection,
+    documents: dict[int, int],
+    dimension: int,
+    put_aside: _Aside,
 ) -> set[int]:
     """Copy the segments; returns the documents that are known to have lost some."""
-    hurt = set[int]()
+    hurt, last = set[int](), 0
     for row in rows(old, "segments"):
-        if row.values is None:
-            put_aside(row, "segments", "cannot be read")
-        elif "row" in row.wrong or "key" in row.wrong:
-            put_aside(row, "segments", "not what was written")
+        if (why := _why_not(row, "segments", dimension)) is not None:
+            put_aside(row, "segments", why)
             hurt.add(row["document_id"])
         elif documents.get(row["document_id"]) != row["namespace_id"]:
             put_aside(row, "segments", "without its document")
         else:
-            if "latent" in row.wrong:
+            latent = row["latent"]
+            if "latent" in row.wrong or not (latent is None or is_latent(latent)):
                 put_aside(row, "latents", "not what was written")
-                row.values.update(latent=None, latent_checksum=None)
-            _insert(made, "segments", row)
+                row = row.without_latent()
+            if not _insert(made, "segments", row) and row.number != last:
+                put_aside(row, "segments", _TWICE)
+            last = row.number
     return hurt
 
 
-def _insert(made: sqlite3.Connection, table: str, row: Row) -> None:
+def _insert(made: sqlite3.Connection, table: str, row: Row) -> bool:
+    """Whether there was none of its number, or of its name, yet."""
     columns = ", ".join(f'"{name}"' for name in COLUMNS[table])
     marks = ", ".join("?" * len(COLUMNS[table]))
     # A page that is in the file twice holds its rows twice.
-    made.execute(
+    cursor = made.execute(
         f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})",
         [row[name] for name in COLUMNS[table]],
     )
+    return cursor.rowcount > 0
 
 
 def _mark_incomplete(

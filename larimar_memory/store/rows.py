@@ -15,16 +15,18 @@ from jaxtyping import Float, Int
 from larimar_memory.errors import EncoderMismatchError
 from larimar_memory.store import checksums
 from larimar_memory.store.base import Document, Hit, StoredSegment, Where, WriteBatch
+from larimar_memory.store.decoding import KEY_TYPE, is_key, keys_from, metadata_from, wrong_type
 from larimar_memory.store.filters import to_sql
 from larimar_memory.store.meta import About
-from larimar_memory.store.packing import pack, unpack
+from larimar_memory.store.packing import is_latent, pack, unpack
 from larimar_memory.store.schema import create_text_index
 from larimar_memory.types import Metadata
 
-_KEY = np.dtype("<f2")
 CHUNK = 4096
 _VARIABLES = 500
 _DOCUMENT = "d.name, d.content_hash, d.characters, d.metadata, d.complete, d.written_at"
+_DOCUMENT_COLUMNS = ["namespace_id", *(column.removeprefix("d.") for column in _DOCUMENT.split(", "))]
+_OTHER_SIZE = "it is of another size"
 SELECT_DOCUMENT = f"SELECT d.id, d.namespace_id, d.checksum, {_DOCUMENT} FROM documents d "
 SELECT_SEGMENT = (
     f'SELECT d.id, d.namespace_id, d.checksum, {_DOCUMENT}, s.id, s.position, s.start, s."end", '
@@ -62,6 +64,8 @@ def namespace_for_writing(db: sqlite3.Connection, name: str) -> int:
 def generation_of(db: sqlite3.Connection, space: int) -> int:
     """How many deletions a namespace has seen."""
     row = db.execute("SELECT generation FROM namespaces WHERE id = ?", (space,)).fetchone()
+    if row is not None and type(row[0]) is not int:
+        raise checksums.Damaged(f"namespace {space}", "its generation is no number")
     return int(row[0]) if row else 0
 
 
@@ -200,23 +204,31 @@ def nearest_where(
     )
     best = list[Hit]()
     while chunk := cursor.fetchmany(CHUNK):
-        rows, keys = matrix_of(chunk)
+        rows, keys = matrix_of(chunk, len(key))
         best += [Hit(int(r), float(s)) for r, s in zip(rows, keys @ key, strict=True)]
         best = sorted(best, key=lambda hit: (-hit.score, hit.row))[:k]
     return best
 
 
-def matrix_of(found: list[tuple[int, bytes, int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and keys of (row, blob, checksum) triples, the keys as float32."""
+def matrix_of(
+    found: list[tuple[int, bytes, int]], dimension: int
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]:
+    """Rows and keys of (row, blob, checksum) triples, the keys as float32.
+
+    Raises:
+        Damaged: if one of the keys is not what was written, or not of d numbers.
+    """
     checksums.check_keys(found)
+    for row, key, _ in found:
+        if not is_key(key, dimension):
+            raise checksums.Damaged(f"the key of segment {row}", _OTHER_SIZE)
     rows = np.array([row for row, _, _ in found], dtype=np.int64)
-    keys = np.frombuffer(b"".join(key for _, key, _ in found), dtype=_KEY)
-    return rows, keys.reshape(len(found), -1).astype(np.float32)
+    return rows, keys_from([key for _, key, _ in found], dimension)
 
 
 def key_blobs(keys: Float[np.ndarray, "n d"]) -> Iterator[bytes]:
     """Keys as they are stored: float16, little-endian."""
-    return (row.tobytes() for row in np.asarray(keys).astype(_KEY))
+    return (row.tobytes() for row in np.asarray(keys).astype(KEY_TYPE))
 
 
 def latent_blobs(batch: WriteBatch) -> Iterator[bytes | None]:
@@ -236,9 +248,11 @@ def latents_of(db: sqlite3.Connection, space: int | None, rows: Sequence[int]) -
             f"WHERE namespace_id = ? AND id IN ({marks})"
         )
         for row, blob, seal in db.execute(sql, [space, *chunk]):
-            if checksums.of_blob(row, blob) != seal:
+            if not checksums.fits(checksums.of_blob(row, blob), seal):
                 raise checksums.Damaged(f"the latent of segment {row}")
             if blob is not None:
+                if not is_latent(blob):
+                    raise checksums.Damaged(f"the latent of segment {row}", "it is no latent")
                 found[row] = unpack(blob)
     return found
 
@@ -270,31 +284,54 @@ def to_json(metadata: Metadata) -> str:
 
 
 def document_from(row: tuple[Any, ...]) -> Document:
-    """A document from the columns of `SELECT_DOCUMENT`."""
+    """A document from the columns of `SELECT_DOCUMENT`.
+
+    Raises:
+        Damaged: if it is not what was written.
+    """
     _check_document(row)
-    name, content_hash, characters, metadata, complete, written = row[3:]
-    return Document(name, content_hash, characters, json.loads(metadata), bool(complete), written)
+    name, content_hash, characters, _, complete, written = row[3:]
+    return Document(name, content_hash, characters, _metadata(row), bool(complete), written)
 
 
-def segments_from(rows: Iterable[tuple[Any, ...]]) -> Iterator[StoredSegment]:
-    """Segments from the columns of `SELECT_SEGMENT`."""
+def segments_from(rows: Iterable[tuple[Any, ...]], dimension: int) -> Iterator[StoredSegment]:
+    """Segments from the columns of `SELECT_SEGMENT`.
+
+    Raises:
+        Damaged: if one, or its document, is not what was written.
+    """
     checked = dict[int, tuple[Any, ...]]()
     for row in rows:
         document, (number, position, start, end, text, key, seal, key_seal) = row[:9], row[9:]
         if checked.get(document[0]) != document:
             _check_document(document)
             checked[document[0]] = document
-        name, metadata = document[3], document[6]
+        name = document[3]
         made = checksums.of_segment(number, document[1], document[0], position, start, end, text)
-        if made != seal:
-            raise checksums.Damaged(f"segment {position} of document {name!r}")
-        if checksums.of_key(number, key) != key_seal:
-            raise checksums.Damaged(f"the key of segment {position} of document {name!r}")
-        vector = np.frombuffer(key, dtype=_KEY).astype(np.float32)
-        yield StoredSegment(number, name, position, start, end, text, json.loads(metadata), vector)
+        what = f"segment {position} of document {name!r}"
+        if not checksums.fits(made, seal):
+            raise checksums.Damaged(what)
+        if not checksums.fits(checksums.of_key(number, key), key_seal):
+            raise checksums.Damaged(f"the key of {what}")
+        if not is_key(key, dimension):
+            raise checksums.Damaged(f"the key of {what}", _OTHER_SIZE)
+        (vector,) = keys_from([key], dimension)
+        yield StoredSegment(number, name, position, start, end, text, _metadata(document), vector)
 
 
 def _check_document(row: tuple[Any, ...]) -> None:
     number, space, seal, *columns = row
     if checksums.of_values(number, space, *columns) != seal:
         raise checksums.Damaged(f"document {columns[0]!r}")
+    values = dict(zip(_DOCUMENT_COLUMNS, (space, *columns), strict=True))
+    if (wrong := wrong_type("documents", values)) is not None:
+        raise checksums.Damaged(f"document {columns[0]!r}", f"it has {wrong}")
+
+
+def _metadata(row: tuple[Any, ...]) -> Metadata:
+    try:
+        return metadata_from(row[6])
+    except ValueError as error:
+        raise checksums.Damaged(
+            f"document {row[3]!r}", f"its metadata is no JSON object ({error})"
+        ) from error

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from larimar_memory.errors import LarimarError
+from larimar_memory.errors import LarimarError, MemoryFileError
 from larimar_memory.store import checksums, schema
 from larimar_memory.store.connection import FAILURES, address, translate
 
 _RANGE = 512
+_PROBES = 20_000
+_LEAST_BYTES = 16
+"""No row takes less."""
+
+UNEXPECTED = (ValueError, TypeError, RecursionError, OverflowError, struct.error)
+"""What else contents end in that were made by no release."""
 
 COLUMNS = {
     "namespaces": ("id", "name", "generation", "checksum"),
@@ -44,6 +51,10 @@ class Row:
     def __getitem__(self, column: str) -> Any:
         return None if self.values is None else self.values[column]
 
+    def without_latent(self) -> Row:
+        """The same row of a segment, whose latent can be made again."""
+        return replace(self, values={**(self.values or {}), "latent": None, "latent_checksum": None})
+
 
 @contextmanager
 def looking(path: Path) -> Iterator[sqlite3.Connection]:
@@ -64,6 +75,17 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
         raise
     except (*FAILURES, OSError) as error:
         raise translate(error, path) from error
+    except UNEXPECTED as error:
+        raise not_understood(error, path) from error
+
+
+def not_understood(error: Exception, path: Path) -> MemoryFileError:
+    """The error for contents that no memory has, where what reads them did not expect it."""
+    return MemoryFileError(
+        f"The memory {path} is damaged.",
+        f"What it holds cannot be understood ({error}).",
+        "Restore a backup.",
+    )
 
 
 def readable_text(raw: bytes) -> str:
@@ -72,18 +94,40 @@ def readable_text(raw: bytes) -> str:
 
 
 def rows(db: sqlite3.Connection, table: str) -> Iterator[Row]:
-    """The rows of a table, ascending, and those numbers at which SQLite fails."""
+    """The rows of a table, ascending, and those numbers at which SQLite fails.
+
+    Where there are more of those than there can be rows, one stands for many.
+    """
     columns = ", ".join(f'"{name}"' for name in COLUMNS[table])
-    sql = f"SELECT {columns} FROM {table} WHERE id BETWEEN ? AND ? ORDER BY id"
-    for first in range(1, _last(db, table) + 1, _RANGE):
+    sql = f"SELECT {columns} FROM {table} WHERE id BETWEEN ? AND ? ORDER BY id LIMIT {_RANGE}"
+    left, ranges = max(_PROBES, _size(db) // _LEAST_BYTES), [(1, _last(db, table))]
+    while ranges:
+        first, last = ranges.pop()
+        if first > last:
+            continue
         try:
-            yield from [_row(table, r) for r in db.execute(sql, (first, first + _RANGE - 1))]
+            found = [_row(table, values) for values in db.execute(sql, (first, last))]
         except FAILURES:
-            for number in range(first, first + _RANGE):
-                try:
-                    yield from [_row(table, r) for r in db.execute(sql, (number, number))]
-                except FAILURES:
-                    yield Row(number, None, ("row",))
+            left -= 1
+            if first == last or left < 0:
+                yield Row(first, None, ("row",))
+            else:
+                middle = (first + last) // 2
+                ranges += [(middle + 1, last), (first, middle)]
+            continue
+        yield from found
+        if len(found) == _RANGE:
+            ranges.append((found[-1].number + 1, last))
+
+
+def _size(db: sqlite3.Connection) -> int:
+    try:
+        (pages,), (page,) = (
+            db.execute(f"PRAGMA {of}").fetchone() for of in ("page_count", "page_size")
+        )
+    except FAILURES:
+        return 0
+    return int(pages * page)
 
 
 def _last(db: sqlite3.Connection, table: str) -> int:
@@ -102,12 +146,13 @@ def _row(table: str, found: tuple[Any, ...]) -> Row:
     wrong = list[str]()
     if table == "segments":
         made = checksums.of_segment(*found[:7])
-        if checksums.of_key(values["id"], values["key"]) != values["key_checksum"]:
+        if not checksums.fits(checksums.of_key(values["id"], values["key"]), values["key_checksum"]):
             wrong.append("key")
-        if checksums.of_blob(values["id"], values["latent"]) != values["latent_checksum"]:
+        latent = checksums.of_blob(values["id"], values["latent"])
+        if not checksums.fits(latent, values["latent_checksum"]):
             wrong.append("latent")
     else:
         made = checksums.of_values(*(found[:2] if table == "namespaces" else found[:-1]))
-    if made != values["checksum"]:
+    if not checksums.fits(made, values["checksum"]):
         wrong.append("row")
     return Row(values["id"], values, tuple(wrong))

@@ -115,6 +115,15 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
     """
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
+    (programs,) = db.execute(
+        "SELECT count(*) FROM sqlite_master WHERE type IN ('view', 'trigger')"
+    ).fetchone()
+    if programs:
+        raise MemoryFileError(
+            f"The file {path} cannot be opened.",
+            "It holds views or triggers, which no Larimar memory does.",
+            "Name another file, or restore a backup.",
+        )
     if application != APPLICATION_ID or version < 1:
         raise MemoryFileError(
             f"The file {path} cannot be opened.",

@@ -23,6 +23,8 @@ from larimar_memory.store.base import (
 )
 from larimar_memory.store.checksums import Damaged, damaged, of_blob
 from larimar_memory.store.connection import Database, not_erased
+from larimar_memory.store.decoding import wrong_type
+from larimar_memory.store.files import bytes_on_disk
 from larimar_memory.store.filters import to_sql
 from larimar_memory.store.indexes import Indexes
 from larimar_memory.store.listed import delist
@@ -251,7 +253,7 @@ class SQLiteStore(Store):
             for chunk in chunks(list(rows)):
                 marks = ",".join("?" * len(chunk))
                 held = db.execute(f"{SELECT_SEGMENT} AND s.id IN ({marks})", [space, *chunk])
-                found.update((segment.row, segment) for segment in segments_from(held))
+                found.update((segment.row, segment) for segment in segments_from(held, self._dimension))
         return [found[row] for row in rows if row in found]
 
     def latents(self, namespace: str, rows: Sequence[int]) -> list[np.ndarray | None]:
@@ -276,7 +278,7 @@ class SQLiteStore(Store):
                 chunk = keys_after(db, namespace_number(db, namespace), after)
                 if not chunk:
                     return
-                rows, keys = matrix_of(chunk)
+                rows, keys = matrix_of(chunk, self._dimension)
             yield rows, keys
             after = chunk[-1][0]
 
@@ -295,7 +297,7 @@ class SQLiteStore(Store):
                 "AND s.position BETWEEN ? AND ? ORDER BY s.position",
                 (namespace_number(db, namespace), document_id, first, last),
             ).fetchall()
-            found = list(segments_from(rows))
+            found = list(segments_from(rows, self._dimension))
             whole = bool(rows) and rows[0][COMPLETE]
             if whole and [s.index - found[0].index for s in found] != list(range(len(found))):
                 raise Damaged(f"document {document_id!r}")
@@ -303,7 +305,13 @@ class SQLiteStore(Store):
 
     def namespaces(self) -> list[str]:
         with self._db.reading() as db:
-            return [name for (name,) in db.execute("SELECT name FROM namespaces ORDER BY name")]
+            rows = db.execute("SELECT name, generation FROM namespaces ORDER BY name").fetchall()
+            for name, generation in rows:
+                if (
+                    why := wrong_type("namespaces", {"name": name, "generation": generation})
+                ) is not None:
+                    raise Damaged(f"namespace {name!r}", why)
+            return [name for name, _ in rows]
 
     def stats(self, namespace: str | None = None) -> StoreStats:
         with self._db.reading() as db:
@@ -318,10 +326,7 @@ class SQLiteStore(Store):
             (segments,) = db.execute(
                 f"SELECT count(*) FROM segments WHERE namespace_id IN ({chosen})", both
             ).fetchone()
-        files = [self.path, *self.path.parent.glob(f"{self.path.name}-*")]
-        files += self._indexes.folder.glob("*")
-        size = sum(f.stat().st_size for f in files if f.is_file())
-        return StoreStats(spaces, documents, segments, characters, size)
+        return StoreStats(spaces, documents, segments, characters, bytes_on_disk(self.path))
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

@@ -1,12 +1,15 @@
 """Fuzz a target, guided by coverage where atheris is installed: `python -m tests.fuzz segments 100000`.
 
 Without a number of inputs it goes on until it is stopped. Without atheris (`pip install atheris`), the
-inputs are random changes of seeds. What fails is printed as bytes, to become a test.
+inputs are random changes of seeds. What fails is printed as bytes, to become a test. An input
+that takes longer than `targets.SECONDS` fails; one that hangs inside of C code ends the process, and is
+left in the file `input` of the folder /dev/shm/larimar-fuzz-*.
 """
 
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import random
 import sys
 import time
@@ -38,10 +41,15 @@ def blindly(name: str, count: int) -> None:
     for n in range(count):
         data = seeds.mutated(name, random.Random(f"{name}:{n}"))
         try:
-            target(data)
+            # The alarm does not ring inside of C code; the watchdog ends the process from there.
+            faulthandler.dump_traceback_later(3 * targets.SECONDS, exit=True)
+            (targets.folder() / "input").write_bytes(data)
+            with targets.within():
+                target(data)
         except BaseException:
             print(f"{name} fails for {data!r}")
             raise
+    faulthandler.cancel_dump_traceback_later()
     seconds = time.perf_counter() - start
     print(f"{name}: {count:,} inputs, {count / seconds:,.0f} a second, none failed")
 

@@ -84,6 +84,21 @@ SEEDS: dict[str, list[bytes]] = {
         )
     ],
 }
+_STORED = random.Random("stored")
+for _name in ("pages", "values", "logs", "indexes", "exports"):
+    SEEDS[_name] = [_STORED.randbytes(n) for n in (8, 9, 14, 22, 36, 64)]
+SEEDS["values"] += [
+    bytes([old, table, column, row, kind]) + rest
+    for old in (0, 255)
+    for table in range(4)
+    for column in range(8)
+    for row, kind, rest in (
+        (0, 0, b"\0" * 15),
+        (1, 1, b"[1]"),
+        (2, 2, b"\xff" * 8),
+        (0, 5, b"deep" * 9),
+    )
+]
 _PIECES = [
     b"\0",
     b"\xff",

@@ -8,10 +8,12 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout, suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,11 @@ from larimar_memory.prompt import block, disarmed, passage
 from larimar_memory.segments import MAX_CHARS, segment
 from larimar_memory.store.filters import matches, to_sql
 from larimar_memory.store.packing import pack, unpack
+from tests.fuzz import stored
 from tests.quick import QuickEncoder
+
+SECONDS = 20
+"""That one input may take."""
 
 METADATA = [
     {},
@@ -45,7 +51,31 @@ def folder() -> Path:
 
 def clean_up() -> None:
     """Delete what the targets made."""
+    stored.clear()
     shutil.rmtree(folder(), ignore_errors=True)
+
+
+class HangError(Exception):
+    """An input that takes longer than any should."""
+
+
+@contextmanager
+def within(seconds: int = SECONDS) -> Iterator[None]:
+    """Fail where it takes longer; only on the main thread, and where there are alarms."""
+
+    def ring(*_: object) -> None:
+        raise HangError(f"not done after {seconds} s")
+
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def text_of(data: bytes) -> str:
@@ -308,4 +338,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         *(segments, filters, questions, names, files, pdf, html, prompts, latents, bundles),
         *(memory_files, command_line),
     )
+}
+TARGETS |= {
+    name: lambda data, target=target: target(folder(), data)  # type: ignore[misc]
+    for name, target in stored.STORED.items()
 }

@@ -1,0 +1,20 @@
+"""The files of a memory, any of which another process may delete while they are looked at."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from larimar_memory.store.listed import index_folder
+
+
+def bytes_on_disk(path: Path) -> int:
+    """Bytes of a memory file, its log and its indexes; what is deleted meanwhile does not count."""
+    files, size = [path], 0
+    for folder, pattern in ((path.parent, f"{path.name}-*"), (index_folder(path), "*")):
+        with suppress(FileNotFoundError):
+            files += [file for file in folder.glob(pattern) if file.is_file()]
+    for file in files:
+        with suppress(FileNotFoundError):
+            size += file.stat().st_size
+    return size
