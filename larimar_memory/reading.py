@@ -110,10 +110,12 @@ class Reader:
             self._batches.close()
 
     def committed(self, batch: list[Piece]) -> None:
-        """From now on the store itself says what these documents hold."""
+        """From now on the store itself says what these documents hold, as far as they are complete."""
         with self._underway_lock:
             for piece in batch:
-                if self._underway.get(piece.document.id) is piece.content:
+                # The rest of one that is not complete is still to come.
+                whole = piece.document.complete
+                if whole and self._underway.get(piece.document.id) is piece.content:
                     del self._underway[piece.document.id]
 
     def _pieces(self, texts: Iterable[Text]) -> Iterator[Piece]:

@@ -9,6 +9,7 @@ import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from larimar_memory import reading, segments
+from larimar_memory import ingest, reading, segments
 from larimar_memory.blocks import Blocks, measured
 from larimar_memory.errors import InputError
 from larimar_memory.files import Files
@@ -107,6 +108,33 @@ def test_one_id_again_and_again_ends_with_the_last() -> None:
                 memory.write_each(Text("d", texts[n], {}) for n in [*order, last])
                 assert memory.text("d") == texts[last]
                 assert memory.stats().documents == 1
+
+
+class AtOnce:
+    """An executor that has done what it is given before it says so."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __enter__(self) -> AtOnce:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def submit(self, work: Any, *given: Any) -> Future[Any]:
+        done = Future[Any]()
+        done.set_result(work(*given))
+        return done
+
+
+def test_what_is_half_written_is_under_way_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "BATCH_SEGMENTS", 2)
+    # Each batch is in the store before the next is read.
+    monkeypatch.setattr(ingest, "ThreadPoolExecutor", AtOnce)
+    text = sentences(5)
+    with open_quick(threads=False) as memory:
+        memory.write_each(Text("d", text, {}) for _ in range(4))
+        assert memory.text("d") == text
+        assert memory.stats().segments == len(list(segment(text)))
 
 
 # --- interruptions ---
