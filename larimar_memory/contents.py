@@ -105,6 +105,9 @@ class Contents:
         found = self.store.neighbours(namespace, id, 0, document.characters)
         text = "".join(s.text for s in found)
         if document.complete and len(text) != document.characters:
+            if self.store.document(namespace, id) != document:
+                # It was changed or forgotten while it was read.
+                return self.text(id, namespace=namespace)
             raise damaged(self.path or Path("in RAM"), f"document {id!r}")
         return text
 

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from larimar_memory.exported import digest
 from larimar_memory.store import Document, Hit, SQLiteStore, WriteBatch
+from larimar_memory.store import vectors as vectors_module
 from larimar_memory.types import Segment
 from tests.test_store_laws import key_of, open_file
 
@@ -49,6 +51,18 @@ def filled(path: Path, count: int = 12) -> Path:
     fill(store, count)
     store.close()
     return path
+
+
+def with_index(folder: Path, monkeypatch: pytest.MonkeyPatch, texts: list[str]) -> tuple[Path, Path]:
+    """A closed memory file that has an index file already, and the index file."""
+    monkeypatch.setattr(vectors_module, "EXACT_LIMIT", 16)
+    monkeypatch.setattr(vectors_module, "_TAIL_LIMIT", 8)
+    path = folder / "m" / "m.larimar"
+    store = open_file(path)
+    store.write("n", [whole("d", texts)])
+    store.close()
+    (index,) = path.parent.glob("*-vectors/*.usearch")
+    return path, index
 
 
 def contents(store: SQLiteStore) -> dict[tuple[str, str], Any]:

@@ -14,11 +14,10 @@ from larimar_memory.checks import MAX_DEPTH
 from larimar_memory.errors import LarimarError, MemoryFileError
 from larimar_memory.store import SQLiteStore, checksums, salvage
 from larimar_memory.store import integrity as integrity_module
-from larimar_memory.store import vectors as vectors_module
 from larimar_memory.store.decoding import metadata_from
 from larimar_memory.store.integrity import check
 from larimar_memory.store.repair import repair
-from tests.damage import contents, filled, sql, whole
+from tests.damage import contents, filled, sql, whole, with_index
 from tests.test_schema import TEXTS, version_1
 from tests.test_store_laws import found, key_of, open_file
 
@@ -148,14 +147,7 @@ def test_deep_metadata_with_a_checksum_is_set_aside(tmp_path: Path) -> None:
 
 @pytest.fixture
 def indexed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    monkeypatch.setattr(vectors_module, "EXACT_LIMIT", 16)
-    monkeypatch.setattr(vectors_module, "_TAIL_LIMIT", 8)
-    path = tmp_path / "m" / "m.larimar"
-    store = open_file(path)
-    store.write("n", [whole("d", [f"fact {i}" for i in range(40)])])
-    store.close()
-    (index,) = path.parent.glob("*-vectors/*.usearch")
-    return path, index
+    return with_index(tmp_path, monkeypatch, [f"fact {i}" for i in range(40)])
 
 
 def test_which_encoder_it_was_is_lost_and_there_is_an_index(indexed: tuple[Path, Path]) -> None:

@@ -13,11 +13,10 @@ import pytest
 
 from larimar_memory.errors import LarimarError, MemoryBusyError, MemoryFileError
 from larimar_memory.larimar import Larimar
-from larimar_memory.store import vectors as vectors_module
 from larimar_memory.store.integrity import Report, check
 from larimar_memory.store.repair import repair
 from larimar_memory.store.wal import lost_commits
-from tests.damage import answers, contents, copied, filled, flip, places, sql, whole
+from tests.damage import answers, contents, copied, filled, flip, places, sql, whole, with_index
 from tests.test_store_laws import found, key_of, open_file
 
 
@@ -362,14 +361,7 @@ def test_a_damaged_log_is_repaired_to_what_was_before(
 @pytest.fixture
 def indexed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """A memory with an index file, and the index file."""
-    monkeypatch.setattr(vectors_module, "EXACT_LIMIT", 16)
-    monkeypatch.setattr(vectors_module, "_TAIL_LIMIT", 8)
-    path = tmp_path / "m" / "m.larimar"
-    store = open_file(path)
-    store.write("n", [whole("d", [f"fact {i} about zebra{i}" for i in range(100)])])
-    store.close()
-    (index,) = path.parent.glob("*-vectors/*.usearch")
-    return path, index
+    return with_index(tmp_path, monkeypatch, [f"fact {i} about zebra{i}" for i in range(100)])
 
 
 def reads_right(path: Path) -> bool:

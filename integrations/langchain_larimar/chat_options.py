@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from langchain_larimar.checks import check_threshold
 from larimar_memory.checks import check_k, check_name
 from larimar_memory.errors import InputError
 
@@ -85,12 +86,7 @@ def check_options(options: Mapping[str, Any]) -> None:
             'Use grounding="text".',
         )
     least = options["score_threshold"]
-    if least is not None and not 0 <= least <= 1:
-        raise InputError(
-            f"A chat model cannot have score_threshold={least}.",
-            "Scores lie between 0 and 1.",
-            "Use a number in that range, or None for the memory's own.",
-        )
+    check_threshold(least, f"A chat model cannot have score_threshold={least}.")
     for name, lowest in (("max_tokens", 1), ("context_tokens", 1), ("temperature", 0)):
         if options[name] < lowest:
             raise InputError(

@@ -1,4 +1,4 @@
-"""What every face is given must be an open memory."""
+"""What several faces are given and must be able to use: an open memory, a score threshold."""
 
 from __future__ import annotations
 
@@ -30,3 +30,20 @@ def check_memory(memory: Any, what: str, subject: str = "Its memory") -> Larimar
             "Open one with `Larimar.open(path)`.",
         )
     return memory
+
+
+def check_threshold(
+    least: float | None, what: str, why: str = "Scores lie between 0 and 1."
+) -> float | None:
+    """A score threshold, or None for the memory's own.
+
+    Args:
+        what, why: the sentences that say what cannot be done with another number, and why.
+
+    Raises:
+        InputError: if it is outside [0, 1].
+    """
+    if least is not None and not 0 <= least <= 1:
+        remedy = "Use a number in that range, or None for the memory's own."
+        raise InputError(what, why, remedy)
+    return least

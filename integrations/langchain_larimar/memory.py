@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import run_in_executor
 
-from langchain_larimar.checks import check_memory
+from langchain_larimar.checks import check_memory, check_threshold
 from langchain_larimar.convert import Line, to_block, to_messages, to_role, to_text
 from langchain_larimar.locks import lock_of
 from langchain_larimar.tokens import CountTokens
@@ -74,12 +75,8 @@ class LarimarMemory:
                     _UNUSABLE, f"It was given {name}={value!r}.", "Use a whole number, 0 for none."
                 )
         least = self.score_threshold
-        if least is not None and not 0 <= least <= 1:
-            raise InputError(
-                _UNUSABLE,
-                f"It was given score_threshold={least!r}, and scores lie between 0 and 1.",
-                "Use a number in that range, or None for the memory's own.",
-            )
+        why = f"It was given score_threshold={least!r}, and scores lie between 0 and 1."
+        check_threshold(least, _UNUSABLE, why)
         if not callable(self.count_tokens):
             raise InputError(
                 _UNUSABLE,
@@ -290,9 +287,9 @@ class LarimarMemory:
     def _lines(self, documents: Iterable[Document]) -> list[Line]:
         lines = list[Line]()
         for document in documents:
-            held = self.memory.store.neighbours(self.namespace, document.id, 0, document.characters)
             # What was forgotten since is left out.
-            if text := "".join(segment.text for segment in held):
+            with suppress(InputError):
+                text = self.memory.text(document.id, namespace=self.namespace)
                 lines.append(Line(document.metadata["turn"], document.metadata["role"], text))
         return lines
 

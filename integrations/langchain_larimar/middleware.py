@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
     from larimar_memory import Larimar
 
-_UNUSABLE = "The middleware cannot be made."
 
 Keep: TypeAlias = Literal["turn", "said", "nothing"] | Callable[[str, str], tuple[str, str] | None]
 """What is kept of a turn; a function is given what was said and the reply, and returns what to keep."""
@@ -102,8 +100,12 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
         )
         self._user = check_user(user)
         self._keep: Keep = keep
-        self._saving = threading.Lock()
-        self._check()
+        if not callable(keep) and keep not in ("turn", "said", "nothing"):
+            raise InputError(
+                "The middleware cannot be made.",
+                f"It cannot keep {keep!r} of a turn.",
+                'Use "turn", "said", "nothing", or a function of what was said and the reply.',
+            )
 
     def conversation(self, user: str) -> LarimarMemory:
         """What is kept of a user, to look at or to clear."""
@@ -151,9 +153,7 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
             messages = [said, *messages]
         for turn in turns_of(messages)[-1:]:
             if kept := self._kept(turn):
-                # One at a time: which turns there are is looked up before one is added.
-                with self._saving:
-                    conversation.save_once(*kept, key=turn.key, mark=turn.mark)
+                conversation.save_once(*kept, key=turn.key, mark=turn.mark)
 
     async def aafter_agent(self, state: State, runtime: Runtime[Any]) -> None:
         """As `after_agent`, off the event loop."""
@@ -178,11 +178,3 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
         if self._keep == "nothing":
             return None
         return turn.said, turn.reply if self._keep == "turn" else ""
-
-    def _check(self) -> None:
-        if not callable(self._keep) and self._keep not in ("turn", "said", "nothing"):
-            raise InputError(
-                _UNUSABLE,
-                f"It cannot keep {self._keep!r} of a turn.",
-                'Use "turn", "said", "nothing", or a function of what was said and the reply.',
-            )

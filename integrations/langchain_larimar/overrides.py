@@ -11,7 +11,7 @@ from langchain_core.vectorstores import VectorStoreRetriever
 from langchain_larimar.retrievers import READ_OPTIONS, LarimarRetriever
 from larimar_memory.errors import InputError
 
-DECODER_OPTIONS = (
+_DECODER_OPTIONS = (
     *("context_tokens", "fallback", "history_tokens"),
     *("max_tokens", "seed", "stop", "temperature"),
 )
@@ -35,13 +35,13 @@ def part_overrides(
     Raises:
         InputError: if one of them is taken by neither.
     """
-    taken = read_names(retriever)
+    taken = _read_names(retriever)
     read = {name: value for name, value in options.items() if name in taken}
     model = {name: value for name, value in options.items() if name not in taken}
     for name in model:
-        if name in _OF_NO_MODEL or (own_decoder and name not in DECODER_OPTIONS):
+        if name in _OF_NO_MODEL or (own_decoder and name not in _DECODER_OPTIONS):
             kind = type(retriever).__name__
-            known = (*taken, *(DECODER_OPTIONS if own_decoder else ()))
+            known = (*taken, *(_DECODER_OPTIONS if own_decoder else ()))
             likely = _LIKE.get(name)
             raise InputError(
                 f"The question cannot be answered with {name!r}.",
@@ -51,7 +51,7 @@ def part_overrides(
     return read, model
 
 
-def read_names(retriever: BaseRetriever) -> tuple[str, ...]:
+def _read_names(retriever: BaseRetriever) -> tuple[str, ...]:
     """What a call of this retriever can override; nothing is known of others, which may ignore it."""
     if isinstance(retriever, LarimarRetriever):
         return READ_OPTIONS

@@ -10,7 +10,7 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict, Field
 
-from langchain_larimar.checks import check_memory
+from langchain_larimar.checks import check_memory, check_threshold
 from langchain_larimar.convert import to_documents
 from larimar_memory.errors import InputError
 
@@ -115,7 +115,7 @@ class LarimarRetriever(BaseRetriever):
                 "Leave it out, or correct its name.",
             )
         options = {name: overrides.get(name, getattr(self, name)) for name in READ_OPTIONS}
-        options["threshold"] = _checked(options.pop("score_threshold"))
+        options["threshold"] = _threshold(options.pop("score_threshold"))
         if options["grounding"] not in ("text", "latent"):
             raise InputError(
                 f"The retriever cannot have grounding={options['grounding']!r}.",
@@ -158,14 +158,8 @@ class LarimarRetriever(BaseRetriever):
         check_memory(self.memory, "The retriever cannot be made.")
         check_k(self.k)
         check_name(self.namespace, "namespace")
-        _checked(self.score_threshold)
+        _threshold(self.score_threshold)
 
 
-def _checked(threshold: float | None) -> float | None:
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise InputError(
-            f"The retriever cannot have score_threshold={threshold}.",
-            "Scores lie between 0 and 1.",
-            "Use a number in that range, or None for the memory's own.",
-        )
-    return threshold
+def _threshold(least: float | None) -> float | None:
+    return check_threshold(least, f"The retriever cannot have score_threshold={least}.")
