@@ -25,8 +25,11 @@ passages it adds little, and a small decoder is led astray by what is merely sim
 class AnswerStream:
     """The text of an answer as an iterator of pieces; `result` gives the whole answer."""
 
-    def __init__(self, answer: Answer, generation: Generation | None, started: float) -> None:
+    def __init__(
+        self, answer: Answer, generation: Generation | None, started: float, begin: str = ""
+    ) -> None:
         self._answer = answer
+        self._begin = begin
         self._generation = generation
         self._started = started
         self._done = False
@@ -36,7 +39,9 @@ class AnswerStream:
             yield self._answer.text
             self._finish(self._answer.text, time.perf_counter(), Usage())
             return
-        text, first = "", 0.0
+        text, first = self._begin, 0.0
+        if text:
+            yield text
         for piece in self._generation:
             if piece and not first:
                 first = time.perf_counter()
@@ -75,6 +80,7 @@ def start_answer(
     latents: LatentMemory,
     history: Sequence[Message],
     history_tokens: int,
+    begin: str,
     options: dict[str, Any],
 ) -> AnswerStream:
     """Begin to answer the readout's question; out of scope, the decoder is not even loaded."""
@@ -93,10 +99,10 @@ def start_answer(
         most: int = model.context - options["max_tokens"]
 
         def fits_plainly(said: Sequence[Message]) -> bool:
-            return len(model.chat_tokens(messages(readout.question, [], said))) <= most
+            return len(plain_prompt(model, readout.question, said, begin)) <= most
 
         kept = latest(history, history_tokens, model.count, fits_plainly)
-        return plain_answer(answer, model, kept, started, options)
+        return plain_answer(answer, model, kept, started, options, begin)
     model = decoder()
     conditioning: LatentReadout | None = None
     recalled = list[str]()
@@ -110,15 +116,18 @@ def start_answer(
 
     def prompt(said: Sequence[Message]) -> list[int]:
         if conditioning is not None:
-            return model.around_recalled(readout.question, said)[1]
-        return model.chat_tokens(messages(readout.question, recalled, said))
+            chat = model.around_recalled(readout.question, said)[1]
+        else:
+            chat = model.chat_tokens(messages(readout.question, recalled, said))
+        return [*chat, *model.plain_tokens(begin)]
 
     kept = latest(history, history_tokens, model.count, lambda said: len(prompt(said)) <= room)
     tokens = prompt(kept)
     # A small model that has answered may go on to write the prompt again.
     options = {**options, "stop": (*options["stop"], "\nQuestion:")}
     answer = Answer(readout.question, "", grounding, sources, timings=timings)
-    return AnswerStream(answer, model.generate(tokens, conditioning=conditioning, **options), started)
+    generation = model.generate(tokens, conditioning=conditioning, **options)
+    return AnswerStream(answer, generation, started, begin)
 
 
 def plain_answer(
@@ -127,10 +136,18 @@ def plain_answer(
     history: Sequence[Message],
     started: float,
     options: dict[str, Any],
+    begin: str = "",
 ) -> AnswerStream:
     """Begin to answer a question with the decoder alone; the answer's own text is replaced."""
-    tokens = decoder.chat_tokens(messages(answer.question, [], history))
-    return AnswerStream(answer, decoder.generate(tokens, **options), started)
+    tokens = plain_prompt(decoder, answer.question, history, begin)
+    return AnswerStream(answer, decoder.generate(tokens, **options), started, begin)
+
+
+def plain_prompt(
+    decoder: Decoder, question: str, history: Sequence[Message], begin: str = ""
+) -> list[int]:
+    """Token ids of a question to the decoder alone, and of what its answer begins with."""
+    return [*decoder.chat_tokens(messages(question, [], history)), *decoder.plain_tokens(begin)]
 
 
 def focused(readout: Readout) -> tuple[RecalledSegment, ...]:

@@ -58,6 +58,17 @@ def check_question(question: Any) -> str:
     return _sound(question)
 
 
+def check_begin(begin: Any) -> str:
+    """What an answer begins with: a str, of Unicode."""
+    if not isinstance(begin, str) or lone_surrogate(begin) is not None:
+        raise InputError(
+            "The answer cannot be begun.",
+            NO_UNICODE if isinstance(begin, str) else f"begin is a {type(begin).__name__}, not a str.",
+            "Pass the words that the answer is to begin with.",
+        )
+    return begin
+
+
 def check_history(history: Iterable[Any]) -> list[dict[str, str]]:
     """The chat before a question, copied: mappings of a role and a text."""
     messages = list(history)

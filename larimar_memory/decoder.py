@@ -117,7 +117,11 @@ class Decoder:
 
     def count(self, text: str) -> int:
         """Tokens in a text, special tokens in it read as plain text."""
-        return len(plain_ids(self.tokenizer, text))
+        return len(self.plain_tokens(text))
+
+    def plain_tokens(self, text: str) -> list[int]:
+        """Token ids of a text, special tokens in it read as plain text."""
+        return plain_ids(self.tokenizer, text)
 
     def generate(
         self,

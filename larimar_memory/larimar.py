@@ -320,6 +320,7 @@ class Larimar(Contents):
         fallback: bool = False,
         history: Sequence[Message] = (),
         history_tokens: int = 2048,
+        begin: str = "",
     ) -> AnswerStream:
         """Answer from memory, piece by piece; `.result()` gives the whole `Answer`.
 
@@ -333,13 +334,16 @@ class Larimar(Contents):
             history: the chat before the question, oldest first. It goes to the decoder, and the memory
                 is read with the question alone.
             history_tokens: most prompt tokens spent on the history, whose latest messages are used.
+            begin: words put in the decoder's mouth: the answer begins with them and it goes on from
+                there. A small model that is to list several things, or to answer in a certain form,
+                does so more often when it is begun for it.
 
         Raises:
             InputError: if an argument cannot be used.
             LatentsUnavailableError: if latent grounding is asked for and there are no latents.
         """
         started = time.perf_counter()
-        history = checks.check_history(history)
+        history, begin = checks.check_history(history), checks.check_begin(begin)
         readout = self.read(
             question,
             k,
@@ -359,6 +363,7 @@ class Larimar(Contents):
             latents=self.latents,
             history=history,
             history_tokens=history_tokens,
+            begin=begin,
             options={
                 "max_tokens": max_tokens,
                 "stop": stop,

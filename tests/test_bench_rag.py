@@ -223,6 +223,12 @@ def test_the_needle_tasks_are_rulers() -> None:
     assert niah.question(kinds["multiquery"], ["a", "b", "c", "d"]) == (
         "What are all the special magic numbers for a, b, c, and d mentioned in the provided text?"
     )
+    assert niah.begin(kinds["single 3"], ["old-mill"]) == (
+        "The special magic uuid for old-mill mentioned in the provided text is"
+    )
+    assert niah.begin(kinds["multiquery"], ["a", "b", "c", "d"]) == (
+        "The special magic numbers for a, b, c, and d mentioned in the provided text are"
+    )
     assert niah.intro(kinds["single 1"]).startswith("A special magic number is hidden within")
     assert niah.intro(kinds["multivalue"]).startswith("Some special magic numbers are hidden within")
     assert niah.share("They are 17 and 4.", ["17", "23"]) == 0.5

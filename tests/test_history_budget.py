@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from larimar_memory import Larimar
 from larimar_memory.decoder import Decoder
 from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.errors import InputError
 from larimar_memory.history import latest
 from larimar_memory.prompt import NOT_IN_MEMORY, SYSTEM
 
@@ -55,6 +56,32 @@ def asked(memory: Larimar, monkeypatch: pytest.MonkeyPatch, **options: Any) -> s
         memory.answer(QUESTION, **options)
     (prompt,) = prompts
     return prompt
+
+
+def test_an_answer_begins_with_what_it_is_begun_with(
+    tiny: Larimar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = asked(tiny, monkeypatch, max_tokens=1)
+    assert asked(tiny, monkeypatch, begin="It is", max_tokens=1) == f"{plain}It is"
+    stream = tiny.stream(QUESTION, begin="It is", max_tokens=3)
+    pieces = list(stream)
+    assert pieces[0] == "It is"
+    answer = stream.result()
+    assert answer.text == "".join(pieces).strip()
+    assert answer.usage.prompt_tokens == tiny.answer(QUESTION, max_tokens=3).usage.prompt_tokens + 5
+    # What is not in the memory is not begun, and what the decoder says alone is.
+    unknown = tiny.answer(QUESTION, threshold=1.0, begin="It is", max_tokens=1)
+    assert unknown.text == NOT_IN_MEMORY
+    alone = asked(tiny, monkeypatch, threshold=1.0, fallback=True, begin="It is", max_tokens=1)
+    assert alone.endswith("It is")
+    assert FACT not in alone
+    # It counts: a history that fits without it does not fit with it.
+    long = [user("x" * 380)]
+    assert "x" * 380 in asked(tiny, monkeypatch, history=long, max_tokens=1)
+    assert "x" * 380 not in asked(tiny, monkeypatch, history=long, begin="y" * 100, max_tokens=1)
+    for wrong, why in ((5, "begin is a int, not a str"), ("\ud800", "half of a surrogate pair")):
+        with pytest.raises(InputError, match=rf"The answer cannot be begun\..*{why}"):
+            tiny.answer(QUESTION, begin=wrong)
 
 
 def test_the_latest_messages_that_fit_reach_the_decoder(

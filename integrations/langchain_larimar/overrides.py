@@ -12,7 +12,7 @@ from langchain_larimar.retrievers import READ_OPTIONS, LarimarRetriever
 from larimar_memory.errors import InputError
 
 _DECODER_OPTIONS = (
-    *("context_tokens", "fallback", "history_tokens"),
+    *("begin", "context_tokens", "fallback", "history_tokens"),
     *("max_tokens", "seed", "stop", "temperature"),
 )
 """Options of `Larimar.stream` for the memory's own decoder, besides those that say what to read."""

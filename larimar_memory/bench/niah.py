@@ -1,8 +1,8 @@
 """The needle tasks of RULER (Hsieh et al. 2024, arXiv 2404.06654), made anew from their definition.
 
-Keys, values, the needle's sentence, the question and the eight kinds are those of the paper and its
-repository (NVIDIA/RULER). The essays are replaced by the haystack's prose, the list of words by words
-of that prose, and nothing is put in the decoder's mouth at the start of the answer.
+Keys, values, the needle's sentence, the question, the words that the answer begins with and the eight
+kinds are those of the paper and its repository (NVIDIA/RULER). The essays are replaced by prose of the
+haystack, and the list of words by words of that prose.
 """
 
 from __future__ import annotations
@@ -91,19 +91,29 @@ def needle(kind: Kind, key: str, value: str) -> str:
 
 def question(kind: Kind, keys: Sequence[str]) -> str:
     """What is asked: of one value in the singular."""
-    if kind.asked * kind.each == 1:
-        what = f"What is the special magic {kind.values[:-1]} for {keys[0]}"
-    else:
-        several = f"{', '.join(keys[:-1])}, and {keys[-1]}" if len(keys) > 1 else keys[0]
-        what = f"What are all the special magic {kind.values} for {several}"
-    return f"{what} mentioned in the provided text?"
+    ask = "What is the" if _one(kind) else "What are all the"
+    return f"{ask} {_asked_for(kind, keys)}?"
+
+
+def begin(kind: Kind, keys: Sequence[str]) -> str:
+    """What the answer begins with."""
+    return f"The {_asked_for(kind, keys)} {'is' if _one(kind) else 'are'}"
+
+
+def _asked_for(kind: Kind, keys: Sequence[str]) -> str:
+    thing = kind.values[:-1] if _one(kind) else kind.values
+    several = f"{', '.join(keys[:-1])}, and {keys[-1]}" if len(keys) > 1 else keys[0]
+    return f"special magic {thing} for {several} mentioned in the provided text"
+
+
+def _one(kind: Kind) -> bool:
+    return kind.asked * kind.each == 1
 
 
 def intro(kind: Kind) -> str:
     """What stands above the text."""
-    one = kind.asked * kind.each == 1
-    thing = kind.values[:-1] if one else kind.values
-    some, are = ("A", "is") if one else ("Some", "are")
+    thing = kind.values[:-1] if _one(kind) else kind.values
+    some, are = ("A", "is") if _one(kind) else ("Some", "are")
     return (
         f"{some} special magic {thing} {are} hidden within the following text. "
         f"Make sure to memorize it. I will quiz you about the {thing} afterwards."
@@ -152,6 +162,7 @@ def _probe(
         lambda reply: share(reply, wanted),
         hidden,
         max_tokens=ANSWER_TOKENS,
+        begin=begin(kind, asked),
     )
 
 

@@ -29,6 +29,7 @@ class Probe:
         document: where the evidence stands, if it may stand elsewhere by chance.
         gone: texts that must not be read, nor answered.
         max_tokens: of the answer.
+        begin: what the answer begins with, put in the decoder's mouth.
     """
 
     question: str
@@ -38,6 +39,7 @@ class Probe:
     document: str = ""
     gone: tuple[str, ...] = ()
     max_tokens: int = ANSWER_TOKENS
+    begin: str = ""
 
     def found(self, pieces: Sequence[Piece]) -> tuple[bool, bool]:
         """Whether the first text read is a right one, and whether all evidence was read."""
@@ -167,7 +169,7 @@ def _outcome(
     first, whole = (None, None) if pieces is None else probe.found(pieces)
     outcome = Outcome(first, whole, seconds, left=left)
     if answered:
-        reply = system.ask(probe.question, probe.max_tokens)
+        reply = system.ask(probe.question, probe.max_tokens, probe.begin)
         lost = any(text in reply.text for text in probe.gone)
         outcome = Outcome(
             first,

@@ -59,6 +59,7 @@ def ask(
     grounding: Annotated[str, typer.Option("--grounding", help="text or latent.")] = "text",
     codec: latents.CodecFolder = "",
     max_tokens: Annotated[int, typer.Option("--max-tokens", help="Longest answer, in tokens.")] = 64,
+    begin: Annotated[str, typer.Option("--begin", help="Words that the answer begins with.")] = "",
     encoder: Encoder = "",
     decoder: Decoder = "",
     plain: Annotated[bool, typer.Option("--plain", help="Print the answer's text only.")] = False,
@@ -77,6 +78,7 @@ def ask(
             threshold=threshold,
             grounding=grounding,  # type: ignore[arg-type]
             max_tokens=max_tokens,
+            begin=begin,
         )
         if not as_json:
             for piece in stream:

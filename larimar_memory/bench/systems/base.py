@@ -55,8 +55,8 @@ class System(Protocol):
         """The k texts that match best, best first; None if the system does not search."""
         ...
 
-    def ask(self, question: str, max_tokens: int = ANSWER_TOKENS) -> Reply:
-        """Answer, with the system's defaults."""
+    def ask(self, question: str, max_tokens: int = ANSWER_TOKENS, begin: str = "") -> Reply:
+        """Answer, with the system's defaults; `begin` is put in the decoder's mouth."""
         ...
 
     def close(self) -> None:
@@ -65,15 +65,23 @@ class System(Protocol):
 
 
 def generated(
-    decoder: Decoder, tokens: list[int], max_tokens: int, started: float, stop: tuple[str, ...] = ()
+    decoder: Decoder,
+    tokens: list[int],
+    max_tokens: int,
+    started: float,
+    stop: tuple[str, ...] = (),
+    begin: str = "",
 ) -> Reply:
     """The greedy continuation of a prompt.
 
     Args:
+        begin: what the answer begins with.
         started: when the question was asked, by `time.perf_counter`.
     """
-    text, first = "", 0.0
-    generation = decoder.generate(tokens, max_tokens=max_tokens, stop=stop)
+    text, first = begin, 0.0
+    generation = decoder.generate(
+        [*tokens, *decoder.plain_tokens(begin)], max_tokens=max_tokens, stop=stop
+    )
     for piece in generation:
         if piece and not first:
             first = time.perf_counter() - started

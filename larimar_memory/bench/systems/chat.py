@@ -20,12 +20,14 @@ class DecoderChat(BaseChatModel):
     Attributes:
         decoder: answers.
         max_tokens: most tokens of an answer.
+        begin: what the answer begins with; set by the caller.
         started: when the question was asked, by `time.perf_counter`; set by the caller.
         reply: the last answer, with its times since then.
     """
 
     decoder: Any
     max_tokens: int = ANSWER_TOKENS
+    begin: str = ""
     started: float = 0.0
     reply: Reply | None = None
 
@@ -46,5 +48,7 @@ class DecoderChat(BaseChatModel):
         ]
         prompt = self.decoder.chat_tokens(chat)
         started = self.started or time.perf_counter()
-        self.reply = generated(self.decoder, prompt, self.max_tokens, started, tuple(stop or ()))
+        self.reply = generated(
+            self.decoder, prompt, self.max_tokens, started, tuple(stop or ()), self.begin
+        )
         return ChatResult(generations=[ChatGeneration(message=AIMessage(self.reply.text))])

@@ -37,8 +37,10 @@ class LarimarText:
         found = self.memory.read(question, k).segments
         return [Piece(segment.document_id, segment.text) for segment in found]
 
-    def ask(self, question: str, max_tokens: int = ANSWER_TOKENS) -> Reply:
-        answer = self.memory.answer(question, grounding=self.grounding, max_tokens=max_tokens)
+    def ask(self, question: str, max_tokens: int = ANSWER_TOKENS, begin: str = "") -> Reply:
+        answer = self.memory.answer(
+            question, grounding=self.grounding, max_tokens=max_tokens, begin=begin
+        )
         times = answer.timings
         return Reply(answer.text, answer.usage.prompt_tokens, times.first_token, times.total)
 

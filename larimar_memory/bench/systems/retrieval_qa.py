@@ -74,8 +74,8 @@ class RetrievalQASystem(ABC):
         found = self.store.similarity_search(question, k=k)
         return [Piece(document.metadata[_DOCUMENT], document.page_content) for document in found]
 
-    def ask(self, question: str, max_tokens: int = ANSWER_TOKENS) -> Reply:
-        self._chat.max_tokens, self._chat.reply = max_tokens, None
+    def ask(self, question: str, max_tokens: int = ANSWER_TOKENS, begin: str = "") -> Reply:
+        self._chat.max_tokens, self._chat.begin, self._chat.reply = max_tokens, begin, None
         self._chat.started = started = time.perf_counter()
         text = self._chain.invoke({"query": question})["result"].strip()
         seconds = time.perf_counter() - started

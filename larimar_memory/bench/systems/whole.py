@@ -39,18 +39,18 @@ class Whole:
     def read(self, question: str, k: int) -> None:
         return None
 
-    def ask(self, question: str, max_tokens: int = ANSWER_TOKENS) -> Reply:
+    def ask(self, question: str, max_tokens: int = ANSWER_TOKENS, begin: str = "") -> Reply:
         started = time.perf_counter()
         decoder, text = self._decoder, passage("\n\n".join(self._documents.values()))
         text = text[-decoder.context * _CHARS_PER_TOKEN :]
-        frame = len(decoder.chat_tokens(messages(question, ["."])))
+        frame = len(decoder.chat_tokens(messages(question, ["."]))) + decoder.count(begin)
         ids = plain_ids(decoder.tokenizer, text)
         # The cut may fall inside a word, whose rest can take more tokens on its own.
         room = decoder.context - max_tokens - frame - 16
         if len(ids) > room:
             text = decoder.tokenizer.decode(ids[-room:])
         prompt = decoder.chat_tokens(messages(question, [text]))
-        return generated(decoder, prompt, max_tokens, started, ("\nQuestion:",))
+        return generated(decoder, prompt, max_tokens, started, ("\nQuestion:",), begin)
 
     def close(self) -> None:
         self._documents.clear()

@@ -52,11 +52,11 @@ class Words:
         )
         return [Piece(document, text) for document, text in found]
 
-    def ask(self, question: str, max_tokens: int = ANSWER_TOKENS) -> Reply:
+    def ask(self, question: str, max_tokens: int = ANSWER_TOKENS, begin: str = "") -> Reply:
         started = time.perf_counter()
         found = dict.fromkeys(passage(piece.text) for piece in self.read(question, _K))
         prompt = self._decoder.chat_tokens(messages(question, [text for text in found if text]))
-        return generated(self._decoder, prompt, max_tokens, started, ("\nQuestion:",))
+        return generated(self._decoder, prompt, max_tokens, started, ("\nQuestion:",), begin)
 
     def close(self) -> None:
         self._file.close()
