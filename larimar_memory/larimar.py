@@ -20,6 +20,7 @@ from larimar_memory.ingest import check_texts, write_texts
 from larimar_memory.keys import KeyEncoder
 from larimar_memory.latent_memory import Codec, LatentMemory
 from larimar_memory.memory.slots import WhenFull, check_slots
+from larimar_memory.no_encoder import NoEncoder
 from larimar_memory.prompt import Message
 from larimar_memory.reading import OnProgress, Text
 from larimar_memory.store import Store
@@ -76,7 +77,7 @@ class Larimar(Contents):
         cls,
         path: str | os.PathLike[str] | None = None,
         *,
-        encoder: KeyEncoder | str | os.PathLike[str] = weights.DEFAULT_ENCODER,
+        encoder: KeyEncoder | str | os.PathLike[str] | None = weights.DEFAULT_ENCODER,
         decoder: Decoder | str | os.PathLike[str] = weights.DEFAULT_DECODER,
         threshold: float = THRESHOLD,
         language: str = "en",
@@ -93,7 +94,8 @@ class Larimar(Contents):
         Args:
             path: the memory file; made if it does not exist and `create` is true.
             encoder: a loaded encoder, or whatever else is a `KeyEncoder`, or a folder, wheel or hub
-                name.
+                name. None loads none: a file that was written with any encoder can be looked at,
+                forgotten from and purged, and not searched or written.
             decoder: a loaded decoder, or a folder, wheel or hub name, loaded when first needed.
             threshold: score under which the memory says it does not know; 0 answers always.
             language: ISO 639-1 code for cutting sentences.
@@ -119,8 +121,10 @@ class Larimar(Contents):
         if slots is not None:
             check_slots(slots, when_full)
         # The file first: whether it can be used is known before a model has been loaded.
-        checks.check_file(file, must_exist=read_only or not create)
-        if not isinstance(encoder, KeyEncoder):
+        checks.check_file(file, must_exist=read_only or not create or encoder is None)
+        if encoder is None:
+            encoder = NoEncoder.of(file)
+        elif not isinstance(encoder, KeyEncoder):
             encoder = SentenceEncoder.load(os.fspath(encoder))
         store = open_store(
             file,

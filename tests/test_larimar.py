@@ -10,7 +10,7 @@ import pytest
 from larimar_memory import Larimar
 from larimar_memory.decoder import Decoder
 from larimar_memory.encoder import SentenceEncoder
-from larimar_memory.errors import InputError, LatentsUnavailableError
+from larimar_memory.errors import InputError, LatentsUnavailableError, MemoryFileError
 from larimar_memory.prompt import NOT_IN_MEMORY
 from larimar_memory.types import WriteProgress
 
@@ -234,3 +234,30 @@ def test_latents_are_not_made_unasked(memory: Larimar) -> None:
     memory.write(FACTS)
     with pytest.raises(LatentsUnavailableError, match="cannot be grounded in latents"):
         memory.answer("What is the pass key?", grounding="latent")
+
+
+def test_without_an_encoder_one_can_look_and_forget(
+    memory: Larimar, encoder: SentenceEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.larimar"
+    with Larimar.open(path, encoder=encoder) as written:
+        written.write(["The ferry leaves at nine.", "The key is blue."], ["a", "b"])
+        there = written.stats()
+    with monkeypatch.context() as patched:
+        patched.setattr(SentenceEncoder, "load", None)
+        with Larimar.open(path, encoder=None) as opened:
+            now = opened.stats()
+            assert (now.segments, now.encoder) == (there.segments, encoder.fingerprint)
+            assert opened.text("a") == "The ferry leaves at nine."
+            assert opened.health().items == 2
+            for needs_keys in (lambda: opened.write("More."), lambda: opened.read("When?")):
+                with pytest.raises(InputError, match=r"It was opened without an encoder\."):
+                    needs_keys()
+            assert opened.forget(ids="a") == 1
+    assert b"ferry" not in path.read_bytes()
+    with Larimar.open(path, encoder=encoder) as again:
+        assert again.read("What colour is the key?", threshold=0).segments[0].document_id == "b"
+    with pytest.raises(InputError, match=r"A memory in RAM cannot be opened without an encoder\."):
+        Larimar.open(encoder=None)
+    with pytest.raises(MemoryFileError, match=r"There is no memory at"):
+        Larimar.open(tmp_path / "absent", encoder=None)

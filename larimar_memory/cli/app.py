@@ -130,11 +130,10 @@ def forget(
     namespace: Annotated[
         str | None, typer.Option("--namespace", "-n", help="Alone: forget all of it.")
     ] = None,
-    encoder: Encoder = "",
     as_json: AsJson = False,
 ) -> None:
     """Delete documents and erase them from the file: by id, by filter, or a whole namespace."""
-    with open_memory(memory, encoder, create=False) as opened:
+    with open_memory(memory, None, create=False) as opened:
         count = opened.forget(ids=ids or None, where=_where(where), namespace=namespace)
     if as_json:
         output.print_json({"forgotten": count})
@@ -149,11 +148,10 @@ def stats(
     health: Annotated[
         bool, typer.Option("--health", help="Also how sharply it is read; looks at every key.")
     ] = False,
-    encoder: Encoder = "",
     as_json: AsJson = False,
 ) -> None:
     """Show what a memory holds."""
-    with open_memory(memory, encoder, create=False) as opened:
+    with open_memory(memory, None, create=False) as opened:
         values = asdict(opened.stats(namespace))
         if health:
             values["health"] = opened.health(namespace or "default").to_dict()

@@ -35,13 +35,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def open_memory(
     memory: Path,
-    encoder: str,
+    encoder: str | None,
     decoder: str = "",
     *,
     create: bool = True,
     latents: bool | str = False,
 ) -> Larimar:
     """The memory in a file, with the models named, or those bundled where a name is empty.
+
+    Args:
+        encoder: None for what needs no encoder.
 
     Raises:
         MemoryFileError: if there is none and none is to be made.
@@ -57,7 +60,7 @@ def open_memory(
 
     opened = Larimar.open(
         memory,
-        encoder=encoder or weights.DEFAULT_ENCODER,
+        encoder=weights.DEFAULT_ENCODER if encoder == "" else encoder,
         decoder=decoder or weights.DEFAULT_DECODER,
         create=create,
         latents=latents,

@@ -60,6 +60,17 @@ class Opened:
     dimension: int
 
 
+def written_with(path: Path) -> tuple[str, int]:
+    """Fingerprint and dimension of the encoder that a memory file was written with; "" and 0 for none.
+
+    Raises:
+        MemoryFileError: if the file cannot be read.
+    """
+    with looking(path) as db:
+        known = about(db)
+    return known.encoder or "", known.dimension or 0
+
+
 @contextmanager
 def open_as_written(
     path: Path, *, read_only: bool = False, new: tuple[str, int] | None = None
@@ -75,9 +86,8 @@ def open_as_written(
     check_file(path, must_exist=new is None)
     encoder, dimension = new or ("", 0)
     if path.exists():
-        with looking(path) as db:
-            known = about(db)
-        encoder, dimension = known.encoder or encoder, known.dimension or dimension
+        known = written_with(path)
+        encoder, dimension = known[0] or encoder, known[1] or dimension
     store = SQLiteStore(path, encoder=encoder, dimension=dimension, read_only=read_only)
     try:
         yield Opened(store, encoder, dimension)
