@@ -173,10 +173,14 @@ def test_a_segment_is_read_with_those_before_it_in_its_window(ratio: int) -> Non
             alone = codec.encode([text])[0]
             assert z.shape == alone.shape
             assert not np.allclose(z, alone, atol=1e-3)
-    # As one text, the mark between them included.
+    # As one text, the mark between them included; so are keys and values.
     whole = "\n".join(windows[0])
     ids = [codec.mark if c == "\n" else codec.tokens(c)[0] for c in whole]
     features = codec.features(codec.padded([ids]))
     mine = codec.features.in_windows(codec.padded([codec.tokens(t) for t in windows[0]]), 3)
     mask = codec.padded([codec.tokens(t) for t in windows[0]]).mask
     torch.testing.assert_close(mine[mask], features[0])
+    parts = codec.exact(codec.padded([codec.tokens(text) for text in windows[0]]), 3)
+    text = codec.exact(codec.padded([ids]))
+    for of_parts, of_text in ((parts.keys, text.keys), (parts.values, text.values)):
+        torch.testing.assert_close(of_parts.transpose(2, 3)[:, mask], of_text[:, 0].transpose(1, 2))

@@ -112,9 +112,11 @@ class LatentCodec(nn.Module):
         """
         return pad(segments, self.mark, self.device)
 
-    def exact(self, segments: Segments) -> States:
-        """The decoder's own keys and values of segments: what latents are to stand for."""
-        return exact_states(self.anatomy, self.lead, segments)
+    def exact(self, segments: Segments, count: int = 1) -> States:
+        """The decoder's own keys and values of segments in windows of `count` rows: what latents are to
+        stand for.
+        """
+        return exact_states(self.anatomy, self.lead, segments, count)
 
     def latents(
         self, segments: Segments, count: int = 1

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from larimar_memory.latents.anatomy import Anatomy, first_layers
 from larimar_memory.latents.config import LatentConfig
-from larimar_memory.latents.states import Lead, Segments
+from larimar_memory.latents.states import Lead, Segments, in_windows
 
 
 class Features:
@@ -40,14 +40,10 @@ class Features:
         So a token is described as who has read the segments before it in its window knows it. Rows
         without tokens are passed over.
         """
-        b, t = segments.tokens.shape
-        tokens, mask = (x.reshape(b // count, -1) for x in (segments.tokens, segments.mask))
-        width = int(mask.sum(1).max())
-        # What is there comes first, in its order: a window has no gaps.
-        order = mask.int().argsort(dim=1, descending=True, stable=True)[:, :width]
-        packed = self(Segments(tokens.gather(1, order), mask.gather(1, order)))
-        back = (mask.long().cumsum(1) - 1).clamp_min(0)[..., None].expand(-1, -1, packed.shape[-1])
-        return packed.gather(1, back).reshape(b, t, -1)
+        windows = in_windows(segments, count)
+        packed = self(windows.packed)
+        back = windows.back.reshape(len(packed), -1)[..., None].expand(-1, -1, packed.shape[-1])
+        return packed.gather(1, back).reshape(*segments.tokens.shape, -1)
 
 
 class SegmentEncoder(nn.Module):

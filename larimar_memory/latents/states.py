@@ -26,6 +26,31 @@ class Segments:
 
 
 @dataclass(frozen=True, slots=True)
+class Windows:
+    """Windows of consecutive segments, each window one text without gaps.
+
+    Attributes:
+        packed: a window in each row.
+        back: for every place of the segments, where in its window's row it stands; of a place
+            without a token, it is any.
+    """
+
+    packed: Segments
+    back: Int[Tensor, "b t"]
+
+
+def in_windows(segments: Segments, count: int) -> Windows:
+    """Every `count` consecutive segments as one text; rows without tokens are passed over."""
+    b, t = segments.tokens.shape
+    tokens, mask = (x.reshape(b // count, -1) for x in (segments.tokens, segments.mask))
+    width = int(mask.sum(1).max())
+    # What is there comes first, in its order: a window has no gaps.
+    order = mask.int().argsort(dim=1, descending=True, stable=True)[:, :width]
+    packed = Segments(tokens.gather(1, order), mask.gather(1, order))
+    return Windows(packed, (mask.long().cumsum(1) - 1).clamp_min(0).reshape(b, t))
+
+
+@dataclass(frozen=True, slots=True)
 class States:
     """Keys, un-rotated, and values of p positions in all l layers and g heads of a decoder.
 
@@ -132,18 +157,32 @@ def read_lead(anatomy: Anatomy, tokens: Sequence[int]) -> Lead:
 
 
 @torch.no_grad()
-def exact_states(anatomy: Anatomy, lead: Lead, segments: Segments) -> States:
-    """The plain decoder's own keys and values of segments, each read on its own after the lead.
+def exact_states(anatomy: Anatomy, lead: Lead, segments: Segments, count: int = 1) -> States:
+    """The plain decoder's own keys and values of segments, read after the lead.
 
     The lead's are left out. Padding is on the right and attention is causal, so it changes
     nothing before it and needs no mask.
+
+    Args:
+        count: consecutive segments that are read as one text.
     """
-    b, t = segments.tokens.shape
+    windows = in_windows(segments, count)
+    b, t = windows.packed.tokens.shape
     first = len(lead.tokens)
     cache = anatomy.base(
-        input_ids=segments.tokens, past_key_values=lead.cache(anatomy, b), use_cache=True
+        input_ids=windows.packed.tokens, past_key_values=lead.cache(anatomy, b), use_cache=True
     ).past_key_values
     keys = torch.stack([layer.keys[..., first:, :] for layer in cache.layers])
     values = torch.stack([layer.values[..., first:, :] for layer in cache.layers])
     positions = torch.arange(first, first + t, device=keys.device)[None]
-    return States(unrotate(anatomy, keys, positions), values.float(), segments.mask)
+    keys, values = (_of_segments(x, windows) for x in (unrotate(anatomy, keys, positions), values))
+    return States(keys, values.float(), segments.mask)
+
+
+def _of_segments(x: Float[Tensor, "l w g p c"], windows: Windows) -> Float[Tensor, "l b g t c"]:
+    layers, count, heads, _, channels = x.shape
+    back = windows.back.reshape(count, -1)
+    x = x.gather(3, back[None, :, None, :, None].expand(layers, -1, heads, -1, channels))
+    # A window's row is its segments' places in a line.
+    x = x.reshape(layers, count, heads, -1, windows.back.shape[1], channels).transpose(2, 3)
+    return x.reshape(layers, -1, heads, windows.back.shape[1], channels)

@@ -36,7 +36,7 @@ class Taught:
         inputs: the chat after the recalled passages, then the teacher's answer; padded on the right.
         labels: the answer's tokens where the decoder should say them, `IGNORED` elsewhere.
         tokens, logits: the teacher's likeliest next tokens and their logits, in a row for every label.
-        together: whether the segments of a row are read as one text: those of one passage are.
+        window: how many consecutive segments are read as one text: those of one passage are.
     """
 
     segments: Segments
@@ -46,7 +46,7 @@ class Taught:
     tokens: Int[Tensor, "n top"]
     logits: Float[Tensor, "n top"]
     seed: int
-    together: bool
+    window: int
 
     @property
     def size(self) -> int:
@@ -89,7 +89,7 @@ class Answers(Recite):
         """Divergence from the teacher, or cross-entropy for what is recited."""
         if isinstance(batch, Recital):
             return super().loss(batch)
-        prefix = self.prefix(batch.segments, batch.count, batch.seed, together=batch.together)
+        prefix = self.prefix(batch.segments, batch.count, batch.seed, batch.window)
         with self.codec.adapters.attached():
             hidden = after(self.model, prefix, batch.inputs)[batch.labels != IGNORED]
             weight = self.model.lm_head.weight
@@ -116,7 +116,7 @@ class Answers(Recite):
             # Best first, as recall gives them; a readout's place is that of its passage in the prompt.
             texts = [passage(sample.text) for sample in reversed(row)]
             prompts.append(self.decoder.chat_tokens(messages(questions[-1], texts)))
-        return self._student(rows, questions, *self._teach(prompts), together=together)
+        return self._student(rows, questions, *self._teach(prompts), window=count if together else 1)
 
     @torch.no_grad()
     def _teach(self, prompts: list[list[int]]) -> tuple[list[list[int]], Tensor]:
@@ -149,7 +149,7 @@ class Answers(Recite):
         answers: list[list[int]],
         target: Tensor,
         *,
-        together: bool,
+        window: int,
     ) -> Taught:
         inputs, labels = list[list[int]](), list[list[int]]()
         for question, answer in zip(questions, answers, strict=True):
@@ -167,5 +167,5 @@ class Answers(Recite):
             tokens=likeliest.indices,
             logits=likeliest.values,
             seed=0,
-            together=together,
+            window=window,
         )

@@ -28,7 +28,7 @@ class Recital:
             or already recited.
         labels: the token that comes next, `IGNORED` where it was given.
         seed: of the noise.
-        together: whether the segments of a row are read as one text.
+        window: how many consecutive segments are read as one text: a row's, or each on its own.
     """
 
     segments: Segments
@@ -36,7 +36,7 @@ class Recital:
     inputs: Int[Tensor, "b t"]
     labels: Int[Tensor, "b t"]
     seed: int
-    together: bool = False
+    window: int = 1
 
     @property
     def size(self) -> int:
@@ -96,15 +96,15 @@ def recital(
         following = [*ids[begin:], end]
         inputs.append([mark, *following[:-1]])
         labels.append([IGNORED] * given + following[given:])
-    width = max(len(row) for row in inputs)
+    width, count = max(len(row) for row in inputs), len(rows[0])
     segments = pad([sample.tokens for row in rows for sample in row], mark, device)
     return Recital(
         segments=segments,
-        count=len(rows[0]),
+        count=count,
         inputs=rectangle(inputs, width, end).to(device),
         labels=rectangle(labels, width, IGNORED).to(device),
         seed=rng.getrandbits(62),
-        together=rng.random() < 0.5,
+        window=count if rng.random() < 0.5 else 1,
     )
 
 

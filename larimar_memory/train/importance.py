@@ -32,11 +32,12 @@ def importance(codec: LatentCodec, batches: Sequence[Recital]) -> Float[Tensor, 
     two, layers, heads, channels = codec.head.shape
     total = torch.zeros(two * layers * heads, channels, channels, device=codec.device)
     for batch in batches:
-        states = codec.exact(batch.segments)
+        states = codec.exact(batch.segments, batch.window)
         exact, mask = grouped(states, config.tokens_per_key)
         exact = (exact - codec.head.mean) / codec.head.deviation
         with torch.no_grad():
-            z, _ = codec.encoder(codec.features(batch.segments), batch.segments.mask)
+            features = codec.features.in_windows(batch.segments, batch.window)
+            z, _ = codec.encoder(features, batch.segments.mask)
             made = codec.head.unit(z)[:, : exact.shape[1]]
         generator = torch.Generator(codec.device).manual_seed(batch.seed)
         share = torch.rand(len(exact), 1, 1, 1, 1, 1, generator=generator, device=codec.device)

@@ -135,8 +135,9 @@ class Regress(StageBase):
     def _positions(self, batch: Recital) -> tuple[Float[Tensor, "n f"], Float[Tensor, "n o"]]:
         """Features of latent positions, and the exact keys and values that each is to stand for."""
         config, mask = self.codec.config, batch.segments.mask
-        exact, _ = grouped(self.codec.exact(batch.segments), config.tokens_per_key)
-        features, latent = self.codec.encoder.grouped(self.codec.features(batch.segments), mask)
+        exact, _ = grouped(self.codec.exact(batch.segments, batch.window), config.tokens_per_key)
+        features = self.codec.features.in_windows(batch.segments, batch.window)
+        features, latent = self.codec.encoder.grouped(features, mask)
         missing = features.shape[1] * config.spread - exact.shape[1]
         exact = torch.nn.functional.pad(exact, (0, 0) * 5 + (0, missing))
         return features[latent], exact.reshape(*latent.shape, -1)[latent]
@@ -146,9 +147,9 @@ class Regress(StageBase):
         `size`.
         """
         codec = self.codec
-        states = codec.exact(batch.segments)
+        states = codec.exact(batch.segments, batch.window)
         exact, mask = grouped(states, codec.config.tokens_per_key)
-        features = codec.features(batch.segments)
+        features = codec.features.in_windows(batch.segments, batch.window)
         with torch.autocast(codec.device.type, torch.bfloat16, enabled=_half(codec)):
             z, _ = codec.encoder(features, batch.segments.mask)
             made = codec.head.unit(z)
@@ -165,18 +166,18 @@ class Recite(StageBase):
 
     def loss(self, batch: Recital) -> Float[Tensor, ""]:
         """Cross-entropy."""
-        prefix = self.prefix(batch.segments, batch.count, batch.seed, together=batch.together)
+        prefix = self.prefix(batch.segments, batch.count, batch.seed, batch.window)
         with self.codec.adapters.attached():
             return recite_loss(self.model, prefix, batch.inputs, batch.labels)
 
-    def prefix(self, segments: Segments, count: int, seed: int, *, together: bool) -> Prefix:
+    def prefix(self, segments: Segments, count: int, seed: int, window: int) -> Prefix:
         """What latents of the segments make, `count` side by side, noise added.
 
         Args:
-            together: whether those side by side are read as one text.
+            window: how many of them are read as one text.
         """
         codec = self.codec
-        features = codec.features.in_windows(segments, count if together else 1)
+        features = codec.features.in_windows(segments, window)
         with torch.autocast(codec.device.type, torch.bfloat16, enabled=_half(codec)):
             z, mask = codec.encoder(features, segments.mask)
             return codec.placed(noisy(z, self.stage.noise, seed), mask, count)
