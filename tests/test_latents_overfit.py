@@ -19,14 +19,14 @@ from larimar_memory.train.sampling import Sample
 SEGMENTS = 64
 RECIPE = Recipe(
     codec=LatentConfig(limit=16),
-    calibration=1600,
-    importance=400,
+    calibration=1200,
+    importance=300,
     check_every=10_000,
     check_segments=8,
     stages=(
-        Stage(kind="exact", steps=5, tokens=384, adapter_rate=5e-3, warmup=2),
-        Stage(kind="regress", steps=1, tokens=400, warmup=1),
-        Stage(kind="recite", steps=30, tokens=384, codec_rate=1e-3, adapter_rate=3e-3, warmup=3),
+        Stage(kind="exact", steps=5, tokens=256, adapter_rate=5e-3, warmup=2),
+        Stage(kind="regress", steps=1, tokens=256, warmup=1),
+        Stage(kind="recite", steps=30, tokens=256, codec_rate=1e-3, adapter_rate=3e-3, warmup=3),
     ),
 )
 
@@ -49,13 +49,13 @@ class Few:
 
 @pytest.fixture(scope="module")
 def samples(decoder: Decoder) -> list[Sample]:
-    """Stretches of 8 to 16 tokens of the Python language reference."""
+    """Stretches of 5 to 11 tokens of the Python language reference."""
     rng = random.Random(0)
     words = re.sub(r"\s+", " ", " ".join(topics[name] for name in sorted(topics))).split(" ")
     out = list[Sample]()
     for _ in range(SEGMENTS):
         at = rng.randrange(len(words) - 20)
-        ids = decoder.tokenizer(" ".join(words[at : at + 20]))["input_ids"][: rng.randint(8, 16)]
+        ids = decoder.tokenizer(" ".join(words[at : at + 20]))["input_ids"][: rng.randint(5, 11)]
         out.append(Sample(ids, decoder.tokenizer.decode(ids)))
     return out
 
