@@ -24,6 +24,8 @@ def test_the_memorys_own_decoder(notes: Larimar) -> None:
     assert "71432" in output["result"]
     assert output["result"] == answer.text
     assert [d.id for d in output["source_documents"]] == [s.id for s in answer.sources]
+    begun = qa.invoke(QUESTION, max_tokens=8, begin="Of course: the pass key is")["result"]
+    assert begun.startswith("Of course: the pass key is 71432")
     chunks = list(qa.stream(QUESTION, max_tokens=24))
     assert len(chunks) > 3
     assert reduce(add, chunks) == output
