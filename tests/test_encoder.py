@@ -67,14 +67,31 @@ def test_packed_layers_compute_the_same_product() -> None:
         torch.testing.assert_close(fast_cpu.PackedLinear(linear)(x), linear(x), atol=2e-2, rtol=2e-2)
 
 
-def test_short_attention_is_attention() -> None:
+@pytest.mark.parametrize(
+    ("scale", "shift", "plain"), [(1, 0, True), (100, 0, False), (1, -50, False), (1, 80, False)]
+)
+def test_short_attention_is_attention(
+    monkeypatch: pytest.MonkeyPatch, scale: float, shift: float, plain: bool
+) -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, 3, 9, 8, generator=generator) for _ in range(3))
+    # One channel moves all scores; others spread them.
+    q[..., 0], k[..., 0] = 1.0, shift * 8**0.5
+    q[..., 1:] *= scale
+    exact = list[bool]()
+    softmax = torch.Tensor.softmax
+
+    def counted(x: torch.Tensor, dim: int) -> torch.Tensor:
+        exact.append(True)
+        return softmax(x, dim)
+
+    monkeypatch.setattr(torch.Tensor, "softmax", counted)
     mask = torch.zeros(2, 1, 9, 9)
     mask[1, :, :, 6:] = torch.finfo(torch.float32).min
     out, _ = fast_cpu.short_attention(torch.nn.Identity(), q, k, v, mask)
     expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     torch.testing.assert_close(out, expected.transpose(1, 2), atol=1e-5, rtol=1e-5)
+    assert exact == ([] if plain else [True])
 
 
 def test_order_and_company_do_not_change_a_key(encoder: SentenceEncoder) -> None:
