@@ -65,13 +65,15 @@ class Items:
         """
         store, space, depth = self._memory.store, to_space(namespace), min(4 * count, _FIRST_DEPTH)
         while True:
-            cosines = {hit.row: hit.score for hit in store.nearest(space, question, depth)}
+            rows = [hit.row for hit in store.nearest(space, question, depth)]
+            # A product over many rows rounds each by its place: equal texts would differ.
+            scored = [(float(s.key @ question), s) for s in store.fetch(space, rows)]
             found = dict[str, tuple[Entry, float]]()
-            for segment in store.fetch(space, list(cosines)):
+            for cosine, segment in sorted(scored, key=lambda pair: (-pair[0], pair[1].row)):
                 entry = Entry.read(namespace, segment.document_id, segment.metadata)
                 if entry is not None and entry.key not in found and wanted(entry):
-                    found[entry.key] = entry, cosines[segment.row]
-            if len(found) >= count or len(cosines) < depth:
+                    found[entry.key] = entry, cosine
+            if len(found) >= count or len(rows) < depth:
                 return list(found.values())
             depth *= 4
 

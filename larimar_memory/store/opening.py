@@ -10,6 +10,7 @@ from pathlib import Path
 
 from larimar_memory.checks import check_file, check_synchronous
 from larimar_memory.store.base import Store
+from larimar_memory.store.connection import check_length
 from larimar_memory.store.meta import about
 from larimar_memory.store.ram import RamStore
 from larimar_memory.store.salvage import looking
@@ -66,6 +67,7 @@ def written_with(path: Path) -> tuple[str, int]:
     Raises:
         MemoryFileError: if the file cannot be read.
     """
+    check_length(path)
     with looking(path) as db:
         known = about(db)
     return known.encoder or "", known.dimension or 0
