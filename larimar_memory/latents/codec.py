@@ -22,7 +22,6 @@ from larimar_memory.latents.head import ReadoutHead
 from larimar_memory.latents.prefix import Prefix, place
 from larimar_memory.latents.states import Segments, States, exact_states, pad, read_lead
 from larimar_memory.latents.stored import StoredForm
-from larimar_memory.plain_tokens import plain_ids
 
 _BATCH_TOKENS = 2048
 
@@ -62,7 +61,7 @@ class LatentCodec(nn.Module):
 
     def tokens(self, text: str) -> list[int]:
         """A segment's token ids; special tokens in it are read as plain text."""
-        return plain_ids(self.decoder.tokenizer, text)
+        return self.decoder.plain_tokens(text)
 
     def encode(self, texts: Sequence[str]) -> list[Float[np.ndarray, "_ dz"]]:
         """The latent of every segment, read on its own, as by `encode_windows`."""

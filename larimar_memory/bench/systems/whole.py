@@ -8,7 +8,6 @@ from pathlib import Path
 
 from larimar_memory.bench.session import Session
 from larimar_memory.bench.systems.base import ANSWER_TOKENS, Reply, generated
-from larimar_memory.plain_tokens import plain_ids
 from larimar_memory.prompt import messages, passage
 
 _CHARS_PER_TOKEN = 8
@@ -44,7 +43,7 @@ class Whole:
         decoder, text = self._decoder, passage("\n\n".join(self._documents.values()))
         text = text[-decoder.context * _CHARS_PER_TOKEN :]
         frame = len(decoder.chat_tokens(messages(question, ["."]))) + decoder.count(begin)
-        ids = plain_ids(decoder.tokenizer, text)
+        ids = decoder.plain_tokens(text)
         # The cut may fall inside a word, whose rest can take more tokens on its own.
         room = decoder.context - max_tokens - frame - 16
         if len(ids) > room:
