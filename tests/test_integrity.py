@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,34 @@ def test_a_file_in_use_is_checked_and_not_repaired(path: Path) -> None:
     assert report.sound
     assert report.segments == 63
     sql(path, "UPDATE segments SET text = 'no' WHERE id = 1 + (SELECT min(id) FROM segments)")
+    unfinished = path.with_name(f"{path.name}.repairing")
+    unfinished.touch()
     with pytest.raises(MemoryBusyError, match=r"cannot be repaired\. Another process has it open\."):
         repair(path)
+    assert unfinished.exists(), "the other process may be one that repairs it"
     store.close()
     assert repair(path).lost == {"segments": 1}
+
+
+def test_whoever_waits_for_a_repair_writes_to_what_it_made(path: Path) -> None:
+    sql(path, "UPDATE segments SET text = 'no' WHERE id = (SELECT min(id) FROM segments)")
+    with closing(sqlite3.connect(path, isolation_level=None)) as waiting:
+        assert repair(path).lost == {"segments": 1}
+        assert waiting.execute("SELECT count(*) FROM segments").fetchone() == (61,)
+        waiting.execute("UPDATE namespaces SET generation = 77 WHERE name = 'one'")
+    assert check(path).segments == 61
+    with closing(open_file(path)) as store:
+        assert store.generation("one") & 0xFFFF == 77
+
+
+def test_what_a_killed_repair_left_goes_when_the_memory_is_opened(path: Path) -> None:
+    left = [path.with_name(f"{path.name}.repairing{suffix}") for suffix in ("", "-wal", "-shm")]
+    for file in left:
+        file.write_bytes(b"copied texts")
+    open_file(path, read_only=True).close()
+    assert [file.exists() for file in left] == [True] * 3
+    open_file(path).close()
+    assert [file.exists() for file in left] == [False] * 3
 
 
 @pytest.mark.parametrize(

@@ -18,3 +18,14 @@ def bytes_on_disk(path: Path) -> int:
         with suppress(FileNotFoundError):
             size += file.stat().st_size
     return size
+
+
+def repairing(path: Path) -> Path:
+    """What a repair of a memory file writes first, beside it."""
+    return path.with_name(f"{path.name}.repairing")
+
+
+def remove(path: Path, *, but_file: bool = False) -> None:
+    """Delete a database, as far as it is there, and its log; or the log alone."""
+    for suffix in ("-wal", "-shm") if but_file else ("-wal", "-shm", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

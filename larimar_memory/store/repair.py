@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +18,7 @@ from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.store import checksums, schema
 from larimar_memory.store.connection import FAILURES, translate
 from larimar_memory.store.decoding import fault
+from larimar_memory.store.files import remove, repairing
 from larimar_memory.store.integrity import OnCheck, Report, check
 from larimar_memory.store.listed import index_folder
 from larimar_memory.store.meta import about, rows_about
@@ -90,24 +91,26 @@ def repair(path: Path, *, backup: bool = True, on_progress: OnCheck | None = Non
     if done.before.sound:
         return done
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
-    log = path.with_name(path.name + "-wal")
-    new = path.with_name(f"{path.name}.repairing")
+    log, new = path.with_name(path.name + "-wal"), repairing(path)
     rewritten = any(f.part != "vector index" and not f.harmless for f in done.before.findings)
     try:
-        with closing(_alone(path)) as old:
-            if backup:
-                done.backup = str(path.with_name(f"{path.name}.before-repair-{stamp}"))
-                shutil.copy2(path, done.backup)
-                if log.exists():
-                    shutil.copy2(log, f"{done.backup}-wal")
-            if rewritten:
-                aside = path.with_name(f"{path.name}.set-aside-{stamp}.jsonl")
-                _rewrite(old, path, new, aside, done)
-        if rewritten:
-            # Before the new file is there: a log is taken for that of the file beside it.
-            for suffix in ("-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-            os.replace(new, path)
+        with ExitStack() as leaving:
+            with closing(_alone(path)) as old:
+                # Not before: it may be that of another repair.
+                leaving.callback(remove, new)
+                if backup:
+                    done.backup = str(path.with_name(f"{path.name}.before-repair-{stamp}"))
+                    shutil.copy2(path, done.backup)
+                    if log.exists():
+                        shutil.copy2(log, f"{done.backup}-wal")
+                if rewritten:
+                    aside = path.with_name(f"{path.name}.set-aside-{stamp}.jsonl")
+                    _rewrite(old, path, new, aside, done)
+                in_place = not rewritten or _put_in_place(new, old)
+            if not in_place:
+                # Before the new file is there: a log is taken for that of the file beside it.
+                remove(path, but_file=True)
+                os.replace(new, path)
         shutil.rmtree(index_folder(path), ignore_errors=True)
         _index(path)
     except MemoryFileError:
@@ -116,10 +119,22 @@ def repair(path: Path, *, backup: bool = True, on_progress: OnCheck | None = Non
         raise translate(error, path) from error
     except UNEXPECTED as error:
         raise not_understood(error, path) from error
-    finally:
-        new.unlink(missing_ok=True)
     done.after = check(path, on_progress)
     return done
+
+
+def _put_in_place(new: Path, old: sqlite3.Connection) -> bool:
+    """Give the old file the contents of the new one, under the lock that is held, all at once.
+
+    Whoever waits for that lock then finds the new contents, as it would not in a file put in its place.
+    Returns False where the old file is too damaged to be written to; then nobody else can write either.
+    """
+    with closing(sqlite3.connect(new)) as made:
+        try:
+            made.backup(old)
+        except FAILURES:
+            return False
+    return True
 
 
 def _alone(path: Path) -> sqlite3.Connection:
@@ -146,7 +161,7 @@ def _alone(path: Path) -> sqlite3.Connection:
 def _rewrite(old: sqlite3.Connection, path: Path, new: Path, aside: Path, done: Repaired) -> None:
     """Copy all that is what was written into a new file, with text indexes made of it."""
     known = _ready(old, path)
-    new.unlink(missing_ok=True)
+    remove(new)
     with closing(sqlite3.connect(new, isolation_level=None)) as made, _Aside(aside, done) as put_aside:
         made.execute("PRAGMA journal_mode = WAL")
         made.execute("BEGIN IMMEDIATE")

@@ -24,7 +24,7 @@ from larimar_memory.store.base import (
 from larimar_memory.store.checksums import Damaged, damaged, of_blob
 from larimar_memory.store.connection import Database, not_erased
 from larimar_memory.store.decoding import wrong_type
-from larimar_memory.store.files import bytes_on_disk
+from larimar_memory.store.files import bytes_on_disk, remove, repairing
 from larimar_memory.store.filters import to_sql
 from larimar_memory.store.indexes import Indexes
 from larimar_memory.store.listed import delist
@@ -88,6 +88,9 @@ class SQLiteStore(Store):
         self._closed = False
         try:
             self._check_encoder(encoder)
+            if not read_only:
+                # A repair keeps others out until it ends: what is there is of one that was killed.
+                remove(repairing(self.path))
         except BaseException:
             self._db.close()
             raise
