@@ -42,6 +42,16 @@ def unit(vectors: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:
     return keys.astype(np.float32)
 
 
+def cosines(keys: Float[np.ndarray, "n d"], key: Float[np.ndarray, " d"]) -> Float[np.ndarray, " n"]:
+    """Cosines of keys with one, all of unit length; equal keys have equal ones.
+
+    Not `keys @ key`: that wakes NumPy's BLAS threads, which then wait for more so busily that the
+    encoder's lose their cores. A question to 100,000 tokens took 17 ms in place of 11, and one in
+    twenty over 90 in place of 12, on two cores.
+    """
+    return np.asarray(np.einsum("nd,d->n", keys, key))
+
+
 def check_key(key: Any, dimension: int) -> Float[np.ndarray, " d"]:
     """A caller's key at unit length, float32.
 

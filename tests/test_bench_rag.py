@@ -392,11 +392,16 @@ def test_ruler_is_measured_task_by_task(session: Session, tmp_path: Path) -> Non
 
 
 def test_scale_is_measured_at_each_length(
-    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session: Session, questions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ram = {"models_mb": 500.0, "with_memory_mb": 510.0, "peak_mb": 540.0}
     monkeypatch.setattr(scale.process, "resident", lambda *_: ram)
-    figures, bars = scale.measure(session, scale.Size((600, 1_500), 2, 3, 2, 1))
+    monkeypatch.setattr(session, "questions", questions)
+    figures, bars = scale.measure(session, scale.Size((600, 1_500), 2, 3, 2, 1, 2))
+    for row in figures["rows"]:
+        assert [(row[what]["count"], row[what]["of"]) for what in ("passages", "passages in five")] == [
+            *((2, 2), (2, 2)),
+        ]
     assert [row["ram_beyond_models_mb"] for row in figures["rows"]] == [40.0, 40.0]
     assert [bar["value"] for bar in bars[:2]] == [100.0, 100.0]
     assert len(TABLES["scale"](figures)) == 4

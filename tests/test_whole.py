@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larimar_memory import Larimar, reading
+from larimar_memory import Larimar, reading, recall
 from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.errors import EncoderMismatchError, InputError
 from larimar_memory.keys import KeyEncoder, unit
@@ -139,6 +139,27 @@ def test_a_search_by_words_as_well(hashed: Larimar) -> None:
     assert [c.rank_score for c in found] == sorted((c.rank_score for c in found), reverse=True)
     for by_key in hashed.search("Which part has QX-0041?", 60, hybrid=False):
         assert by_key.rank_score == by_key.cosine
+
+
+def test_the_rarest_words_are_searched_while_few_are_ranked_for_them(
+    hashed: Larimar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed.write([f"common {'half' if n % 2 else 'rare' * (n == 0)} {n}" for n in range(20)])
+    searched = list[list[str]]()
+    lexical = hashed.store.lexical
+
+    def spy(namespace: str, terms: list[str], *rest: object) -> object:
+        searched.append(terms)
+        return lexical(namespace, terms, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(hashed.store, "lexical", spy)
+    for most in (3_000, 32, 31, 12, 11, 1):
+        monkeypatch.setattr(recall, "RANKED", most)
+        hashed.search("common, half, rare, absent?")
+    assert searched == [
+        *(["rare", "half", "common"], ["rare", "half", "common"], ["rare", "half"]),
+        *(["rare", "half"], ["rare"], []),
+    ]
 
 
 @pytest.mark.parametrize(

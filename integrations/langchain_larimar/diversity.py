@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from larimar_memory.keys import cosines
+
 
 def marginal_relevance(
     relevance: Float[np.ndarray, " n"], keys: Float[np.ndarray, "n d"], k: int, lambda_mult: float
@@ -26,6 +28,6 @@ def marginal_relevance(
         value[chosen] = -np.inf
         best = int(np.argmax(value))
         chosen.append(best)
-        likeness = np.maximum(likeness, keys @ keys[best])
+        likeness = np.maximum(likeness, cosines(keys, keys[best]))
         value = lambda_mult * relevance - (1 - lambda_mult) * likeness
     return chosen

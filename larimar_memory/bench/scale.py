@@ -31,6 +31,7 @@ class Size:
         questions: different ones, about the shortest text, that are timed in each.
         reads: times that each is read.
         answers: questions that a fresh process answers, to measure its RAM.
+        passages: questions on passages that are written beside each, where the session has some.
     """
 
     lengths: tuple[int, ...]
@@ -38,10 +39,11 @@ class Size:
     questions: int
     reads: int
     answers: int
+    passages: int
 
 
-FULL = Size((100_000, 1_000_000, 10_000_000), 20, 25, 4, 5)
-QUICK = Size((2_000, 10_000), 2, 4, 2, 1)
+FULL = Size((100_000, 1_000_000, 10_000_000), 20, 25, 4, 5, 500)
+QUICK = Size((2_000, 10_000), 2, 4, 2, 1, 4)
 
 
 def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
@@ -88,6 +90,7 @@ def _length(session: Session, length: int, size: Size, questions: list[str]) -> 
                 for task, probes in corpus.tasks.items()
             }
             held = memory.stats()
+            hits |= _passages(session, memory, size.passages)
         session.note("measuring RAM in a process of its own")
         ram = process.resident(path, questions[: size.answers], texts[:_WARM_DOCUMENTS])
     return {
@@ -108,7 +111,26 @@ def _found(memory: Larimar, documents: Mapping[str, str], probe: Probe) -> bool:
     """Whether the probe's text is read first while it is hidden."""
     for id, text in probe.changes.items():
         memory.update(id, str(text))
-    segments = memory.read(probe.question).segments
+    first, _ = _read(memory, probe)
     for id in probe.changes:
         memory.update(id, documents[id])
-    return probe.found([Piece(segment.document_id, segment.text) for segment in segments])[0]
+    return first
+
+
+def _passages(session: Session, memory: Larimar, count: int) -> Figures:
+    """Passages written to what is there, and questions on them: the sentence that says the answer."""
+    if session.questions is None:
+        return {}
+    corpus = corpora.passages(session, session.questions, count, count)
+    session.write(memory, list(corpus.documents), list(corpus.documents.values()))
+    read = [_read(memory, probe) for probe in corpus.tasks["passages"]]
+    return {
+        "passages": rate([first for first, _ in read]),
+        "passages in five": rate([every for _, every in read]),
+    }
+
+
+def _read(memory: Larimar, probe: Probe) -> tuple[bool, bool]:
+    """Whether the probe's text is read first, and whether it is read at all."""
+    segments = memory.read(probe.question).segments
+    return probe.found([Piece(segment.document_id, segment.text) for segment in segments])

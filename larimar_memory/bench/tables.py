@@ -92,7 +92,8 @@ def ruler(figures: dict[str, Any]) -> list[str]:
 def scale(figures: dict[str, Any]) -> list[str]:
     """One line for each length."""
     head = (
-        *("tokens", "pass key read first, %", "needle read first, %", "read p50, ms", "read p95, ms"),
+        *("tokens", "pass key read first, %", "needle read first, %"),
+        *("sentence asked for read first, %", "in five, %", "read p50, ms", "read p95, ms"),
         *("written, tokens/s", "MB on disk", "RAM asking, MB", "RAM writing, MB"),
     )
     rows = [
@@ -100,6 +101,8 @@ def scale(figures: dict[str, Any]) -> list[str]:
             f"{row['tokens']:,}",
             _rate(row["pass key"]),
             _rate(row["needle"]),
+            _rate(row["passages"]) if "passages" in row else "",
+            _rate(row["passages in five"]) if "passages" in row else "",
             f"{1000 * row['read_p50_seconds']:.1f}",
             f"{1000 * row['read_p95_seconds']:.1f}",
             f"{row['write_tokens_per_second']:,.0f}",

@@ -182,7 +182,7 @@ def bench(
     questions: Annotated[
         Path | None,
         typer.Option(
-            "--questions", help="Questions in SQuAD's JSON, for 'latents', 'rag' and 'scope'."
+            "--questions", help="Questions in SQuAD's JSON, for 'latents', 'rag', 'scale' and 'scope'."
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON here.")] = None,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float, Int
 
+from larimar_memory.keys import cosines
 from larimar_memory.store.base import (
     Document,
     Hit,
@@ -138,7 +139,7 @@ class RamStore(Store):
             if not space.rows:
                 return []
             rows, keys = space.keys()
-            scores, allowed = keys @ key, len(rows)
+            scores, allowed = cosines(keys, key), len(rows)
             if where:
                 held = np.array([matches(where, s.metadata) for s in space.rows.values()])
                 scores, allowed = np.where(held, scores, -np.inf), int(held.sum())

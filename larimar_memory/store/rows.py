@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from larimar_memory.errors import EncoderMismatchError
+from larimar_memory.keys import cosines
 from larimar_memory.store import checksums
 from larimar_memory.store.base import Document, Hit, StoredSegment, Where, WriteBatch
 from larimar_memory.store.decoding import KEY_TYPE, is_key, keys_from, metadata_from, wrong_type
@@ -205,7 +206,7 @@ def nearest_where(
     best = list[Hit]()
     while chunk := cursor.fetchmany(CHUNK):
         rows, keys = matrix_of(chunk, len(key))
-        best += [Hit(int(r), float(s)) for r, s in zip(rows, keys @ key, strict=True)]
+        best += [Hit(int(r), float(s)) for r, s in zip(rows, cosines(keys, key), strict=True)]
         best = sorted(best, key=lambda hit: (-hit.score, hit.row))[:k]
     return best
 

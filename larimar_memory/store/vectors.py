@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float, Int
 
+from larimar_memory.keys import cosines
 from larimar_memory.store.parts import IndexFile, Part
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class Vectors:
         """Rows and cosines of the k nearest keys, best first."""
         found = [pair for part in self.parts for pair in part.search(key, k)]
         if self._count:
-            scores = self._keys[: self._count] @ key
+            scores = cosines(self._keys[: self._count], key)
             top = np.argpartition(-scores, min(k, self._count) - 1)[:k]
             found += [(int(self._rows[i]), float(scores[i])) for i in top]
         return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:k]
