@@ -144,6 +144,10 @@ def test_what_counts_as_read() -> None:
     placed = Probe("?", ("It is nine",), lambda _: 1.0, document="b")
     assert placed.found([here, there]) == (False, True)
     assert placed.found([here]) == (False, False)
+    assert [placed.document_first(read) for read in ([here, there], [there, here], [])] == [
+        *(False, True, False),
+    ]
+    assert one.document_first([here]) is None
     several = Probe("?", ("nine", "ten"), lambda _: 1.0)
     assert several.found([here]) == (True, False)
     assert several.found([here, there]) == (True, True)
@@ -336,7 +340,16 @@ def test_every_task_is_put_to_every_system(compared: tuple[dict, list]) -> None:
             assert pooled(figures["rows"], name, task, "answered")["of"] == 1
             tried = pooled(figures["rows"], name, task, "read_first")["of"]
             assert tried == _TRIED.get(name, 2 if task == "passages" else 1)
-    assert len(bars) == len(figures["tasks"]) + 2
+        of_documents = {
+            task: pooled(figures["rows"], name, task, "document_first") for task in figures["tasks"]
+        }
+        assert {task for task, rate in of_documents.items() if rate["of"]} == (
+            set() if name in (systems.WHOLE,) else {"passages"}
+        )
+        assert of_documents["passages"]["count"] == of_documents["passages"]["of"]
+    assert len(bars) == len(figures["tasks"]) + 3
+    (bar,) = [bar for bar in bars if "right document" in bar["measure"]]
+    assert (bar["value"], bar["holds"]) == (0.0, True)
     ours = figures["totals"][systems.OURS]
     assert ours["read_first"]["count"] >= 7
 
@@ -344,6 +357,7 @@ def test_every_task_is_put_to_every_system(compared: tuple[dict, list]) -> None:
 def test_comparisons_are_shown_and_drawn(compared: tuple[dict, list], tmp_path: Path) -> None:
     figures, _ = compared
     lines = TABLES["rag"](figures)
+    assert sum(line.startswith("| passages: right document | 100 (") for line in lines) == 1
     assert sum(line.startswith("| Larimar |") for line in lines) == 1
     assert sum(line.startswith("| pass key | 100 (21 to 100)") for line in lines) == 1
     made = {"name": "rag", "figures": figures}

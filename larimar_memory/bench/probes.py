@@ -52,6 +52,14 @@ class Probe:
             all(any(text in piece for piece in texts) for text in self.evidence),
         )
 
+    def document_first(self, pieces: Sequence[Piece]) -> bool | None:
+        """Whether the first text read is from the right document; None where any will do.
+
+        How long the texts are that a system cuts documents into does not matter here, as it does for
+        `found`: the longer they are, the easier it is for one to hold the evidence.
+        """
+        return bool(pieces) and pieces[0].document == self.document if self.document else None
+
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
@@ -76,6 +84,7 @@ class Outcome:
     Attributes:
         first: the first text read is a right one.
         all_read: all evidence is among the first five texts read.
+        document: the first text read is from the right document.
         said: share of what was asked for that the answer says.
         left: a text that was forgotten can still be read in the system's files.
     """
@@ -89,6 +98,7 @@ class Outcome:
     first_token: float = 0.0
     seconds: float = 0.0
     left: bool | None = None
+    document: bool | None = None
 
 
 def run(
@@ -167,7 +177,8 @@ def _outcome(
     pieces = system.read(probe.question, _READ)
     seconds = time.perf_counter() - started
     first, whole = (None, None) if pieces is None else probe.found(pieces)
-    outcome = Outcome(first, whole, seconds, left=left)
+    document = None if pieces is None else probe.document_first(pieces)
+    outcome = Outcome(first, whole, seconds, left=left, document=document)
     if answered:
         reply = system.ask(probe.question, probe.max_tokens, probe.begin)
         lost = any(text in reply.text for text in probe.gone)
@@ -181,6 +192,7 @@ def _outcome(
             reply.first_token,
             reply.seconds,
             left,
+            document,
         )
     for id in probe.changes:
         if id in documents:
@@ -204,6 +216,9 @@ def summary(outcomes: Sequence[Outcome]) -> Figures:
         figures["read_first"] = rate([bool(o.first) for o in read])
         figures["read"] = rate([bool(o.all_read) for o in read])
         figures["read_seconds"] = statistics.median(o.read_seconds for o in read)
+    documents = [o.document for o in outcomes if o.document is not None]
+    if documents:
+        figures["document_first"] = rate(documents)
     left = [o.left for o in outcomes if o.left is not None]
     if left:
         figures["left_in_files"] = rate(left)
@@ -222,7 +237,7 @@ def pooled(rows: Sequence[Figures], name: str, task: str, kind: str) -> Figures:
 
     Args:
         rows: of one system and one text each, with its "tasks"; `task` may be "" for all of them.
-        kind: "read_first", "read" or "answered".
+        kind: "read_first", "document_first", "read" or "answered".
     """
     return merged(
         [

@@ -120,11 +120,12 @@ def report(rows: list[Figures]) -> tuple[Figures, list[Bar]]:
     """
     tasks = list(dict.fromkeys(task for row in rows for task in row["tasks"]))
     bars = list[Bar]()
-    for task in tasks:
-        ours = _first(rows, systems.OURS, task)
-        best = max(_first(rows, name, task) for name in _STORES)
-        what = f"{task}: right text read first, points above the better vector store"
-        bars.append(bar(what, ours - best, ">= 0"))
+    for kind, said in (("read_first", "text"), ("document_first", "document")):
+        for task in (task for task in tasks if pooled(rows, systems.OURS, task, kind)["of"]):
+            ours = _first(rows, systems.OURS, task, kind)
+            best = max(_first(rows, name, task, kind) for name in _STORES)
+            what = f"{task}: right {said} read first, points above the better vector store"
+            bars.append(bar(what, ours - best, ">= 0"))
     longest = max(row["tokens"] for row in rows)
     speed = {r["system"]: r["write_tokens_per_second"] for r in rows if r["tokens"] == longest}
     ratio = min(speed[systems.OURS] / speed[name] for name in _STORES)
@@ -137,9 +138,9 @@ def report(rows: list[Figures]) -> tuple[Figures, list[Bar]]:
     return figures, bars
 
 
-def _first(rows: list[Figures], name: str, task: str) -> float:
-    """Percent of a task's trials whose right text a system read first, all lengths together."""
-    found = pooled(rows, name, task, "read_first")
+def _first(rows: list[Figures], name: str, task: str, kind: str) -> float:
+    """Percent of a task's trials in which a system read the right one first, all lengths together."""
+    found = pooled(rows, name, task, kind)
     return float(100 * found["count"] / max(1, found["of"]))
 
 

@@ -51,8 +51,10 @@ def rag(figures: dict[str, Any]) -> list[str]:
     )
     names = list(figures["totals"])
     tasks = [
-        [task, *(_rate(pooled(rows, name, task, "read_first")) for name in names)]
+        [label, *(_rate(pooled(rows, name, task, kind)) for name in names)]
         for task in figures["tasks"]
+        for kind, label in (("read_first", task), ("document_first", f"{task}: right document"))
+        if any(pooled(rows, name, task, kind)["of"] for name in names)
     ]
     said = [
         [task, *(_rate(pooled(rows, name, task, "answered")) for name in names)]
