@@ -61,7 +61,7 @@ FULL = Size(
     megabytes=1000,
     tenant_steps=2000,
     hostile=20_000,
-    tiny=200_000,
+    tiny=1_000_000,
 )
 QUICK = Size(
     kills=5,
