@@ -47,7 +47,7 @@ def cosines(keys: Float[np.ndarray, "n d"], key: Float[np.ndarray, " d"]) -> Flo
 
     Not `keys @ key`: that wakes NumPy's BLAS threads, which then wait for more so busily that the
     encoder's lose their cores. A question to 100,000 tokens took 17 ms in place of 11, and one in
-    twenty over 90 in place of 12, on two cores.
+    twenty over 85 in place of 12, on two cores.
     """
     return np.asarray(np.einsum("nd,d->n", keys, key))
 

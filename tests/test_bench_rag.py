@@ -321,6 +321,7 @@ def compared(session: Session, questions: Path) -> Iterator[tuple[dict, list]]:
         turns=6,
         asked=1,
         answers=1,
+        passage_answers=1,
         whole_answers=1,
     )
     session.questions = questions

@@ -34,6 +34,7 @@ class Size:
         turns: of a conversation.
         asked: facts asked for, and things said in the conversation.
         answers: trials of each task that are answered, too.
+        passage_answers: the same, of questions on passages, where a decoder errs more often.
         whole_answers: the same, where all of the text is read for each.
         most_whole, most_latent: tokens up to which the whole text is read, and latents are written.
     """
@@ -48,6 +49,7 @@ class Size:
     turns: int
     asked: int
     answers: int
+    passage_answers: int
     whole_answers: int
     most_whole: int = 10_000
     most_latent: int = 100_000
@@ -58,12 +60,13 @@ FULL = Size(
     trials=20,
     ruler=20_000,
     ruler_trials=5,
-    passages=200,
+    passages=1_190,
     others=1_000,
     facts=(256,),
     turns=400,
     asked=20,
     answers=5,
+    passage_answers=40,
     whole_answers=2,
 )
 QUICK = Size(
@@ -77,6 +80,7 @@ QUICK = Size(
     turns=8,
     asked=1,
     answers=1,
+    passage_answers=1,
     whole_answers=1,
 )
 
@@ -92,7 +96,8 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
             if name == systems.LATENT and corpus.tokens > 1.1 * size.most_latent:
                 continue
             session.note(f"{corpus.kind}, {corpus.tokens:,} tokens: {name}")
-            answers = size.whole_answers if name == systems.WHOLE else size.answers
+            answers = size.passage_answers if corpus.kind == "passages" else size.answers
+            answers = size.whole_answers if name == systems.WHOLE else answers
             # With latents the memory searches as without them: only the answers differ.
             figures = run(session, name, corpus, answers, only_answers=name == systems.LATENT)
             rows.append({"system": name, "text": corpus.kind, "tokens": corpus.tokens, **figures})
