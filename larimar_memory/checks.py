@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from larimar_memory.errors import InputError, MemoryFileError
+from larimar_memory.paths import exists
 
 MAX_QUESTION_CHARS = 20_000
 MAX_NAME_CHARS = 1_000
@@ -176,9 +177,18 @@ def check_synchronous(value: object) -> None:
         )
 
 
+def check_path(path: Path | None) -> None:
+    """Raise MemoryFileError for a path that no system takes."""
+    if path is not None and "\0" in str(path):
+        raise MemoryFileError(
+            f"There can be no file {str(path)!r}.", "Its name holds a NUL.", "Check the path."
+        )
+
+
 def check_file(file: Path | None, *, must_exist: bool) -> None:
-    """Raise MemoryFileError where a memory file should be and is not."""
-    if file is not None and must_exist and not file.exists():
+    """Raise MemoryFileError where a memory file should be and is not, or never could be."""
+    check_path(file)
+    if file is not None and must_exist and not exists(file):
         raise MemoryFileError(
             f"There is no memory at {file}.",
             "The file does not exist.",

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, TypeAlias, cast
 from larimar_memory.blocks import Blocks, Measure, blocks_of, measured
 from larimar_memory.errors import InputError
 from larimar_memory.formats import Limits, decoded, html_text, pdf_text, unreadable
+from larimar_memory.paths import exists
 
 STDIN = "-"
 _TEXT_KINDS = (
@@ -82,14 +83,14 @@ def find_files(paths: Sequence[str]) -> Iterator[Path]:
     for path in named:
         if str(path) == STDIN:
             continue
+        if not exists(path):
+            raise unreadable(shown(path), "There is no such file or folder.", "Check the path.")
         if path.is_dir() and next(_inside(path), None) is None:
             raise InputError(
                 f"Nothing can be ingested from the folder {shown(path)}.",
                 "It holds no file of a readable kind (text, Markdown, code, HTML or PDF).",
                 "Name another folder, or name files one by one.",
             )
-        if not _exists(path):
-            raise unreadable(shown(path), "There is no such file or folder.", "Check the path.")
     return _found(named)
 
 
@@ -224,11 +225,3 @@ def _listed(folder: Path) -> Iterator[Path]:
             shown(folder), f"The system said: {error.strerror}.", "Check its permissions."
         ) from error
     return (folder / name for name in names)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        # A name too long, or with a NUL, can be that of no file.
-        return False

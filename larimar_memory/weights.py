@@ -19,6 +19,7 @@ from pathlib import Path
 import platformdirs
 
 from larimar_memory.errors import ModelError
+from larimar_memory.paths import is_folder
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def resolve(name: str | os.PathLike[str]) -> Path:
             one that was published.
     """
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if is_folder(folder):
         return _with_safetensors(folder)
     wheel = WHEELS.get(os.fspath(name))
     path = wheel.locate() if wheel else None

@@ -16,16 +16,24 @@ from typing import Any
 import pytest
 
 from larimar_memory import formats
-from larimar_memory.errors import InputError
+from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.files import Files
 from larimar_memory.formats import Limits
 from larimar_memory.importers import read_file
 from larimar_memory.larimar import Larimar
+from larimar_memory.latents.bundle import load_bundle
+from larimar_memory.store.backup import backup
 from larimar_memory.store.filters import MAX_DEPTH, matches, to_sql
+from larimar_memory.store.integrity import check
+from larimar_memory.store.repair import repair
 
 from .fuzz import seeds, targets
 from .quick import QuickEncoder
 from .test_bad_input import one_page_pdf
+from .tiny import tiny_decoder
+
+_OPTIONS: list[dict[str, Any]] = [{}, {"create": False}, {"read_only": True}, {"encoder": None}]
+"""Ways to open a memory."""
 
 INPUTS = {
     "bundles": 30,
@@ -173,3 +181,23 @@ def test_a_list_of_any_length_in_a_filter(tmp_path: Path) -> None:
         assert found == [99_999, "49999", None, True, 0.5, 2.0]
         left = [d.metadata["a"] for d in memory.documents(where={"a": {"$nin": values}})]
         assert left == [False, -1, "x", "50000"]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 5_000, "x\0y"])
+def test_a_name_that_no_file_can_have(name: str, tmp_path: Path) -> None:
+    path, there = tmp_path / name, tmp_path / "there.larimar"
+    with Larimar.open(there, encoder=QuickEncoder()) as memory:
+        memory.write(["A text."])
+        uses = [
+            *(lambda o=o: Larimar.open(path, **{"encoder": QuickEncoder(), **o}) for o in _OPTIONS),
+            *(lambda: check(path), lambda: repair(path)),
+            *(lambda: backup(path, tmp_path / "copy"), lambda: backup(there, path)),
+            lambda: Larimar.open(encoder=str(path)),
+            lambda: Larimar.open(encoder=QuickEncoder(), decoder=str(path)).decoder,
+            lambda: load_bundle(path, tiny_decoder()),
+            lambda: memory.write_each(Files([str(path)])),
+        ]
+        for use in uses:
+            with pytest.raises(LarimarError):
+                use()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["there.larimar"]

@@ -20,6 +20,7 @@ from larimar_memory.cli import care, latents, output
 from larimar_memory.cli.ingest import ingest
 from larimar_memory.cli.options import AsJson, Encoder, Memory, Namespace, open_memory
 from larimar_memory.errors import InputError, LarimarError
+from larimar_memory.paths import exists
 
 app = typer.Typer(
     name="larimar",
@@ -66,7 +67,7 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Answer a question from memory, with its sources."""
-    if memory.exists() and not decoder:
+    if exists(memory) and not decoder:
         _check_ahead()
     with open_memory(memory, encoder, decoder, create=False, latents=codec or False) as opened:
         stream = opened.stream(

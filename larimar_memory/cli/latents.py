@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from larimar_memory.cli import output
 from larimar_memory.errors import MemoryFileError
+from larimar_memory.paths import exists
 
 CodecFolder = Annotated[
     str,
@@ -40,7 +41,7 @@ def add_latents(
     from larimar_memory import weights
     from larimar_memory.larimar import Larimar
 
-    if not memory.exists():
+    if not exists(memory):
         raise MemoryFileError(
             f"There is no memory at {memory}.",
             "The file does not exist.",

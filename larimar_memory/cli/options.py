@@ -10,6 +10,7 @@ import platformdirs
 import typer
 
 from larimar_memory.errors import MemoryFileError
+from larimar_memory.paths import exists
 
 if TYPE_CHECKING:
     from larimar_memory.larimar import Larimar
@@ -49,7 +50,7 @@ def open_memory(
     Raises:
         MemoryFileError: if there is none and none is to be made.
     """
-    if not create and not memory.exists():
+    if not create and not exists(memory):
         raise MemoryFileError(
             f"There is no memory at {memory}.",
             "The file does not exist.",

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -68,7 +67,13 @@ def load_bundle(folder: Path, decoder: Decoder) -> LatentCodec:
             f"It has no {DESCRIPTION}.",
             "Name the folder that training wrote.",
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
+    except OSError as error:
+        raise ModelError(
+            f"There are no latents in {folder}.",
+            f"Its {DESCRIPTION} cannot be read: {error.strerror}.",
+            "Name the folder that training wrote, and check its permissions.",
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, f"{DESCRIPTION} cannot be read as a bundle's description") from error
     if format_ != _FORMAT:
         raise ModelError(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
-from larimar_memory.checks import check_file
+from larimar_memory.checks import check_file, check_path
 from larimar_memory.errors import InputError
+from larimar_memory.paths import exists
 from larimar_memory.store.connection import FAILURES, translate
+from larimar_memory.store.files import remove
 from larimar_memory.store.salvage import looking
 from larimar_memory.store.wal import check_log
 
@@ -54,8 +56,8 @@ def backup(path: Path, out: Path, on_progress: OnCopy | None = None) -> None:
     except (*FAILURES, OSError) as error:
         raise error if hasattr(error, "remedy") else translate(error, out) from error
     finally:
-        for suffix in ("", "-wal", "-shm"):
-            new.with_name(new.name + suffix).unlink(missing_ok=True)
+        with suppress(OSError):
+            remove(new)
 
 
 def check_free(out: Path) -> None:
@@ -63,7 +65,8 @@ def check_free(out: Path) -> None:
 
     A name that is free is asked for, so that no copy is ever written over.
     """
-    if out.exists():
+    check_path(out)
+    if exists(out):
         raise InputError(
             f"Nothing was written to {out}.",
             "There is something of that name already.",

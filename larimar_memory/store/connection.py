@@ -163,10 +163,13 @@ def check_length(path: Path) -> None:
     A file shorter than its header says was cut off; SQLite itself finds out only much later. But where
     folding in the log was interrupted, the rest is still in the log.
     """
-    if not path.is_file() or path.stat().st_size == 0:
-        return
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
+    try:
+        if not path.is_file() or path.stat().st_size == 0:
+            return
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except OSError as error:
+        raise translate(error, path) from error
     if not header.startswith(b"SQLite format 3\0"):
         raise MemoryFileError(
             f"The file {path} cannot be opened.",

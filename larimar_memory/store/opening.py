@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from larimar_memory.checks import check_file, check_synchronous
+from larimar_memory.paths import exists
 from larimar_memory.store.base import Store
 from larimar_memory.store.connection import check_length
 from larimar_memory.store.meta import about
@@ -46,7 +47,7 @@ def open_store(
         path,
         encoder=encoder,
         dimension=dimension,
-        read_only=read_only or (path.exists() and not os.access(path, os.W_OK)),
+        read_only=read_only or (exists(path) and not os.access(path, os.W_OK)),
         busy_seconds=busy_seconds,
         synchronous=synchronous,
     )
@@ -87,7 +88,7 @@ def open_as_written(
     """
     check_file(path, must_exist=new is None)
     encoder, dimension = new or ("", 0)
-    if path.exists():
+    if exists(path):
         known = written_with(path)
         encoder, dimension = known[0] or encoder, known[1] or dimension
     store = SQLiteStore(path, encoder=encoder, dimension=dimension, read_only=read_only)
