@@ -17,7 +17,7 @@ from larimar_memory.store import vectors as vectors_module
 from larimar_memory.store.backup import backup
 from larimar_memory.store.integrity import check
 from larimar_memory.store.listed import index_folder
-from larimar_memory.store.parts import FILLER_BASE, Part
+from larimar_memory.store.parts import FILLER_BASE, IndexFile, Part
 from tests.test_store_laws import batch, found, key_of, open_file
 
 ROOT = str(Path(__file__).parent.parent)
@@ -166,6 +166,31 @@ def test_a_row_deleted_while_a_part_is_sealed_is_not_in_it(
     other.close()
     assert not holds(path, "old1 says 1")
     assert check(path).findings == []
+
+
+def test_a_part_whose_file_is_deleted_before_it_is_mapped_stays_in_ram(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, gone = Part.write, list[Path]()
+
+    def deleted(part: Part, folder: Path, space: int) -> IndexFile:
+        file = written(part, folder, space)
+        file.path.unlink()
+        gone.append(file.path)
+        return file
+
+    store = open_file(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Part, "write", deleted)
+        for name in OLD:
+            store.write("n", [batch(name, texts_of(name))])
+    assert gone
+    assert misses(store, OLD) <= 2
+    store.close()
+    assert list(index_folder(path).glob("*.usearch"))
+    store = open_file(path)
+    assert misses(store, OLD) <= 2
+    store.close()
 
 
 def test_read_only_filters_and_touches_no_file(path: Path) -> None:

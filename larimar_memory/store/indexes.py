@@ -134,7 +134,7 @@ class Indexes:
             if last is not None and last.full and not last.mapped:
                 file = self._save(space, last)
                 if file is not None:
-                    last.map(file)
+                    _let_go(last, file)
         return vectors
 
     def _save(self, space: int, part: Part) -> IndexFile | None:
@@ -152,3 +152,12 @@ class Indexes:
             return None
         unlink(replaced)
         return file
+
+
+def _let_go(part: Part, file: IndexFile) -> None:
+    """Map a part from the file it was saved to, or keep it in RAM where that is gone already."""
+    try:
+        part.map(file)
+    except (RuntimeError, ValueError, OSError) as error:
+        # Another process has forgotten a row of it since. It is saved again with the next rows.
+        log.info("the index %s stays in RAM: %s", file.path, error)
