@@ -7,7 +7,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from larimar_memory.bench.peak import Peak
@@ -182,17 +182,13 @@ def _outcome(
     if answered:
         reply = system.ask(probe.question, probe.max_tokens, probe.begin)
         lost = any(text in reply.text for text in probe.gone)
-        outcome = Outcome(
-            first,
-            whole,
-            seconds,
-            0.0 if lost else probe.right(reply.text),
-            reply.text,
-            reply.prompt_tokens,
-            reply.first_token,
-            reply.seconds,
-            left,
-            document,
+        outcome = replace(
+            outcome,
+            said=0.0 if lost else probe.right(reply.text),
+            answer=reply.text,
+            prompt_tokens=reply.prompt_tokens,
+            first_token=reply.first_token,
+            seconds=reply.seconds,
         )
     for id in probe.changes:
         if id in documents:

@@ -12,8 +12,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from larimar_memory.cli import output
-from larimar_memory.errors import MemoryFileError
-from larimar_memory.paths import exists
+from larimar_memory.cli.options import open_memory
 
 CodecFolder = Annotated[
     str,
@@ -38,18 +37,7 @@ def add_latents(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Make latents for segments that have none, so that answers can be grounded in them."""
-    from larimar_memory import weights
-    from larimar_memory.larimar import Larimar
-
-    if not exists(memory):
-        raise MemoryFileError(
-            f"There is no memory at {memory}.",
-            "The file does not exist.",
-            "Write one with `larimar ingest PATH --memory FILE`, or check the path.",
-        )
-    opened = Larimar.open(
-        memory, decoder=decoder or weights.DEFAULT_DECODER, latents=codec or True, create=False
-    )
+    opened = open_memory(memory, "", decoder, create=False, latents=codec or True)
     with opened, _counter("latents", not as_json) as report:
         made = opened.write_latents(namespace=namespace, on_progress=report)
         held = opened.stats(namespace)
