@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from larimar_memory.errors import MemoryFileError
 from larimar_memory.store import SQLiteStore
 from larimar_memory.store import parts as parts_module
 from larimar_memory.store import vectors as vectors_module
@@ -120,6 +121,105 @@ def test_what_another_process_forgets_goes_from_the_parts_in_use(path: Path) -> 
     assert reads_right(store, range(4, 30))
     assert found(store, "n", "written later", 1) == ["written later"]
     store.close()
+
+
+def opened(store: SQLiteStore) -> list[bool]:
+    return [part._graph is not None for part in parts_of(store)]
+
+
+def test_writing_opens_no_part_but_the_last(path: Path) -> None:
+    other = path.with_name("other.larimar")
+    store = open_file(other)
+    for number in range(20):
+        store.write("n", [batch(f"d{number}", texts_of(number))])
+    store.close()
+    store = open_file(other)
+    for number in range(20, DOCUMENTS):
+        store.write("n", [batch(f"d{number}", texts_of(number))])
+    assert len(opened(store)) > 6
+    assert not any(opened(store)[:3])
+    assert sum(opened(store)) <= 2
+    assert reads_right(store)
+    assert all(opened(store))
+    store.close()
+    assert check(other).findings == []
+
+
+def test_forgetting_opens_the_parts_it_concerns(path: Path) -> None:
+    store = open_file(path)
+    assert store.delete("n", ids=["d10"]) == 1
+    assert 1 <= sum(opened(store)[:-1]) <= 2
+    assert reads_right(store, range(11, DOCUMENTS))
+    store.close()
+    assert check(path).findings == []
+
+
+@pytest.mark.parametrize("written_here", [True, False])
+def test_a_part_that_another_process_makes_anew_is_opened_as_it_was_listed(
+    path: Path, monkeypatch: pytest.MonkeyPatch, written_here: bool
+) -> None:
+    if written_here:
+        path = path.with_name("other.larimar")
+    store = open_file(path)
+    if written_here:
+        for number in range(DOCUMENTS):
+            store.write("n", [batch(f"d{number}", texts_of(number))])
+    else:
+        store.write("n", [batch("later", ["written later"])])
+    taken = len(parts_of(store))
+    other = open_file(path)
+    assert other.delete("n", ids=["d3", "d13"]) == 2
+    other.purge()
+    other.close()
+    assert not opened(store)[0]
+    added = list[int]()
+    monkeypatch.setattr(Part, "add", lambda part, rows, keys: added.extend(rows))
+    assert not set(found(store, "n", texts_of(3)[0], 200)) & {*texts_of(3), *texts_of(13)}
+    assert reads_right(store, range(14, DOCUMENTS))
+    assert reads_right(store, range(4, 13))
+    assert added == []
+    assert len(parts_of(store)) == taken
+    monkeypatch.undo()
+    store.close()
+    gone = [key_of(text).astype("<f2").tobytes() for n in (3, 13) for text in texts_of(n)]
+    held = [file.read_bytes() for file, _ in files_of(path).values()]
+    assert not [key for key in gone if any(key in raw for raw in held)]
+    assert check(path).findings == []
+
+
+def test_a_part_that_cannot_be_opened_is_made_again_from_the_rows(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    restored, calls = parts_module._restored, list[int]()
+
+    def fails_once(source: memoryview, dimension: int) -> object:
+        calls.append(dimension)
+        if len(calls) == 3:
+            raise RuntimeError("Out of memory")
+        return restored(source, dimension)
+
+    monkeypatch.setattr(parts_module, "_restored", fails_once)
+    store = open_file(path)
+    assert reads_right(store)
+    assert "is damaged and will be made again: Out of memory" in caplog.text
+    assert parts_of(store)[-1].covers == DOCUMENTS * SEGMENTS
+    store.close()
+    monkeypatch.undo()
+    assert check(path).findings == []
+
+
+def test_parts_that_can_never_be_opened_are_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(source: memoryview, dimension: int) -> object:
+        raise RuntimeError("Out of memory")
+
+    store = open_file(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(parts_module, "_restored", fails)
+        with pytest.raises(MemoryFileError, match=r"cannot be opened either\. Free some RAM"):
+            found(store, "n", texts_of(0)[0], 1)
+    assert reads_right(store)
+    store.close()
+    assert check(path).findings == []
 
 
 @pytest.mark.parametrize("which", [0, 2, -1])

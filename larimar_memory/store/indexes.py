@@ -40,7 +40,7 @@ class Indexes:
     ) -> list[tuple[int, float]]:
         """Rows that exist, and their cosines, of the k nearest keys of a namespace, best first."""
         with self._lock:
-            vectors, wanted = self._synced(db, space), k
+            vectors, wanted = self._ready(db, space), k
             while True:
                 found = vectors.search(key, wanted)
                 there = existing_rows(db, [row for row, _ in found])
@@ -56,7 +56,7 @@ class Indexes:
             return kept[:k]
 
     def before_removal(self, db: sqlite3.Connection, space: int) -> None:
-        """Map what is on disk while it is listed, which a removal ends."""
+        """Hold what is on disk while it is listed, which a removal ends."""
         with self._lock:
             self._opened(db, space)
 
@@ -131,10 +131,22 @@ class Indexes:
                 continue
             vectors.index_tail()
             last = vectors.parts[-1] if vectors.parts else None
-            if last is not None and last.full and not last.mapped:
+            if last is not None and not last.mapped and last.full:
                 file = self._save(space, last)
                 if file is not None:
                     _let_go(last, file)
+        return vectors
+
+    def _ready(self, db: sqlite3.Connection, space: int) -> Vectors:
+        vectors = self._synced(db, space)
+        if not vectors.ready():
+            vectors = self._synced(db, space)
+            if not vectors.ready():
+                raise MemoryFileError(
+                    f"The index of the memory {self._database.path} cannot be opened.",
+                    f"What was just made again in {self.folder} cannot be opened either.",
+                    "Free some RAM, or see whether the disk is sound, and ask again.",
+                )
         return vectors
 
     def _save(self, space: int, part: Part) -> IndexFile | None:
@@ -155,9 +167,9 @@ class Indexes:
 
 
 def _let_go(part: Part, file: IndexFile) -> None:
-    """Map a part from the file it was saved to, or keep it in RAM where that is gone already."""
+    """Leave a part in the file it was saved to, or keep it in RAM where that is gone already."""
     try:
-        part.map(file)
+        part.hold(file)
     except (RuntimeError, ValueError, OSError) as error:
         # Another process has forgotten a row of it since. It is saved again with the next rows.
         log.info("the index %s stays in RAM: %s", file.path, error)

@@ -1,11 +1,14 @@
 """A part of a namespace's vector index: a usearch graph of up to `LIMIT` keys, and its file.
 
 The file's name carries the rows it covers and a checksum of its bytes. It is a cache of what SQLite
-holds, and is used where the memory file lists its name; see `listed`.
+holds, and is used where the memory file lists its name; see `listed`. The file of a full part is held
+from when it is listed, and usearch opens it at the first search or removal in it: that reads all of its
+pages and makes a table of its keys, neither of which writing needs.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 import zlib
@@ -17,12 +20,13 @@ from jaxtyping import Float, Int
 from usearch.index import Index
 
 LIMIT = 131_072
-"""Keys after which a part is full: it is mapped from its file from then on, and a new one begins."""
+"""Keys after which a part is full: it lies in its file from then on, and a new one begins."""
 
 FILLER_BASE = 1 << 62
 """What is held under this number or a higher one is noise in the place of what was removed."""
 
 _FILLERS_EXPECTED = 64
+_OTHER_KEYS = "it is not an index of these keys"
 _NAME = re.compile(r"(\d{1,19})-(\d{1,19})-(\d{1,19})-([0-9a-f]{9,24})\.usearch")
 
 
@@ -49,18 +53,21 @@ class Part:
         after: the row that precedes those in it.
 
     Attributes:
-        file: the file it is mapped from; None where it is in RAM.
+        file: the file it lies in; None where it is in RAM.
     """
 
     def __init__(self, dimension: int, after: int) -> None:
         self.after = self.covers = after
         self.file: IndexFile | None = None
-        self._index = _new_index(dimension)
+        self._dimension = dimension
+        self._graph: Index | None = _new_index(dimension)
+        self._bytes = memoryview(b"")
+        self._length: int | None = None
         self._fillers = 0
 
     @classmethod
-    def open(cls, file: IndexFile, dimension: int) -> Part:
-        """A part as it lies in its file.
+    def held(cls, file: IndexFile, dimension: int) -> Part:
+        """A part as it lies in its file, which it holds and which usearch need not open yet.
 
         Raises:
             ValueError, RuntimeError, OSError: if the file is not what was written.
@@ -68,13 +75,29 @@ class Part:
         if checksum_of(file.path) != file.checksum:
             raise ValueError("its checksum does not fit")
         part = cls(dimension, file.after)
-        part.map(file)
-        part.covers = file.covers
-        part._fillers = int((np.asarray(part._index.keys) >= FILLER_BASE).sum())
+        part.hold(file)
+        part.covers, part._length = file.covers, None
         return part
 
     def __len__(self) -> int:
-        return len(self._index) - self._fillers
+        # Whether one that was just let go of is full is asked for, and is no reason to open it.
+        return len(self._index) - self._fillers if self._length is None else self._length
+
+    def holds_any(self, rows: Int[np.ndarray, " n"]) -> bool:
+        """Whether one of the rows is among those it covers."""
+        return bool(((rows > self.after) & (rows <= self.covers)).any())
+
+    def open(self) -> Index:
+        """Let usearch open the file it lies in, once; returns what is searched.
+
+        Raises:
+            ValueError, RuntimeError: if usearch cannot.
+        """
+        if self._graph is None:
+            graph = _restored(self._bytes, self._dimension)
+            self._fillers = int((np.asarray(graph.keys) >= FILLER_BASE).sum())
+            self._graph, self._length = graph, None
+        return self._graph
 
     @property
     def full(self) -> bool:
@@ -83,7 +106,7 @@ class Part:
 
     @property
     def mapped(self) -> bool:
-        """Whether it lies in its file and takes up no RAM of its own."""
+        """Whether it lies in its file, and not in RAM."""
         return self.file is not None
 
     def add(self, rows: Int[np.ndarray, " n"], keys: Float[np.ndarray, "n d"]) -> None:
@@ -150,26 +173,45 @@ class Part:
             temporary.unlink(missing_ok=True)
         return IndexFile(path, space, self.after, self.covers, checksum)
 
-    def map(self, file: IndexFile) -> None:
-        """Let go of the RAM: read from this file, which holds what it holds."""
-        self._index = open_index(file.path, self._index.ndim)
-        self.file = file
+    def hold(self, file: IndexFile) -> None:
+        """Let go of the RAM: keep this file, which holds what it holds, even where another deletes it.
+
+        Raises:
+            ValueError, OSError, RuntimeError: if it is not there, or not an index of such keys.
+        """
+        with file.path.open("rb") as opened:
+            held = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
+        known = Index.metadata(held)
+        if known is None or known["dimensions"] != self._dimension:
+            raise ValueError(_OTHER_KEYS)
+        self._length, self._graph = len(self), None
+        self._bytes, self.file = held, file
+
+    @property
+    def _index(self) -> Index:
+        return self.open()
 
     def _rows(self) -> np.ndarray:
         held = np.asarray(self._index.keys)
         return np.sort(held[held < FILLER_BASE])
 
     def _make_anew(self, rows: np.ndarray) -> None:
-        index = _new_index(self._index.ndim)
+        index = _new_index(self._dimension)
         if len(rows):
             index.add(rows, np.asarray(self._index.get(rows)))
-        self._index, self._fillers, self.file = index, 0, None
+        self._take_up(index)
+        self._fillers = 0
 
     def _writable(self) -> Index:
         if self.file is not None:
             # A mapped index cannot be changed. Its file may be gone, deleted by another process.
-            self._index, self.file = self._index.copy(), None
+            self._take_up(self._index.copy())
         return self._index
+
+    def _take_up(self, index: Index) -> None:
+        # In this order: the graph reads the bytes for as long as there is one.
+        self._graph, self.file = index, None
+        self._bytes = memoryview(b"")
 
 
 def index_file(path: Path) -> IndexFile | None:
@@ -187,10 +229,7 @@ def open_index(path: Path, dimension: int) -> Index:
     Raises:
         ValueError: if it holds no keys of that size.
     """
-    index = Index.restore(str(path), view=True)
-    if index is None or index.ndim != dimension:
-        raise ValueError("it is not an index of these keys")
-    return index
+    return _restored(str(path), dimension)
 
 
 def checksum_of(path: Path) -> str:
@@ -200,6 +239,13 @@ def checksum_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             checksum, length = zlib.crc32(chunk, checksum), length + len(chunk)
     return f"{checksum:08x}{length:x}"
+
+
+def _restored(source: str | memoryview, dimension: int) -> Index:
+    index = Index.restore(source, view=True)
+    if index is None or index.ndim != dimension:
+        raise ValueError(_OTHER_KEYS)
+    return index
 
 
 def _new_index(dimension: int) -> Index:

@@ -1,8 +1,9 @@
 """Nearest keys of one namespace: exact while small, usearch indexes beside the file when large.
 
 An index is in parts, of which only the last is in RAM: writing takes the same RAM however much there
-is, and forgetting makes one part anew. What no part covers is read from the rows again; rows after the
-last part are scanned exactly.
+is, and forgetting makes one part anew. The others are opened by the first search, or by what is
+forgotten of them. What no part covers is read from the rows again; rows after the last part are scanned
+exactly.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Vectors:
         self._count = 0
 
     def open(self, files: Sequence[IndexFile], live: LiveRows) -> None:
-        """Map the files between which no row is.
+        """Hold the files between which no row is.
 
         Args:
             files: those of first rows first.
@@ -59,15 +60,25 @@ class Vectors:
             if file.after < self.last_row or len(live(self.last_row, file.after)):
                 continue
             try:
-                part = Part.open(file, self.dimension)
+                part = Part.held(file, self.dimension)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except (RuntimeError, ValueError, OSError) as error:
-                log.warning("the index %s is damaged and will be made again: %s", file.path, error)
-                self.damaged.append(file)
+                self._note_damage(file, error)
                 continue
             self.parts.append(part)
             self.last_row = part.covers
+        # The next rows are added to it.
+        self._open(self.parts[-1:])
+
+    def ready(self, rows: Int[np.ndarray, " n"] | None = None) -> bool:
+        """Open the parts that a search, or the removal of these rows, needs.
+
+        Returns:
+            Whether all could be opened. If not, the rows from the first on that could not are unknown,
+            to be taken in again.
+        """
+        return self._open([part for part in self.parts if rows is None or part.holds_any(rows)])
 
     def append(self, rows: Int[np.ndarray, " n"], keys: Float[np.ndarray, "n d"]) -> None:
         """Take in rows in ascending order; those already known are passed over."""
@@ -97,12 +108,10 @@ class Vectors:
             after = self.parts[-1].covers if self.parts else 0
             self.parts.append(Part(self.dimension, after))
         self.parts[-1].add(self._rows[: self._count], self._keys[: self._count])
-        self._count = 0
-        self._rows = np.empty(0, dtype=np.int64)
-        self._keys = np.empty((0, self.dimension), dtype=np.float32)
+        self._clear_tail()
 
     def search(self, key: Float[np.ndarray, " d"], k: int) -> list[tuple[int, float]]:
-        """Rows and cosines of the k nearest keys, best first."""
+        """Rows and cosines of the k nearest keys, best first, of parts that are `ready`."""
         found = [pair for part in self.parts for pair in part.search(key, k)]
         if self._count:
             scores = cosines(self._keys[: self._count], key)
@@ -118,6 +127,30 @@ class Vectors:
         self._keys[:kept] = self._keys[: self._count][keep]
         self._keys[kept : self._count] = 0
         self._count = kept
+        self.ready(rows)
         for part in self.parts:
             part.remove(rows)
-        self.parts = [part for part in self.parts if len(part)]
+        self.parts = [part for part in self.parts if part.mapped or len(part)]
+
+    def _open(self, parts: Sequence[Part]) -> bool:
+        for part in parts:
+            try:
+                part.open()
+            except (RuntimeError, ValueError) as error:
+                if part.file is not None:
+                    self._note_damage(part.file, error)
+                self.parts = self.parts[: self.parts.index(part)]
+                self.last_row = self.parts[-1].covers if self.parts else 0
+                self._clear_tail()
+                self._open(self.parts[-1:])
+                return False
+        return True
+
+    def _clear_tail(self) -> None:
+        self._count = 0
+        self._rows = np.empty(0, dtype=np.int64)
+        self._keys = np.empty((0, self.dimension), dtype=np.float32)
+
+    def _note_damage(self, file: IndexFile, error: Exception) -> None:
+        log.warning("the index %s is damaged and will be made again: %s", file.path, error)
+        self.damaged.append(file)
