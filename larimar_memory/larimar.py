@@ -277,7 +277,8 @@ class Larimar(Contents):
             where: a metadata filter; with `ids`, both must hold.
             namespace: where to delete; given alone, all of it is deleted.
             purge: also erase every trace from the files, which takes time in proportion to their
-                size; without it the content is no longer found, and `purge()` can follow later.
+                size; without it the content is no longer found, and `purge()` can follow later. If it
+                is interrupted, the memory does it when it is next opened for writing.
 
         Raises:
             InputError: if nothing says what to forget.
@@ -286,7 +287,7 @@ class Larimar(Contents):
         checks.check_something_to_forget(ids, where, namespace)
         named = [ids] if isinstance(ids, str) else ids
         space = DEFAULT_NAMESPACE if namespace is None else checks.check_name(namespace, "namespace")
-        count = self.store.delete(space, ids=named, where=where)
+        count = self.store.delete(space, ids=named, where=where, to_purge=purge)
         if purge and count:
             self.store.purge()
         elif purge:

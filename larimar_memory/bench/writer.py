@@ -77,7 +77,7 @@ def edit(path: Path, name: str, seed: int, first: int, seconds: float) -> None:
         if what == "write":
             store.write(SPACE, [batch(document, number)])
         elif what == "forget":
-            store.delete(SPACE, ids=[document])
+            store.delete(SPACE, ids=[document], to_purge=True)
             store.purge()
         else:
             store.close()

@@ -170,8 +170,14 @@ class Store(ABC):
         *,
         ids: Sequence[str] | None = None,
         where: Where | None = None,
+        to_purge: bool = False,
     ) -> int:
-        """Delete documents by id or by filter, all of the namespace if neither; returns how many."""
+        """Delete documents by id or by filter, all of the namespace if neither; returns how many.
+
+        Args:
+            to_purge: `purge` follows; where that is interrupted, the next to open the store for writing
+                does it.
+        """
 
     @abstractmethod
     def purge(self) -> None:

@@ -217,6 +217,7 @@ class RamStore(Store):
         *,
         ids: Sequence[str] | None = None,
         where: Where | None = None,
+        to_purge: bool = False,
     ) -> int:
         with self._lock:
             space = self._space(namespace)

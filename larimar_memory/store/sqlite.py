@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from larimar_memory.errors import MemoryBusyError
 from larimar_memory.store.base import (
     Document,
     Hit,
@@ -22,8 +21,9 @@ from larimar_memory.store.base import (
     WriteBatch,
 )
 from larimar_memory.store.checksums import Damaged, damaged, of_blob
-from larimar_memory.store.connection import Database, not_erased
+from larimar_memory.store.connection import Database
 from larimar_memory.store.decoding import wrong_type
+from larimar_memory.store.erasures import erase, erase_if_due, note
 from larimar_memory.store.files import bytes_on_disk, remove, repairing
 from larimar_memory.store.filters import to_sql
 from larimar_memory.store.indexes import Indexes
@@ -91,6 +91,7 @@ class SQLiteStore(Store):
             if not read_only:
                 # A repair keeps others out until it ends: what is there is of one that was killed.
                 remove(repairing(self.path))
+                erase_if_due(self._db, self.clear)
         except BaseException:
             self._db.close()
             raise
@@ -124,6 +125,7 @@ class SQLiteStore(Store):
         *,
         ids: Sequence[str] | None = None,
         where: Where | None = None,
+        to_purge: bool = False,
     ) -> int:
         condition, parameters = to_sql(where, "d.metadata")
         self._before_removal(namespace)
@@ -146,22 +148,14 @@ class SQLiteStore(Store):
             if not left:
                 db.execute(f"DROP TABLE fts_{space}")
                 db.execute("DELETE FROM namespaces WHERE id = ?", (space,))
+            if doomed and to_purge:
+                note(db)
         with self._db.reading() as db:
             self._indexes.after_delete(db, space, removed, delisted, gone=not left)
         return len(doomed)
 
     def purge(self) -> None:
-        self.clear()
-        try:
-            with self._db.maintaining() as db:
-                for (space,) in db.execute("SELECT id FROM namespaces").fetchall():
-                    db.execute(f"INSERT INTO fts_{space} (fts_{space}) VALUES ('optimize')")
-                db.execute("VACUUM")
-                (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except MemoryBusyError as error:
-            raise not_erased(self.path) from error
-        if busy:
-            raise not_erased(self.path)
+        erase(self._db, self.clear)
 
     def clear(self) -> None:
         with self._db.reading() as db:
