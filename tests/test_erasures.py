@@ -113,8 +113,10 @@ def test_reading_only_leaves_a_purge_that_is_due(path: Path) -> None:
     store.close()
     assert path.read_bytes() == before
     assert left(path)
-    open_file(path).close()
+    store = open_file(path)
+    assert not is_due(store)
     assert left(path) == []
+    store.close()
 
 
 def test_a_purge_that_a_reader_holds_up_stays_due(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -155,5 +157,7 @@ def test_a_purge_takes_back_no_note_that_is_newer(path: Path) -> None:
     assert is_due(store)
     other.close()
     store.close()
-    open_file(path).close()
+    store = open_file(path)
+    assert not is_due(store)
     assert left(path) == []
+    store.close()
