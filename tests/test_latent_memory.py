@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -268,10 +270,28 @@ def test_a_stored_latent_comes_back(m: int, dz: int, bits: Bits, fingerprint: by
     z = np.random.default_rng(seed).normal(size=(m, dz)).astype(np.float32)
     form = StoredForm(dz, bits, fingerprint)
     stored = form.pack(z)
-    assert stored.nbytes == 8 + m * ((dz * bits + 7) // 8 + 2)
     found = form.unpack(stored)
     assert found is not None
     np.testing.assert_array_equal(found, dequantise(*quantise(z, bits)))
     assert StoredForm(dz, bits, bytes(b ^ 1 for b in fingerprint)).unpack(stored) is None
     assert form.unpack(stored[:-1]) is None
     assert form.unpack(stored[:8]) is None
+    assert form.unpack(np.append(stored[:8], np.int8(7))) is None
+
+
+@pytest.mark.parametrize(("bits", "most"), [(4, 0.91), (8, 0.97)])
+def test_a_latent_of_common_size_takes_fewer_bytes_than_its_numbers(bits: Bits, most: float) -> None:
+    z = np.random.default_rng(0).normal(size=(25, 192)).astype(np.float32)
+    form = StoredForm(192, bits, b"fingerprint")
+    assert form.pack(z).nbytes < most * 25 * form.position
+
+
+def test_stored_bytes_cannot_be_made_to_fill_the_ram() -> None:
+    form = StoredForm(192, 4, b"fingerprint")
+    coder = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    bomb = coder.compress(bytes(form.position * 1_000_000)) + coder.flush()
+    tracemalloc.start()
+    assert form.unpack(np.frombuffer(form.signature + bomb, dtype=np.int8)) is None
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 * len(bomb)

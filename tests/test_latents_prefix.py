@@ -75,6 +75,16 @@ def test_segments_begin_at_even_distances(tiny: Decoder) -> None:
     assert not torch.allclose(near, read, atol=1e-3)
 
 
+def test_a_prefix_is_no_longer_than_its_longest_row(tiny: Decoder) -> None:
+    both = [ONE, TWO], [TWO[:1], []]
+    prefix = placed(tiny, [s for row in both for s in row], count=2, stride=37)
+    assert prefix.mask.shape[1] == int(prefix.mask.sum(1).max()) > int(prefix.mask.sum(1).min())
+    found = continued(tiny, prefix, [QUESTION, QUESTION])
+    for n, row in enumerate(both):
+        alone = continued(tiny, placed(tiny, row, count=2, stride=37), [QUESTION])
+        torch.testing.assert_close(found[n : n + 1], alone, atol=1e-4, rtol=1e-4)
+
+
 def test_a_segment_that_is_not_there_takes_up_no_place(tiny: Decoder) -> None:
     anatomy = examine(tiny)
     lead = read_lead(anatomy, [])

@@ -110,6 +110,32 @@ def test_every_stage_can_be_cut_in_the_middle(
         assert torch.equal(again.codec.state_dict()[name], tensor), name
 
 
+def test_a_run_can_start_from_a_bundle(tmp_path: Path, tiny: Decoder) -> None:
+    data = texts(tmp_path / "texts")
+    first = train(recipe(*ALL[:2]), tiny, data, tmp_path / "first")
+    begun = load_bundle(first.bundle, tiny).state_dict()
+    still = Stage(kind="answer", steps=1, tokens=20, codec_rate=0.0, adapter_rate=1e-9, shortest=8)
+    gone_on = train(recipe(still), tiny, data, tmp_path / "second", start=first.bundle)
+    for name, tensor in gone_on.codec.state_dict().items():
+        torch.testing.assert_close(tensor, begun[name].float(), rtol=0, atol=1e-6)
+    other = recipe(still, codec=CODEC.model_copy(update={"dz": 4}))
+    with pytest.raises(
+        InputError, match=r"cannot start from .*first.bundle\. Its latents have other sizes"
+    ):
+        train(other, tiny, data, tmp_path / "third", start=first.bundle)
+
+
+def test_answers_are_compared_with_the_teachers_on_text_that_was_held_out(
+    tmp_path: Path, tiny: Decoder
+) -> None:
+    every = recipe(ALL[3], check_every=1, check_questions=8)
+    train(every, tiny, texts(tmp_path / "texts"), tmp_path / "out")
+    lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    found = [x["divergence"] for x in lines if "divergence" in x]
+    assert len(found) == 2
+    assert all(0 < x < 5 for x in found)
+
+
 def test_what_a_run_leaves_behind(tmp_path: Path, tiny: Decoder) -> None:
     done = train(recipe(*ALL), tiny, texts(tmp_path / "texts"), tmp_path / "out")
     assert tiny.model.config._attn_implementation == "sdpa"
@@ -146,18 +172,36 @@ def test_a_step_does_not_depend_on_how_it_is_cut(tiny: Decoder) -> None:
     torch.testing.assert_close(torch.autograd.grad(found * 2, hidden)[0], gradient * 2)
 
 
-def test_divergence_is_the_textbooks() -> None:
+def test_divergence_is_the_textbooks_over_the_likeliest_tokens_and_all_others_as_one() -> None:
     torch.manual_seed(0)
     weight, hidden = torch.randn(50, 8), torch.randn(300, 8, requires_grad=True)
-    target = torch.randn(300, 50)
+    teacher = (2 * torch.randn(300, 50)).log_softmax(-1)
+    scores, tokens = teacher.topk(6)
+
+    def merged(log_chances: torch.Tensor) -> torch.Tensor:
+        named = log_chances.exp().gather(1, tokens)
+        return torch.cat([named, 1 - named.sum(1, keepdim=True)], 1).log()
+
     expected = torch.nn.functional.kl_div(
-        (hidden @ weight.T).log_softmax(-1), target.log_softmax(-1), reduction="sum", log_target=True
+        merged((hidden @ weight.T).log_softmax(-1)), merged(teacher), reduction="sum", log_target=True
     )
-    found = divergence(hidden, weight, target)
+    found = divergence(hidden, weight, tokens, scores)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(
-        torch.autograd.grad(found, hidden)[0], torch.autograd.grad(expected, hidden)[0]
+        torch.autograd.grad(found, hidden)[0],
+        torch.autograd.grad(expected, hidden)[0],
+        rtol=1e-4,
+        atol=1e-4,
     )
+
+
+def test_a_student_that_equals_its_teacher_is_not_corrected() -> None:
+    torch.manual_seed(0)
+    weight, hidden = torch.randn(50, 8), torch.randn(300, 8, requires_grad=True)
+    scores, tokens = (hidden @ weight.T).detach().log_softmax(-1).topk(6)
+    found = divergence(hidden, weight, tokens, scores)
+    assert abs(found.item()) < 1e-3
+    assert torch.autograd.grad(found, hidden)[0].abs().max() < 1e-4
 
 
 def test_recitals_ask_for_what_follows(tiny: Decoder) -> None:
@@ -277,7 +321,10 @@ def test_recipes(tmp_path: Path) -> None:
     for name in ("cpu", "gpu"):
         kinds = [stage.kind for stage in load_recipe(name).stages]
         assert list(dict.fromkeys(kinds)) == ["exact", "regress", "recite", "answer"]
-    with pytest.raises(InputError, match=r"There is no recipe 'tpu'\. .* one of cpu, gpu\."):
+    assert {stage.kind for stage in load_recipe("cpu-answers").stages} == {"answer"}
+    with pytest.raises(
+        InputError, match=r"There is no recipe 'tpu'\. .* one of cpu, cpu-answers, gpu\."
+    ):
         load_recipe("tpu")
     (tmp_path / "r.json").write_text('{"stages": [{"kind": "exact", "steps": 0}]}')
     with pytest.raises(InputError, match=r"stages\.0\.steps: Input should be greater than or equal"):

@@ -64,6 +64,10 @@ def train(
         typer.Option("--decoder", help="Language model: a folder or hub name.", show_default="bundled"),
     ] = "",
     recipe: Annotated[str, typer.Option("--recipe", help="cpu, gpu, or a JSON file.")] = "cpu",
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", help="A bundle to go on from with the recipe's stages."),
+    ] = None,
     minutes: Annotated[
         float | None,
         typer.Option("--minutes", min=0, help="Stop after so long; the same command goes on."),
@@ -83,6 +87,7 @@ def train(
         Decoder.load(decoder or weights.DEFAULT_DECODER),
         data,
         out,
+        start=start,
         resume=not fresh,
         time_limit=None if minutes is None else minutes * 60,
         show=not as_json,

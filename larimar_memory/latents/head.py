@@ -46,12 +46,16 @@ class ReadoutHead(nn.Module):
             module.to(dtype)
 
     def forward(self, z: Float[Tensor, "b m dz"], mask: Bool[Tensor, "b m"]) -> States:
-        """Keys and values of m * spread positions, float32."""
-        unit = self.unit(z)
-        states = unit * self.deviation + self.mean
+        """Keys and values of m * spread positions, float32; zeros where there is none."""
+        mask = mask.repeat_interleave(self.spread, dim=1)
+        # Segments of one batch differ in length: what is padding is not worth the network's time.
+        there = self.unit(z[mask[:, :: self.spread]][None])[0] * self.deviation + self.mean
+        states = there.new_zeros(*mask.shape, *self.shape).masked_scatter(
+            mask[..., None, None, None, None], there
+        )
         # (b p 2 l g c) -> keys and values (l b g p c), as a decoder's cache holds them.
         keys, values = states.permute(2, 3, 0, 4, 1, 5)
-        return States(keys, values, mask.repeat_interleave(self.spread, dim=1))
+        return States(keys, values, mask)
 
     def unit(self, z: Float[Tensor, "b m dz"]) -> Float[Tensor, "b p two l g c"]:
         """Keys and values in units of their deviation from their mean."""

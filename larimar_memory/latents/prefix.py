@@ -77,6 +77,13 @@ def place(
         used = states.mask.reshape(b, count, width).any(2).sum(1, keepdim=True)
         before = torch.arange(-h, 0, device=mask.device) - used * stride
         positions = mask.sum(1, keepdim=True) + torch.cat([before, ahead.expand(b, p)], 1)
+    longest = int(mask.sum(1).max())
+    if longest < mask.shape[1]:
+        # Where a position stands is settled: gaps that no row needs would only be skipped by attention.
+        order = mask.int().argsort(dim=1, descending=True, stable=True)[:, :longest]
+        mask, positions = mask.gather(1, order), positions.gather(1, order)
+        places = order[None, :, None, :, None].expand_as(joined[0][..., :longest, :])
+        joined = [x.gather(3, places) for x in joined]
     keys = rotate(anatomy, joined[0], positions)
     return Prefix(keys.to(anatomy.dtype), joined[1].to(anatomy.dtype), mask)
 

@@ -24,7 +24,6 @@ from larimar_memory.train.stages import Recite
 _LONGEST_ANSWER = 40
 _ROWS = 8
 _TOP = 64
-_IMPOSSIBLE = -1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,8 @@ class Taught:
         segments: rows * count segments, in the order in which their readouts are placed.
         inputs: the chat after the recalled passages, then the teacher's answer; padded on the right.
         labels: the answer's tokens where the decoder should say them, `IGNORED` elsewhere.
-        tokens, logits: the teacher's likeliest next tokens and their logits, in a row for every label.
+        tokens, scores: the teacher's likeliest next tokens and the logarithms of their probabilities,
+            in a row for every label.
         window: how many consecutive segments are read as one text: those of one passage are.
     """
 
@@ -44,7 +44,7 @@ class Taught:
     inputs: Int[Tensor, "b t"]
     labels: Int[Tensor, "b t"]
     tokens: Int[Tensor, "n top"]
-    logits: Float[Tensor, "n top"]
+    scores: Float[Tensor, "n top"]
     seed: int
     window: int
 
@@ -52,11 +52,6 @@ class Taught:
     def size(self) -> int:
         """How many labels there are."""
         return len(self.tokens)
-
-    def target(self, vocabulary: int) -> Float[Tensor, "n v"]:
-        """The teacher's logits, as good as impossible where it did not think of a token."""
-        nothing = self.logits.new_full((len(self.tokens), vocabulary), _IMPOSSIBLE)
-        return nothing.scatter(1, self.tokens, self.logits)
 
 
 class Answers(Recite):
@@ -71,6 +66,7 @@ class Answers(Recite):
         super().__init__(codec, stage, recipe, source)
         self.decoder = codec.decoder
         self._asked = dict[int, Taught]()
+        self._held_out = list[Taught]()
 
     def batches(self, rng: random.Random) -> Sequence[Any]:
         """Some batches to recite, then some to answer."""
@@ -92,8 +88,20 @@ class Answers(Recite):
         prefix = self.prefix(batch.segments, batch.count, batch.seed, batch.window)
         with self.codec.adapters.attached():
             hidden = after(self.model, prefix, batch.inputs)[batch.labels != IGNORED]
-            weight = self.model.lm_head.weight
-            return divergence(hidden, weight, batch.target(len(weight)))
+            return divergence(hidden, self.model.lm_head.weight, batch.tokens, batch.scores)
+
+    @torch.no_grad()
+    def held_out(self, source: Source, questions: int) -> float:
+        """Mean divergence from the teacher, in nats a token, on questions about text not trained on.
+
+        The same questions at every call.
+        """
+        learner = Answers(self.codec, self.stage.model_copy(update={"noise": 0.0}), self.recipe, source)
+        if not self._held_out:
+            for number in range(-(-questions // _ROWS)):
+                self._held_out.append(learner._taught(learner._questioner(-1 - number)))
+        loss = sum(float(learner.loss(batch)) for batch in self._held_out)
+        return loss / sum(batch.size for batch in self._held_out)
 
     def _questioner(self, number: int) -> random.Random:
         """Makes the same questions for a number in every run: nothing of them needs to be kept."""
@@ -158,14 +166,14 @@ class Answers(Recite):
             labels.append([IGNORED] * (len(prompt) - 1) + answer)
         end, device = self.codec.anatomy.end, self.codec.device
         width = max(len(row) for row in inputs)
-        likeliest = target.float().topk(min(_TOP, target.shape[1]))
+        likeliest = target.float().log_softmax(-1).topk(min(_TOP, target.shape[1]))
         return Taught(
             segments=self.codec.padded([sample.tokens for row in rows for sample in row]),
             count=len(rows[0]),
             inputs=rectangle(inputs, width, end).to(device),
             labels=rectangle(labels, width, IGNORED).to(device),
             tokens=likeliest.indices,
-            logits=likeliest.values,
+            scores=likeliest.values,
             seed=0,
             window=window,
         )

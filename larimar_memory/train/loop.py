@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from larimar_memory.decoder import Decoder
 from larimar_memory.errors import InputError
+from larimar_memory.latents.bundle import load_bundle
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.train import checkpoint
 from larimar_memory.train.answers import Answers
@@ -75,6 +76,7 @@ def train(
     data: Path | tuple[Source, Source],
     out: Path,
     *,
+    start: Path | None = None,
     resume: bool = True,
     time_limit: float | None = None,
     show: bool = False,
@@ -86,13 +88,16 @@ def train(
 
     Args:
         data: a folder of text, or a source to train on and one to check on.
+        start: a bundle for the same decoder, of the sizes in the recipe, to go on from with new stages;
+            else everything begins at random.
         resume: go on from the checkpoint in `out`, if there is one; else begin anew.
         time_limit: seconds after which to stop, with a checkpoint.
         show: draw a progress bar.
 
     Raises:
-        InputError: if there is no text, or the checkpoint is of another recipe or damaged.
-        ModelError: if the decoder cannot use latents.
+        InputError: if there is no text, the checkpoint is of another recipe or damaged, or `start` is
+            of other sizes than the recipe's.
+        ModelError: if the decoder cannot use latents, or `start` is no bundle for it.
     """
     began = time.perf_counter()
     # The decoder may be in use for answers afterwards: what training changes, it puts back.
@@ -101,6 +106,8 @@ def train(
         codec = LatentCodec(decoder, recipe.codec)
         found = checkpoint.load(out) if resume else None
         progress = _restored(codec, recipe, found)
+        if found is None and start is not None:
+            _start_from(codec, start)
         source, held_out = _sources(recipe, decoder, data) if isinstance(data, Path) else data
         run = _Run(recipe, codec, source, held_out, out, progress, found[0] if found else {})
         with _bar(recipe, show, progress.total_steps) as advance:
@@ -161,7 +168,7 @@ class _Run:
                     self.progress.step % self.recipe.check_every == 0
                     or self.progress.step == stage.steps
                 ):
-                    self._check(stage)
+                    self._check(stage, learns)
             self.progress.stage, self.progress.step = self.progress.stage + 1, 0
             self._save()
             saved = time.perf_counter()
@@ -210,7 +217,7 @@ class _Run:
                     groups.append({"params": chosen, "highest": rate, "weight_decay": decay})
         return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
 
-    def _check(self, stage: Stage) -> None:
+    def _check(self, stage: Stage, learns: Learns) -> None:
         if stage.kind == "regress":
             return
         # The same segments at every check of a stage, so that the figures can be compared.
@@ -221,6 +228,10 @@ class _Run:
             samples += self._held_out.samples(rng, 1, draw_length(rng, stage.shortest, longest))
         make = from_exact(self.codec) if stage.kind == "exact" else None
         self.progress.checked = {"stage": stage.kind, **recall(self.codec, samples, make).to_dict()}
+        if isinstance(learns, Answers):
+            self.progress.checked["divergence"] = learns.held_out(
+                self._held_out, self.recipe.check_questions
+            )
         self._log(step=self.progress.step, **self.progress.checked)
 
     def _rng(self, purpose: str) -> random.Random:
@@ -265,6 +276,17 @@ def _restored(codec: LatentCodec, recipe: Recipe, found: Any) -> Progressed:
         )
     codec.load_state_dict(checkpoint.with_prefix("codec.", tensors))
     return Progressed(**{name: counters[name] for name in Progressed.__slots__})
+
+
+def _start_from(codec: LatentCodec, folder: Path) -> None:
+    begun = load_bundle(folder, codec.decoder)
+    if begun.config != codec.config:
+        raise InputError(
+            f"Training cannot start from {folder}.",
+            "Its latents have other sizes than the recipe's.",
+            "Give the recipe the sizes in the bundle's description, or start from nothing.",
+        )
+    codec.load_state_dict({name: x.float() for name, x in begun.state_dict().items()})
 
 
 def _sources(recipe: Recipe, decoder: Decoder, folder: Path) -> tuple[Source, Source]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 _ROWS = 128
+_TINY = 1e-6
 
 
 def cross_entropy(
@@ -31,10 +32,23 @@ def cross_entropy(
 
 
 def divergence(
-    hidden: Float[Tensor, "n h"], weight: Float[Tensor, "v h"], target: Float[Tensor, "n v"]
+    hidden: Float[Tensor, "n h"],
+    weight: Float[Tensor, "v h"],
+    tokens: Int[Tensor, "n top"],
+    scores: Float[Tensor, "n top"],
 ) -> Float[Tensor, ""]:
-    """Sum over rows of KL(teacher || student), in nats; `target` has the teacher's logits."""
-    out: Tensor = _Distilled.apply(hidden, weight, target)  # type: ignore[no-untyped-call]
+    """Sum over rows of KL(teacher || student), in nats, all tokens but the teacher's likeliest as one.
+
+    The others count together: left out, the student would be taught that they are impossible, and a
+    student that equals its teacher would be corrected.
+
+    Args:
+        hidden: the student's last hidden states.
+        weight: of the frozen output head.
+        tokens: the teacher's likeliest next tokens.
+        scores: the natural logarithms of their probabilities among all tokens.
+    """
+    out: Tensor = _Distilled.apply(hidden, weight, tokens, scores)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -60,19 +74,24 @@ class _Labelled(torch.autograd.Function):
 
 class _Distilled(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, tokens: Tensor, scores: Tensor) -> Tensor:
         total, gradient = hidden.new_zeros((), dtype=torch.float32), torch.empty_like(hidden)
         for at in range(0, len(hidden), _ROWS):
             rows = slice(at, at + _ROWS)
             student = linear(hidden[rows], weight).float().log_softmax(-1)
-            teacher = target[rows].float().log_softmax(-1)
-            chance = teacher.exp()
-            total += (chance * (teacher - student)).sum()
-            gradient[rows] = (student.exp_() - chance).to(weight.dtype) @ weight
+            named, teacher = tokens[rows], scores[rows].float()
+            chance, held = teacher.exp(), student.gather(1, named)
+            rest = (1 - chance.sum(1)).clamp_min(_TINY)
+            left = (1 - held.exp().sum(1)).clamp_min(_TINY)
+            total += (chance * (teacher - held)).sum() + (rest * (rest / left).log()).sum()
+            # Tokens that count as one share what is wanted of them as they share it now.
+            student.exp_().mul_((1 - rest / left)[:, None])
+            student.scatter_(1, named, held.exp() - chance)
+            gradient[rows] = student.to(weight.dtype) @ weight
         ctx.save_for_backward(gradient)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * outer[0].to(gradient.dtype), None, None
+        return gradient * outer[0].to(gradient.dtype), None, None, None

@@ -64,6 +64,7 @@ class Recipe(BaseModel):
         text_mb: most megabytes of text read.
         check_every: steps between free-running checks on held-out text.
         check_segments: segments in such a check.
+        check_questions: questions in such a check of an "answer" stage, about.
         save_every: seconds between checkpoints.
     """
 
@@ -81,6 +82,7 @@ class Recipe(BaseModel):
     text_mb: int = Field(default=256, ge=1)
     check_every: int = Field(default=200, ge=1)
     check_segments: int = Field(default=48, ge=1)
+    check_questions: int = Field(default=48, ge=1)
     save_every: float = Field(default=300.0, ge=0)
 
     @model_validator(mode="after")
