@@ -14,7 +14,8 @@ from larimar_memory import bench
 from larimar_memory.bench import codes, latents, recitation, squad
 from larimar_memory.bench.haystack import Haystack
 from larimar_memory.bench.session import Session
-from larimar_memory.errors import InputError
+from larimar_memory.bench.tables import TABLES
+from larimar_memory.errors import InputError, ModelError
 from larimar_memory.latents import LatentCodec
 from tests.test_latent_memory import random_codec
 from tests.tiny import tiny_decoder
@@ -121,6 +122,15 @@ def test_latents_are_measured_in_every_way(tmp_path: Path) -> None:
     assert figures["said_again"]["mixed"]["exact"]["count"] >= 4
     assert figures["answers"]["latent"]["positions"] < 200
     assert figures["reach"]["1000"]["bytes_on_disk"] > 64_000
+    said, _, _, _, *answers = TABLES["latents"](figures)
+    assert said.count("|") == len(figures["said_again"]["mixed"]["by_tokens"]) + 2
+    assert [line.split(" | ")[0] for line in answers[2:5]] == ["| the text", "| latents", "| neither"]
+    assert answers[-1].startswith(f"| {figures['reach']['1000']['tokens']:,} |")
+
+
+def test_another_bundle_than_the_shipped_one_can_be_measured(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=f"There are no latents in {tmp_path}"):
+        bench.run("latents", latents=tmp_path)
 
 
 def test_codes_of_several_sizes_are_compared(

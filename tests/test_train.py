@@ -118,11 +118,15 @@ def test_a_run_can_start_from_a_bundle(tmp_path: Path, tiny: Decoder) -> None:
     gone_on = train(recipe(still), tiny, data, tmp_path / "second", start=first.bundle)
     for name, tensor in gone_on.codec.state_dict().items():
         torch.testing.assert_close(tensor, begun[name].float(), rtol=0, atol=1e-6)
-    other = recipe(still, codec=CODEC.model_copy(update={"dz": 4}))
+    half = recipe(still, codec=CODEC.model_copy(update={"ratio": 2, "dz": 4}))
+    narrow = train(half, tiny, data, tmp_path / "third", start=first.bundle).codec.adapters
+    for name, tensor in narrow.state_dict().items():
+        torch.testing.assert_close(tensor, begun[f"adapters.{name}"].float(), rtol=0, atol=1e-6)
+    thin = recipe(still, codec=CODEC.model_copy(update={"rank": 1}))
     with pytest.raises(
-        InputError, match=r"cannot start from .*first.bundle\. Its latents have other sizes"
+        InputError, match=r"cannot start from .*bundle\. Its adapters are of rank 2, .* of rank 1\."
     ):
-        train(other, tiny, data, tmp_path / "third", start=first.bundle)
+        train(thin, tiny, data, tmp_path / "fourth", start=first.bundle)
 
 
 def test_answers_are_compared_with_the_teachers_on_text_that_was_held_out(

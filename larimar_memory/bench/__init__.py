@@ -36,6 +36,7 @@ def run(
     seed: int = 0,
     haystack: Path | None = None,
     questions: Path | None = None,
+    latents: Path | None = None,
     on_note: Callable[[str], None] | None = None,
     _size: Any = None,
 ) -> dict[str, Any]:
@@ -49,6 +50,7 @@ def run(
         seed: of the haystack's order, the depths and the keys.
         haystack: folder of texts to search in; by default, prose that comes with Python.
         questions: a file of questions on passages, in SQuAD's JSON, for benchmarks that need some.
+        latents: a trained bundle for the default decoder, in place of the one that ships.
         on_note: called with a short line of progress now and then, maybe from another thread.
 
     Raises:
@@ -67,7 +69,7 @@ def run(
     benchmark = import_module(f"larimar_memory.bench.{name}")
     packages = (*result.PACKAGES, *benchmark.PACKAGES)
     result.require(packages)
-    session = Session(seed, haystack, on_note or (lambda _: None), questions)
+    session = Session(seed, haystack, on_note or (lambda _: None), questions, latents)
     size = _size or (benchmark.QUICK if quick else benchmark.FULL)
     figures, bars = benchmark.measure(session, size)
     return result.assemble(name, figures, bars, seed=seed, quick=quick, packages=packages)

@@ -13,7 +13,6 @@ from larimar_memory.bench.result import Bar, Figures, bar, rate
 from larimar_memory.bench.session import Session
 from larimar_memory.bench.trials import field
 from larimar_memory.latents.bundle import DESCRIPTION
-from larimar_memory.weights import DEFAULT_DECODER, latents_for
 
 PACKAGES = ()
 
@@ -56,7 +55,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
     codec = session.codec
     texts = recitation.sentences(session.prose(size.prose).paragraphs)
     session.draw("latents").shuffle(texts)
-    figures: Figures = {"bundle": _bundle(), "config": codec.config.model_dump()}
+    figures: Figures = {"bundle": _described(session.bundle), "config": codec.config.model_dump()}
     bars = list[Bar]()
     figures["said_again"], some = _said_again(session, texts, size)
     bars += some
@@ -69,8 +68,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
     return figures, bars + some
 
 
-def _bundle() -> Figures:
-    folder = latents_for(DEFAULT_DECODER)
+def _described(folder: Path | None) -> Figures:
     if folder is None:
         return {}
     trained = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["figures"]

@@ -15,6 +15,7 @@ from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents import LatentCodec
 from larimar_memory.types import WriteProgress
+from larimar_memory.weights import DEFAULT_DECODER, latents_for
 
 if TYPE_CHECKING:
     from larimar_memory.bench.systems.embeddings import OnceEmbeddings
@@ -30,6 +31,7 @@ class Session:
         folder: texts of the user's to search in, or None for those that come with Python.
         note: takes lines of progress.
         questions: a file in SQuAD's JSON.
+        latents: a trained bundle to measure; by default, the one that ships for the decoder.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class Session:
         folder: Path | None,
         note: Callable[[str], None],
         questions: Path | None = None,
+        latents: Path | None = None,
     ) -> None:
         self.seed, self.note, self.questions = seed, note, questions
+        self._latents = latents
         self._folder = folder
 
     @cached_property
@@ -61,11 +65,16 @@ class Session:
 
     @cached_property
     def codec(self) -> LatentCodec:
-        """The codec that ships for the default decoder."""
+        """The codec of the bundle, for the default decoder."""
         from larimar_memory.latent_memory import LatentMemory
         from larimar_memory.store import RamStore
 
-        return LatentMemory(RamStore(), lambda: self.decoder, None).codec
+        return LatentMemory(RamStore(), lambda: self.decoder, self._latents).codec
+
+    @property
+    def bundle(self) -> Path | None:
+        """The folder of that bundle, if there is one."""
+        return self._latents or latents_for(DEFAULT_DECODER)
 
     @cached_property
     def langchain_embeddings(self) -> OnceEmbeddings:

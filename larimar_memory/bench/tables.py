@@ -117,6 +117,49 @@ def scale(figures: dict[str, Any]) -> list[str]:
     return table(head, rows)
 
 
+def latents(figures: dict[str, Any]) -> list[str]:
+    """Segments said again by length; answers by what they are from; pass keys and needles by length."""
+    by_tokens = figures["said_again"]["mixed"]["by_tokens"]
+    lines = table(
+        ("tokens of a segment", *by_tokens),
+        [["said again exactly, %", *map(_rate, by_tokens.values())]],
+    )
+    if "answers" in figures:
+        answers = figures["answers"]
+        head = (
+            "answers from",
+            "token F1",
+            "the answer said, %",
+            "positions",
+            "first token, s",
+            "whole, s",
+        )
+        names = {"text": "the text", "latent": "latents", "none": "neither"}
+        rows = [
+            [
+                label,
+                f"{answers[name]['token_f1']:.3f}",
+                _rate(answers[name]["answer_said"]),
+                f"{answers[name]['positions']:.0f}",
+                f"{answers[name]['first_token_seconds']:.2f}",
+                f"{answers[name]['seconds']:.2f}",
+            ]
+            for name, label in names.items()
+        ]
+        lines += ["", *table(head, rows)]
+    lengths = [
+        [
+            f"{row['tokens']:,}",
+            _rate(row["pass_keys"]),
+            _rate(row["needles"]),
+            f"{row['megabytes_per_million_tokens']:.0f}",
+        ]
+        for row in figures["reach"].values()
+    ]
+    measures = ("tokens, through latents only", "pass keys, %", "needles, %", "MB per million tokens")
+    return [*lines, "", *table(measures, lengths)]
+
+
 def _median(tasks: Sequence[dict[str, Any]], measure: str) -> str:
     """Of the tasks that were answered; nothing where none was."""
     values = [task[measure] for task in tasks if measure in task]
@@ -135,6 +178,7 @@ def _rate(rate: dict[str, Any]) -> str:
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "latents": latents,
     "rag": rag,
     "ruler": ruler,
     "scale": scale,

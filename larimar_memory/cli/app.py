@@ -186,6 +186,10 @@ def bench(
             "--questions", help="Questions in SQuAD's JSON, for 'latents', 'rag', 'scale' and 'scope'."
         ),
     ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--latents", help="A trained bundle to measure.", show_default="bundled"),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON here.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -209,6 +213,7 @@ def bench(
         seed=seed,
         haystack=haystack,
         questions=questions,
+        latents=bundle,
         on_note=lambda note: output.errors.print(note, style="dim", markup=False),
     )
     if out is not None:

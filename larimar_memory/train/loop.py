@@ -88,15 +88,15 @@ def train(
 
     Args:
         data: a folder of text, or a source to train on and one to check on.
-        start: a bundle for the same decoder, of the sizes in the recipe, to go on from with new stages;
-            else everything begins at random.
+        start: a bundle for the same decoder to go on from with new stages: with all of it where its
+            sizes are the recipe's, else with its adapters; without one, everything begins at random.
         resume: go on from the checkpoint in `out`, if there is one; else begin anew.
         time_limit: seconds after which to stop, with a checkpoint.
         show: draw a progress bar.
 
     Raises:
-        InputError: if there is no text, the checkpoint is of another recipe or damaged, or `start` is
-            of other sizes than the recipe's.
+        InputError: if there is no text, the checkpoint is of another recipe or damaged, or the adapters
+            of `start` are of another rank than the recipe's.
         ModelError: if the decoder cannot use latents, or `start` is no bundle for it.
     """
     began = time.perf_counter()
@@ -280,13 +280,18 @@ def _restored(codec: LatentCodec, recipe: Recipe, found: Any) -> Progressed:
 
 def _start_from(codec: LatentCodec, folder: Path) -> None:
     begun = load_bundle(folder, codec.decoder)
-    if begun.config != codec.config:
+    found, wanted = begun.config.rank, codec.config.rank
+    if begun.config == codec.config:
+        codec.load_state_dict({name: x.float() for name, x in begun.state_dict().items()})
+    elif found == wanted:
+        # Who reads can learn from who read other codes; a code of another size begins anew.
+        codec.adapters.load_state_dict(begun.adapters.state_dict())
+    else:
         raise InputError(
             f"Training cannot start from {folder}.",
-            "Its latents have other sizes than the recipe's.",
-            "Give the recipe the sizes in the bundle's description, or start from nothing.",
+            f"Its adapters are of rank {found}, and the recipe's of rank {wanted}.",
+            "Give the recipe that rank, or start from nothing.",
         )
-    codec.load_state_dict({name: x.float() for name, x in begun.state_dict().items()})
 
 
 def _sources(recipe: Recipe, decoder: Decoder, folder: Path) -> tuple[Source, Source]:
