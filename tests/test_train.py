@@ -118,6 +118,9 @@ def test_a_run_can_start_from_a_bundle(tmp_path: Path, tiny: Decoder) -> None:
     gone_on = train(recipe(still), tiny, data, tmp_path / "second", start=first.bundle)
     for name, tensor in gone_on.codec.state_dict().items():
         torch.testing.assert_close(tensor, begun[name].float(), rtol=0, atol=1e-6)
+    described = json.loads((gone_on.bundle / "latents.json").read_text())["figures"]
+    assert [stage["kind"] for stage in described["recipe"]["stages"]] == ["answer"]
+    assert described["before"] == json.loads((first.bundle / "latents.json").read_text())["figures"]
     half = recipe(still, codec=CODEC.model_copy(update={"ratio": 2, "dz": 4}))
     narrow = train(half, tiny, data, tmp_path / "third", start=first.bundle).codec.adapters
     for name, tensor in narrow.state_dict().items():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-from larimar_memory.latents.bundle import save_bundle
+from larimar_memory.latents.bundle import DESCRIPTION, save_bundle
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.train.recipe import Recipe
 
@@ -17,13 +18,21 @@ def export(
     checked: dict[str, Any] | None,
     tokens: int,
     seconds: float,
+    start: Path | None = None,
 ) -> Path:
-    """Write the codec to a folder that `load_bundle` reads; returns the folder."""
-    figures = {
+    """Write the codec to a folder that `load_bundle` reads; returns the folder.
+
+    Args:
+        start: the bundle that training went on from; its figures are kept as "before".
+    """
+    figures: dict[str, Any] = {
         "recipe": recipe.model_dump(mode="json"),
         "tokens": tokens,
         "seconds": round(seconds, 1),
         "checked": checked,
     }
+    if start is not None:
+        described = json.loads((start / DESCRIPTION).read_text(encoding="utf-8"))
+        figures["before"] = described["figures"]
     save_bundle(codec, folder, figures)
     return folder

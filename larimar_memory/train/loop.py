@@ -113,7 +113,9 @@ def train(
         with _bar(recipe, show, progress.total_steps) as advance:
             done = run.to_the_end(began, time_limit, advance)
     codec.eval().requires_grad_(False)
-    bundle = export(codec, recipe, out / "bundle", progress.checked, progress.tokens, progress.seconds)
+    bundle = export(
+        codec, recipe, out / "bundle", progress.checked, progress.tokens, progress.seconds, start
+    )
     return Trained(codec, done, bundle, progress)
 
 
