@@ -40,6 +40,7 @@ from hypothesis import HealthCheck, settings
 from larimar_memory.decoder import Decoder
 from larimar_memory.encoder import SentenceEncoder
 from larimar_memory.larimar import Larimar
+from larimar_memory.store import parts, vectors
 
 settings.register_profile(
     "repeatable",
@@ -68,3 +69,11 @@ def memory(tmp_path: Path, encoder: SentenceEncoder) -> Iterator[Larimar]:
     """An empty memory in a file; its decoder is loaded when first used."""
     with Larimar.open(tmp_path / "memory.larimar", encoder=encoder) as opened:
         yield opened
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Indexes have a part for some twenty segments."""
+    monkeypatch.setattr(vectors, "EXACT_LIMIT", 16)
+    monkeypatch.setattr(vectors, "_TAIL_LIMIT", 8)
+    monkeypatch.setattr(parts, "LIMIT", 20)

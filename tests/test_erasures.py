@@ -10,8 +10,6 @@ import pytest
 
 from larimar_memory.larimar import Larimar
 from larimar_memory.store import SQLiteStore
-from larimar_memory.store import parts as parts_module
-from larimar_memory.store import vectors as vectors_module
 from larimar_memory.store.erasures import due, erase
 from larimar_memory.store.integrity import check
 from tests.test_store_laws import batch, found, key_of, open_file
@@ -36,11 +34,8 @@ Larimar(store, encoder=None, decoder="none").forget(ids=["s"], namespace="n")
 
 
 @pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def path(tmp_path: Path, small_parts: None) -> Path:
     """Of a memory that knows a secret, with an index that has it too."""
-    monkeypatch.setattr(vectors_module, "EXACT_LIMIT", 16)
-    monkeypatch.setattr(vectors_module, "_TAIL_LIMIT", 8)
-    monkeypatch.setattr(parts_module, "LIMIT", 20)
     path = tmp_path / "m" / "m.larimar"
     store = open_file(path)
     store.write("n", [batch("s", [SECRET], {"owner": "mallory"}), batch("k", [KEPT])])

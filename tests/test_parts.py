@@ -9,7 +9,6 @@ import pytest
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.store import SQLiteStore
 from larimar_memory.store import parts as parts_module
-from larimar_memory.store import vectors as vectors_module
 from larimar_memory.store.integrity import check
 from larimar_memory.store.parts import Part, index_file
 from tests.test_store_laws import batch, found, key_of, open_file
@@ -18,11 +17,8 @@ DOCUMENTS, SEGMENTS = 40, 5
 
 
 @pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def path(tmp_path: Path, small_parts: None) -> Path:
     """Of a memory whose index has a part for some twenty segments."""
-    monkeypatch.setattr(vectors_module, "EXACT_LIMIT", 16)
-    monkeypatch.setattr(vectors_module, "_TAIL_LIMIT", 8)
-    monkeypatch.setattr(parts_module, "LIMIT", 20)
     path = tmp_path / "m" / "m.larimar"
     store = open_file(path)
     for number in range(DOCUMENTS):
