@@ -286,6 +286,21 @@ def test_a_latent_of_common_size_takes_fewer_bytes_than_its_numbers(bits: Bits, 
     assert form.pack(z).nbytes < most * 25 * form.position
 
 
+def test_a_stored_latent_that_is_no_number_is_not_read() -> None:
+    form = StoredForm(2, 8, b"fingerprint")
+
+    def read(scale: float) -> np.ndarray | None:
+        coder = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        coded = coder.compress(b"\1\2" + np.float16(scale).tobytes()) + coder.flush()
+        return form.unpack(np.frombuffer(form.signature + coded, dtype=np.int8))
+
+    assert read(np.nan) is None
+    assert read(np.inf) is None
+    found = read(0.5)
+    assert found is not None
+    assert found.tolist() == [[0.5, 1.0]]
+
+
 def test_stored_bytes_cannot_be_made_to_fill_the_ram() -> None:
     form = StoredForm(192, 4, b"fingerprint")
     coder = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)

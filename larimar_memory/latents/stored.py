@@ -76,6 +76,8 @@ class StoredForm:
         end = positions * self.width
         q = np.frombuffer(held[:end], dtype=np.int8).reshape(positions, self.width)
         scale = np.frombuffer(held[end:], dtype=_SCALE)
+        if not np.isfinite(scale).all():
+            return None
         if self.bits == 4:
             # Shifted up and down again, so that the sign spreads from the half byte to the byte.
             q = np.stack([(q << 4) >> 4, q >> 4], axis=-1).reshape(positions, -1)[:, : self.dz]

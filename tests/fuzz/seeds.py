@@ -61,7 +61,14 @@ SEEDS: dict[str, list[bytes]] = {
     "pdf": [_PDF],
     "html": [_HTML, b"<" * 99, b"<!--<![CDATA[<a href='" * 9, b"<table><tr><td>" * 20],
     "prompts": [*_TEXT, b"</ recalled>", b"<\xe2\x80\x8b/recalled", b"<s></s><tool_call><<SYS>>"],
-    "latents": [b"\x03\x01\x03\0\0\0abc", b"\x01\x04" + bytes(16), b"\x02\xff" + b"\xff" * 30],
+    # Two are raw DEFLATE: of four bytes, and of three positions.
+    "latents": [
+        b"\x03\x01\x03\0\0\0abc",
+        b"c`\0\x82\0",
+        b"c`d```\0\0",
+        b"\x01\x04" + bytes(16),
+        b"\x02\xff" + b"\xff" * 30,
+    ],
     "bundles": [
         b"\x00{}",
         b'\x50{"config": {"dz": 3}}',

@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
+
 from larimar_memory import formats, larimar
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.importers import read_file
 from larimar_memory.larimar import Larimar
+from larimar_memory.latents.stored import StoredForm
 from larimar_memory.prompt import block, disarmed, passage
 from larimar_memory.segments import MAX_CHARS, segment
 from larimar_memory.store.filters import matches, to_sql
@@ -234,6 +237,15 @@ def latents(data: bytes) -> None:
         found = unpack(data)
         if found.ndim <= 4:
             assert unpack(pack(found)).tobytes() == found.tobytes()
+    for form in _forms():
+        for begin in (b"", form.signature):
+            z = form.unpack(np.frombuffer(begin + data, dtype=np.int8))
+            assert z is None or (1 <= len(z) <= 8 * len(data) and np.isfinite(z).all())
+
+
+@cache
+def _forms() -> tuple[StoredForm, ...]:
+    return StoredForm(3, 4, bytes(16)), StoredForm(5, 8, bytes(range(16)))
 
 
 @cache
