@@ -82,6 +82,7 @@ def _said_again(session: Session, texts: list[str], size: Size) -> tuple[Figures
     figures: Figures = {"mixed": recitation.exactness(codec, mixed)}
     exact = figures["mixed"]["exact"]
     percent = 100 * exact["count"] / exact["of"]
+    session.note(f"{percent:.1f}% said again exactly")
     bars = [bar("segments of 4 to 32 tokens said again exactly, percent", percent, ">= 95")]
     for (kind, make), least in zip(recitation.RARE.items(), (95, 80, 95), strict=True):
         session.note(f"saying again: {kind}")
@@ -89,6 +90,7 @@ def _said_again(session: Session, texts: list[str], size: Size) -> tuple[Figures
         said = recitation.said_again(codec, [text for text, _ in pairs])
         hits = [string in again for (_, string), again in zip(pairs, said, strict=True)]
         figures[kind] = {"recalled": rate(hits)}
+        session.note(f"{sum(hits)} of {len(hits)}")
         bars.append(bar(f"{kind} in a sentence recalled, percent", 100 * _share(hits), f">= {least}"))
     return figures, bars
 
@@ -101,6 +103,7 @@ def _answers(session: Session, path: Path, size: Size) -> tuple[Figures, list[Ba
     figures = compare(session.codec, asked[: size.questions], draw)
     text, latent = figures["text"]["positions"], figures["latent"]["positions"]
     figures["positions_over_text"] = latent / text
+    session.note(f"token F1 over that of text: {figures['ratio']:.2f}")
     return figures, [bar("token F1 of answers, latents over text", figures["ratio"], ">= 0.85")]
 
 
