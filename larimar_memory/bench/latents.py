@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from larimar_memory.bench.oracle import Oracle, compare
 from larimar_memory.bench.result import Bar, Figures, bar, rate
 from larimar_memory.bench.session import Session
 from larimar_memory.bench.trials import field
-from larimar_memory.latents.bundle import DESCRIPTION
+from larimar_memory.latents.bundle import figures_of
 
 PACKAGES = ()
 
@@ -71,7 +70,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
 def _described(folder: Path | None) -> Figures:
     if folder is None:
         return {}
-    trained = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["figures"]
+    trained = figures_of(folder)
     return {name: trained.get(name) for name in ("tokens", "seconds", "checked")}
 
 

@@ -50,6 +50,13 @@ def save_bundle(codec: LatentCodec, folder: Path, figures: dict[str, Any] | None
     os.replace(temporary, folder / DESCRIPTION)
 
 
+def figures_of(folder: Path) -> dict[str, Any]:
+    """How a bundle that can be loaded was trained, as `save_bundle` was given it."""
+    description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    figures: dict[str, Any] = description["figures"]
+    return figures
+
+
 def load_bundle(folder: Path, decoder: Decoder) -> LatentCodec:
     """Load a trained codec for the decoder it was trained for.
 

@@ -47,9 +47,9 @@ class ReadoutHead(nn.Module):
 
     def forward(self, z: Float[Tensor, "b m dz"], mask: Bool[Tensor, "b m"]) -> States:
         """Keys and values of m * spread positions, float32; zeros where there is none."""
-        mask = mask.repeat_interleave(self.spread, dim=1)
         # Segments of one batch differ in length: what is padding is not worth the network's time.
-        there = self.unit(z[mask[:, :: self.spread]][None])[0] * self.deviation + self.mean
+        there = self.unit(z[mask][None])[0] * self.deviation + self.mean
+        mask = mask.repeat_interleave(self.spread, dim=1)
         states = there.new_zeros(*mask.shape, *self.shape).masked_scatter(
             mask[..., None, None, None, None], there
         )

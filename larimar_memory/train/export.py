@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from larimar_memory.latents.bundle import DESCRIPTION, save_bundle
+from larimar_memory.latents.bundle import figures_of, save_bundle
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.train.recipe import Recipe
 
@@ -32,7 +31,6 @@ def export(
         "checked": checked,
     }
     if start is not None:
-        described = json.loads((start / DESCRIPTION).read_text(encoding="utf-8"))
-        figures["before"] = described["figures"]
+        figures["before"] = figures_of(start)
     save_bundle(codec, folder, figures)
     return folder

@@ -64,8 +64,8 @@ SEEDS: dict[str, list[bytes]] = {
     # Two are raw DEFLATE: of four bytes, and of three positions.
     "latents": [
         b"\x03\x01\x03\0\0\0abc",
-        b"c`\0\x82\0",
-        b"c`d```\0\0",
+        b"c```\0\0",
+        b"\x13bf\xb0\x11bf\xb0\x11bf\xb0\x01\0",
         b"\x01\x04" + bytes(16),
         b"\x02\xff" + b"\xff" * 30,
     ],
