@@ -26,7 +26,7 @@ RECIPE = Recipe(
     stages=(
         Stage(kind="exact", steps=5, tokens=256, adapter_rate=5e-3, warmup=2),
         Stage(kind="regress", steps=1, tokens=256, warmup=1),
-        Stage(kind="recite", steps=32, tokens=256, codec_rate=1e-3, adapter_rate=3e-3, warmup=3),
+        Stage(kind="recite", steps=44, tokens=256, codec_rate=1e-3, adapter_rate=3e-3, warmup=3),
     ),
 )
 
