@@ -15,6 +15,8 @@ from larimar_memory.store.checksums import Damaged, damaged
 from larimar_memory.store.wal import check_log, logged_pages
 
 _HEADER_BYTES = 100
+_LOG_BYTES = 4 << 20
+"""Of the write-ahead log, from which on a commit folds it into the file."""
 
 FAILURES = (sqlite3.Error, UnicodeError)
 """What reading a damaged file ends in: SQLite's word on it may itself be no longer text."""
@@ -153,6 +155,7 @@ class Database:
         if not self.read_only:
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_BYTES // schema.PAGE_BYTES}")
         schema.show_as_newest(connection, self._version)
         return connection
 

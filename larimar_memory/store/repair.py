@@ -163,7 +163,7 @@ def _rewrite(old: sqlite3.Connection, path: Path, new: Path, aside: Path, done: 
     known = _ready(old, path)
     remove(new)
     with closing(sqlite3.connect(new, isolation_level=None)) as made, _Aside(aside, done) as put_aside:
-        made.execute("PRAGMA journal_mode = WAL")
+        schema.format_new(made)
         made.execute("BEGIN IMMEDIATE")
         schema.create_tables(made)
         made.executemany("INSERT INTO meta VALUES (?, ?)", known.items())
@@ -310,8 +310,9 @@ def _mark_incomplete(
         'count(s.id), max(s.position) + 1, max(s."end") FROM documents d '
         "LEFT JOIN segments s ON s.document_id = d.id WHERE d.complete GROUP BY d.id"
     ).fetchall()
+    torn = any(finding.part == "file" for finding in done.before.findings)
     for number, space, name, characters, metadata, written, count, wanted, end in found:
-        short = done.lost.get("segments") and characters > (end or 0)
+        short = (done.lost.get("segments") or torn) and characters > (end or 0)
         if number not in hurt and count == (wanted or 0) and not short:
             continue
         columns = (name, UNREADABLE, characters, metadata, 0, written)

@@ -96,11 +96,12 @@ def readable_text(raw: bytes) -> str:
 def rows(db: sqlite3.Connection, table: str) -> Iterator[Row]:
     """The rows of a table, ascending, and those numbers at which SQLite fails.
 
-    Where there are more of those than there can be rows, one stands for many.
+    Where there are more of those than there can be rows, one stands for many. Rows that are found only
+    from the table's end follow in the end, descending.
     """
-    columns = ", ".join(f'"{name}"' for name in COLUMNS[table])
-    sql = f"SELECT {columns} FROM {table} WHERE id BETWEEN ? AND ? ORDER BY id LIMIT {_RANGE}"
-    left, ranges = max(_PROBES, _size(db) // _LEAST_BYTES), [(1, _last(db, table))]
+    sql = f"{_select(table)} WHERE id BETWEEN ? AND ? ORDER BY id LIMIT {_RANGE}"
+    end, reached = _last(db, table), 0
+    left, ranges = max(_PROBES, _size(db) // _LEAST_BYTES), [(1, end)]
     while ranges:
         first, last = ranges.pop()
         if first > last:
@@ -110,14 +111,39 @@ def rows(db: sqlite3.Connection, table: str) -> Iterator[Row]:
         except FAILURES:
             left -= 1
             if first == last or left < 0:
+                reached = last
                 yield Row(first, None, ("row",))
             else:
                 middle = (first + last) // 2
                 ranges += [(middle + 1, last), (first, middle)]
             continue
         yield from found
+        if found:
+            reached = found[-1].number
         if len(found) == _RANGE:
-            ranges.append((found[-1].number + 1, last))
+            ranges.append((reached + 1, last))
+    if reached < end:
+        yield from _from_the_end(db, table, reached)
+
+
+def _from_the_end(db: sqlite3.Connection, table: str, reached: int) -> Iterator[Row]:
+    """Rows, descending, to one that has been reached from the beginning.
+
+    A damaged number that is too large ends every search that comes upon it, and hides what follows.
+    """
+    try:
+        for values in db.execute(f"{_select(table)} ORDER BY id DESC"):
+            row = _row(table, values)
+            if row.number <= reached:
+                return
+            yield row
+    except FAILURES:
+        yield Row(reached + 1, None, ("row",))
+
+
+def _select(table: str) -> str:
+    columns = ", ".join(f'"{name}"' for name in COLUMNS[table])
+    return f"SELECT {columns} FROM {table}"
 
 
 def _size(db: sqlite3.Connection) -> int:

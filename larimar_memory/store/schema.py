@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x4C41524D
 SCHEMA_VERSION = 2
+PAGE_BYTES = 8192
+"""Of new files. A segment with its latent takes some 3 KB, of which SQLite's usual pages of 4 KB hold
+one each and are a quarter empty; larger ones than this would make every namespace larger."""
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -148,8 +151,14 @@ def show_as_newest(db: sqlite3.Connection, version: int) -> None:
             db.execute(f"CREATE TEMP VIEW {table} AS SELECT *, {made} FROM main.{table}")
 
 
-def _create(db: sqlite3.Connection) -> None:
+def format_new(db: sqlite3.Connection) -> None:
+    """Settle what cannot be changed once a file has tables."""
+    db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     db.execute("PRAGMA journal_mode = WAL")
+
+
+def _create(db: sqlite3.Connection) -> None:
+    format_new(db)
     db.execute("BEGIN IMMEDIATE")
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if not tables:
