@@ -17,7 +17,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from larimar_memory.decoder import Decoder
 from larimar_memory.errors import InputError
-from larimar_memory.latents.bundle import load_bundle
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.train import checkpoint
 from larimar_memory.train.answers import Answers
@@ -28,6 +27,7 @@ from larimar_memory.train.rare import put_in
 from larimar_memory.train.recipe import Recipe, Stage
 from larimar_memory.train.sampling import Sample, Sampler, Source, draw_length, tokenizer_functions
 from larimar_memory.train.stages import Exact, Learns, Recite, Regress
+from larimar_memory.train.start import start_from
 
 _STAGES: dict[str, Callable[[LatentCodec, Stage, Recipe, Source], Learns]] = {
     "exact": Exact,
@@ -88,8 +88,8 @@ def train(
 
     Args:
         data: a folder of text, or a source to train on and one to check on.
-        start: a bundle for the same decoder to go on from with new stages: with all of it where its
-            sizes are the recipe's, else with its adapters; without one, everything begins at random.
+        start: a bundle for the same decoder to go on from with new stages, as `start_from` takes it;
+            without one, everything begins at random.
         resume: go on from the checkpoint in `out`, if there is one; else begin anew.
         time_limit: seconds after which to stop, with a checkpoint.
         show: draw a progress bar.
@@ -107,7 +107,7 @@ def train(
         found = checkpoint.load(out) if resume else None
         progress = _restored(codec, recipe, found)
         if found is None and start is not None:
-            _start_from(codec, start)
+            start_from(codec, start)
         source, held_out = _sources(recipe, decoder, data) if isinstance(data, Path) else data
         run = _Run(recipe, codec, source, held_out, out, progress, found[0] if found else {})
         with _bar(recipe, show, progress.total_steps) as advance:
@@ -278,22 +278,6 @@ def _restored(codec: LatentCodec, recipe: Recipe, found: Any) -> Progressed:
         )
     codec.load_state_dict(checkpoint.with_prefix("codec.", tensors))
     return Progressed(**{name: counters[name] for name in Progressed.__slots__})
-
-
-def _start_from(codec: LatentCodec, folder: Path) -> None:
-    begun = load_bundle(folder, codec.decoder)
-    found, wanted = begun.config.rank, codec.config.rank
-    if begun.config == codec.config:
-        codec.load_state_dict({name: x.float() for name, x in begun.state_dict().items()})
-    elif found == wanted:
-        # Who reads can learn from who read other codes; a code of another size begins anew.
-        codec.adapters.load_state_dict(begun.adapters.state_dict())
-    else:
-        raise InputError(
-            f"Training cannot start from {folder}.",
-            f"Its adapters are of rank {found}, and the recipe's of rank {wanted}.",
-            "Give the recipe that rank, or start from nothing.",
-        )
 
 
 def _sources(recipe: Recipe, decoder: Decoder, folder: Path) -> tuple[Source, Source]:
