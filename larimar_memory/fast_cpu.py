@@ -63,8 +63,14 @@ class PackedLinear(nn.Module):
 
 
 def supported() -> bool:
-    """Whether this build of torch has the two oneDNN operators."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+    """Whether torch has the two oneDNN operators, and this CPU what they need for bf16."""
+    can = torch.cpu.get_capabilities()
+    wide = all(can.get(f"avx512_{part}") for part in ("bw", "vl", "dq"))
+    return (
+        (wide or bool(can.get("avx_ne_convert")))
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+    )
 
 
 def pack(model: nn.Module) -> int:

@@ -46,7 +46,7 @@ def test_importing_the_package_loads_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (
         done.stdout.strip()
-        == "['codes', 'ingest', 'latency', 'latents', 'memory', 'needle', 'passkey', 'rag', "
+        == "['codes', 'curve', 'ingest', 'latency', 'latents', 'memory', 'needle', 'passkey', 'rag', "
         "'reliability', 'ruler', 'scale', 'scope'] False"
     )
 

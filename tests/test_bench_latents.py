@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from larimar_memory import bench
-from larimar_memory.bench import codes, latents, recitation, squad
+from larimar_memory.bench import codes, curve, latents, recitation, squad
 from larimar_memory.bench.haystack import Haystack
 from larimar_memory.bench.session import Session
 from larimar_memory.bench.tables import TABLES
 from larimar_memory.errors import InputError, ModelError
-from larimar_memory.latents import LatentCodec
-from tests.test_latent_memory import random_codec
+from larimar_memory.latents import LatentCodec, save_bundle
+from tests.test_latent_memory import SIZES, random_codec
 from tests.tiny import tiny_decoder
 
 
@@ -130,7 +130,44 @@ def test_latents_are_measured_in_every_way(tmp_path: Path) -> None:
 
 def test_another_bundle_than_the_shipped_one_can_be_measured(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"There are no latents in {tmp_path}"):
-        bench.run("latents", latents=tmp_path)
+        bench.run("latents", latents=[tmp_path])
+
+
+def test_trained_bundles_stand_side_by_side(
+    codec: LatentCodec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first at its own step and at others, then the rest, each answered against the same text."""
+    path = tmp_path / "q.json"
+    qa = {"question": "What is the dog called?", "answers": [{"text": "Pixel"}]}
+    passages = [{"context": "Ana has a dog. The dog is called Pixel.", "qas": [qa]}]
+    path.write_text(json.dumps({"data": [{"paragraphs": passages}]}))
+    first, half = tmp_path / "first", tmp_path / "half"
+    save_bundle(codec, first, {"tokens": 5, "before": {"tokens": 2}})
+    halved = SIZES.model_copy(update={"ratio": 2})
+    save_bundle(random_codec(codec.decoder, config=halved), half, {"tokens": 3})
+    texts = tuple(f"Number {n} of the texts that are said. And so on, {n}." for n in range(40))
+    monkeypatch.setattr(Session, "prose", lambda *_: Haystack(texts, tuple(map(len, texts)), 0))
+    session = Session(0, None, lambda _: None, path, [first, half])
+    session.__dict__["decoder"] = codec.decoder
+    figures, (bar,) = curve.measure(session, curve.Size(1, 5, 1, (0.1, 2.0)))
+    rows = figures["rows"]
+    assert [(row["tokens_per_position"], row["step"]) for row in rows] == [
+        (1, 0.8),
+        (1, 0.1),
+        (1, 2.0),
+        (2, 0.8),
+    ]
+    assert [row["labels"] for row in rows] == [7, 7, 7, 3]
+    taken = [row["bytes_per_token"] for row in rows]
+    assert taken[1] > taken[0] > taken[2]
+    assert rows[3]["latent"]["positions"] < rows[0]["latent"]["positions"]
+    assert len({row["text"]["token_f1"] for row in rows}) == 1
+    assert all(row["exact"]["of"] == 5 for row in rows)
+    assert bar["bar"] == ">= 0.95"
+    head, _, *lines = TABLES["curve"](figures)
+    assert [line.count("|") for line in lines] == [head.count("|")] * 4
+    with pytest.raises(InputError, match=r"'curve' cannot run\. It has no questions to ask\."):
+        curve.measure(Session(0, None, lambda _: None), curve.QUICK)
 
 
 def test_codes_of_several_sizes_are_compared(
@@ -151,9 +188,11 @@ def test_codes_of_several_sizes_are_compared(
         return fitted[-1]
 
     monkeypatch.setattr(codes, "_fitted", kept)
-    size = codes.Size(1, 300, 5, ((2, 4, 0.5), (8, 8, 0.5), (8, 4, 0.5), (24, 4, 1.0)))
+    size = codes.Size(1, 300, 5, ((2, 0.5, 0.5), (8, 0.1, 0.5), (8, 0.5, 0.5), (24, 0.5, 1.0)))
     figures, (bar,) = codes.measure(session, size)
-    assert [row["bytes_per_token"] for row in figures["rows"]] == [3, 10, 6, 14]
+    taken = [row["bytes_per_token"] for row in figures["rows"]]
+    assert taken[0] < taken[2] < taken[1]
+    assert taken[2] < taken[3]
     assert all(row["exact"]["of"] == 5 for row in figures["rows"])
     assert bar["bar"] == ">= 0.95"
     errors = list[float]()

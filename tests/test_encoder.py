@@ -60,11 +60,28 @@ def test_the_fast_path_ran_where_the_processor_has_bf16(encoder: SentenceEncoder
         assert encoder._model.config._attn_implementation == fast_cpu.ATTENTION
 
 
+@pytest.mark.skipif(not fast_cpu.supported(), reason="oneDNN has no bf16 products for this CPU")
 def test_packed_layers_compute_the_same_product() -> None:
     linear = torch.nn.Linear(64, 96).to(torch.bfloat16)
     x = torch.randn(7, 5, 64, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
     with torch.inference_mode():
         torch.testing.assert_close(fast_cpu.PackedLinear(linear)(x), linear(x), atol=2e-2, rtol=2e-2)
+
+
+@pytest.mark.parametrize(
+    ("can", "there"),
+    [
+        ({}, False),
+        ({"avx2": True, "avx512_bw": True}, False),
+        ({"avx512_bw": True, "avx512_vl": True, "avx512_dq": True}, True),
+        ({"avx_ne_convert": True}, True),
+    ],
+)
+def test_layers_are_packed_where_the_cpu_has_the_products(
+    monkeypatch: pytest.MonkeyPatch, can: dict[str, bool], there: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can)
+    assert fast_cpu.supported() is there
 
 
 @pytest.mark.parametrize(

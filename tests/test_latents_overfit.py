@@ -18,9 +18,10 @@ from larimar_memory.train.sampling import Sample
 
 SEGMENTS = 64
 RECIPE = Recipe(
-    codec=LatentConfig(limit=16),
+    codec=LatentConfig(limit=16, step=0.5),
     calibration=1200,
     importance=300,
+    balance=0,
     check_every=10_000,
     check_segments=8,
     stages=(

@@ -5,7 +5,7 @@ No model is loaded, and torch is not imported, before `run` is called.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ NAMES: dict[str, str] = {
     "memory": "The associative memory on real sentences: capacity, edits, forgetting, merging.",
     "latents": "Readouts that control the decoder: said again, answered from, their time and size.",
     "codes": "Bytes a token's latent takes, against what is said again exactly from it.",
+    "curve": "Trained latents side by side: what is said and answered, against bytes and positions.",
     "reliability": "Kills, damage, many processes at once, forgetting: what a memory file keeps.",
     "rag": "Larimar against RetrievalQA over FAISS and Chroma, BM25, and a long context.",
     "ruler": "The eight needle tasks of RULER, at 128 thousand and at a million tokens.",
@@ -36,7 +37,7 @@ def run(
     seed: int = 0,
     haystack: Path | None = None,
     questions: Path | None = None,
-    latents: Path | None = None,
+    latents: Sequence[Path] = (),
     on_note: Callable[[str], None] | None = None,
     _size: Any = None,
 ) -> dict[str, Any]:
@@ -50,7 +51,8 @@ def run(
         seed: of the haystack's order, the depths and the keys.
         haystack: folder of texts to search in; by default, prose that comes with Python.
         questions: a file of questions on passages, in SQuAD's JSON, for benchmarks that need some.
-        latents: a trained bundle for the default decoder, in place of the one that ships.
+        latents: trained bundles for the default decoder: the first in place of the one that ships, the
+            others for "curve" to compare it with.
         on_note: called with a short line of progress now and then, maybe from another thread.
 
     Raises:

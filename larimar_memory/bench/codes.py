@@ -16,7 +16,7 @@ from larimar_memory.bench import recitation
 from larimar_memory.bench.result import Bar, Figures, bar
 from larimar_memory.bench.session import Session
 from larimar_memory.latents import LatentCodec, LatentConfig
-from larimar_memory.latents.quantise import Bits
+from larimar_memory.train.balance import balance
 from larimar_memory.train.rare import put_in
 from larimar_memory.train.recipe import Recipe, Stage
 from larimar_memory.train.sampling import Sampler, tokenizer_functions
@@ -36,25 +36,26 @@ class Size:
         prose: tokens of text; the codes are fitted to one half of its paragraphs.
         positions: that a code is fitted to.
         segments: of the other half, said again.
-        codes: numbers a token and bits a number, depth.
+        codes: numbers a token, step at which they are stored, depth.
     """
 
     prose: int
     positions: int
     segments: int
-    codes: tuple[tuple[int, Bits, float], ...]
+    codes: tuple[tuple[int, float, float], ...]
 
 
-def _codes() -> Iterator[tuple[int, Bits, float]]:
+def _codes() -> Iterator[tuple[int, float, float]]:
     for dz in (64, 96, 128, 192, 256, 384):
-        yield dz, 4, 0.6
-    yield 192, 8, 0.6
+        yield dz, 0.8, 0.6
+    for step in (0.1, 0.4, 1.2):
+        yield 192, step, 0.6
     for depth in (0.33, 0.47, 0.8, 1.0):
-        yield 192, 4, depth
+        yield 192, 0.8, depth
 
 
 FULL = Size(60_000, 8192, 100, tuple(_codes()))
-QUICK = Size(4_000, 600, 6, ((64, 4, 0.6), (192, 4, 0.6)))
+QUICK = Size(4_000, 600, 6, ((64, 0.8, 0.6), (192, 0.8, 0.6)))
 
 
 def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
@@ -68,20 +69,20 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
     sentences = recitation.sentences(paragraphs[half:])
     texts = recitation.openings(shipped, sentences, session.draw("openings"), size.segments, _LENGTHS)
     rows = list[Figures]()
-    for dz, bits, depth in size.codes:
-        session.note(f"fitting {dz} numbers of {bits} bits, {depth:.0%} of the layers")
-        changes = {"dz": dz, "bits": bits, "depth": depth}
+    for dz, step, depth in size.codes:
+        session.note(f"fitting {dz} numbers at a step of {step:g}, {depth:.0%} of the layers")
+        changes = {"dz": dz, "step": step, "depth": depth}
         codec = _fitted(session, shipped, shipped.config.model_copy(update=changes), source, size)
         said = recitation.exactness(codec, texts)
         rows.append({
             **changes,
-            "bytes_per_token": codec.stored_form.position,
+            "bytes_per_token": recitation.bytes_per_token(codec, texts),
             "exact": said["exact"],
             "edit_distance": said["edit_distance"],
         })  # fmt: skip
-    shipped_size = (shipped.config.dz, shipped.config.bits, shipped.config.depth)
+    shipped_size = (shipped.config.dz, shipped.config.step, shipped.config.depth)
     best = max(_share(row) for row in rows)
-    own = [_share(row) for row in rows if (row["dz"], row["bits"], row["depth"]) == shipped_size]
+    own = [_share(row) for row in rows if (row["dz"], row["step"], row["depth"]) == shipped_size]
     kept = own[0] / best if own and best else 0.0
     return {"segments": len(texts), "rows": rows}, [
         bar("said again exactly, the shipped code's size over the best size", kept, f">= {_LEAST}")
@@ -107,7 +108,9 @@ def _fitted(
         codec=config, stages=(stage,), calibration=size.positions, importance=size.positions // 2
     )
     with torch.enable_grad():
-        Regress(codec, stage, recipe, source).begin(session.draw("fit"))
+        learns, draw = Regress(codec, stage, recipe, source), session.draw("fit")
+        learns.begin(draw)
+        balance(codec, learns, learns.batches(draw))
     codec.head.use_format(codec.anatomy.dtype)
     codec.adapters.merge()
     return codec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from larimar_memory.bench.result import Figures, rate
@@ -14,6 +14,7 @@ from larimar_memory.decoder import Conditioning
 from larimar_memory.latent_memory import in_windows
 from larimar_memory.latents import LatentCodec
 from larimar_memory.latents.readout import LatentReadout
+from larimar_memory.latents.stored import StoredForm
 from larimar_memory.prompt import messages, passage
 from larimar_memory.segments import segment
 
@@ -42,10 +43,12 @@ class Oracle:
 
     Args:
         codec: of the decoder that answers.
+        form: how latents are stored; by default, as the codec's are.
     """
 
-    def __init__(self, codec: LatentCodec) -> None:
+    def __init__(self, codec: LatentCodec, form: StoredForm | None = None) -> None:
         self._codec, self._decoder = codec, codec.decoder
+        self._form = form or codec.stored_form
 
     def from_text(self, question: str, segments: Sequence[str], tokens: int = _TOKENS) -> Told:
         """From the segments in the prompt, in their order."""
@@ -55,11 +58,11 @@ class Oracle:
 
     def from_latents(self, question: str, segments: Sequence[str], tokens: int = _TOKENS) -> Told:
         """From their latents as a store gives them back, in their order; they are one document."""
-        codec = self._codec
+        codec, form = self._codec, self._form
         windows = codec.encode_windows(in_windows(segments))
-        stored = [codec.stored_form.pack(z) for window in windows for z in window]
+        stored = [form.pack(z) for window in windows for z in window]
         started = time.perf_counter()
-        latents = [codec.stored_form.unpack(s) for s in stored]
+        latents = [form.unpack(s) for s in stored]
         conditioning = LatentReadout(codec, [z for z in latents if z is not None])
         _, prompt = self._decoder.around_recalled(question)
         return self._told(prompt, conditioning, tokens, started)
@@ -90,16 +93,31 @@ def compare(codec: LatentCodec, asked: Sequence[Asked], draw: random.Random) -> 
     oracle = Oracle(codec)
     told: dict[str, list[Told]] = {"text": [], "latent": [], "none": []}
     for one in asked:
-        segments = [passage(s.text) for s in segment(one.passage)]
-        segments = [text for text in segments if text]
+        segments = passages(one)
         told["text"].append(oracle.from_text(one.question, segments))
         told["latent"].append(oracle.from_latents(one.question, segments))
         told["none"].append(oracle.from_nothing(one.question))
+    figures = {"questions": len(asked), **scored(told, asked, draw)}
+    figures["examples"] = [
+        {"question": o.question, "answers": list(o.answers), "text": t.text, "latent": z.text}
+        for o, t, z in list(zip(asked, told["text"], told["latent"], strict=True))[:5]
+    ]
+    return figures
+
+
+def passages(asked: Asked) -> list[str]:
+    """The segments of what is asked about, as they stand in a prompt."""
+    texts = [passage(s.text) for s in segment(asked.passage)]
+    return [text for text in texts if text]
+
+
+def scored(told: Mapping[str, Sequence[Told]], asked: Sequence[Asked], draw: random.Random) -> Figures:
+    """Scores and medians of each way of answering; how "latent" compares with "text", token F1."""
     scores = {
         name: [token_f1(t.text, one.answers) for t, one in zip(found, asked, strict=True)]
         for name, found in told.items()
     }
-    figures: Figures = {"questions": len(asked)}
+    figures: Figures = {}
     for name, found in told.items():
         figures[name] = {
             "token_f1": statistics.mean(scores[name]),
@@ -110,10 +128,6 @@ def compare(codec: LatentCodec, asked: Sequence[Asked], draw: random.Random) -> 
         }
     figures["ratio"] = _ratio(scores["latent"], scores["text"])
     figures["ratio_interval"] = _interval(scores["latent"], scores["text"], draw)
-    figures["examples"] = [
-        {"question": o.question, "answers": list(o.answers), "text": t.text, "latent": z.text}
-        for o, t, z in list(zip(asked, told["text"], told["latent"], strict=True))[:5]
-    ]
     return figures
 
 

@@ -181,7 +181,27 @@ def _scope(figure: Any, figures: dict[str, Any]) -> None:
     axes.legend(frameon=False)
 
 
+def _curve(figure: Any, figures: dict[str, Any]) -> None:
+    rows = figures["rows"]
+    said, answered = figure.subplots(1, 2)
+    sizes = list(dict.fromkeys((row["tokens_per_position"], row["dz"]) for row in rows))
+    for tokens, dz in sizes:
+        mine = [row for row in rows if (row["tokens_per_position"], row["dz"]) == (tokens, dz)]
+        mine.sort(key=lambda row: row["bytes_per_token"])
+        taken = [row["bytes_per_token"] for row in mine]
+        label = f"{tokens} tokens a position, {dz} numbers"
+        said.plot(taken, [100 * _of(row["exact"]) for row in mine], "o-", ms=4, label=label)
+        answered.plot(taken, [row["ratio"] for row in mine], "o-", ms=4, label=label)
+    said.set(ylim=(0, 105), title="Said again exactly, percent")
+    answered.set(title="Token F1 of answers, latents over text")
+    answered.set_ylim(bottom=0)
+    for axes in (said, answered):
+        axes.set(xlabel="bytes a token")
+    said.legend(frameon=False)
+
+
 PLOTS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+    "curve": _curve,
     "memory": _memory,
     "rag": _rag,
     "ruler": _ruler,

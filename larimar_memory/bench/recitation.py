@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from larimar_memory.bench.result import Figures, rate
 from larimar_memory.latents import LatentCodec
+from larimar_memory.latents.stored import StoredForm
 from larimar_memory.segments import segment
 from larimar_memory.train.evaluate import edit_distance, say
 
@@ -76,11 +77,15 @@ def with_rare(
     return found
 
 
-def said_again(codec: LatentCodec, texts: Sequence[str]) -> list[str]:
-    """What the decoder says, greedily, from the stored latents of each text."""
-    latents = []
+def said_again(codec: LatentCodec, texts: Sequence[str], form: StoredForm | None = None) -> list[str]:
+    """What the decoder says, greedily, from the stored latents of each text.
+
+    Args:
+        form: how they are stored; by default, as the codec's are.
+    """
+    form, latents = form or codec.stored_form, []
     for z in codec.encode(texts):
-        stored = codec.stored_form.unpack(codec.stored_form.pack(z))
+        stored = form.unpack(form.pack(z))
         if stored is None:
             raise ValueError("a latent did not come back as it was stored")
         latents.append(stored)
@@ -98,9 +103,16 @@ def said_again(codec: LatentCodec, texts: Sequence[str]) -> list[str]:
     return said
 
 
-def exactness(codec: LatentCodec, texts: Sequence[str]) -> Figures:
+def bytes_per_token(codec: LatentCodec, texts: Sequence[str], form: StoredForm | None = None) -> float:
+    """Bytes that latents of texts take when stored, over the texts' tokens in the decoder."""
+    form = form or codec.stored_form
+    stored = sum(form.pack(z).nbytes for z in codec.encode(texts))
+    return stored / sum(len(codec.tokens(text)) for text in texts)
+
+
+def exactness(codec: LatentCodec, texts: Sequence[str], form: StoredForm | None = None) -> Figures:
     """Shares said again without a difference, altogether and by length, and edit distances."""
-    said = said_again(codec, texts)
+    said = said_again(codec, texts, form)
     by_length: dict[str, list[bool]] = {}
     edits = list[float]()
     for text, again in zip(texts, said, strict=True):

@@ -65,10 +65,15 @@ def _shown(value: Any) -> str:
     return f"{value:.{_DIGITS}g}" if isinstance(value, float) else str(value)
 
 
+def _number_format(machine: dict[str, Any]) -> str:
+    return f"{machine['number_format']}, " if "number_format" in machine else ""
+
+
 def _where(result: dict[str, Any]) -> str:
     machine, versions = result["machine"], result["versions"]
     return (
         f"`{result['name']}`: {machine['cpu']}, {machine['cores']} cores, "
-        f"{machine['memory_gb']:.0f} GB, torch {versions['torch']}, seed {result['seed']}, "
+        f"{machine['memory_gb']:.0f} GB, {_number_format(machine)}torch {versions['torch']}, "
+        f"seed {result['seed']}, "
         f"commit {result['commit'] or 'unknown'}.\n"
     )

@@ -108,9 +108,13 @@ def assemble(
 
 
 def machine() -> dict[str, Any]:
-    """CPU model, cores this process may use, memory in GB (1e9 bytes), accelerator and platform."""
+    """CPU model, cores this process may use, memory in GB (1e9 bytes), accelerator, platform, and the
+    number format in which models are run here: some CPUs are many times as fast in bf16, others slower.
+    """
     import psutil
     import torch
+
+    from larimar_memory.device import best_device, best_dtype
 
     allowed = getattr(os, "sched_getaffinity", None)
     return {
@@ -119,6 +123,7 @@ def machine() -> dict[str, Any]:
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "",
         "platform": platform.platform(),
+        "number_format": str(best_dtype(best_device())).removeprefix("torch."),
     }
 
 

@@ -31,7 +31,8 @@ class Session:
         folder: texts of the user's to search in, or None for those that come with Python.
         note: takes lines of progress.
         questions: a file in SQuAD's JSON.
-        latents: a trained bundle to measure; by default, the one that ships for the decoder.
+        latents: trained bundles, the first of them to measure and the others to compare it with; by
+            default, the one that ships for the decoder.
     """
 
     def __init__(
@@ -40,10 +41,11 @@ class Session:
         folder: Path | None,
         note: Callable[[str], None],
         questions: Path | None = None,
-        latents: Path | None = None,
+        latents: Sequence[Path] = (),
     ) -> None:
         self.seed, self.note, self.questions = seed, note, questions
-        self._latents = latents
+        self._latents = next(iter(latents), None)
+        self.others = tuple(latents[1:])
         self._folder = folder
 
     @cached_property

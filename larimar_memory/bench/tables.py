@@ -160,6 +160,33 @@ def latents(figures: dict[str, Any]) -> list[str]:
     return [*lines, "", *table(measures, lengths)]
 
 
+def curve(figures: dict[str, Any]) -> list[str]:
+    """One line for each trained codec at each step."""
+    head = (
+        *("tokens a position", "numbers a position", "step", "bytes a token", "trained on labels"),
+        *("said again exactly, %", "edit distance, %", "token F1 over that of text"),
+        *("the answer said, %", "prompt positions over text"),
+    )
+    rows = []
+    for row in figures["rows"]:
+        low, high = row["ratio_interval"]
+        rows.append(
+            [
+                str(row["tokens_per_position"]),
+                str(row["dz"]),
+                f"{row['step']:g}",
+                f"{row['bytes_per_token']:.0f}",
+                "" if row["labels"] is None else f"{row['labels']:,}",
+                _rate(row["exact"]),
+                f"{100 * row['edit_distance']:.1f}",
+                f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})",
+                _rate(row["latent"]["answer_said"]),
+                f"{row['latent']['positions'] / row['text']['positions']:.2f}",
+            ]
+        )
+    return table(head, rows)
+
+
 def _median(tasks: Sequence[dict[str, Any]], measure: str) -> str:
     """Of the tasks that were answered; nothing where none was."""
     values = [task[measure] for task in tasks if measure in task]
@@ -178,6 +205,7 @@ def _rate(rate: dict[str, Any]) -> str:
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "curve": curve,
     "latents": latents,
     "rag": rag,
     "ruler": ruler,

@@ -183,12 +183,17 @@ def bench(
     questions: Annotated[
         Path | None,
         typer.Option(
-            "--questions", help="Questions in SQuAD's JSON, for 'latents', 'rag', 'scale' and 'scope'."
+            "--questions",
+            help="Questions in SQuAD's JSON, for 'latents', 'curve', 'rag', 'scale' and 'scope'.",
         ),
     ] = None,
-    bundle: Annotated[
-        Path | None,
-        typer.Option("--latents", help="A trained bundle to measure.", show_default="bundled"),
+    bundles: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--latents",
+            help="A trained bundle to measure; more than one for 'curve'.",
+            show_default="bundled",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON here.")] = None,
     as_json: AsJson = False,
@@ -213,7 +218,7 @@ def bench(
         seed=seed,
         haystack=haystack,
         questions=questions,
-        latents=bundle,
+        latents=bundles or (),
         on_note=lambda note: output.errors.print(note, style="dim", markup=False),
     )
     if out is not None:

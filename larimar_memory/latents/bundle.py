@@ -18,7 +18,7 @@ from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.config import LatentConfig
 
 TENSORS, DESCRIPTION = "latents.safetensors", "latents.json"
-_FORMAT = 2
+_FORMAT = 3
 
 
 def save_bundle(codec: LatentCodec, folder: Path, figures: dict[str, Any] | None = None) -> None:
@@ -65,9 +65,7 @@ def load_bundle(folder: Path, decoder: Decoder) -> LatentCodec:
     """
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        config = LatentConfig.model_validate(description["config"])
-        made_for, format_ = description["decoder"], description["format"]
-        lead = description.get("lead")
+        format_ = description["format"]
     except FileNotFoundError as error:
         raise ModelError(
             f"There are no latents in {folder}.",
@@ -81,13 +79,18 @@ def load_bundle(folder: Path, decoder: Decoder) -> LatentCodec:
             "Name the folder that training wrote, and check its permissions.",
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder, f"{DESCRIPTION} cannot be read as a bundle's description") from error
+        raise _undescribed(folder) from error
     if format_ != _FORMAT:
         raise ModelError(
             f"The latents in {folder} cannot be used.",
             f"They are in format {format_}, and this version reads format {_FORMAT}.",
             "Use the version of the package that wrote them, or train again.",
         )
+    try:
+        config = LatentConfig.model_validate(description["config"])
+        made_for, lead = description["decoder"], description.get("lead")
+    except (ValueError, KeyError) as error:
+        raise _undescribed(folder) from error
     found = fingerprint(decoder)
     if made_for != found:
         raise ModelError(
@@ -113,6 +116,10 @@ def load_bundle(folder: Path, decoder: Decoder) -> LatentCodec:
     codec.head.use_format(codec.anatomy.dtype)
     codec.adapters.merge()
     return codec.eval().requires_grad_(False)
+
+
+def _undescribed(folder: Path) -> ModelError:
+    return _damaged(folder, f"{DESCRIPTION} cannot be read as a bundle's description")
 
 
 def _damaged(folder: Path, why: str) -> ModelError:

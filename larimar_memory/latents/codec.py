@@ -195,7 +195,7 @@ class LatentCodec(nn.Module):
     @cached_property
     def stored_form(self) -> StoredForm:
         """How its latents lie in a store; of a codec that is no longer trained."""
-        return StoredForm(self.config.dz, self.config.bits, self.fingerprint)
+        return StoredForm(self.config.dz, self.config.step, self.fingerprint)
 
     @property
     def mark(self) -> int:

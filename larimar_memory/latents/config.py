@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
@@ -18,7 +16,8 @@ class LatentConfig(BaseModel):
         depth: share of the decoder's layers run to describe a token; its hidden state after them is a
             feature. Keys and values of all layers follow from the state at about .6 far better than
             from any earlier or later one.
-        bits: a number of a latent takes when stored, 4 or 8.
+        step: distance of neighbouring values of a number as it is stored, where latents begin training
+            with deviation 1: smaller ones take more bytes.
         squeeze: hidden width of the encoder; 0 makes it one linear map.
         width: hidden width of the readout head.
         rank: rank of the adapters on the attention projections.
@@ -31,7 +30,7 @@ class LatentConfig(BaseModel):
     ratio: int = Field(default=1, ge=1, le=64)
     spread: int = Field(default=1, ge=1, le=64)
     depth: float = Field(default=0.6, gt=0, le=1)
-    bits: Literal[4, 8] = 4
+    step: float = Field(default=0.8, gt=0)
     squeeze: int = Field(default=0, ge=0)
     width: int = Field(default=1024, ge=1)
     rank: int = Field(default=16, ge=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -64,6 +64,11 @@ class SegmentEncoder(nn.Module):
             )
         else:
             self.map = nn.Linear(wide, config.dz)
+
+    @property
+    def last(self) -> nn.Linear:
+        """The layer whose outputs are the latents."""
+        return cast(nn.Linear, self.map[-1] if isinstance(self.map, nn.Sequential) else self.map)
 
     def forward(
         self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"]

@@ -20,6 +20,7 @@ from larimar_memory.errors import InputError
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.train import checkpoint
 from larimar_memory.train.answers import Answers
+from larimar_memory.train.balance import balance
 from larimar_memory.train.evaluate import from_exact, recall
 from larimar_memory.train.export import export
 from larimar_memory.train.passages import read_folder
@@ -112,6 +113,8 @@ def train(
         run = _Run(recipe, codec, source, held_out, out, progress, found[0] if found else {})
         with _bar(recipe, show, progress.total_steps) as advance:
             done = run.to_the_end(began, time_limit, advance)
+        if done and recipe.balance:
+            run.balance()
     codec.eval().requires_grad_(False)
     bundle = export(
         codec, recipe, out / "bundle", progress.checked, progress.tokens, progress.seconds, start
@@ -175,6 +178,15 @@ class _Run:
             self._save()
             saved = time.perf_counter()
         return True
+
+    def balance(self) -> None:
+        """After the last stage, by its own loss; checkpoints keep the latents as they were before."""
+        stage = self.recipe.stages[-1]
+        learns = _STAGES[stage.kind](self.codec, stage, self.recipe, self.source)
+        rng, batches = self._rng("balance"), list[Any]()
+        while sum(batch.size for batch in batches) < self.recipe.balance:
+            batches += learns.batches(rng)
+        balance(self.codec, learns, batches)
 
     def _step(
         self, stage: Stage, learns: Learns, optimizer: torch.optim.Optimizer

@@ -57,6 +57,8 @@ class Recipe(BaseModel):
         calibration: positions from which keys' and values' scales and the first linear code are taken.
         importance: labels from which it is learnt what errors in keys and values matter; 0 lets all
             count alike.
+        balance: labels, after the last stage, from which it is learnt how exactly each number of a
+            latent is to be stored; 0 leaves all numbers as they are.
         batch: tokens a forward pass; a step takes as many passes as its tokens need.
         rare: share of segments that rare strings are put into.
         decay: weight decay of matrices.
@@ -75,6 +77,7 @@ class Recipe(BaseModel):
     seed: int = 0
     calibration: int = Field(default=8192, ge=2)
     importance: int = Field(default=4096, ge=0)
+    balance: int = Field(default=1024, ge=0)
     batch: int = Field(default=512, ge=1)
     rare: float = Field(default=0.3, ge=0, le=1)
     decay: float = Field(default=0.01, ge=0)

@@ -20,6 +20,7 @@ from larimar_memory.train.importance import importance, weighted
 from larimar_memory.train.recipe import Recipe, Stage
 from larimar_memory.train.sampling import Source
 
+_TINY = 1e-6
 _WIDEST = 5000
 """Features of more numbers take too long to decompose: encoders of these begin at random."""
 
@@ -184,13 +185,17 @@ class Recite(StageBase):
 
 
 def noisy(z: Float[Tensor, "b m dz"], most: float, seed: int) -> Float[Tensor, "b m dz"]:
-    """Latents with Gaussian noise of 0 to `most` of their deviation, another amount in each row."""
+    """Latents with Gaussian noise of 0 to `most` of their deviation, another amount in each row.
+
+    The deviation is the geometric mean of the numbers', which balancing leaves about as it is.
+    """
     if not most:
         return z
     generator = torch.Generator(z.device).manual_seed(seed)
     amount = most * torch.rand(len(z), 1, 1, generator=generator, device=z.device)
     noise = torch.randn(z.shape, generator=generator, device=z.device)
-    return z + noise * amount * z.detach().float().std()
+    deviations = z.detach().float().flatten(0, 1).std(0, correction=0)
+    return z + noise * amount * deviations.clamp_min(_TINY).log().mean().exp()
 
 
 def _half(codec: LatentCodec) -> bool:

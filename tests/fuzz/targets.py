@@ -245,7 +245,7 @@ def latents(data: bytes) -> None:
 
 @cache
 def _forms() -> tuple[StoredForm, ...]:
-    return StoredForm(3, 4, bytes(16)), StoredForm(5, 8, bytes(range(16)))
+    return StoredForm(3, 0.5, bytes(16)), StoredForm(5, 0.1, bytes(range(16)))
 
 
 @cache

@@ -1,0 +1,66 @@
+"""Scales the numbers of latents so that steps of one size suit all of them.
+
+To second order, rounding a number to steps of size d adds s d^2 / 24 to the loss, with s the mean
+square of the loss's gradient (Fisher information, as in `importance`). Some numbers of a latent matter
+a thousand times as much as others. Were each coded for itself, all would have to add alike, and scales
+be as the square root of s. One Huffman code serves all numbers of a latent and loses by their
+unlikeness, so that less than the square root is better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from larimar_memory.latents.codec import LatentCodec
+from larimar_memory.train.stages import Learns
+
+_POWER = 0.3
+"""Of s: where measured, latents of one size kept more with it than with 0 or with .5."""
+
+
+def sensitivity(codec: LatentCodec, learns: Learns, batches: Sequence[Any]) -> Float[Tensor, " dz"]:
+    """Mean squares over labels of the loss's gradients by each number of a latent; 0 without any."""
+    total = torch.zeros(codec.config.dz, device=codec.device)
+    made = list[Tensor]()
+
+    def keep(_: nn.Module, __: object, out: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        z = out[0].detach().float().requires_grad_()
+        made.append(z)
+        return z, out[1]
+
+    hook = codec.encoder.register_forward_hook(keep)
+    try:
+        for batch in batches:
+            made.clear()
+            loss = learns.loss(batch)
+            if made:
+                for gradient in torch.autograd.grad(loss, made, allow_unused=True):
+                    if gradient is not None:
+                        total += gradient.square().sum((0, 1))
+    finally:
+        hook.remove()
+    found: Tensor = total / max(1, sum(batch.size for batch in batches))
+    return found
+
+
+@torch.no_grad()
+def rescale(codec: LatentCodec, scale: Float[Tensor, " dz"]) -> None:
+    """Multiply every number of all latents; keys and values made of them stay the same."""
+    last = codec.encoder.last
+    last.weight.mul_(scale[:, None])
+    last.bias.mul_(scale)
+    for module in (codec.head.enter, codec.head.linear):
+        module.weight.div_(scale)
+
+
+def balance(codec: LatentCodec, learns: Learns, batches: Sequence[Any]) -> None:
+    """Scale a codec's latents by what errors in them cost; their mean deviation hardly changes."""
+    found = sensitivity(codec, learns, batches)
+    if found.max() > 0:
+        scale = found.clamp_min(found.max() * 1e-8).pow(_POWER)
+        rescale(codec, scale / scale.log().mean().exp())
