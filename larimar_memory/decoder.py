@@ -178,7 +178,9 @@ class Decoder:
         seed: int | None,
         conditioning: Conditioning | None,
     ) -> Iterator[str]:
-        from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
+        from transformers import StoppingCriteria, StoppingCriteriaList
+
+        from larimar_memory.streaming import TokenStreamer
 
         class Cancelled(StoppingCriteria):
             event = threading.Event()
@@ -187,7 +189,7 @@ class Decoder:
                 return torch.full((len(ids),), self.event.is_set(), device=ids.device)
 
         cancelled = Cancelled()
-        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
+        streamer = TokenStreamer(self.tokenizer)
         inputs = torch.tensor([tokens], device=self.model.device)
         failure = list[BaseException]()
 

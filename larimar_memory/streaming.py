@@ -1,0 +1,36 @@
+"""A decoder's text, every token as soon as it spells whole characters."""
+
+from __future__ import annotations
+
+import torch
+from transformers import TextIteratorStreamer
+
+_UNFINISHED = "\ufffd"
+"""What bytes are decoded to that are only the beginning of a character."""
+
+
+class TokenStreamer(TextIteratorStreamer):
+    """Hands on text token by token; what it extends holds every word back until the next one begins.
+
+    Args:
+        tokenizer: of the decoder that generates.
+    """
+
+    def __init__(self, tokenizer: object) -> None:
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)  # type: ignore[arg-type]
+
+    def put(self, value: torch.Tensor) -> None:
+        """Take a prompt, the first time, or a new token; of one row."""
+        if self.next_tokens_are_prompt:
+            self.next_tokens_are_prompt = False
+            return
+        self.token_cache.extend(value.flatten().tolist())
+        text = self.tokenizer.decode(self.token_cache, **self.decode_kwargs)
+        if text.endswith(_UNFINISHED):
+            return
+        piece, self.print_len = text[self.print_len :], len(text)
+        if text.endswith("\n"):
+            # What follows a line's end is spelt alike without it: decoding need not begin before it.
+            self.token_cache, self.print_len = [], 0
+        if piece:
+            self.on_finalized_text(piece)
