@@ -171,11 +171,19 @@ def test_unexpected_failures_show_no_trace(
     )
 
 
-def test_the_demo_remembers_and_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_remembers_and_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a quarter of its text; `make demo` has all of it."""
+    from pydoc_data.topics import topics
+
     from larimar_memory.cli import demo
 
+    assert len(demo.haystack()) > 400_000
+    for name in [name for name, text in topics.items() if len(text) > 8_000]:
+        monkeypatch.delitem(topics, name)
     text = demo.haystack()
-    assert len(text) > 400_000
+    assert 50_000 < len(text) < 150_000
     at = text.index(demo.NEEDLE)
     assert 0.4 < at / len(text) < 0.6
     demo.run(as_json=True, memory_file=tmp_path / "demo.larimar")
@@ -190,6 +198,6 @@ def test_the_demo_remembers_and_answers(tmp_path: Path, capsys: pytest.CaptureFi
     assert "def" in by_question["Which keyword is used to define a function?"]["text"]
     demo.run(as_json=True, memory_file=tmp_path / "demo.larimar")
     second = json.loads(capsys.readouterr().out)
-    assert first["new_segments"] > 3000
+    assert first["new_segments"] > 500
     assert second["new_segments"] == 0
     assert [a["text"] for a in second["answers"]] == [a["text"] for a in first["answers"]]
