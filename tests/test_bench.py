@@ -232,7 +232,14 @@ def _check_shape(found, name):
         *("name", "quick", "figures", "bars", "seed"),
         *("machine", "versions", "commit"),
     }
-    assert set(found["machine"]) == {"cpu", "cores", "memory_gb", "accelerator", "platform"}
+    assert set(found["machine"]) == {
+        "cpu",
+        "cores",
+        "memory_gb",
+        "accelerator",
+        "number_format",
+        "platform",
+    }
     assert {"python", "sqlite", "larimar_memory", "torch", "numpy"} <= set(found["versions"])
     assert found["bars"]
     for one in found["bars"]:

@@ -329,6 +329,10 @@ def test_recipes(tmp_path: Path) -> None:
         kinds = [stage.kind for stage in load_recipe(name).stages]
         assert list(dict.fromkeys(kinds)) == ["exact", "regress", "recite", "answer"]
     assert {stage.kind for stage in load_recipe("cpu-answers").stages} == {"answer"}
+    whole = load_recipe("cpu").codec
+    for name, size in (("cpu-half", 2), ("cpu-quarter", 4), ("cpu-eighth", 8)):
+        fewer = load_recipe(name).codec
+        assert (fewer.tokens_per_key, fewer.dz) == (size, size * whole.dz)
     with pytest.raises(
         InputError, match=r"There is no recipe 'tpu'\. .* one of cpu, cpu-answers, gpu\."
     ):

@@ -63,7 +63,9 @@ def train(
         str,
         typer.Option("--decoder", help="Language model: a folder or hub name.", show_default="bundled"),
     ] = "",
-    recipe: Annotated[str, typer.Option("--recipe", help="cpu, gpu, or a JSON file.")] = "cpu",
+    recipe: Annotated[
+        str, typer.Option("--recipe", help="cpu, gpu, another that ships, or a JSON file.")
+    ] = "cpu",
     start: Annotated[
         Path | None,
         typer.Option("--start", help="A bundle to go on from with the recipe's stages."),

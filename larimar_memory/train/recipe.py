@@ -98,7 +98,7 @@ class Recipe(BaseModel):
 
 
 def load_recipe(name: str | Path) -> Recipe:
-    """Read a recipe from a JSON file, or one that ships with the package: "cpu" or "gpu".
+    """Read a recipe from a JSON file, or one that ships with the package, such as "cpu" or "gpu".
 
     Raises:
         InputError: if there is no such recipe or it is not valid.
