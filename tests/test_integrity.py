@@ -62,7 +62,14 @@ def test_a_file_in_use_is_checked_and_not_repaired(path: Path) -> None:
     assert repair(path).lost == {"segments": 1}
 
 
-def test_whoever_waits_for_a_repair_writes_to_what_it_made(path: Path) -> None:
+@pytest.mark.parametrize("page_bytes", [4096, PAGE_BYTES])
+def test_whoever_waits_for_a_repair_writes_to_what_it_made(page_bytes: int, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for change in ("journal_mode = DELETE", f"page_size = {page_bytes}"):
+            db.execute(f"PRAGMA {change}")
+        db.execute("VACUUM")
+        db.execute("PRAGMA journal_mode = WAL")
+        assert db.execute("PRAGMA page_size").fetchone() == (page_bytes,)
     sql(path, "UPDATE segments SET text = 'no' WHERE id = (SELECT min(id) FROM segments)")
     with closing(sqlite3.connect(path, isolation_level=None)) as waiting:
         assert repair(path).lost == {"segments": 1}

@@ -163,7 +163,9 @@ def _rewrite(old: sqlite3.Connection, path: Path, new: Path, aside: Path, done: 
     known = _ready(old, path)
     remove(new)
     with closing(sqlite3.connect(new, isolation_level=None)) as made, _Aside(aside, done) as put_aside:
-        schema.format_new(made)
+        # What takes the place of a file's contents, under its lock, must have its pages' size.
+        (page_bytes,) = old.execute("PRAGMA page_size").fetchone()
+        schema.format_new(made, page_bytes)
         made.execute("BEGIN IMMEDIATE")
         schema.create_tables(made)
         made.executemany("INSERT INTO meta VALUES (?, ?)", known.items())

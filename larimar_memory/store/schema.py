@@ -151,9 +151,9 @@ def show_as_newest(db: sqlite3.Connection, version: int) -> None:
             db.execute(f"CREATE TEMP VIEW {table} AS SELECT *, {made} FROM main.{table}")
 
 
-def format_new(db: sqlite3.Connection) -> None:
+def format_new(db: sqlite3.Connection, page_bytes: int = PAGE_BYTES) -> None:
     """Settle what cannot be changed once a file has tables."""
-    db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    db.execute(f"PRAGMA page_size = {page_bytes:d}")
     db.execute("PRAGMA journal_mode = WAL")
 
 
