@@ -42,7 +42,7 @@ class Size:
     steps: tuple[float, ...]
 
 
-FULL = Size(60_000, 200, 60, (0.2, 0.4, 1.2, 1.6))
+FULL = Size(60_000, 200, 60, (0.4, 1.2, 1.6))
 QUICK = Size(4_000, 4, 1, (1.0,))
 
 
@@ -100,11 +100,12 @@ def _codes(
 ) -> Iterator[tuple[Path | None, LatentCodec, StoredForm]]:
     first = session.codec
     own = first.stored_form
+    # All at once: a bundle that is not there should not be missed after half an hour.
+    others = [(folder, load_bundle(folder, session.decoder)) for folder in session.others]
     yield session.bundle, first, own
     for step in steps:
         yield session.bundle, first, replace(own, step=step)
-    for folder in session.others:
-        codec = load_bundle(folder, session.decoder)
+    for folder, codec in others:
         yield folder, codec, codec.stored_form
 
 
