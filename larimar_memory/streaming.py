@@ -25,7 +25,7 @@ class TokenStreamer(TextIteratorStreamer):
             self.next_tokens_are_prompt = False
             return
         self.token_cache.extend(value.flatten().tolist())
-        text = self.tokenizer.decode(self.token_cache, **self.decode_kwargs)
+        text = str(self.tokenizer.decode(self.token_cache, **self.decode_kwargs))
         if text.endswith(_UNFINISHED):
             return
         piece, self.print_len = text[self.print_len :], len(text)
@@ -34,3 +34,7 @@ class TokenStreamer(TextIteratorStreamer):
             self.token_cache, self.print_len = [], 0
         if piece:
             self.on_finalized_text(piece)
+
+    def end(self) -> None:
+        """Hand on what is left, and end the text."""
+        super().end()  # type: ignore[no-untyped-call]
