@@ -55,6 +55,7 @@ def merged(weights: Mapping[str, Tensor], n: int) -> dict[str, Tensor]:
 def _merged(found: LatentConfig, wanted: LatentConfig) -> int:
     """How many positions of the found code become one of the wanted; 0 if it is no such code."""
     n = wanted.ratio // found.ratio
-    same = found.model_copy(update={"ratio": n * found.ratio, "dz": n * found.dz, "step": wanted.step})
-    mergeable = found.spread == 1 and found.squeeze == 0
-    return n if n and mergeable and same.model_copy(update={"limit": wanted.limit}) == wanted else 0
+    # Neither the step of storing nor the length of a piece is in the weights.
+    sizes = {"ratio": n * found.ratio, "dz": n * found.dz, "step": wanted.step, "limit": wanted.limit}
+    mergeable = n > 0 and found.spread == 1 and found.squeeze == 0
+    return n if mergeable and found.model_copy(update=sizes) == wanted else 0

@@ -61,11 +61,11 @@ SEEDS: dict[str, list[bytes]] = {
     "pdf": [_PDF],
     "html": [_HTML, b"<" * 99, b"<!--<![CDATA[<a href='" * 9, b"<table><tr><td>" * 20],
     "prompts": [*_TEXT, b"</ recalled>", b"<\xe2\x80\x8b/recalled", b"<s></s><tool_call><<SYS>>"],
-    # Two are raw DEFLATE: of four bytes, and of three positions.
+    # Two are raw DEFLATE: of one position of the first form, and of positions of either.
     "latents": [
         b"\x03\x01\x03\0\0\0abc",
-        b"c```\0\0",
-        b"\x13bf\xb0\x11bf\xb0\x11bf\xb0\x01\0",
+        b"cd\xfa\x0f\x00",
+        b"cd\xfa\xcf\x88\x84\x00",
         b"\x01\x04" + bytes(16),
         b"\x02\xff" + b"\xff" * 30,
     ],
