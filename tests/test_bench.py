@@ -220,6 +220,11 @@ def test_an_unknown_benchmark_is_refused():
         bench.run("speed")
 
 
+def test_only_the_curve_takes_several_bundles(tmp_path):
+    with pytest.raises(InputError, match="'latents' measures one bundle, and was given 2"):
+        bench.run("latents", latents=[tmp_path, tmp_path])
+
+
 def test_missing_packages_are_named():
     with pytest.raises(InputError, match=r"no-such-package.*\[bench\]"):
         result.require(["numpy", "no-such-package"])

@@ -348,7 +348,7 @@ def test_every_task_is_put_to_every_system(compared: tuple[dict, list]) -> None:
             set() if name in (systems.WHOLE,) else {"passages"}
         )
         assert of_documents["passages"]["count"] == of_documents["passages"]["of"]
-    assert len(bars) == len(figures["tasks"]) + 3
+    assert len(bars) == len(figures["tasks"]) + 4
     (bar,) = [bar for bar in bars if "right document" in bar["measure"]]
     assert (bar["value"], bar["holds"]) == (0.0, True)
     ours = figures["totals"][systems.OURS]
@@ -389,6 +389,23 @@ def test_the_bars_are_held_against_the_better_store() -> None:
     assert (task["value"], task["holds"]) == (pytest.approx(-10.0), False)
     assert (speed["value"], speed["holds"]) == (pytest.approx(400 / 110), False)
     assert (seconds["value"], seconds["holds"]) == (1.25, False)
+
+
+def test_with_more_text_it_is_compared_where_it_was_tried() -> None:
+    longer = [
+        {**_row(name, first, 1.0, 400.0), "tokens": 200}
+        for name, first in ((systems.OURS, 9), (systems.FAISS, 10), (systems.CHROMA, 10))
+    ]
+    rows = [
+        _row(systems.OURS, 8, 1.0, 400.0),
+        _row(systems.WIDE, 9, 1.0, 400.0),
+        _row(systems.FAISS, 7, 2.0, 90.0),
+        _row(systems.CHROMA, 6, 0.8, 110.0),
+    ]
+    _, (task, wide, *_) = rag.report([*rows, *longer])
+    assert (task["value"], task["holds"]) == (pytest.approx(0.0), True)
+    assert "widened" in wide["measure"]
+    assert (wide["value"], wide["holds"]) == (pytest.approx(20.0), True)
 
 
 def test_ruler_is_measured_task_by_task(session: Session, tmp_path: Path) -> None:

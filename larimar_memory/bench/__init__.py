@@ -56,7 +56,8 @@ def run(
         on_note: called with a short line of progress now and then, maybe from another thread.
 
     Raises:
-        InputError: if there is no such benchmark, or it needs packages that are not installed.
+        InputError: if there is no such benchmark, it needs packages that are not installed, or it is
+            given more bundles than it measures.
         ModelError: if a model cannot be loaded.
     """
     if name not in NAMES:
@@ -64,6 +65,12 @@ def run(
             f"There is no benchmark {name!r}.",
             f"Those there are: {', '.join(NAMES)}.",
             "Choose one of them.",
+        )
+    if len(latents) > 1 and name != "curve":
+        raise InputError(
+            f"The benchmark {name!r} measures one bundle, and was given {len(latents)}.",
+            "Only 'curve' compares bundles with one another.",
+            "Name one bundle, or run 'curve'.",
         )
     from larimar_memory.bench import result
     from larimar_memory.bench.session import Session

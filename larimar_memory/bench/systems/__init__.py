@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "Larimar": ("own", "LarimarText"),
+    "Larimar, widened": ("own", "LarimarWide"),
     "Larimar, latents": ("own", "LarimarLatent"),
     "RetrievalQA, FAISS": ("vector_faiss", "Faiss"),
     "RetrievalQA, Chroma": ("vector_chroma", "Chroma"),
@@ -21,7 +22,7 @@ _PLACES = {
 }
 
 NAMES = tuple(_PLACES)
-OURS, LATENT, FAISS, CHROMA, BM25, WHOLE = NAMES
+OURS, WIDE, LATENT, FAISS, CHROMA, BM25, WHOLE = NAMES
 
 __all__ = ["ANSWER_TOKENS", "NAMES", "Piece", "Reply", "System", "open_system"]
 

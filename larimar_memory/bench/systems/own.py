@@ -1,4 +1,4 @@
-"""Larimar with its defaults, answering from recalled text or from latents."""
+"""Larimar with its defaults, with more text around what it recalls, and answering from latents."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class LarimarText:
     """
 
     grounding: Grounding = "text"
+    neighbours = 0
 
     def __init__(self, session: Session, folder: Path) -> None:
         latents = self.grounding == "latent"
@@ -34,18 +35,28 @@ class LarimarText:
         self.memory.forget(ids=[id])
 
     def read(self, question: str, k: int) -> list[Piece]:
-        found = self.memory.read(question, k).segments
-        return [Piece(segment.document_id, segment.text) for segment in found]
+        found = self.memory.read(question, k, neighbours=self.neighbours).segments
+        return [Piece(segment.document_id, segment.context) for segment in found]
 
     def ask(self, question: str, max_tokens: int = ANSWER_TOKENS, begin: str = "") -> Reply:
         answer = self.memory.answer(
-            question, grounding=self.grounding, max_tokens=max_tokens, begin=begin
+            question,
+            grounding=self.grounding,
+            neighbours=self.neighbours,
+            max_tokens=max_tokens,
+            begin=begin,
         )
         times = answer.timings
         return Reply(answer.text, answer.usage.prompt_tokens, times.first_token, times.total)
 
     def close(self) -> None:
         self.memory.close()
+
+
+class LarimarWide(LarimarText):
+    """Two segments more on either side of each: still less text than a vector store's chunk."""
+
+    neighbours = 2
 
 
 class LarimarLatent(LarimarText):
