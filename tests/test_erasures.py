@@ -12,6 +12,7 @@ from larimar_memory.larimar import Larimar
 from larimar_memory.store import SQLiteStore
 from larimar_memory.store.erasures import due, erase
 from larimar_memory.store.integrity import check
+from larimar_memory.store.repair import repair
 from tests.test_store_laws import batch, found, key_of, open_file
 
 ROOT = str(Path(__file__).parent.parent)
@@ -111,6 +112,24 @@ def test_reading_only_leaves_a_purge_that_is_due(path: Path) -> None:
     store = open_file(path)
     assert not is_due(store)
     assert left(path) == []
+    store.close()
+
+
+def test_a_check_tells_of_a_purge_that_is_due_and_a_repair_does_it(path: Path) -> None:
+    forgotten_by_a_process_that_is_killed(path, "VACUUM")
+    before = path.read_bytes()
+    report = check(path)
+    assert [(f.part, f.what) for f in report.findings] == [("file", "not erased: what was forgotten")]
+    assert (report.sound, report.damaged) == (False, False)
+    assert path.read_bytes() == before
+    assert left(path)
+    done = repair(path)
+    assert done.after is not None
+    assert done.after.findings == []
+    assert (done.lost, done.backup, done.set_aside) == ({}, None, None)
+    assert left(path) == []
+    store = open_file(path)
+    assert found(store, "n", KEPT, 1) == [KEPT]
     store.close()
 
 

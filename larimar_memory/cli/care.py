@@ -206,8 +206,9 @@ def _print_report(report: Report) -> None:
         output.console.print("[red]It is damaged;[/] see `larimar repair`.")
     else:
         output.console.print(
-            "[yellow]Nothing is lost, but forgotten keys may be left beside it;[/] `larimar repair` "
-            "erases them, and so does closing the memory in a program that opened it to write."
+            "[yellow]Nothing is lost, but what was forgotten may be left in it or beside it;[/] "
+            "`larimar repair` erases it, and so does a program that opens the memory to write and "
+            "closes it."
         )
 
 

@@ -16,6 +16,7 @@ from larimar_memory.checks import check_file
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.store.connection import FAILURES, check_length
 from larimar_memory.store.decoding import fault
+from larimar_memory.store.erasures import due
 from larimar_memory.store.listed import index_folder, listed, unlisted
 from larimar_memory.store.meta import about
 from larimar_memory.store.packing import is_latent
@@ -25,7 +26,8 @@ from larimar_memory.store.salvage import UNEXPECTED, Row, looking, rows
 from larimar_memory.store.wal import lost_commits
 
 NOT_ERASED = "not erased"
-"""What findings begin with of what may hold forgotten keys: closing the memory or `purge` erases it."""
+"""What findings begin with of what may hold forgotten text or keys: `purge` erases it, and so does who
+opens the memory to write and closes it."""
 
 _EXAMPLES = 5
 _TOLD_EVERY = 2048
@@ -51,6 +53,11 @@ class Finding:
     count: int = 0
     examples: list[str] = field(default_factory=list)
     harmless: bool = False
+
+    @property
+    def not_erased(self) -> bool:
+        """Whether it is only that something forgotten may be left."""
+        return self.what.startswith(NOT_ERASED)
 
 
 @dataclass(slots=True)
@@ -80,7 +87,7 @@ class Report:
     @property
     def damaged(self) -> bool:
         """Whether something is lost or may be answered wrongly, beyond what is not erased yet."""
-        return any(not f.harmless and not f.what.startswith(NOT_ERASED) for f in self.findings)
+        return any(not f.harmless and not f.not_erased for f in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON-serialisable values."""
@@ -123,6 +130,7 @@ def check(path: Path, on_progress: OnCheck | None = None) -> Report:
         with looking(path) as db:
             (report.version,) = db.execute("PRAGMA user_version").fetchone()
             _check_structure(db, report)
+            _check_erasures(db, report)
             spaces = _check_rows(db, report, on_progress or (lambda *_: None))
             for space in spaces:
                 _check_words(db, space, report)
@@ -151,6 +159,15 @@ def _check_structure(db: sqlite3.Connection, report: Report) -> None:
                     report.add("file", what, " ".join(map(str, found)))
         except FAILURES as error:
             report.add("file", what, str(error))
+
+
+def _check_erasures(db: sqlite3.Connection, report: Report) -> None:
+    """A purge that did not come to its end has left its note."""
+    try:
+        if due(db):
+            report.add("file", f"{NOT_ERASED}: what was forgotten", "")
+    except FAILURES as error:
+        report.add("file", "notes of erasures that cannot be read", str(error))
 
 
 def _check_rows(db: sqlite3.Connection, report: Report, tell: OnCheck) -> dict[int, int]:

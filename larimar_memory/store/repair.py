@@ -80,7 +80,8 @@ def repair(path: Path, *, backup: bool = True, on_progress: OnCheck | None = Non
     are of no more use.
 
     Args:
-        backup: first copy the file and its log to `FILE.before-repair-TIME`.
+        backup: first copy the file and its log to `FILE.before-repair-TIME`, unless all there is to do
+            is to erase what was forgotten.
         on_progress: see `OnCheck`.
 
     Raises:
@@ -92,13 +93,15 @@ def repair(path: Path, *, backup: bool = True, on_progress: OnCheck | None = Non
         return done
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
     log, new = path.with_name(path.name + "-wal"), repairing(path)
-    rewritten = any(f.part != "vector index" and not f.harmless for f in done.before.findings)
+    rewritten = any(
+        f.part != "vector index" and not f.harmless and not f.not_erased for f in done.before.findings
+    )
     try:
         with ExitStack() as leaving:
             with closing(_alone(path)) as old:
                 # Not before: it may be that of another repair.
                 leaving.callback(remove, new)
-                if backup:
+                if backup and done.before.damaged:
                     done.backup = str(path.with_name(f"{path.name}.before-repair-{stamp}"))
                     shutil.copy2(path, done.backup)
                     if log.exists():

@@ -137,6 +137,7 @@ class _Run:
         self.source, self._resumed = source, tensors
         self._names = {id(p): name for name, p in codec.named_parameters()}
         self._held_out = held_out
+        self._last: Learns | None = None
         out.mkdir(parents=True, exist_ok=True)
 
     def to_the_end(self, began: float, limit: float | None, advance: Any) -> bool:
@@ -145,7 +146,7 @@ class _Run:
         before = self.progress.total_steps
         while self.progress.stage < len(self.recipe.stages):
             stage = self.recipe.stages[self.progress.stage]
-            learns = _STAGES[stage.kind](self.codec, stage, self.recipe, self.source)
+            learns = self._last = self._learns(stage)
             optimizer = self._optimizer(stage)
             if self.progress.step == 0:
                 learns.begin(self._rng("begin"))
@@ -181,12 +182,15 @@ class _Run:
 
     def balance(self) -> None:
         """After the last stage, by its own loss; checkpoints keep the latents as they were before."""
-        stage = self.recipe.stages[-1]
-        learns = _STAGES[stage.kind](self.codec, stage, self.recipe, self.source)
+        # Where it has just run, it need not ask its teacher again.
+        learns = self._last or self._learns(self.recipe.stages[-1])
         rng, batches = self._rng("balance"), list[Any]()
         while sum(batch.size for batch in batches) < self.recipe.balance:
             batches += learns.batches(rng)
         balance(self.codec, learns, batches)
+
+    def _learns(self, stage: Stage) -> Learns:
+        return _STAGES[stage.kind](self.codec, stage, self.recipe, self.source)
 
     def _step(
         self, stage: Stage, learns: Learns, optimizer: torch.optim.Optimizer
