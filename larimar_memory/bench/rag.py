@@ -61,14 +61,14 @@ FULL = Size(
     lengths=(1_000, 10_000, 100_000, 1_000_000),
     trials=20,
     ruler=20_000,
-    ruler_trials=5,
+    ruler_trials=3,
     passages=1_190,
     others=1_000,
     facts=(256,),
     turns=400,
     asked=20,
     answers=5,
-    passage_answers=40,
+    passage_answers=25,
     whole_answers=2,
 )
 QUICK = Size(
