@@ -121,6 +121,15 @@ def test_a_run_can_start_from_a_bundle(tmp_path: Path, tiny: Decoder) -> None:
     described = json.loads((gone_on.bundle / "latents.json").read_text())["figures"]
     assert [stage["kind"] for stage in described["recipe"]["stages"]] == ["answer"]
     assert described["before"] == json.loads((first.bundle / "latents.json").read_text())["figures"]
+    on = still.model_copy(update={"codec_rate": 0.01, "adapter_rate": 0.01})
+    learnt, mixed = (
+        train(recipe(on, balance=0, keep=keep), tiny, data, tmp_path / f"{keep}", start=first.bundle)
+        for keep in (0.0, 0.5)
+    )
+    for name, tensor in mixed.codec.state_dict().items():
+        half_way = (learnt.codec.state_dict()[name] + begun[name].float()) / 2
+        torch.testing.assert_close(tensor, half_way, rtol=0, atol=1e-5)
+    assert not torch.equal(learnt.codec.adapters.state_dict()[name.removeprefix("adapters.")], tensor)
     half = recipe(still, codec=CODEC.model_copy(update={"ratio": 2, "dz": 4}))
     narrow = train(half, tiny, data, tmp_path / "third", start=first.bundle).codec.adapters
     for name, tensor in narrow.state_dict().items():
@@ -333,7 +342,8 @@ def test_recipes(tmp_path: Path) -> None:
     for name, size in (("cpu-half", 2), ("cpu-quarter", 4), ("cpu-eighth", 8)):
         fewer = load_recipe(name).codec
         assert (fewer.tokens_per_key, fewer.dz) == (size, size * whole.dz)
-    every = "cpu, cpu-answers, cpu-eighth, cpu-half, cpu-quarter, gpu"
+    assert {stage.kind for stage in load_recipe("cpu-recite").stages} == {"recite"}
+    every = "cpu, cpu-answers, cpu-eighth, cpu-half, cpu-quarter, cpu-recite, gpu"
     with pytest.raises(InputError, match=rf"There is no recipe 'tpu'\. .* one of {every}\."):
         load_recipe("tpu")
     (tmp_path / "r.json").write_text('{"stages": [{"kind": "exact", "steps": 0}]}')

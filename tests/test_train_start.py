@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from larimar_memory.latents import LatentCodec, LatentConfig, save_bundle
-from larimar_memory.train.start import start_from
+from larimar_memory.train.start import mix_in, start_from
 from tests.test_latent_memory import SIZES, random_codec
 from tests.tiny import tiny_decoder
 
@@ -71,3 +71,19 @@ def test_a_code_of_any_other_size_takes_the_adapters_only(
     for name, tensor in codec.state_dict().items():
         theirs = taken if name.startswith("adapters.") else fresh
         torch.testing.assert_close(tensor, theirs[name], rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize(("changes", "all_of_it"), [({}, True), ({"ratio": 2}, False)])
+def test_what_it_began_with_is_mixed_in(
+    changes: dict[str, float], all_of_it: bool, learnt: LatentCodec, tmp_path: Path
+) -> None:
+    codec = begun(learnt, tmp_path, **changes)
+    with torch.no_grad():
+        for parameter in codec.parameters():
+            parameter.add_(1.0)
+    since = {name: x.clone() for name, x in codec.state_dict().items()}
+    mix_in(codec, tmp_path, 0.25)
+    trained = {name for name, _ in codec.named_parameters()}
+    for name, x in codec.state_dict().items():
+        began = name in trained and (all_of_it or name.startswith("adapters."))
+        torch.testing.assert_close(x, since[name] - 0.25 * began, rtol=0, atol=1e-5)

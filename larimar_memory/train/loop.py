@@ -28,7 +28,7 @@ from larimar_memory.train.rare import put_in
 from larimar_memory.train.recipe import Recipe, Stage
 from larimar_memory.train.sampling import Sample, Sampler, Source, draw_length, tokenizer_functions
 from larimar_memory.train.stages import Exact, Learns, Recite, Regress
-from larimar_memory.train.start import start_from
+from larimar_memory.train.start import mix_in, start_from
 
 _STAGES: dict[str, Callable[[LatentCodec, Stage, Recipe, Source], Learns]] = {
     "exact": Exact,
@@ -90,7 +90,7 @@ def train(
     Args:
         data: a folder of text, or a source to train on and one to check on.
         start: a bundle for the same decoder to go on from with new stages, as `start_from` takes it;
-            without one, everything begins at random.
+            without one, everything begins at random, and there is nothing to `keep`.
         resume: go on from the checkpoint in `out`, if there is one; else begin anew.
         time_limit: seconds after which to stop, with a checkpoint.
         show: draw a progress bar.
@@ -113,6 +113,8 @@ def train(
         run = _Run(recipe, codec, source, held_out, out, progress, found[0] if found else {})
         with _bar(recipe, show, progress.total_steps) as advance:
             done = run.to_the_end(began, time_limit, advance)
+        if done and recipe.keep and start is not None:
+            mix_in(codec, start, recipe.keep)
         if done and recipe.balance:
             run.balance()
     codec.eval().requires_grad_(False)

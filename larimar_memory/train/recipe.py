@@ -59,6 +59,8 @@ class Recipe(BaseModel):
             count alike.
         balance: labels, after the last stage, from which it is learnt how exactly each number of a
             latent is to be stored; 0 leaves all numbers as they are.
+        keep: share of the weights training began with that is mixed in after the last stage: what was
+            learnt before is forgotten less (WiSE-FT, Wortsman et al. 2021, arXiv 2109.01903).
         batch: tokens a forward pass; a step takes as many passes as its tokens need.
         rare: share of segments that rare strings are put into.
         decay: weight decay of matrices.
@@ -78,6 +80,7 @@ class Recipe(BaseModel):
     calibration: int = Field(default=8192, ge=2)
     importance: int = Field(default=4096, ge=0)
     balance: int = Field(default=1024, ge=0)
+    keep: float = Field(default=0.0, ge=0, lt=1)
     batch: int = Field(default=512, ge=1)
     rare: float = Field(default=0.3, ge=0, le=1)
     decay: float = Field(default=0.01, ge=0)

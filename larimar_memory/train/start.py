@@ -42,6 +42,20 @@ def start_from(codec: LatentCodec, folder: Path) -> None:
         codec.adapters.load_state_dict(begun.adapters.state_dict())
 
 
+@torch.no_grad()
+def mix_in(codec: LatentCodec, folder: Path, share: float) -> None:
+    """Mix what `start_from` gives of a bundle into a codec's weights, as so much of each.
+
+    Raises:
+        InputError, ModelError: as in `start_from`.
+    """
+    learnt = {name: x.clone() for name, x in codec.state_dict().items()}
+    start_from(codec, folder)
+    codec.load_state_dict(
+        {name: torch.lerp(learnt[name], x, share) for name, x in codec.state_dict().items()}
+    )
+
+
 def merged(weights: Mapping[str, Tensor], n: int) -> dict[str, Tensor]:
     """Weights of the codec that makes one position of every n of another codec's."""
     out = dict(weights)
