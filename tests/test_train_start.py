@@ -73,6 +73,16 @@ def test_a_code_of_any_other_size_takes_the_adapters_only(
         torch.testing.assert_close(tensor, theirs[name], rtol=0.01, atol=0.01)
 
 
+@pytest.mark.parametrize("sizes", [{"squeeze": 6}, {"ratio": 4, "spread": 2}])
+def test_another_step_or_length_is_no_other_size(
+    sizes: dict[str, int], learnt: LatentCodec, tmp_path: Path
+) -> None:
+    first = random_codec(learnt.decoder, 2, SIZES.model_copy(update=sizes))
+    codec = begun(first, tmp_path, step=0.1, limit=12)
+    for name, tensor in codec.state_dict().items():
+        torch.testing.assert_close(tensor, first.state_dict()[name], rtol=0.01, atol=0.01)
+
+
 @pytest.mark.parametrize(("changes", "all_of_it"), [({}, True), ({"ratio": 2}, False)])
 def test_what_it_began_with_is_mixed_in(
     changes: dict[str, float], all_of_it: bool, learnt: LatentCodec, tmp_path: Path

@@ -76,7 +76,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
         said = recitation.exactness(codec, texts)
         rows.append({
             **changes,
-            "bytes_per_token": recitation.bytes_per_token(codec, texts),
+            "bytes_per_token": said["bytes_per_token"],
             "exact": said["exact"],
             "edit_distance": said["edit_distance"],
         })  # fmt: skip

@@ -58,8 +58,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
             "It has no questions to ask.",
             "Name a file in SQuAD's JSON with --questions.",
         )
-    texts = recitation.sentences(session.prose(size.prose).paragraphs)
-    session.draw("curve").shuffle(texts)
+    texts = recitation.drawn(session, size.prose, "curve")
     texts = recitation.openings(session.codec, texts, session.draw("openings"), size.segments, _LENGTHS)
     asked = squad.read(session.questions)
     session.draw("questions").shuffle(asked)
@@ -81,7 +80,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
                 "dz": config.dz,
                 "step": form.step,
                 "labels": _labels(figures_of(folder)) if folder else None,
-                "bytes_per_token": recitation.bytes_per_token(codec, texts, form),
+                "bytes_per_token": said["bytes_per_token"],
                 "exact": said["exact"],
                 "edit_distance": said["edit_distance"],
                 **scored({"text": from_text, "latent": told}, asked, session.draw("interval")),

@@ -52,8 +52,7 @@ QUICK = Size(4_000, 16, 4, 3, 2, (1_000,), 2)
 def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
     """All that a readout is for, on text that was not trained on."""
     codec = session.codec
-    texts = recitation.sentences(session.prose(size.prose).paragraphs)
-    session.draw("latents").shuffle(texts)
+    texts = recitation.drawn(session, size.prose, "latents")
     figures: Figures = {"bundle": _described(session.bundle), "config": codec.config.model_dump()}
     bars = list[Bar]()
     figures["said_again"], some = _said_again(session, texts, size)

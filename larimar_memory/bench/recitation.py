@@ -6,7 +6,11 @@ import random
 import uuid
 from collections.abc import Callable, Sequence
 
+import numpy as np
+from jaxtyping import Float, Int8
+
 from larimar_memory.bench.result import Figures, rate
+from larimar_memory.bench.session import Session
 from larimar_memory.latents import LatentCodec
 from larimar_memory.latents.stored import StoredForm
 from larimar_memory.segments import segment
@@ -77,18 +81,31 @@ def with_rare(
     return found
 
 
-def said_again(codec: LatentCodec, texts: Sequence[str], form: StoredForm | None = None) -> list[str]:
-    """What the decoder says, greedily, from the stored latents of each text.
+def drawn(session: Session, tokens: int, purpose: str) -> list[str]:
+    """Sentences of so many tokens of prose, in an order drawn for a purpose."""
+    texts = sentences(session.prose(tokens).paragraphs)
+    session.draw(purpose).shuffle(texts)
+    return texts
 
-    Args:
-        form: how they are stored; by default, as the codec's are.
-    """
-    form, latents = form or codec.stored_form, []
-    for z in codec.encode(texts):
-        stored = form.unpack(form.pack(z))
-        if stored is None:
+
+def said_again(codec: LatentCodec, texts: Sequence[str]) -> list[str]:
+    """What the decoder says, greedily, from the stored latents of each text."""
+    return _said(codec, texts, codec.stored_form, _stored(codec, texts, codec.stored_form))
+
+
+def _stored(codec: LatentCodec, texts: Sequence[str], form: StoredForm) -> list[Int8[np.ndarray, " n"]]:
+    return [form.pack(z) for z in codec.encode(texts)]
+
+
+def _said(
+    codec: LatentCodec, texts: Sequence[str], form: StoredForm, held: Sequence[Int8[np.ndarray, " n"]]
+) -> list[str]:
+    latents = list[Float[np.ndarray, "m dz"]]()
+    for stored in held:
+        z = form.unpack(stored)
+        if z is None:
             raise ValueError("a latent did not come back as it was stored")
-        latents.append(stored)
+        latents.append(z)
     said = ["" for _ in texts]
     order = sorted(range(len(texts)), key=lambda n: len(latents[n]))
     for at in range(0, len(order), _BATCH):
@@ -103,16 +120,16 @@ def said_again(codec: LatentCodec, texts: Sequence[str], form: StoredForm | None
     return said
 
 
-def bytes_per_token(codec: LatentCodec, texts: Sequence[str], form: StoredForm | None = None) -> float:
-    """Bytes that latents of texts take when stored, over the texts' tokens in the decoder."""
-    form = form or codec.stored_form
-    stored = sum(form.pack(z).nbytes for z in codec.encode(texts))
-    return stored / sum(len(codec.tokens(text)) for text in texts)
-
-
 def exactness(codec: LatentCodec, texts: Sequence[str], form: StoredForm | None = None) -> Figures:
-    """Shares said again without a difference, altogether and by length, and edit distances."""
-    said = said_again(codec, texts, form)
+    """Shares said again without a difference, altogether and by length; edit distances; and the bytes
+    that the latents take for each of the decoder's tokens.
+
+    Args:
+        form: how the latents are stored; by default, as the codec's are.
+    """
+    form = form or codec.stored_form
+    held = _stored(codec, texts, form)
+    said = _said(codec, texts, form, held)
     by_length: dict[str, list[bool]] = {}
     edits = list[float]()
     for text, again in zip(texts, said, strict=True):
@@ -122,6 +139,7 @@ def exactness(codec: LatentCodec, texts: Sequence[str], form: StoredForm | None 
         edits.append(edit_distance(tokens, codec.tokens(again)) / len(tokens))
     ordered = sorted(by_length.items(), key=lambda item: int(item[0].split()[-1]))
     return {
+        "bytes_per_token": sum(z.nbytes for z in held) / sum(len(codec.tokens(text)) for text in texts),
         "exact": rate([a == b for a, b in zip(texts, said, strict=True)]),
         "edit_distance": sum(edits) / len(edits),
         "by_tokens": {name: rate(hits) for name, hits in ordered},

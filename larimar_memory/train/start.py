@@ -26,7 +26,9 @@ def start_from(codec: LatentCodec, folder: Path) -> None:
         ModelError: if there is no bundle for the codec's decoder.
     """
     begun = load_bundle(folder, codec.decoder)
-    found, wanted = begun.config, codec.config
+    wanted = codec.config
+    # Neither the step of storing nor the length of a piece is in the weights.
+    found = begun.config.model_copy(update={"step": wanted.step, "limit": wanted.limit})
     weights = {name: x.float() for name, x in begun.state_dict().items()}
     if found.rank != wanted.rank:
         raise InputError(
@@ -69,7 +71,6 @@ def merged(weights: Mapping[str, Tensor], n: int) -> dict[str, Tensor]:
 def _merged(found: LatentConfig, wanted: LatentConfig) -> int:
     """How many positions of the found code become one of the wanted; 0 if it is no such code."""
     n = wanted.ratio // found.ratio
-    # Neither the step of storing nor the length of a piece is in the weights.
-    sizes = {"ratio": n * found.ratio, "dz": n * found.dz, "step": wanted.step, "limit": wanted.limit}
-    mergeable = n > 0 and found.spread == 1 and found.squeeze == 0
+    sizes = {"ratio": n * found.ratio, "dz": n * found.dz}
+    mergeable = n > 1 and found.spread == 1 and found.squeeze == 0
     return n if mergeable and found.model_copy(update=sizes) == wanted else 0
