@@ -154,13 +154,16 @@ def _above(rows: list[Figures], name: str, tasks: list[str], kind: str) -> dict[
     """
     texts = {(row["text"], row["tokens"]) for row in rows if row["system"] == name}
     same = [row for row in rows if (row["text"], row["tokens"]) in texts]
-    found = {task: [pooled(same, one, task, kind) for one in (name, *_STORES)] for task in tasks}
-    percent = {
-        task: [100 * rate["count"] / max(1, rate["of"]) for rate in rates]
-        for task, rates in found.items()
-        if rates[0]["of"]
-    }
-    return {task: ours - max(theirs) for task, (ours, *theirs) in percent.items()}
+    above = dict[str, float]()
+    for task in tasks:
+        ours, *theirs = (pooled(same, one, task, kind) for one in (name, *_STORES))
+        if ours["of"]:
+            above[task] = _percent(ours) - max(map(_percent, theirs))
+    return above
+
+
+def _percent(found: Figures) -> float:
+    return float(100 * found["count"] / max(1, found["of"]))
 
 
 def _seconds(rows: list[Figures], name: str) -> float | None:
