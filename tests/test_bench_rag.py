@@ -348,7 +348,7 @@ def test_every_task_is_put_to_every_system(compared: tuple[dict, list]) -> None:
             set() if name in (systems.WHOLE,) else {"passages"}
         )
         assert of_documents["passages"]["count"] == of_documents["passages"]["of"]
-    assert len(bars) == len(figures["tasks"]) + 4
+    assert len(bars) == len(figures["tasks"]) + 5
     (bar,) = [bar for bar in bars if "right document" in bar["measure"]]
     assert (bar["value"], bar["holds"]) == (0.0, True)
     ours = figures["totals"][systems.OURS]
@@ -375,6 +375,8 @@ def _row(system: str, first: int, seconds: float, speed: float) -> dict:
         "text": "prose",
         "tokens": 100,
         "write_tokens_per_second": speed,
+        "bytes_on_disk": 0,
+        "ram_mb": 0.0,
         "tasks": tasks,
     }
 
@@ -384,11 +386,22 @@ def test_the_bars_are_held_against_the_better_store() -> None:
         _row(systems.OURS, 8, 1.0, 400.0),
         _row(systems.FAISS, 9, 2.0, 90.0),
         _row(systems.CHROMA, 7, 0.8, 110.0),
+        _row(systems.LATENT, 8, 0.6, 80.0),
     ]
-    _, (task, speed, seconds) = rag.report(rows)
+    _, (task, speed, seconds, from_latents) = rag.report(rows)
     assert (task["value"], task["holds"]) == (pytest.approx(-10.0), False)
     assert (speed["value"], speed["holds"]) == (pytest.approx(400 / 110), False)
     assert (seconds["value"], seconds["holds"]) == (1.25, False)
+    assert "from latents" in from_latents["measure"]
+    assert (from_latents["value"], from_latents["holds"]) == (pytest.approx(0.75), False)
+
+
+def test_tasks_of_many_trials_count_no_more_than_others() -> None:
+    rows = [_row(name, 9, 1.0, 400.0) for name in systems.NAMES]
+    many = {"read_first": {"count": 100, "of": 1_000, "interval": [0.0, 1.0]}}
+    rows[0]["tasks"] = {**rows[0]["tasks"], "passages": many}
+    lines = TABLES["rag"](rag.report(rows)[0])
+    assert [line.split(" | ")[1] for line in lines if line.startswith("| Larimar |")] == ["50"]
 
 
 def test_with_more_text_it_is_compared_where_it_was_tried() -> None:

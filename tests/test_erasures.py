@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -131,6 +133,30 @@ def test_a_check_tells_of_a_purge_that_is_due_and_a_repair_does_it(path: Path) -
     store = open_file(path)
     assert found(store, "n", KEPT, 1) == [KEPT]
     store.close()
+
+
+def test_a_check_tells_of_notes_that_cannot_be_read_and_a_repair_erases(path: Path) -> None:
+    forgotten_by_a_process_that_is_killed(path, "VACUUM")
+    with closing(sqlite3.connect(path)) as db:
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'erasures'").fetchone()
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    report = check(path)
+    assert ("file", "notes of erasures that cannot be read") in {
+        (f.part, f.what) for f in report.findings
+    }
+    assert report.damaged
+    done = repair(path)
+    assert done.after is not None
+    assert done.after.findings == []
+    store = open_file(path)
+    assert found(store, "n", KEPT, 1) == [KEPT]
+    assert SECRET not in found(store, "n", SECRET, 70)
+    store.close()
+    assert not any(trace in path.read_bytes() for trace in TRACES)
 
 
 def test_a_purge_that_a_reader_holds_up_stays_due(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -130,6 +130,8 @@ def test_a_run_can_start_from_a_bundle(tmp_path: Path, tiny: Decoder) -> None:
         half_way = (learnt.codec.state_dict()[name] + begun[name].float()) / 2
         torch.testing.assert_close(tensor, half_way, rtol=0, atol=1e-5)
     assert not torch.equal(learnt.codec.adapters.state_dict()[name.removeprefix("adapters.")], tensor)
+    with pytest.raises(InputError, match=r"begin from nothing\. The recipe keeps a share of 0\.5 of"):
+        train(recipe(on, keep=0.5), tiny, data, tmp_path / "nothing")
     half = recipe(still, codec=CODEC.model_copy(update={"ratio": 2, "dz": 4}))
     narrow = train(half, tiny, data, tmp_path / "third", start=first.bundle).codec.adapters
     for name, tensor in narrow.state_dict().items():

@@ -26,9 +26,10 @@ def rag(figures: dict[str, Any]) -> list[str]:
         totals.append(
             [
                 name,
-                _rate(total["read_first"]),
-                _rate(total["read"]),
-                _rate(total["answered"]),
+                *(
+                    _mean(rows, name, figures["tasks"], kind)
+                    for kind in ("read_first", "read", "answered")
+                ),
                 *(_median(asked, measure) for measure in ("prompt_tokens", "first_token", "seconds")),
                 f"{longest['write_tokens_per_second']:,.0f}",
                 f"{longest['bytes_on_disk'] / 1e6:,.1f}",
@@ -38,7 +39,7 @@ def rag(figures: dict[str, Any]) -> list[str]:
             ]
         )
     head = (
-        "all tasks",
+        "mean of all tasks",
         *("read first, %", "all read in 5, %", "answered, %", "prompt tokens", "first token, s"),
         *(
             "answer, s",
@@ -185,6 +186,12 @@ def curve(figures: dict[str, Any]) -> list[str]:
             ]
         )
     return table(head, rows)
+
+
+def _mean(rows: Sequence[dict[str, Any]], name: str, tasks: Sequence[str], kind: str) -> str:
+    """Of a system's rates in the tasks it was tried in, each counting alike, in percent."""
+    rates = [rate for task in tasks if (rate := pooled(rows, name, task, kind))["of"]]
+    return f"{statistics.mean(100 * r['count'] / r['of'] for r in rates):.0f}" if rates else ""
 
 
 def _median(tasks: Sequence[dict[str, Any]], measure: str) -> str:

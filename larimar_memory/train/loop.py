@@ -90,17 +90,23 @@ def train(
     Args:
         data: a folder of text, or a source to train on and one to check on.
         start: a bundle for the same decoder to go on from with new stages, as `start_from` takes it;
-            without one, everything begins at random, and there is nothing to `keep`.
+            without one, everything begins at random.
         resume: go on from the checkpoint in `out`, if there is one; else begin anew.
         time_limit: seconds after which to stop, with a checkpoint.
         show: draw a progress bar.
 
     Raises:
-        InputError: if there is no text, the checkpoint is of another recipe or damaged, or the adapters
-            of `start` are of another rank than the recipe's.
+        InputError: if there is no text, the checkpoint is of another recipe or damaged, the adapters of
+            `start` are of another rank than the recipe's, or there is no `start` to `keep` a share of.
         ModelError: if the decoder cannot use latents, or `start` is no bundle for it.
     """
     began = time.perf_counter()
+    if recipe.keep and start is None:
+        raise InputError(
+            "Training cannot begin from nothing.",
+            f"The recipe keeps a share of {recipe.keep:g} of the weights that training begins with.",
+            "Name a bundle to start from (--start), or a recipe that keeps nothing.",
+        )
     # The decoder may be in use for answers afterwards: what training changes, it puts back.
     with torch.random.fork_rng(), _attention(decoder):
         torch.manual_seed(recipe.seed)
@@ -113,7 +119,7 @@ def train(
         run = _Run(recipe, codec, source, held_out, out, progress, found[0] if found else {})
         with _bar(recipe, show, progress.total_steps) as advance:
             done = run.to_the_end(began, time_limit, advance)
-        if done and recipe.keep and start is not None:
+        if done and start is not None and recipe.keep:
             mix_in(codec, start, recipe.keep)
         if done and recipe.balance:
             run.balance()
