@@ -151,7 +151,8 @@ def test_the_figures_are_the_committed_ones() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.json")), ids=lambda p: p.stem)
 def test_committed_results_are_whole(path: Path) -> None:
     result = json.loads(path.read_text(encoding="utf-8"))
-    assert result["name"] == path.stem
+    # After the name, the machine, where the benchmark was run on several.
+    assert result["name"] == path.stem.split("-")[0]
     assert not result["quick"]
     assert result["commit"]
     assert not result["commit"].endswith("-dirty")

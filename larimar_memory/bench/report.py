@@ -14,12 +14,13 @@ _DIGITS = 3
 
 
 def render(folder: Path) -> str:
-    """Markdown for every result in `folder`, in order of their names.
+    """Markdown for every result in `folder`, in order of the files' names, by which they go: one
+    benchmark may have been run on several machines.
 
     Raises:
         InputError: if there are none.
     """
-    results = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.json"))]
+    results = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.json"))}
     if not results:
         raise InputError(
             "There is nothing to report.",
@@ -27,17 +28,16 @@ def render(folder: Path) -> str:
             "Run `larimar bench NAME --out benchmarks/NAME.json` first.",
         )
     lines = ["| benchmark | measure | value | bar | |", "|---|---|---|---|---|"]
-    for result in results:
+    for name, result in results.items():
         for bar in result["bars"]:
             mark = "holds" if bar["holds"] else "**missed**"
             lines.append(
-                f"| `{result['name']}` | {bar['measure']} | {_shown(bar['value'])} "
-                f"| {bar['bar']} | {mark} |"
+                f"| `{name}` | {bar['measure']} | {_shown(bar['value'])} | {bar['bar']} | {mark} |"
             )
-    for result in results:
+    for result in results.values():
         if result["name"] in TABLES:
             lines += ["", *TABLES[result["name"]](result["figures"])]
-    lines += ["", *sorted({_where(result) for result in results})]
+    lines += ["", *(_where(name, result) for name, result in results.items())]
     return "\n".join(lines)
 
 
@@ -69,10 +69,10 @@ def _number_format(machine: dict[str, Any]) -> str:
     return f"{machine['number_format']}, " if "number_format" in machine else ""
 
 
-def _where(result: dict[str, Any]) -> str:
+def _where(name: str, result: dict[str, Any]) -> str:
     machine, versions = result["machine"], result["versions"]
     return (
-        f"`{result['name']}`: {machine['cpu']}, {machine['cores']} cores, "
+        f"`{name}`: {machine['cpu']}, {machine['cores']} cores, "
         f"{machine['memory_gb']:.0f} GB, {_number_format(machine)}torch {versions['torch']}, "
         f"seed {result['seed']}, "
         f"commit {result['commit'] or 'unknown'}.\n"

@@ -162,9 +162,14 @@ def _git(*arguments: str) -> str:
 
 
 def _cpu() -> str:
+    """The CPU's name, with family and model where Linux tells: vendors give many CPUs one name."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        named = re.search(r"^model name\s*:\s*(.+)$", info.read_text(encoding="utf-8"), re.MULTILINE)
-        if named:
-            return named[1].strip()
+        first = info.read_text(encoding="utf-8").split("\n\n", 1)[0]
+        found = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", first, re.MULTILINE))
+        if name := found.get("model name", "").strip():
+            kinds = {"family": "cpu family", "model": "model"}
+            return ", ".join(
+                [name, *(f"{word} {found[key]}" for word, key in kinds.items() if key in found)]
+            )
     return platform.processor() or platform.machine()
