@@ -80,7 +80,7 @@ def test_against_vector_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"TOKENS": "1000", "RULER": "0", "TRIALS": "1", "ANSWERS": "0"}
     for notebook in (committed, run(name, monkeypatch, **small)):
         said = printed(notebook)
-        assert pictures(notebook) == 1
+        assert pictures(notebook) == 2
         assert re.search(r"^\d+ tasks, \d+ runs of a system on a text$", said, re.MULTILINE)
         better = re.search(r"cases in which another system did better: (\d+)", said)
         assert better is not None
