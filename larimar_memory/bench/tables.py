@@ -161,6 +161,26 @@ def latents(figures: dict[str, Any]) -> list[str]:
     return [*lines, "", *table(measures, lengths)]
 
 
+def codes(figures: dict[str, Any]) -> list[str]:
+    """One line for each linear code."""
+    head = (
+        *("numbers a token", "step", "depth, % of the layers", "bytes a token"),
+        *("said again exactly, %", "edit distance, %"),
+    )
+    rows = (
+        [
+            str(row["dz"]),
+            f"{row['step']:g}",
+            f"{100 * row['depth']:.0f}",
+            f"{row['bytes_per_token']:.0f}",
+            _rate(row["exact"]),
+            f"{100 * row['edit_distance']:.1f}",
+        ]
+        for row in figures["rows"]
+    )
+    return table(head, rows)
+
+
 def curve(figures: dict[str, Any]) -> list[str]:
     """One line for each trained codec at each step."""
     head = (
@@ -212,6 +232,7 @@ def _rate(rate: dict[str, Any]) -> str:
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "codes": codes,
     "curve": curve,
     "latents": latents,
     "rag": rag,
