@@ -288,6 +288,20 @@ def test_ingest_result():
     assert found["versions"]["faiss_cpu"]
 
 
+def test_needles_are_drawn_by_length_and_depth(tmp_path):
+    figures = {
+        "lengths": [10, 20],
+        "depths": [0.0, 1.0],
+        "read": [[1, 1], [1, 0]],
+        "answered": [[1, 0], [1, 0]],
+    }
+    made = {"name": "needle", "figures": figures}
+    one = plots.draw(made, tmp_path / "one.svg").read_bytes()
+    assert one == plots.draw(made, tmp_path / "two.svg").read_bytes()
+    figures["answered"][1][1] = 1
+    assert one != plots.draw(made, tmp_path / "three.svg").read_bytes()
+
+
 def test_needles_are_taken_out_again(count):
     from larimar_memory.bench.trials import field
 

@@ -78,6 +78,23 @@ def _memory(figure: Any, figures: dict[str, Any]) -> None:
     forgetting.legend(frameon=False, ncols=2)
 
 
+def _needle(figure: Any, figures: dict[str, Any]) -> None:
+    panels = figure.subplots(1, 2, sharey=True)
+    lengths = [f"{length:,}" for length in figures["lengths"]]
+    for axes, (kind, title) in zip(
+        panels, (("read", "The needle read first"), ("answered", "Answered")), strict=True
+    ):
+        # Away from the ends of the colours, on which words are hard to read.
+        axes.imshow(figures[kind], vmin=-0.5, vmax=1.5, cmap="RdYlGn", aspect="auto")
+        axes.set_xticks(range(len(figures["depths"])), [f"{d:.0%}" for d in figures["depths"]])
+        axes.set_yticks(range(len(lengths)), lengths)
+        axes.set(xlabel="depth in the text", title=title)
+        for y, row in enumerate(figures[kind]):
+            for x, found in enumerate(row):
+                axes.text(x, y, "yes" if found else "no", ha="center", va="center", fontsize=7)
+    panels[0].set_ylabel("tokens written")
+
+
 def _rag(figure: Any, figures: dict[str, Any]) -> None:
     figure.set_size_inches(11, 7.6)
     (recall, answers), (tokens, seconds) = figure.subplots(2, 2)
@@ -203,6 +220,7 @@ def _curve(figure: Any, figures: dict[str, Any]) -> None:
 PLOTS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "curve": _curve,
     "memory": _memory,
+    "needle": _needle,
     "rag": _rag,
     "ruler": _ruler,
     "scale": _scale,
