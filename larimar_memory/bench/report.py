@@ -72,7 +72,7 @@ def _number_format(machine: dict[str, Any]) -> str:
 def _where(name: str, result: dict[str, Any]) -> str:
     machine, versions = result["machine"], result["versions"]
     return (
-        f"`{name}`: {machine['cpu']}, {machine['cores']} cores, "
+        f"`{name}`: {machine['cpu']}, {machine['cores']} core{'s' * (machine['cores'] != 1)}, "
         f"{machine['memory_gb']:.0f} GB, {_number_format(machine)}torch {versions['torch']}, "
         f"seed {result['seed']}, "
         f"commit {result['commit'] or 'unknown'}.\n"
