@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from larimar_memory.bench import recitation
-from larimar_memory.bench.result import Bar, Figures, bar
+from larimar_memory.bench.result import Bar, Figures, bar, share
 from larimar_memory.bench.session import Session
 from larimar_memory.latents import LatentCodec, LatentConfig
 from larimar_memory.train.balance import balance
@@ -81,17 +81,14 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
             "edit_distance": said["edit_distance"],
         })  # fmt: skip
     shipped_size = (shipped.config.dz, shipped.config.step, shipped.config.depth)
-    best = max(_share(row) for row in rows)
-    own = [_share(row) for row in rows if (row["dz"], row["step"], row["depth"]) == shipped_size]
+    best = max(share(row["exact"]) for row in rows)
+    own = [
+        share(row["exact"]) for row in rows if (row["dz"], row["step"], row["depth"]) == shipped_size
+    ]
     kept = own[0] / best if own and best else 0.0
     return {"segments": len(texts), "rows": rows}, [
         bar("said again exactly, the shipped code's size over the best size", kept, f">= {_LEAST}")
     ]
-
-
-def _share(row: Figures) -> float:
-    exact = row["exact"]
-    return float(exact["count"] / exact["of"])
 
 
 def _fitted(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from larimar_memory.bench import needle, passkey, recitation, squad
 from larimar_memory.bench.oracle import Oracle, compare
-from larimar_memory.bench.result import Bar, Figures, bar, rate
+from larimar_memory.bench.result import Bar, Figures, bar, rate, share
 from larimar_memory.bench.session import Session
 from larimar_memory.bench.trials import field
 from larimar_memory.latents.bundle import figures_of
@@ -79,7 +79,7 @@ def _said_again(session: Session, texts: list[str], size: Size) -> tuple[Figures
     mixed = recitation.openings(codec, texts, draw, size.segments, _LENGTHS)
     figures: Figures = {"mixed": recitation.exactness(codec, mixed)}
     exact = figures["mixed"]["exact"]
-    percent = 100 * exact["count"] / exact["of"]
+    percent = 100 * share(exact)
     session.note(f"{percent:.1f}% said again exactly")
     bars = [bar("segments of 4 to 32 tokens said again exactly, percent", percent, ">= 95")]
     for (kind, make), least in zip(recitation.RARE.items(), (95, 80, 95), strict=True):

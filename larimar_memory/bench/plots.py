@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from larimar_memory.bench.probes import pooled
+from larimar_memory.bench.result import share
 
 _STYLE: Any = {
     "svg.hashsalt": "larimar",
@@ -89,9 +90,7 @@ def _needle(figure: Any, figures: dict[str, Any]) -> None:
         axes.set_xticks(range(len(figures["depths"])), [f"{d:.0%}" for d in figures["depths"]])
         axes.set_yticks(range(len(lengths)), lengths)
         axes.set(xlabel="depth in the text", title=title)
-        for y, row in enumerate(figures[kind]):
-            for x, found in enumerate(row):
-                axes.text(x, y, "yes" if found else "no", ha="center", va="center", fontsize=7)
+        _say(axes, [["yes" if found else "no" for found in row] for row in figures[kind]], 7)
     panels[0].set_ylabel("tokens written")
 
 
@@ -108,10 +107,7 @@ def _rag(figure: Any, figures: dict[str, Any]) -> None:
         axes.set_xticks(range(len(tasks)), tasks, rotation=60, ha="right")
         axes.set_yticks(range(len(names)), names)
         axes.set_title(title)
-        for y, line in enumerate(table):
-            for x, value in enumerate(line):
-                if value == value:
-                    axes.text(x, y, f"{value:.1f}", ha="center", va="center", fontsize=6)
+        _say(axes, [[f"{value:.1f}" if value == value else "" for value in line] for line in table], 6)
     for axes, measure, title in (
         (tokens, "prompt_tokens", "Prompt, tokens (pass key)"),
         (seconds, "seconds", "Whole answer, seconds (pass key)"),
@@ -130,10 +126,18 @@ def _rag(figure: Any, figures: dict[str, Any]) -> None:
     tokens.legend(frameon=False, fontsize=7)
 
 
+def _say(axes: Any, words: list[list[str]], size: int) -> None:
+    """Words in the cells of a heat map; nothing where there are none."""
+    for y, line in enumerate(words):
+        for x, word in enumerate(line):
+            if word:
+                axes.text(x, y, word, ha="center", va="center", fontsize=size)
+
+
 def _share(rows: list[dict[str, Any]], name: str, task: str, kind: str) -> float:
     """Successes over trials of a system in a task, all lengths together; NaN if not tried."""
     found = pooled(rows, name, task, kind)
-    return _of(found) if found["of"] else float("nan")
+    return share(found) if found["of"] else float("nan")
 
 
 def _ruler(figure: Any, figures: dict[str, Any]) -> None:
@@ -144,7 +148,7 @@ def _ruler(figure: Any, figures: dict[str, Any]) -> None:
         names = list(found["tasks"])
         places = [i + (n - (len(lengths) - 1) / 2) * width for i in range(len(names))]
         said = [100 * found["tasks"][task]["said"] for task in names]
-        read = [100 * _of(found["tasks"][task]["read"]) for task in names]
+        read = [100 * share(found["tasks"][task]["read"]) for task in names]
         tasks.bar(places, said, 0.9 * width, label=f"answered, {int(length):,} tokens")
         tasks.plot(places, read, "k_", ms=10, label="all needles read" if not n else None)
     tasks.set_xticks(range(len(names)), [name.removeprefix("RULER ") for name in names], rotation=30)
@@ -158,10 +162,6 @@ def _ruler(figure: Any, figures: dict[str, Any]) -> None:
         averages.plot(theirs["lengths"], theirs[name], "s--", color="0.6", label=f"{name} (all tasks)")
     averages.set(xscale="log", ylim=(0, 105), xlabel="tokens", ylabel="average, percent")
     averages.legend(frameon=False)
-
-
-def _of(rate: dict[str, Any]) -> float:
-    return float(rate["count"] / rate["of"])
 
 
 def _scale(figure: Any, figures: dict[str, Any]) -> None:
@@ -207,7 +207,7 @@ def _curve(figure: Any, figures: dict[str, Any]) -> None:
         mine.sort(key=lambda row: row["bytes_per_token"])
         taken = [row["bytes_per_token"] for row in mine]
         label = f"{tokens} tokens a position, {dz} numbers"
-        said.plot(taken, [100 * _of(row["exact"]) for row in mine], "o-", ms=4, label=label)
+        said.plot(taken, [100 * share(row["exact"]) for row in mine], "o-", ms=4, label=label)
         answered.plot(taken, [row["ratio"] for row in mine], "o-", ms=4, label=label)
     said.set(ylim=(0, 105), title="Said again exactly, percent")
     answered.set(title="Token F1 of answers, latents over text")

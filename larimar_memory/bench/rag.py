@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from larimar_memory.bench import baselines, corpora, niah, systems
 from larimar_memory.bench.probes import Corpus, pooled, run
-from larimar_memory.bench.result import Bar, Figures, bar
+from larimar_memory.bench.result import Bar, Figures, bar, share
 from larimar_memory.bench.session import Session
 
 PACKAGES = (*baselines.PACKAGES, "langchain-chroma", "langchain-classic")
@@ -164,12 +164,8 @@ def _above(rows: list[Figures], name: str, tasks: list[str], kind: str) -> dict[
     for task in tasks:
         ours, *theirs = (pooled(same, one, task, kind) for one in (name, *_STORES))
         if ours["of"]:
-            above[task] = _percent(ours) - max(map(_percent, theirs))
+            above[task] = 100 * (share(ours) - max(map(share, theirs)))
     return above
-
-
-def _percent(found: Figures) -> float:
-    return float(100 * found["count"] / max(1, found["of"]))
 
 
 def _seconds(rows: list[Figures], own: str, name: str) -> float | None:

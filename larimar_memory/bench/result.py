@@ -67,6 +67,11 @@ def rate(outcomes: Sequence[bool]) -> Figures:
     return {"count": good, "of": len(outcomes), "interval": list(wilson(good, len(outcomes)))}
 
 
+def share(rate: Figures) -> float:
+    """What a rate comes to, in [0, 1]; 0 of nothing."""
+    return float(rate["count"] / max(1, rate["of"]))
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """The smallest value that at least `percent` of the values do not exceed."""
     ordered = sorted(values)
@@ -167,9 +172,7 @@ def _cpu() -> str:
     if info.is_file():
         first = info.read_text(encoding="utf-8").split("\n\n", 1)[0]
         found = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", first, re.MULTILINE))
-        if name := found.get("model name", "").strip():
-            kinds = {"family": "cpu family", "model": "model"}
-            return ", ".join(
-                [name, *(f"{word} {found[key]}" for word, key in kinds.items() if key in found)]
-            )
+        if "model name" in found:
+            said = {"model name": "", "cpu family": "family ", "model": "model "}
+            return ", ".join(word + found[key].strip() for key, word in said.items() if key in found)
     return platform.processor() or platform.machine()

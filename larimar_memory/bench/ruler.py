@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from larimar_memory.bench import niah, systems
 from larimar_memory.bench.probes import run
-from larimar_memory.bench.result import Bar, Figures, bar
+from larimar_memory.bench.result import Bar, Figures, bar, share
 from larimar_memory.bench.session import Session
 
 PACKAGES = ()
@@ -52,5 +52,5 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
 
 def averages(tasks: Figures) -> tuple[float, float]:
     """Percent of trials with all evidence read, and RULER's score of the answers; tasks count alike."""
-    read = [one["read"]["count"] / one["read"]["of"] for one in tasks.values()]
+    read = [share(one["read"]) for one in tasks.values()]
     return 100 * statistics.mean(read), 100 * statistics.mean(one["said"] for one in tasks.values())

@@ -11,7 +11,7 @@ from pathlib import Path
 from larimar_memory.bench import corpora, latency, process
 from larimar_memory.bench.peak import Peak
 from larimar_memory.bench.probes import Probe
-from larimar_memory.bench.result import Bar, Figures, bar, percentile, rate
+from larimar_memory.bench.result import Bar, Figures, bar, percentile, rate, share
 from larimar_memory.bench.session import Session
 from larimar_memory.bench.systems import Piece
 from larimar_memory.larimar import Larimar
@@ -60,7 +60,7 @@ def report(rows: list[Figures]) -> tuple[Figures, list[Bar]]:
     bars = list[Bar]()
     for name in ("pass key", "needle"):
         found = longest[name]
-        percent = 100 * found["count"] / found["of"]
+        percent = 100 * share(found)
         bars.append(bar(f"{name}: right text read first in {where}, percent", percent, ">= 100"))
     ratio = longest["read_p95_seconds"] / rows[0]["read_p95_seconds"]
     bars.append(bar(f"read p95 at {where} over {rows[0]['tokens']:,}", ratio, "<= 3"))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from larimar_memory.bench.probes import pooled
+from larimar_memory.bench.result import share
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -211,7 +212,7 @@ def curve(figures: dict[str, Any]) -> list[str]:
 def _mean(rows: Sequence[dict[str, Any]], name: str, tasks: Sequence[str], kind: str) -> str:
     """Of a system's rates in the tasks it was tried in, each counting alike, in percent."""
     rates = [rate for task in tasks if (rate := pooled(rows, name, task, kind))["of"]]
-    return f"{statistics.mean(100 * r['count'] / r['of'] for r in rates):.0f}" if rates else ""
+    return f"{statistics.mean(100 * share(rate) for rate in rates):.0f}" if rates else ""
 
 
 def _median(tasks: Sequence[dict[str, Any]], measure: str) -> str:
@@ -228,7 +229,7 @@ def _rate(rate: dict[str, Any]) -> str:
     if not rate["of"]:
         return ""
     low, high = (round(100 * end) for end in rate["interval"])
-    return f"{100 * rate['count'] / rate['of']:.0f} ({low} to {high})"
+    return f"{100 * share(rate):.0f} ({low} to {high})"
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {

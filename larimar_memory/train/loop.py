@@ -119,7 +119,7 @@ def train(
         run = _Run(recipe, codec, source, held_out, out, progress, found[0] if found else {})
         with _bar(recipe, show, progress.total_steps) as advance:
             done = run.to_the_end(began, time_limit, advance)
-        if done and start is not None and recipe.keep:
+        if done and recipe.keep and start is not None:
             mix_in(codec, start, recipe.keep)
         if done and recipe.balance:
             run.balance()
