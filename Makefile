@@ -30,8 +30,8 @@ format: $(VENV)/.installed-all
 bench: $(VENV)/.installed-all
 	@test -n "$(QUESTIONS)" || { echo "Some benchmarks ask questions: make bench QUESTIONS=FILE" >&2; exit 1; }
 	for name in $(BENCHMARKS); do \
-		$(VENV)/bin/larimar bench $$name --questions "$(QUESTIONS)" --out benchmarks/$$name.json || exit 1; done
-	$(VENV)/bin/larimar bench report
+		$(VENV)/bin/python -m benchmarks $$name --questions "$(QUESTIONS)" --out benchmarks/results/$$name.json || exit 1; done
+	$(VENV)/bin/python -m benchmarks report
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from larimar_memory import checks
+from larimar_memory import validate
+from larimar_memory.encoders.keys import KeyEncoder
 from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileError
-from larimar_memory.exported import FORMAT, VERSION, Exported, Read, digest, read, unusable
-from larimar_memory.keys import KeyEncoder
-from larimar_memory.store.backup import check_free
-from larimar_memory.store.base import Document, Store, StoredSegment, WriteBatch
-from larimar_memory.store.packing import pack
+from larimar_memory.stores.base import Document, Store, StoredSegment, WriteBatch
+from larimar_memory.stores.exported import FORMAT, VERSION, Exported, Read, digest, read, unusable
+from larimar_memory.stores.packing import pack
+from larimar_memory.stores.sqlite.backup import check_free
 
 SHARD_SEGMENTS = 4096
 _BATCH_SEGMENTS = 512
@@ -138,7 +138,7 @@ def import_into(
         )
     names = dict(namespaces or {})
     for name in names.values():
-        checks.check_name(name, "namespace")
+        validate.check_name(name, "namespace")
     keyed = reencode if found.encoder != encoder else None
     if keyed is None and found.dimension != dimension:
         raise unusable(

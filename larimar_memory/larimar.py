@@ -10,23 +10,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from larimar_memory import checks, weights
-from larimar_memory.answering import AnswerStream, start_answer
-from larimar_memory.bounded import Room, Slots
-from larimar_memory.contents import DEFAULT_NAMESPACE, Contents
-from larimar_memory.decoder import Decoder
-from larimar_memory.encoder import SentenceEncoder
-from larimar_memory.ingest import check_texts, write_texts
-from larimar_memory.keys import KeyEncoder
-from larimar_memory.latent_memory import Codec, LatentMemory
-from larimar_memory.memory.slots import WhenFull, check_slots
-from larimar_memory.no_encoder import NoEncoder
-from larimar_memory.prompt import Message
-from larimar_memory.reading import OnProgress, Text
-from larimar_memory.store import Store
-from larimar_memory.store.base import Where
-from larimar_memory.store.opening import open_store
-from larimar_memory.types import Answer, Grounding, Metadata
+from larimar_memory import validate
+from larimar_memory.answer import AnswerStream, start_answer
+from larimar_memory.decoders.prompt import Message
+from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.encoders.keys import KeyEncoder
+from larimar_memory.encoders.none import NoEncoder
+from larimar_memory.encoders.sentence import SentenceEncoder
+from larimar_memory.errors import InputError
+from larimar_memory.latents.latent_memory import Codec, LatentMemory
+from larimar_memory.models import finding
+from larimar_memory.read import DEFAULT_NAMESPACE, Contents
+from larimar_memory.slots.bounded import Room, Slots
+from larimar_memory.slots.slots import WhenFull, check_slots
+from larimar_memory.stores import Store
+from larimar_memory.stores.base import Where
+from larimar_memory.stores.sqlite.opening import open_store, written_with
+from larimar_memory.text.blocks import Text
+from larimar_memory.types import Answer, Grounding, Metadata, OnProgress
+from larimar_memory.write import check_texts, write_texts
 
 THRESHOLD = 0.45
 """Cosine under which the memory says "not in memory", for the default encoder."""
@@ -77,8 +79,8 @@ class Larimar(Contents):
         cls,
         path: str | os.PathLike[str] | None = None,
         *,
-        encoder: KeyEncoder | str | os.PathLike[str] | None = weights.DEFAULT_ENCODER,
-        decoder: Decoder | str | os.PathLike[str] = weights.DEFAULT_DECODER,
+        encoder: KeyEncoder | str | os.PathLike[str] | None = finding.DEFAULT_ENCODER,
+        decoder: Decoder | str | os.PathLike[str] = finding.DEFAULT_DECODER,
         threshold: float = THRESHOLD,
         language: str = "en",
         create: bool = True,
@@ -121,9 +123,9 @@ class Larimar(Contents):
         if slots is not None:
             check_slots(slots, when_full)
         # The file first: whether it can be used is known before a model has been loaded.
-        checks.check_file(file, must_exist=read_only or not create or encoder is None)
+        validate.check_file(file, must_exist=read_only or not create or encoder is None)
         if encoder is None:
-            encoder = NoEncoder.of(file)
+            encoder = _no_encoder(file)
         elif not isinstance(encoder, KeyEncoder):
             encoder = SentenceEncoder.load(os.fspath(encoder))
         store = open_store(
@@ -211,7 +213,7 @@ class Larimar(Contents):
         write_texts(
             self.store,
             self.encoder,
-            checks.check_name(namespace, "namespace"),
+            validate.check_name(namespace, "namespace"),
             texts,
             language=None if whole else self._language,
             on_progress=on_progress,
@@ -234,7 +236,7 @@ class Larimar(Contents):
         Raises:
             LatentsUnavailableError: if there is no codec for the decoder.
         """
-        return self.latents.write(checks.check_name(namespace, "namespace"), on_progress)
+        return self.latents.write(validate.check_name(namespace, "namespace"), on_progress)
 
     def update(
         self,
@@ -284,9 +286,9 @@ class Larimar(Contents):
             InputError: if nothing says what to forget.
             MemoryBusyError: if it is forgotten, and not yet erased because others use the files.
         """
-        checks.check_something_to_forget(ids, where, namespace)
+        validate.check_something_to_forget(ids, where, namespace)
         named = [ids] if isinstance(ids, str) else ids
-        space = DEFAULT_NAMESPACE if namespace is None else checks.check_name(namespace, "namespace")
+        space = DEFAULT_NAMESPACE if namespace is None else validate.check_name(namespace, "namespace")
         count = self.store.delete(space, ids=named, where=where, to_purge=purge)
         if purge and count:
             self.store.purge()
@@ -348,7 +350,7 @@ class Larimar(Contents):
             LatentsUnavailableError: if latent grounding is asked for and there are no latents.
         """
         started = time.perf_counter()
-        history, begin = checks.check_history(history), checks.check_begin(begin)
+        history, begin = validate.check_history(history), validate.check_begin(begin)
         readout = self.read(
             question,
             k,
@@ -391,3 +393,14 @@ class Larimar(Contents):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _no_encoder(file: Path | None) -> NoEncoder:
+    """What stands for the encoder that a memory file was written with."""
+    if file is None:
+        raise InputError(
+            "A memory in RAM cannot be opened without an encoder.",
+            "It is empty, and nothing could be written to it.",
+            "Name the file of a memory, or leave encoder=None out.",
+        )
+    return NoEncoder(*written_with(file))

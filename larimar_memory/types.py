@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -92,7 +92,7 @@ class Readout:
         Raises:
             LatentsUnavailableError: if no codec ships for it, or a segment has no latent of that one.
         """
-        from larimar_memory.latent_memory import condition, shipped_codec
+        from larimar_memory.latents.latent_memory import condition, shipped_codec
 
         return condition(shipped_codec(decoder), self).past_key_values()
 
@@ -170,6 +170,10 @@ class WriteProgress:
     def tokens_per_second(self) -> float:
         """Source tokens made durable per second so far."""
         return self.tokens / self.seconds if self.seconds > 0 else 0.0
+
+
+OnProgress: TypeAlias = Callable[[WriteProgress], None]
+"""Called after every commit of a write."""
 
 
 @dataclass(frozen=True, slots=True)

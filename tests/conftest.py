@@ -14,17 +14,16 @@ install_import_hook(
     [
         f"larimar_memory.{name}"
         for name in (
-            "bounded",
-            "encoder",
-            "fast_cpu",
+            "encoders.fast_cpu",
+            "encoders.pooling",
+            "encoders.sentence",
             "latents",
-            "memory",
-            "pooling",
             "recall",
-            "store.packing",
-            "store.ram",
-            "store.sqlite",
-            "store.vectors",
+            "slots",
+            "stores.packing",
+            "stores.ram",
+            "stores.sqlite.store",
+            "stores.sqlite.vectors",
             "train",
         )
     ],
@@ -37,10 +36,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from larimar_memory.decoder import Decoder
-from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
-from larimar_memory.store import parts, vectors
+from larimar_memory.stores.sqlite import parts, vectors
 
 settings.register_profile(
     "repeatable",

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from larimar_memory.exported import digest
-from larimar_memory.store import Document, Hit, SQLiteStore, WriteBatch
-from larimar_memory.store import vectors as vectors_module
+from larimar_memory.stores import Document, Hit, SQLiteStore, WriteBatch
+from larimar_memory.stores.exported import digest
+from larimar_memory.stores.sqlite import vectors as vectors_module
 from larimar_memory.types import Segment
-from tests.test_store_laws import key_of, open_file
+from tests.stores.test_laws import key_of, open_file
 
 SPACES = ("one", "two \u00e9")
 

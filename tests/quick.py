@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from larimar_memory.encoder import SentenceEncoder, TokenBatch
-from larimar_memory.keys import unit
+from larimar_memory.encoders.keys import unit
+from larimar_memory.encoders.sentence import SentenceEncoder, TokenBatch
 from larimar_memory.larimar import Larimar
-from larimar_memory.store.base import Document, WriteBatch
-from larimar_memory.store.ram import RamStore
+from larimar_memory.stores.base import Document, WriteBatch
+from larimar_memory.stores.ram import RamStore
 
 
 class QuickEncoder:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from larimar_memory.decoder import Decoder
+from larimar_memory.decoders.transformers import Decoder
 
 
 class ByteTokenizer:

@@ -9,11 +9,11 @@ from pydantic import BaseModel, Field
 
 from langchain_larimar.checks import check_memory
 from larimar_memory.errors import InputError
-from larimar_memory.weights import DEFAULT_DECODER
+from larimar_memory.models.finding import DEFAULT_DECODER
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
-    from larimar_memory.decoder import Decoder
+    from larimar_memory.decoders.transformers import Decoder
 
 UNUSABLE = "The chat model cannot be made."
 _LOADING = threading.Lock()
@@ -64,7 +64,7 @@ class ChatDecoder(BaseModel):
             return self.larimar().decoder
         with _LOADING:
             if self.decoder is None:
-                from larimar_memory.decoder import Decoder
+                from larimar_memory.decoders.transformers import Decoder
 
                 self.decoder = Decoder.load(self.model_name)
             decoder: Decoder = self.decoder
@@ -98,7 +98,7 @@ class ChatDecoder(BaseModel):
 
 
 def _checked(decoder: Any) -> Decoder:
-    from larimar_memory.decoder import Decoder
+    from larimar_memory.decoders.transformers import Decoder
 
     if not isinstance(decoder, Decoder):
         raise InputError(

@@ -11,8 +11,8 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_larimar.convert import ROLES, to_role
-from larimar_memory.checks import check_history, check_question
 from larimar_memory.errors import InputError
+from larimar_memory.validate import check_history, check_question
 
 if TYPE_CHECKING:
     from larimar_memory.types import Answer

@@ -22,7 +22,7 @@ from langchain_larimar.streams import off_loop, stripped
 from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:
-    from larimar_memory.answering import AnswerStream
+    from larimar_memory.answer import AnswerStream
 
 
 class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
@@ -80,7 +80,7 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
 
     def get_token_ids(self, text: str) -> list[int]:
         """A text's tokens, as the decoder reads them."""
-        from larimar_memory.plain_tokens import plain_ids
+        from larimar_memory.decoders.plain_tokens import plain_ids
 
         return plain_ids(self.local().tokenizer, text)
 
@@ -164,7 +164,7 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
     def _answer(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, options: dict[str, Any]
     ) -> AnswerStream:
-        from larimar_memory.answering import plain_answer
+        from larimar_memory.answer import plain_answer
         from larimar_memory.types import Answer
 
         started = time.perf_counter()

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from langchain_larimar.checks import check_threshold
-from larimar_memory.checks import check_k, check_name
 from larimar_memory.errors import InputError
+from larimar_memory.validate import check_k, check_name
 
 LANGCHAIN_SWITCHES = ("stream",)
 """Arguments of a call that LangChain has acted on and leaves where they are."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from larimar_memory.keys import cosines
+from larimar_memory.encoders.keys import cosines
 
 
 def marginal_relevance(

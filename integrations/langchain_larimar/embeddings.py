@@ -7,9 +7,9 @@ import threading
 
 from langchain_core.embeddings import Embeddings
 
+from larimar_memory.encoders.keys import KeyEncoder
 from larimar_memory.errors import InputError
-from larimar_memory.keys import KeyEncoder
-from larimar_memory.weights import DEFAULT_ENCODER
+from larimar_memory.models.finding import DEFAULT_ENCODER
 
 _LOADING = threading.Lock()
 
@@ -49,7 +49,7 @@ class LarimarEmbeddings(Embeddings):
         """
         with _LOADING:
             if not isinstance(self._encoder, KeyEncoder):
-                from larimar_memory.encoder import SentenceEncoder
+                from larimar_memory.encoders.sentence import SentenceEncoder
 
                 self._encoder = SentenceEncoder.load(os.fspath(self._encoder))
             return self._encoder

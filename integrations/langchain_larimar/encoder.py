@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 from langchain_core.embeddings import Embeddings
 
+from larimar_memory.encoders.keys import unit
 from larimar_memory.errors import InputError
-from larimar_memory.keys import unit
 
 _NAMED_BY = ("model", "model_name", "model_id", "model_path", "repo_id", "deployment")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from langchain_classic.base_memory import BaseMemory
 
     from larimar_memory import Larimar
-    from larimar_memory.store import Document
+    from larimar_memory.stores import Document
 
 _UNUSABLE = "The conversation memory cannot be made."
 _QUERY_CHARS = 2000

@@ -10,8 +10,8 @@ from langchain_core.embeddings import Embeddings
 from langchain_larimar.checks import check_memory
 from langchain_larimar.embeddings import LarimarEmbeddings
 from langchain_larimar.encoder import EmbeddingsEncoder
+from larimar_memory.encoders.keys import KeyEncoder
 from larimar_memory.errors import EncoderMismatchError, InputError
-from larimar_memory.keys import KeyEncoder
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar

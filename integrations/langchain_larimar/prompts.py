@@ -12,8 +12,8 @@ from langchain_core.retrievers import BaseRetriever
 
 from langchain_larimar.convert import to_passages
 from langchain_larimar.overrides import part_overrides
+from larimar_memory.decoders.prompt import block, messages
 from larimar_memory.errors import InputError
-from larimar_memory.prompt import block, messages
 
 CHAT_HISTORY = "chat_history"
 

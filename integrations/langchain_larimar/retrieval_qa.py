@@ -24,14 +24,14 @@ from langchain_larimar.prompts import Call, check_prompt, fill_prompt, has_place
 from langchain_larimar.retrievers import READ_OPTIONS, LarimarRetriever
 from langchain_larimar.streams import off_loop, stripped
 from langchain_larimar.tokens import CountTokens, fitting, written
+from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.errors import InputError
-from larimar_memory.prompt import NOT_IN_MEMORY
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from larimar_memory import Larimar
-    from larimar_memory.answering import AnswerStream
+    from larimar_memory.answer import AnswerStream
 
 Question: TypeAlias = str | dict[str, Any]
 Output: TypeAlias = dict[str, Any]

@@ -153,7 +153,7 @@ class LarimarRetriever(BaseRetriever):
         return params
 
     def _check(self) -> None:
-        from larimar_memory.checks import check_k, check_name
+        from larimar_memory.validate import check_k, check_name
 
         check_memory(self.memory, "The retriever cannot be made.")
         check_k(self.k)

@@ -8,8 +8,8 @@ from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, SearchOp, v
 
 from langchain_larimar.store_filters import check_filter
 from langchain_larimar.store_items import to_space
-from larimar_memory.checks import check_name, check_question, json_object
 from larimar_memory.errors import InputError
+from larimar_memory.validate import check_name, check_question, json_object
 
 MAX_DEPTH = 100
 """Levels a value may be nested."""

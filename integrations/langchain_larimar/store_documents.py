@@ -137,7 +137,7 @@ class Items:
             return
         import numpy as np
 
-        from larimar_memory.store import Document, WriteBatch
+        from larimar_memory.stores import Document, WriteBatch
 
         # No text: a document without segments, which the store keeps and no search finds.
         keys = np.zeros((0, self._memory.encoder.dimension), dtype=np.float32)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from langchain_core.runnables.config import run_in_executor
 
-from larimar_memory.checks import check_question
 from larimar_memory.errors import InputError
+from larimar_memory.validate import check_question
 
 try:
     from langgraph.store.base import (

@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field
 from langchain_larimar.identity import User, check_user, user_of
 from langchain_larimar.retrievers import LarimarRetriever
 from langchain_larimar.tokens import CountTokens, fitting
-from larimar_memory.checks import MAX_NAME_CHARS, MAX_QUESTION_CHARS, check_name
+from larimar_memory.decoders.prompt import NOT_IN_MEMORY, block, passage
 from larimar_memory.errors import InputError, MemoryBusyError
-from larimar_memory.prompt import NOT_IN_MEMORY, block, passage
+from larimar_memory.validate import MAX_NAME_CHARS, MAX_QUESTION_CHARS, check_name
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar

@@ -18,14 +18,14 @@ from langchain_core.vectorstores import VectorStore
 
 from langchain_larimar.diversity import marginal_relevance
 from langchain_larimar.opening import open_memory, to_embeddings
-from larimar_memory.checks import check_k, check_name
+from larimar_memory.encoders.keys import check_key
 from larimar_memory.errors import InputError
-from larimar_memory.keys import check_key
+from larimar_memory.validate import check_k, check_name
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
-    from larimar_memory.recall import Candidate
-    from larimar_memory.store.base import StoredSegment, Where
+    from larimar_memory.recall.search import Candidate
+    from larimar_memory.stores.base import StoredSegment, Where
 
 _LAST = sys.maxsize
 

@@ -10,17 +10,16 @@ import os
 import sys
 import threading
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from larimar_memory import __version__
-from larimar_memory.cli import care, latents, output
+from larimar_memory.cli import care, output, train
 from larimar_memory.cli.ingest import ingest
 from larimar_memory.cli.options import AsJson, Encoder, Memory, Namespace, open_memory
 from larimar_memory.errors import InputError, LarimarError
-from larimar_memory.paths import exists
+from larimar_memory.validate import exists
 
 app = typer.Typer(
     name="larimar",
@@ -58,7 +57,7 @@ def ask(
     neighbours: Neighbours = 0,
     threshold: Threshold = None,
     grounding: Annotated[str, typer.Option("--grounding", help="text or latent.")] = "text",
-    codec: latents.CodecFolder = "",
+    codec: train.CodecFolder = "",
     max_tokens: Annotated[int, typer.Option("--max-tokens", help="Longest answer, in tokens.")] = 64,
     begin: Annotated[str, typer.Option("--begin", help="Words that the answer begins with.")] = "",
     encoder: Encoder = "",
@@ -170,70 +169,8 @@ def demo(as_json: AsJson = False) -> None:
     run(as_json)
 
 
-@app.command()
-def bench(
-    name: Annotated[
-        str, typer.Argument(help="Which one; 'list' names them, 'report' fills the README.")
-    ],
-    quick: Annotated[bool, typer.Option("--quick", help="Within a minute.")] = False,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
-    haystack: Annotated[
-        Path | None, typer.Option("--haystack", help="Folder of texts to search in.")
-    ] = None,
-    questions: Annotated[
-        Path | None,
-        typer.Option(
-            "--questions",
-            help="Questions in SQuAD's JSON, for 'latents', 'curve', 'rag', 'scale' and 'scope'.",
-        ),
-    ] = None,
-    bundles: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--latents",
-            help="A trained bundle to measure; more than one for 'curve'.",
-            show_default="bundled",
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON here.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Measure, and compare with the bars; a missed bar is reported, and is no error."""
-    from larimar_memory import bench as benches
-
-    if name == "list":
-        for known, line in benches.NAMES.items():
-            output.console.print(f"{known:>10}  {line}")
-        return
-    if name == "report":
-        from larimar_memory.bench import plots, report
-
-        changed = report.update(Path("README.md"), Path("benchmarks"))
-        plots.draw_all(Path("benchmarks"))
-        output.console.print(f"README.md {'updated' if changed else 'is up to date'}.")
-        return
-    result = benches.run(
-        name,
-        quick=quick,
-        seed=seed,
-        haystack=haystack,
-        questions=questions,
-        latents=bundles or (),
-        on_note=lambda note: output.errors.print(note, style="dim", markup=False),
-    )
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    if as_json:
-        output.print_json(result)
-    else:
-        for bar in result["bars"]:
-            mark = "[green]holds[/]" if bar["holds"] else "[red]missed[/]"
-            output.console.print(f"{mark}  {bar['measure']}: {bar['value']} (bar {bar['bar']})")
-
-
-app.command("add-latents")(latents.add_latents)
-app.command()(latents.train)
+app.command("add-latents")(train.add_latents)
+app.command()(train.train)
 care.add_to(app)
 
 
@@ -285,12 +222,12 @@ def main() -> None:
 
 def _check_ahead() -> None:
     """Check the bundled decoder's files while the model libraries are imported: a third of a second."""
-    from larimar_memory import weights
+    from larimar_memory.models import finding
 
     def check() -> None:
         # Whatever is wrong is said when the model is loaded.
         with contextlib.suppress(LarimarError):
-            weights.resolve(weights.DEFAULT_DECODER)
+            finding.resolve(finding.DEFAULT_DECODER)
 
     threading.Thread(target=check, daemon=True).start()
 

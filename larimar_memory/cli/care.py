@@ -17,7 +17,7 @@ from larimar_memory.cli import output
 from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:
-    from larimar_memory.store.integrity import Report
+    from larimar_memory.stores.sqlite.integrity import Report
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The memory file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -25,7 +25,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def check(memory: File, as_json: AsJson = False) -> None:
     """Look at every row and index of a memory file; status 0 where it is sound, 1 where it is not."""
-    from larimar_memory.store.integrity import check as run
+    from larimar_memory.stores.sqlite.integrity import check as run
 
     with _counter("checking", not as_json) as tell:
         report = run(memory, lambda _, done, total: tell(done, total))
@@ -45,7 +45,7 @@ def repair(
     as_json: AsJson = False,
 ) -> None:
     """Keep all that is what was written, index it anew, and set the rest aside. Sound files stay."""
-    from larimar_memory.store.repair import repair as run
+    from larimar_memory.stores.sqlite.repair import repair as run
 
     with _counter("checking", not as_json) as tell:
         done = run(memory, backup=not no_backup, on_progress=lambda _, seen, all_: tell(seen, all_))
@@ -77,7 +77,7 @@ def backup(
     as_json: AsJson = False,
 ) -> None:
     """Copy a memory file as it is at this moment, also while others write to it."""
-    from larimar_memory.store.backup import backup as run
+    from larimar_memory.stores.sqlite.backup import backup as run
 
     with _counter("copying", not as_json) as tell:
         run(memory, out, tell)
@@ -95,7 +95,7 @@ def export(
 ) -> None:
     """Write a memory as JSON lines and safetensors, for other programs and for `larimar import`."""
     from larimar_memory.exchange import export as run
-    from larimar_memory.store.opening import open_as_written
+    from larimar_memory.stores.sqlite.opening import open_as_written
 
     with open_as_written(memory, read_only=True) as opened, _counter("exporting", not as_json) as tell:
         moved = run(
@@ -128,16 +128,16 @@ def import_(
 ) -> None:
     """Write what was exported to a memory, new or not, exactly as it was."""
     from larimar_memory.exchange import import_into
-    from larimar_memory.exported import look
-    from larimar_memory.store.opening import open_as_written
+    from larimar_memory.stores.exported import look
+    from larimar_memory.stores.sqlite.opening import open_as_written
 
     found, model = look(folder), None
     new = (found.encoder, found.dimension)
     if reencode:
-        from larimar_memory import weights
-        from larimar_memory.encoder import SentenceEncoder
+        from larimar_memory.encoders.sentence import SentenceEncoder
+        from larimar_memory.models import finding
 
-        model = SentenceEncoder.load(encoder or weights.DEFAULT_ENCODER)
+        model = SentenceEncoder.load(encoder or finding.DEFAULT_ENCODER)
         new = (model.fingerprint, model.dimension)
     with open_as_written(memory, new=new) as opened, _counter("importing", not as_json) as tell:
         if model is not None and model.fingerprint != opened.encoder:

@@ -9,7 +9,7 @@ from typing import Any
 
 from larimar_memory.cli import output
 from larimar_memory.larimar import Larimar
-from larimar_memory.weights import cache_folder
+from larimar_memory.models.files import cache_folder
 
 PASS_KEY = 71432
 NEEDLE = f"The pass key is {PASS_KEY}. Remember it. {PASS_KEY} is the pass key."

@@ -29,9 +29,9 @@ def ingest(
 
     Interrupted, it keeps what was written; the same command goes on there.
     """
-    from larimar_memory.files import Files
-    from larimar_memory.formats import Limits
-    from larimar_memory.importers import Skipped, Source
+    from larimar_memory.text.files import Files
+    from larimar_memory.text.formats import Limits
+    from larimar_memory.text.sources import Skipped, Source
 
     count, listed, skipped = 0, list[str](), list[dict[str, str]]()
 

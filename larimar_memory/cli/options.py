@@ -10,7 +10,7 @@ import platformdirs
 import typer
 
 from larimar_memory.errors import MemoryFileError
-from larimar_memory.paths import exists
+from larimar_memory.validate import exists
 
 if TYPE_CHECKING:
     from larimar_memory.larimar import Larimar
@@ -56,13 +56,13 @@ def open_memory(
             "The file does not exist.",
             "Write one with `larimar ingest PATH --memory FILE`, or check the path.",
         )
-    from larimar_memory import weights
     from larimar_memory.larimar import Larimar
+    from larimar_memory.models import finding
 
     opened = Larimar.open(
         memory,
-        encoder=weights.DEFAULT_ENCODER if encoder == "" else encoder,
-        decoder=decoder or weights.DEFAULT_DECODER,
+        encoder=finding.DEFAULT_ENCODER if encoder == "" else encoder,
+        decoder=decoder or finding.DEFAULT_DECODER,
         create=create,
         latents=latents,
     )

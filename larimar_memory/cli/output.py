@@ -16,8 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from larimar_memory.errors import LarimarError
 
 if TYPE_CHECKING:
-    from larimar_memory.reading import OnProgress
-    from larimar_memory.types import Answer, Readout, RecalledSegment, WriteProgress
+    from larimar_memory.types import Answer, OnProgress, Readout, RecalledSegment, WriteProgress
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)

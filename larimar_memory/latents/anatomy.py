@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from larimar_memory.decoder import Decoder
+from larimar_memory.decoders.transformers import Decoder
 from larimar_memory.errors import ModelError
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")

@@ -11,14 +11,25 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from larimar_memory.decoder import Decoder
+from larimar_memory.decoders.transformers import Decoder
 from larimar_memory.errors import ModelError
 from larimar_memory.latents.anatomy import fingerprint
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.config import LatentConfig
+from larimar_memory.models.finding import DEFAULT_DECODER
 
 TENSORS, DESCRIPTION = "latents.safetensors", "latents.json"
 _FORMAT = 3
+
+SHIPPED = {DEFAULT_DECODER: "smollm2-135m-instruct"}
+"""Folders under `bundles`, by the decoder whose latent codec they hold."""
+
+
+def latents_for(decoder: str) -> Path | None:
+    """The folder of the latent codec that ships for a decoder, or None."""
+    name = SHIPPED.get(decoder)
+    folder = Path(__file__).parent / "bundles" / str(name)
+    return folder if name and folder.is_dir() else None
 
 
 def save_bundle(codec: LatentCodec, folder: Path, figures: dict[str, Any] | None = None) -> None:

@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from larimar_memory.decoder import Decoder
+from larimar_memory.decoders.transformers import Decoder
 from larimar_memory.errors import InputError
 from larimar_memory.latents.adapters import Adapters
 from larimar_memory.latents.anatomy import examine
 from larimar_memory.latents.config import LatentConfig
-from larimar_memory.latents.encoder import Features, SegmentEncoder
 from larimar_memory.latents.head import ReadoutHead
 from larimar_memory.latents.prefix import Prefix, place
+from larimar_memory.latents.segment_encoder import Features, SegmentEncoder
 from larimar_memory.latents.states import Segments, States, exact_states, pad, read_lead
 from larimar_memory.latents.stored import StoredForm
 

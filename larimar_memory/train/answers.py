@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from larimar_memory.decoders.prompt import messages, passage
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.states import Segments
-from larimar_memory.prompt import messages, passage
 from larimar_memory.train.batches import IGNORED, Recital, after, rectangle
 from larimar_memory.train.losses import divergence
 from larimar_memory.train.questions import ask

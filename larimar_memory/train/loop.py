@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from larimar_memory.decoder import Decoder
+from larimar_memory.decoders.transformers import Decoder
 from larimar_memory.errors import InputError
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.train import checkpoint

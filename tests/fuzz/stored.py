@@ -17,13 +17,14 @@ import numpy as np
 
 from larimar_memory.errors import EncoderMismatchError, LarimarError
 from larimar_memory.exchange import export, import_into
-from larimar_memory.exported import look
-from larimar_memory.store import RamStore, checksums, vectors
-from larimar_memory.store.integrity import check
-from larimar_memory.store.repair import repair
+from larimar_memory.stores import RamStore
+from larimar_memory.stores.exported import look
+from larimar_memory.stores.sqlite import checksums, vectors
+from larimar_memory.stores.sqlite.integrity import check
+from larimar_memory.stores.sqlite.repair import repair
 from tests.damage import answers, contents, copied, filled, resealed
-from tests.test_schema import version_1
-from tests.test_store_laws import DIMENSION, open_file
+from tests.stores.test_laws import DIMENSION, open_file
+from tests.stores.test_schema import version_1
 
 _KEYS: dict[str, Any] = {"encoder": "test-encoder", "dimension": DIMENSION}
 _COLUMNS = {
@@ -167,7 +168,7 @@ def _values(raw: bytes) -> list[Callable[[], Any]]:
 
 
 def _seal(db: sqlite3.Connection) -> None:
-    from larimar_memory.store.schema import _SEALS
+    from larimar_memory.stores.sqlite.schema import _SEALS
 
     for table, seals in _SEALS.items():
         sealed = ", ".join(f"{column} = {value}" for column, value in seals.items())
@@ -176,7 +177,7 @@ def _seal(db: sqlite3.Connection) -> None:
 
 @contextmanager
 def _copy(path: Path, folder: Path) -> Iterator[Path]:
-    logger = logging.getLogger("larimar_memory.store")
+    logger = logging.getLogger("larimar_memory.stores")
     level = logger.level
     logger.setLevel(logging.ERROR)
     shutil.rmtree(folder / "copy", ignore_errors=True)

@@ -1,6 +1,6 @@
 """What is fuzzed: a target does with bytes what a stranger could, and lets only our errors pass.
 
-Run by `tests/test_hostile.py` with seeded input, and by `python -m tests.fuzz` for as long as wanted.
+Run by `tests/facade/test_hostile.py`, seeded, and by `python -m tests.fuzz` for as long as wanted.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from unittest import mock
 
 import numpy as np
 
-from larimar_memory import formats, larimar
+from larimar_memory import larimar
+from larimar_memory.decoders.prompt import block, disarmed, passage
 from larimar_memory.errors import InputError, LarimarError
-from larimar_memory.importers import read_file
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents.stored import StoredForm
-from larimar_memory.prompt import block, disarmed, passage
-from larimar_memory.segments import MAX_CHARS, segment
-from larimar_memory.store.filters import matches, to_sql
-from larimar_memory.store.packing import pack, unpack
+from larimar_memory.stores.filters import matches, to_sql
+from larimar_memory.stores.packing import pack, unpack
+from larimar_memory.text import formats
+from larimar_memory.text.segments import MAX_CHARS, segment
+from larimar_memory.text.sources import read_file
 from tests.fuzz import stored
 from tests.quick import QuickEncoder
 
@@ -331,7 +332,6 @@ def command_line(data: bytes) -> None:
         mock.patch.object(larimar.SentenceEncoder, "load", return_value=QuickEncoder()),
         mock.patch.dict("os.environ", {"LARIMAR_MEMORY": memory, "COLUMNS": "100"}),
         mock.patch("larimar_memory.larimar.Decoder.load", side_effect=InputError("No", "model", ".")),
-        mock.patch("larimar_memory.cli.app.bench", None),
         redirect_stdout(out),
         redirect_stderr(err),
     ):

@@ -18,8 +18,8 @@ from langchain_core.outputs import ChatResult
 from pydantic import Field
 
 from langchain_larimar import LarimarMemory
-from larimar_memory.decoder import Decoder
-from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 
 TEXTS = {

@@ -25,11 +25,11 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_larimar import ChatLarimar
-from larimar_memory.decoder import Decoder
-from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.decoders.prompt import CLOSE, NOT_IN_MEMORY, OPEN, SYSTEM
+from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
-from larimar_memory.prompt import CLOSE, NOT_IN_MEMORY, OPEN, SYSTEM
 
 from .conftest import OUT_OF_SCOPE, longest_block
 

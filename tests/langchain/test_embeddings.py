@@ -21,9 +21,9 @@ from langchain_tests.integration_tests import EmbeddingsIntegrationTests
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 from langchain_larimar import EmbeddingsEncoder, LarimarEmbeddings
-from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.encoders.keys import KeyEncoder
+from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, ModelError
-from larimar_memory.keys import KeyEncoder
 from larimar_memory.larimar import Larimar
 
 from .conftest import QUESTION, TEXTS

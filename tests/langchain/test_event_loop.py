@@ -34,9 +34,9 @@ from langchain_larimar import (
     LarimarVectorStore,
     larimar_tools,
 )
-from larimar_memory.decoder import Decoder
+from larimar_memory.decoders.transformers import Decoder
 from larimar_memory.larimar import Larimar
-from larimar_memory.store import Store
+from larimar_memory.stores import Store
 from tests.tiny import tiny_decoder
 
 from .conftest import Context, ScriptedChat

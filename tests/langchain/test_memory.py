@@ -13,10 +13,10 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_larimar import LarimarMemory
 from langchain_larimar.convert import Line
-from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.decoders.prompt import CLOSE, OPEN
+from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
-from larimar_memory.prompt import CLOSE, OPEN
 
 from .conftest import ASKED, TURNS
 

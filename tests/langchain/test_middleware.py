@@ -18,9 +18,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_larimar import LarimarMemory, LarimarMiddleware
 from langchain_larimar.convert import Line
+from larimar_memory.decoders.prompt import CLOSE, OPEN
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
-from larimar_memory.prompt import CLOSE, OPEN
 
 from .conftest import (
     ASKED,

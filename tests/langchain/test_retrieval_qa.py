@@ -16,9 +16,9 @@ from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder, Prom
 from langchain_core.retrievers import BaseRetriever
 
 from langchain_larimar import LarimarRetrievalQA, LarimarRetriever, LarimarVectorStore
+from larimar_memory.decoders.prompt import CLOSE, NOT_IN_MEMORY, OPEN
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
-from larimar_memory.prompt import CLOSE, NOT_IN_MEMORY, OPEN
 
 from .conftest import OUT_OF_SCOPE, QUESTION, TEXTS, ScriptedChat, count_words
 

@@ -25,10 +25,10 @@ from langchain_larimar import (
     LarimarRetriever,
     LarimarVectorStore,
 )
-from larimar_memory.decoder import Decoder
+from larimar_memory.decoders.prompt import NOT_IN_MEMORY
+from larimar_memory.decoders.transformers import Decoder
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
-from larimar_memory.prompt import NOT_IN_MEMORY
 
 from .conftest import HOW, OUT_OF_SCOPE, QUESTION, TEXTS, ScriptedChat
 

@@ -18,11 +18,11 @@ from langchain_tests.integration_tests import RetrieversIntegrationTests
 from langchain_larimar import LarimarRetrievalQA, LarimarRetriever
 from langchain_larimar.retrievers import READ_OPTIONS, RecalledDocuments
 from larimar_memory import larimar
-from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, LatentsUnavailableError
 from larimar_memory.larimar import Larimar
-from larimar_memory.latent_memory import LatentMemory
-from tests.test_latent_memory import random_codec
+from larimar_memory.latents.latent_memory import LatentMemory
+from tests.latents.test_latent_memory import random_codec
 from tests.tiny import tiny_decoder
 
 from .conftest import OUT_OF_SCOPE, QUESTION, TEXTS

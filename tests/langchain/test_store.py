@@ -27,7 +27,7 @@ from langgraph.store.base import (
 from langgraph.store.memory import InMemoryStore
 
 from langchain_larimar import LarimarStore
-from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
 

@@ -18,7 +18,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
 from langchain_larimar import LarimarStore
-from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 
 from .conftest import ScriptedChat

@@ -12,7 +12,7 @@ from langgraph.store.memory import InMemoryStore
 
 from langchain_larimar import LarimarStore, store_documents
 from langchain_larimar.store_items import indexed_text
-from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 
 NOTES = {

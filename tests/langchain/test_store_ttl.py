@@ -11,7 +11,7 @@ import pytest
 from langgraph.store.base import GetOp, PutOp, SearchOp
 
 from langchain_larimar import LarimarStore
-from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 
 

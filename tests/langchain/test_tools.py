@@ -17,10 +17,10 @@ from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 
 from langchain_larimar import larimar_tools
-from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.decoders.prompt import CLOSE, NOT_IN_MEMORY, OPEN
+from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, MemoryBusyError, MemoryFileError
 from larimar_memory.larimar import Larimar
-from larimar_memory.prompt import CLOSE, NOT_IN_MEMORY, OPEN
 
 from .conftest import (
     ASKED,

@@ -24,7 +24,7 @@ from langchain_tests.integration_tests import VectorStoreIntegrationTests
 
 from langchain_larimar import EmbeddingsEncoder, LarimarEmbeddings, LarimarRetriever, LarimarVectorStore
 from langchain_larimar.diversity import marginal_relevance
-from larimar_memory.encoder import SentenceEncoder
+from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import EncoderMismatchError, InputError
 from larimar_memory.larimar import Larimar
 

@@ -1,0 +1,90 @@
+"""`python -m benchmarks NAME`: measure, compare with the bars, write the result."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import benchmarks
+from larimar_memory.cli import output
+from larimar_memory.errors import LarimarError
+
+HERE = Path(__file__).parent
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def bench(
+    name: Annotated[
+        str, typer.Argument(help="Which one; 'list' names them, 'report' fills the README.")
+    ],
+    quick: Annotated[bool, typer.Option("--quick", help="Within a minute.")] = False,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    haystack: Annotated[
+        Path | None, typer.Option("--haystack", help="Folder of texts to search in.")
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            "--questions",
+            help="Questions in SQuAD's JSON, for 'latents', 'curve', 'rag', 'scale' and 'scope'.",
+        ),
+    ] = None,
+    bundles: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--latents",
+            help="A trained bundle to measure; more than one for 'curve'.",
+            show_default="bundled",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure, and compare with the bars; a missed bar is reported, and is no error."""
+    if name == "list":
+        for known, line in benchmarks.NAMES.items():
+            output.console.print(f"{known:>10}  {line}")
+        return
+    if name == "report":
+        from benchmarks import plots, report
+
+        changed = report.update(HERE.parent / "README.md", HERE / "results")
+        plots.draw_all(HERE / "results", HERE / "plots")
+        output.console.print(f"README.md {'updated' if changed else 'is up to date'}.")
+        return
+    result = benchmarks.run(
+        name,
+        quick=quick,
+        seed=seed,
+        haystack=haystack,
+        questions=questions,
+        latents=bundles or (),
+        on_note=lambda note: output.errors.print(note, style="dim", markup=False),
+    )
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        output.print_json(result)
+    else:
+        for bar in result["bars"]:
+            mark = "[green]holds[/]" if bar["holds"] else "[red]missed[/]"
+            output.console.print(f"{mark}  {bar['measure']}: {bar['value']} (bar {bar['bar']})")
+
+
+def main() -> None:
+    """Run the command line; an error ends in one line and a non-zero exit status."""
+    try:
+        app()
+    except LarimarError as error:
+        output.print_error(error, "--json" in sys.argv)
+        sys.exit(output.EXIT_ERROR)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Latents that control the decoder: said again, answered from, their time, their size, their reach."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import needle, passkey, recitation, squad
+from benchmarks.oracle import Oracle, compare
+from benchmarks.result import Bar, Figures, bar, rate, share
+from benchmarks.session import Session
+from benchmarks.trials import field
+from larimar_memory.latents.bundle import figures_of
+
+PACKAGES = ()
+
+_LENGTHS = (4, 32)
+_MILLION = 1_000_000
+_BYTES = 150
+_K = 5
+_ANSWER_TOKENS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured.
+
+    Attributes:
+        prose: tokens of text that sentences are taken from.
+        segments: sentences said again.
+        rare: sentences with each kind of rare string.
+        questions: on passages.
+        repeats: of each timed answer.
+        lengths: tokens of the haystacks.
+        trials: pass keys, and needles, in each.
+    """
+
+    prose: int
+    segments: int
+    rare: int
+    questions: int
+    repeats: int
+    lengths: tuple[int, ...]
+    trials: int
+
+
+FULL = Size(60_000, 400, 100, 150, 15, (10_000, 100_000, 1_000_000), 10)
+QUICK = Size(4_000, 16, 4, 3, 2, (1_000,), 2)
+
+
+def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
+    """All that a readout is for, on text that was not trained on."""
+    codec = session.codec
+    texts = recitation.drawn(session, size.prose, "latents")
+    figures: Figures = {"bundle": _described(session.bundle), "config": codec.config.model_dump()}
+    bars = list[Bar]()
+    figures["said_again"], some = _said_again(session, texts, size)
+    bars += some
+    if session.questions is not None:
+        figures["answers"], some = _answers(session, session.questions, size)
+        bars += some
+    figures["time"], some = _time(session, texts, size)
+    bars += some
+    figures["reach"], some = _reach(session, size)
+    return figures, bars + some
+
+
+def _described(folder: Path | None) -> Figures:
+    if folder is None:
+        return {}
+    trained = figures_of(folder)
+    return {name: trained.get(name) for name in ("tokens", "seconds", "checked")}
+
+
+def _said_again(session: Session, texts: list[str], size: Size) -> tuple[Figures, list[Bar]]:
+    codec, draw = session.codec, session.draw("openings")
+    session.note("saying segments again")
+    mixed = recitation.openings(codec, texts, draw, size.segments, _LENGTHS)
+    figures: Figures = {"mixed": recitation.exactness(codec, mixed)}
+    exact = figures["mixed"]["exact"]
+    percent = 100 * share(exact)
+    session.note(f"{percent:.1f}% said again exactly")
+    bars = [bar("segments of 4 to 32 tokens said again exactly, percent", percent, ">= 95")]
+    for (kind, make), least in zip(recitation.RARE.items(), (95, 80, 95), strict=True):
+        session.note(f"saying again: {kind}")
+        pairs = recitation.with_rare(texts, make, session.draw("rare", kind), size.rare)
+        said = recitation.said_again(codec, [text for text, _ in pairs])
+        hits = [string in again for (_, string), again in zip(pairs, said, strict=True)]
+        figures[kind] = {"recalled": rate(hits)}
+        session.note(f"{sum(hits)} of {len(hits)}")
+        bars.append(bar(f"{kind} in a sentence recalled, percent", 100 * _share(hits), f">= {least}"))
+    return figures, bars
+
+
+def _answers(session: Session, path: Path, size: Size) -> tuple[Figures, list[Bar]]:
+    asked = squad.read(path)
+    draw = session.draw("questions")
+    draw.shuffle(asked)
+    session.note(f"answering {size.questions} questions three ways")
+    figures = compare(session.codec, asked[: size.questions], draw)
+    text, latent = figures["text"]["positions"], figures["latent"]["positions"]
+    figures["positions_over_text"] = latent / text
+    session.note(f"token F1 over that of text: {figures['ratio']:.2f}")
+    return figures, [bar("token F1 of answers, latents over text", figures["ratio"], ">= 0.85")]
+
+
+def _time(session: Session, texts: list[str], size: Size) -> tuple[Figures, list[Bar]]:
+    """Both ways in turn, so that whatever slows the machine slows both."""
+    oracle = Oracle(session.codec)
+    question = "What does the text say?"
+    found: dict[str, list[tuple[float, float, int]]] = {"text": [], "latent": []}
+    for number in range(size.repeats + 1):
+        segments = texts[number * _K : (number + 1) * _K]
+        for name, tell in (("text", oracle.from_text), ("latent", oracle.from_latents)):
+            told = tell(question, segments, _ANSWER_TOKENS)
+            # The first round loads what is loaded once.
+            if number:
+                found[name].append((told.first, told.total, told.positions))
+    figures: Figures = {
+        name: {
+            "first_token_seconds": statistics.median(first for first, _, _ in rows),
+            "seconds": statistics.median(total for _, total, _ in rows),
+            "positions": statistics.median(positions for _, _, positions in rows),
+        }
+        for name, rows in found.items()
+    }
+    for name in ("first_token_seconds", "seconds", "positions"):
+        figures[f"{name}_over_text"] = figures["latent"][name] / figures["text"][name]
+    first, whole = figures["first_token_seconds_over_text"], figures["seconds_over_text"]
+    return figures, [
+        bar("time to first token, 5 segments, latents over text", first, "<= 0.7"),
+        bar("time of a whole answer, latents over text", whole, "<= 1.0"),
+    ]
+
+
+def _reach(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
+    """Pass keys and needles in long text, answered through latents alone; and the file's size."""
+    figures: Figures = {}
+    hits: dict[str, list[bool]] = {"pass keys": [], "needles": []}
+    per_million = 0.0
+    for length in size.lengths:
+        with field(session, session.prose(length), latents=True) as hay:
+            held = hay.memory.stats()
+            draw = session.draw("reach", length)
+            keys = list[bool]()
+            for _ in range(size.trials):
+                key = draw.randint(1, passkey.LARGEST_KEY)
+                keys.append(passkey.ask(hay, key, draw.random(), grounding="latent").right)
+            needles = [
+                hay.ask(
+                    needle.NEEDLE,
+                    number / max(1, size.trials - 1),
+                    needle.QUESTION,
+                    holds=needle.said,
+                    right=needle.said,
+                    grounding="latent",
+                ).right
+                for number in range(size.trials)
+            ]
+            per_million = held.bytes_on_disk / hay.figures["tokens"] * _MILLION / 1e6
+            figures[str(length)] = {
+                **hay.figures,
+                "pass_keys": rate(keys),
+                "needles": rate(needles),
+                "bytes_on_disk": held.bytes_on_disk,
+                "megabytes_per_million_tokens": per_million,
+            }
+            session.note(f"{length:,} tokens: {sum(keys)} keys, {sum(needles)} needles")
+        hits["pass keys"] += keys
+        hits["needles"] += needles
+    bars = [
+        bar(f"{name} answered through latents alone, percent", 100 * _share(found), ">= 90")
+        for name, found in hits.items()
+    ]
+    return figures, [
+        *bars,
+        bar("file of a million tokens, latents included, MB", per_million, f"<= {_BYTES}"),
+    ]
+
+
+def _share(hits: list[bool]) -> float:
+    return sum(hits) / max(1, len(hits))

@@ -1,0 +1,79 @@
+"""Set the README's tables from the committed results, so that no figure in it is typed by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tables import TABLES
+from larimar_memory.errors import InputError
+
+BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
+_DIGITS = 3
+
+
+def render(folder: Path) -> str:
+    """Markdown for every result in `folder`, in order of the files' names, by which they go: one
+    benchmark may have been run on several machines.
+
+    Raises:
+        InputError: if there are none.
+    """
+    results = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.json"))}
+    if not results:
+        raise InputError(
+            "There is nothing to report.",
+            f"{folder} holds no results.",
+            "Run `python -m benchmarks NAME --out benchmarks/results/NAME.json` first.",
+        )
+    lines = ["| benchmark | measure | value | bar | |", "|---|---|---|---|---|"]
+    for name, result in results.items():
+        for bar in result["bars"]:
+            mark = "holds" if bar["holds"] else "**missed**"
+            lines.append(
+                f"| `{name}` | {bar['measure']} | {_shown(bar['value'])} | {bar['bar']} | {mark} |"
+            )
+    for result in results.values():
+        if result["name"] in TABLES:
+            lines += ["", *TABLES[result["name"]](result["figures"])]
+    lines += ["", *(_where(name, result) for name, result in results.items())]
+    return "\n".join(lines)
+
+
+def update(readme: Path, folder: Path) -> bool:
+    """Set the part of the README between the markers; returns whether it changed.
+
+    Raises:
+        InputError: if the README has no markers.
+    """
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    if BEGIN not in text or END not in text:
+        raise InputError(
+            f"{readme} cannot be updated.",
+            f"It has no part between {BEGIN} and {END}.",
+            "Run this in the root of a checkout.",
+        )
+    head, rest = text.split(BEGIN, 1)
+    tail = rest.split(END, 1)[1]
+    updated = f"{head}{BEGIN}\n{render(folder)}\n{END}{tail}"
+    readme.write_text(updated, encoding="utf-8")
+    return updated != text
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.{_DIGITS}g}" if isinstance(value, float) else str(value)
+
+
+def _number_format(machine: dict[str, Any]) -> str:
+    return f"{machine['number_format']}, " if "number_format" in machine else ""
+
+
+def _where(name: str, result: dict[str, Any]) -> str:
+    machine, versions = result["machine"], result["versions"]
+    return (
+        f"`{name}`: {machine['cpu']}, {machine['cores']} core{'s' * (machine['cores'] != 1)}, "
+        f"{machine['memory_gb']:.0f} GB, {_number_format(machine)}torch {versions['torch']}, "
+        f"seed {result['seed']}, "
+        f"commit {result['commit'] or 'unknown'}.\n"
+    )

@@ -1,0 +1,124 @@
+"""What the benchmarks of one run share: the models, loaded once, the seed and the progress notes."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.haystack import Haystack, prose, token_counter
+from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.encoders.sentence import SentenceEncoder
+from larimar_memory.larimar import Larimar
+from larimar_memory.latents import LatentCodec
+from larimar_memory.latents.bundle import latents_for
+from larimar_memory.models.finding import DEFAULT_DECODER
+from larimar_memory.types import WriteProgress
+
+if TYPE_CHECKING:
+    from benchmarks.systems.embeddings import OnceEmbeddings
+
+_NOTE_SECONDS = 5.0
+
+
+class Session:
+    """One run of a benchmark.
+
+    Args:
+        seed: of everything that is drawn.
+        folder: texts of the user's to search in, or None for those that come with Python.
+        note: takes lines of progress.
+        questions: a file in SQuAD's JSON.
+        latents: trained bundles, the first of them to measure and the others to compare it with; by
+            default, the one that ships for the decoder.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        folder: Path | None,
+        note: Callable[[str], None],
+        questions: Path | None = None,
+        latents: Sequence[Path] = (),
+    ) -> None:
+        self.seed, self.note, self.questions = seed, note, questions
+        self._latents = next(iter(latents), None)
+        self.others = tuple(latents[1:])
+        self._folder = folder
+
+    @cached_property
+    def encoder(self) -> SentenceEncoder:
+        """The default encoder."""
+        self.note("loading the encoder")
+        return SentenceEncoder.load()
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The default decoder."""
+        self.note("loading the decoder")
+        return Decoder.load()
+
+    def open(self, path: Path | None, *, latents: bool = False) -> Larimar:
+        """A memory, in RAM without a path, that uses the session's models."""
+        codec = self.codec if latents else False
+        return Larimar.open(path, encoder=self.encoder, decoder=self.decoder, latents=codec)
+
+    @cached_property
+    def codec(self) -> LatentCodec:
+        """The codec of the bundle, for the default decoder."""
+        from larimar_memory.latents.latent_memory import LatentMemory
+        from larimar_memory.stores import RamStore
+
+        return LatentMemory(RamStore(), lambda: self.decoder, self._latents).codec
+
+    @property
+    def bundle(self) -> Path | None:
+        """The folder of that bundle, if there is one."""
+        return self._latents or latents_for(DEFAULT_DECODER)
+
+    @cached_property
+    def langchain_embeddings(self) -> OnceEmbeddings:
+        """LangChain's embeddings with the default encoder's weights."""
+        from benchmarks.systems.embeddings import OnceEmbeddings
+
+        self.note("loading LangChain's embeddings")
+        return OnceEmbeddings()
+
+    @property
+    def spared_seconds(self) -> float:
+        """What LangChain's stores would have waited for vectors that another one had made."""
+        loaded = vars(self).get("langchain_embeddings")
+        return 0.0 if loaded is None else float(loaded.saved)
+
+    def draw(self, *purpose: object) -> random.Random:
+        """Random numbers that depend on the seed and on what they are for, and on nothing else."""
+        return random.Random(f"{self.seed}|{purpose}")  # noqa: S311 - no secrets are drawn
+
+    def prose(self, tokens: int) -> Haystack:
+        """Real prose of so many tokens; a shorter one is the beginning of a longer one."""
+        self.note(f"gathering {tokens:,} tokens of text")
+        return prose(tokens, token_counter(self.encoder), seed=self.seed, folder=self._folder)
+
+    def write(
+        self,
+        memory: Larimar,
+        ids: Sequence[str],
+        texts: Sequence[str],
+        on_commit: Callable[[], None] | None = None,
+    ) -> float:
+        """Write texts with progress notes; returns the seconds it took."""
+        noted = started = time.perf_counter()
+
+        def report(done: WriteProgress) -> None:
+            nonlocal noted
+            if on_commit is not None:
+                on_commit()
+            if time.perf_counter() - noted > _NOTE_SECONDS:
+                noted = time.perf_counter()
+                self.note(f"writing: {done.characters / done.total_characters:.0%}")
+
+        memory.write(texts, ids, on_progress=report)
+        return time.perf_counter() - started

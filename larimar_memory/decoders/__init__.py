@@ -1,0 +1,1 @@
+"""Language models, and the prompts that ground them."""

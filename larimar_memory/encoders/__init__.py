@@ -1,0 +1,1 @@
+"""Keys of segments and questions."""

@@ -1,0 +1,208 @@
+"""Sentence keys: where a segment lies. Any sentence-transformers model folder can be the encoder."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from tokenizers import Tokenizer
+
+from larimar_memory.encoders.pooling import Pooling, load_pooling
+from larimar_memory.errors import ModelError
+from larimar_memory.models import finding
+from larimar_memory.models.device import best_device, best_dtype
+from larimar_memory.models.files import fingerprint
+
+_BATCH_TOKENS = {"cpu": 1024, "cuda": 65536, "mps": 8192}
+_DEFAULT_MAX_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Token ids of segments in their order, special tokens included."""
+
+    ids: list[list[int]]
+    special: int
+
+    @property
+    def tokens(self) -> int:
+        """Source tokens, special ones not counted."""
+        return sum(map(len, self.ids)) - self.special * len(self.ids)
+
+
+class SentenceEncoder:
+    """Encode text to keys of unit length; thread-safe.
+
+    Attributes:
+        dimension: d, numbers in a key.
+        fingerprint: identifies the model; kept in every memory written with it.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        tokenizer: Tokenizer,
+        pooling: Pooling,
+        *,
+        fingerprint: str,
+        prompts: dict[str, str] | None = None,
+    ) -> None:
+        self._model = model.eval()
+        self._tokenizer = tokenizer
+        self._pooling = pooling.eval()
+        self._prompts = prompts or {}
+        self._device = next(p.device for p in model.parameters())
+        self._lock = threading.Lock()
+        self._special = tokenizer.num_special_tokens_to_add(is_pair=False)
+        self.fingerprint = fingerprint
+        self.dimension = self.encode_questions(["dimension"]).shape[1]
+
+    @classmethod
+    def load(
+        cls,
+        name: str | Path = finding.DEFAULT_ENCODER,
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> SentenceEncoder:
+        """Load an encoder by folder, installed wheel or hub name, in bf16 where that is fast.
+
+        Raises:
+            ModelError: if the model is not found or is no sentence encoder.
+        """
+        # Not the Auto class of sentence-transformers: importing that package takes seconds.
+        from transformers import AutoModel
+        from transformers.utils import logging as transformers_logging
+
+        from larimar_memory.encoders import fast_cpu
+
+        folder = finding.resolve(name)
+        device = device or best_device()
+        dtype = dtype or best_dtype(device)
+        packed = device.type == "cpu" and dtype is torch.bfloat16 and fast_cpu.supported()
+        tokenizer = _tokenizer(folder)
+        transformers_logging.disable_progress_bar()
+        try:
+            model = AutoModel.from_pretrained(
+                folder,
+                dtype=dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
+                attn_implementation=fast_cpu.ATTENTION if packed else "sdpa",
+            ).to(device)
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(
+                f"The sentence encoder {str(name)!r} could not be loaded.",
+                f"transformers said: {str(error).splitlines()[0]}",
+                "Name a sentence-transformers model folder or hub repository.",
+            ) from error
+        if packed:
+            fast_cpu.pack(model)
+        return cls(
+            model,
+            tokenizer,
+            load_pooling(folder).to(device),
+            fingerprint=fingerprint(folder),
+            prompts=_read_json(folder / "config_sentence_transformers.json").get("prompts"),
+        )
+
+    def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
+        """Keys of segments, float32, unit length, in the order given."""
+        return self.encode_tokens(self.tokenize(texts))
+
+    def encode_questions(self, questions: Sequence[str]) -> Float[np.ndarray, "n d"]:
+        """Keys of questions: as `encode`, with the model's query prompt where it has one."""
+        prompt = self._prompts.get("query", "")
+        return self.encode_tokens(self._tokens([prompt + q for q in questions]))
+
+    def tokenize(self, texts: Sequence[str]) -> TokenBatch:
+        """Token ids of segments, cut at the model's length, with its document prompt if any."""
+        prompt = self._prompts.get("document", self._prompts.get("passage", ""))
+        return self._tokens([prompt + text.strip() for text in texts])
+
+    def encode_tokens(self, batch: TokenBatch) -> Float[np.ndarray, "n d"]:
+        """Keys of tokenised segments; identical ones are computed once, in buckets of one length."""
+        distinct = {tuple(ids): None for ids in batch.ids}
+        by_length = sorted(distinct, key=len)
+        rows: dict[tuple[int, ...], Float[np.ndarray, " d"]] = {}
+        for bucket in _buckets(by_length, _BATCH_TOKENS.get(self._device.type, 8192)):
+            rows.update(zip(bucket, self._forward(bucket), strict=True))
+        if not rows:
+            return np.zeros((0, getattr(self, "dimension", 0)), dtype=np.float32)
+        return np.stack([rows[tuple(ids)] for ids in batch.ids])
+
+    def encode_stream(
+        self, batches: Iterable[Sequence[str]]
+    ) -> Iterator[tuple[Float[np.ndarray, "n d"], int]]:
+        """Keys and source-token count of each batch, tokenising the next while encoding this one."""
+        iterator = iter(batches)
+        pool = ThreadPoolExecutor(1, thread_name_prefix="larimar-tokenize")
+
+        def upcoming() -> TokenBatch | None:
+            texts = next(iterator, None)
+            return None if texts is None else self.tokenize(texts)
+
+        try:
+            future = pool.submit(upcoming)
+            while (batch := future.result()) is not None:
+                future = pool.submit(upcoming)
+                yield self.encode_tokens(batch), batch.tokens
+        finally:
+            # Not waited for: whoever interrupts does not want the next batch.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _tokens(self, texts: list[str]) -> TokenBatch:
+        return TokenBatch([e.ids for e in self._tokenizer.encode_batch_fast(texts)], self._special)
+
+    def _forward(self, bucket: Sequence[tuple[int, ...]]) -> Float[np.ndarray, "n d"]:
+        longest = len(bucket[-1])
+        ids = torch.zeros(len(bucket), longest, dtype=torch.long)
+        mask = torch.zeros(len(bucket), longest, dtype=torch.long)
+        for row, tokens in enumerate(bucket):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            mask[row, : len(tokens)] = 1
+        ids, mask = ids.to(self._device), mask.to(self._device)
+        with self._lock, torch.inference_mode():
+            # Without padding no mask is needed, and attention is cheaper without one.
+            padded = len(bucket[0]) < longest
+            hidden = self._model(input_ids=ids, attention_mask=mask if padded else None)
+            keys = self._pooling(hidden.last_hidden_state, mask)
+        return np.asarray(keys.float().cpu().numpy())
+
+
+def _buckets(by_length: Sequence[tuple[int, ...]], budget: int) -> Iterator[Sequence[tuple[int, ...]]]:
+    """Runs of neighbours in length whose padded size stays within the token budget."""
+    start = 0
+    for end in range(1, len(by_length) + 1):
+        full = end == len(by_length) or (end - start + 1) * len(by_length[end]) > budget
+        if full:
+            yield by_length[start:end]
+            start = end
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise ModelError(
+            f"The sentence encoder in {folder} cannot be used.",
+            "It has no tokenizer.json.",
+            "Save its fast tokenizer into the folder with `save_pretrained`.",
+        )
+    tokenizer = Tokenizer.from_file(str(path))
+    limit = _read_json(folder / "sentence_bert_config.json").get("max_seq_length")
+    positions = _read_json(folder / "config.json").get("max_position_embeddings")
+    tokenizer.enable_truncation(int(limit or min(positions or _DEFAULT_MAX_TOKENS, 8192)))
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

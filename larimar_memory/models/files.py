@@ -1,0 +1,93 @@
+"""Model files: their hashes, their manifests, and the folder of those that were converted."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+
+from larimar_memory.errors import ModelError
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: `$LARIMAR_CACHE`, or the user's cache folder."""
+    return Path(os.environ.get("LARIMAR_CACHE") or platformdirs.user_cache_dir("larimar-memory"))
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, computed once per process while the file does not change."""
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, modified: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def verify(path: Path, expected: str) -> None:
+    """Raise ModelError unless the file has the expected SHA-256."""
+    found = sha256(path)
+    if found != expected:
+        raise ModelError(
+            f"The model file {path} cannot be trusted.",
+            f"Its SHA-256 is {found[:16]}..., not {expected[:16]}....",
+            "Install the package that brought it again, or delete the file if it is in a cache.",
+        )
+
+
+def fingerprint(folder: Path) -> str:
+    """A short hash that identifies a model by its weights and how they are pooled."""
+    digest = hashlib.sha256()
+    for path in sorted(_identity_files(folder)):
+        digest.update(f"{path.relative_to(folder).as_posix()}:{_cached_sha256(path)};".encode())
+    return digest.hexdigest()[:32]
+
+
+def _identity_files(folder: Path) -> Iterator[Path]:
+    yield from folder.glob("*.safetensors")
+    yield from folder.glob("*_Pooling/config.json")
+
+
+def _cached_sha256(path: Path) -> str:
+    """SHA-256 of a file, remembered per path, size and modification time."""
+    stat = path.stat()
+    identity = hashlib.sha256(
+        f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()
+    ).hexdigest()
+    note = cache_folder() / "sha256" / identity
+    if note.is_file():
+        return note.read_text(encoding="ascii")
+    digest = sha256(path)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    temporary = note.with_suffix(f".{os.getpid()}")
+    temporary.write_text(digest, encoding="ascii")
+    os.replace(temporary, note)
+    return digest
+
+
+def write_manifest(folder: Path, source_sha256: str) -> None:
+    """Record the SHA-256 of every file in `folder`, and of what they were made from."""
+    files = {p.name: sha256(p) for p in sorted(folder.iterdir()) if p.is_file()}
+    manifest = {"source_sha256": source_sha256, "files": files}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def manifest_holds(folder: Path, source_sha256: str) -> bool:
+    """Whether `folder` was made from that source and all its files are as they were written."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return manifest["source_sha256"] == source_sha256 and all(
+            sha256(folder / name) == digest for name, digest in manifest["files"].items()
+        )
+    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
+        return False

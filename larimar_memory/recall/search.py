@@ -1,0 +1,190 @@
+"""Find the segments a question addresses, by key and by words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from larimar_memory.recall.phrases import shared_phrases
+from larimar_memory.slots import address
+from larimar_memory.slots.bounded import Slots
+from larimar_memory.stores.base import Store, StoredSegment, Where
+from larimar_memory.text.segments import is_heading
+from larimar_memory.text.words import query_terms
+from larimar_memory.types import Readout, RecalledSegment
+
+CANDIDATES = 40
+"""Hits taken from each search before they are fused."""
+
+LEXICAL_WEIGHT = 0.3
+"""What the best word match adds to a cosine.
+
+A weighted sum of scores (Bruch et al. 2023, arXiv 2210.11934) rather than reciprocal ranks: on
+XQuAD-en it put the right sentence first for .771 of the questions, against .748 with ranks and .696
+with keys alone, and a lone exact match of a rare string is not outvoted by what merely looks alike.
+"""
+
+PHRASE_WEIGHT = 0.3
+"""What a segment that holds the whole question word for word adds to a cosine.
+
+On XQuAD-en it put the right sentence first for .778 of the questions, against .771 without, and it
+tells apart sentences that share all of a question's words but not their order.
+"""
+
+RANKED = 3_000
+"""Most segments that are ranked by a question's words, counted once for each word they hold.
+
+The words that most segments hold say least and cost most, so it is the rarest that are searched. With
+ten million tokens of prose around XQuAD-en's passages, the right sentence came first for .752 of 600
+questions, as with all words of under 5,000 segments (.753), in 15 ms in place of 20.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A segment found, with its cosine to the question and the score it is ranked by."""
+
+    segment: StoredSegment
+    cosine: float
+    rank_score: float
+
+    @property
+    def score(self) -> float:
+        """How well it matches, in [0, 1]; comparable with the scope threshold."""
+        return min(max(self.cosine, 0.0), 1.0)
+
+
+def read(
+    store: Store,
+    namespace: str,
+    question: str,
+    key: Float[np.ndarray, " d"],
+    k: int,
+    *,
+    where: Where | None,
+    neighbours: int,
+    hybrid: bool,
+    threshold: float,
+    slots: Slots | None,
+    started: float,
+) -> Readout:
+    """The readout of a question: the segments it addresses, weighted, or none if out of scope.
+
+    Args:
+        key: the question's key, unit length.
+        slots: what is read through, where segments share slots.
+        started: when the read began, by `time.perf_counter`.
+    """
+    held = None if slots is None else slots.read(namespace, key)
+    probe = None if held is None else held.key
+    found = search(store, namespace, question, key, k, where=where, hybrid=hybrid, probe=probe)
+    scores = [candidate.score for candidate in found]
+    best = max(scores, default=0.0)
+    in_scope = bool(found) and best >= threshold
+    if held is None:
+        keys = np.array([c.segment.key for c in found], dtype=np.float32).reshape(-1, len(key))
+        weights = address(key, keys)
+    else:
+        weights = held.shares([c.segment.row for c in found])
+    segments, latents = list[RecalledSegment](), list[tuple[np.ndarray | None, ...]]()
+    for candidate, score, weight in zip(found, scores, weights, strict=True):
+        if in_scope:
+            around = context(store, namespace, candidate.segment, neighbours)
+            segments.append(recalled(candidate.segment, score, float(weight), around))
+            latents.append(tuple(store.latents(namespace, [s.row for s in around])))
+    return Readout(
+        question,
+        namespace,
+        tuple(segments),
+        in_scope,
+        best,
+        threshold,
+        time.perf_counter() - started,
+        tuple(latents),
+        slot_weights=None if held is None else held.weights,
+    )
+
+
+def search(
+    store: Store,
+    namespace: str,
+    question: str,
+    key: Float[np.ndarray, " d"],
+    k: int,
+    *,
+    where: Where | None = None,
+    hybrid: bool = True,
+    probe: Float[np.ndarray, " d"] | None = None,
+) -> list[Candidate]:
+    """The k segments that match best, best first.
+
+    Args:
+        key: the question's key, unit length.
+        hybrid: search by words (BM25) as well as by key.
+        probe: what the search goes by in place of the key; a cosine remains one to the question.
+    """
+    aim = key if probe is None else probe
+    depth = max(k, CANDIDATES)
+    rows = [hit.row for hit in store.nearest(namespace, aim, depth, where)]
+    by_words = dict[int, float]()
+    if hybrid:
+        terms = query_terms(question)
+        rare = _rarest(terms, store.document_frequency(namespace, terms, RANKED))
+        by_words = {hit.row: hit.score for hit in store.lexical(namespace, rare, depth, where)}
+    top = max(by_words.values(), default=0.0)
+    segments = store.fetch(namespace, list(dict.fromkeys([*rows, *by_words])))
+    phrases = [0.0] * len(segments)
+    if hybrid:
+        phrases = shared_phrases(question, [segment.text for segment in segments])
+    found = list[Candidate]()
+    for segment, phrase in zip(segments, phrases, strict=True):
+        cosine = float(segment.key @ key)
+        words = by_words.get(segment.row, 0.0) / top if top > 0 else 0.0
+        rank_score = float(segment.key @ aim) + LEXICAL_WEIGHT * words + PHRASE_WEIGHT * phrase
+        found.append(Candidate(segment, cosine, rank_score))
+    found.sort(key=lambda c: (-c.rank_score, c.segment.row))
+    return found[:k]
+
+
+def _rarest(terms: Sequence[str], counts: Sequence[int]) -> list[str]:
+    chosen, left = list[str](), RANKED
+    for count, term in sorted(zip(counts, terms, strict=True)):
+        if 0 < count < left:
+            chosen.append(term)
+            left -= count
+    return chosen
+
+
+def context(store: Store, namespace: str, stored: StoredSegment, reach: int) -> list[StoredSegment]:
+    """A segment with `reach` neighbours on either side, in the order of the text.
+
+    A heading always comes with what follows it.
+    """
+    onwards = max(reach, 1) if is_heading(stored.text) else reach
+    if not onwards:
+        return [stored]
+    first, last = stored.index - reach, stored.index + onwards
+    return store.neighbours(namespace, stored.document_id, first, last)
+
+
+def recalled(
+    stored: StoredSegment, score: float, weight: float, around: Sequence[StoredSegment]
+) -> RecalledSegment:
+    """A stored segment as a readout holds it, with its context."""
+    return RecalledSegment(
+        id=f"{stored.document_id}#{stored.index}",
+        document_id=stored.document_id,
+        index=stored.index,
+        text=stored.text,
+        start=stored.start,
+        end=stored.end,
+        metadata=stored.metadata,
+        score=score,
+        weight=weight,
+        before="".join(s.text for s in around if s.index < stored.index),
+        after="".join(s.text for s in around if s.index > stored.index),
+    )

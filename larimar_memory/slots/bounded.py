@@ -1,0 +1,128 @@
+"""A bounded memory at the facade: K slots that segments share, or one each while there are any."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from larimar_memory.slots.slots import SlotMemory
+from larimar_memory.stores.base import Store
+
+
+@dataclass(slots=True)
+class _Space:
+    memory: SlotMemory
+    generation: int = -1
+    last_row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SlotReading:
+    """What a question finds in the slots.
+
+    Attributes:
+        weights: address weights w over the K slots, float64, summing to 1.
+        key: the readout: the key of what is meant, as the slots hold it, unit length, float32; zeros if
+            nothing is written.
+        coefficients: what each segment, by its row in the store, contributes to the readout.
+    """
+
+    weights: Float[np.ndarray, " K"]
+    key: Float[np.ndarray, " d"]
+    coefficients: dict[int, float]
+
+    def shares(self, rows: list[int]) -> Float[np.ndarray, " n"]:
+        """How these segments divide the readout among them: non-negative, summing to 1."""
+        parts = np.array([max(self.coefficients.get(row, 0.0), 0.0) ** 2 for row in rows])
+        total = float(parts.sum())
+        return parts / total if total > 0 else np.full(len(rows), 1.0 / max(len(rows), 1))
+
+
+class Slots:
+    """Reads every namespace of a store through a slot memory of its own.
+
+    The slots hold keys under keys: a question addresses them, and the readout, cleaned of what nothing
+    written has, is what the store is searched with. The store is the truth; the slots follow it.
+
+    Args:
+        store: where segments are kept.
+        slots: K.
+        dimension: d.
+    """
+
+    def __init__(self, store: Store, slots: int, dimension: int) -> None:
+        self.slots = slots
+        self._store, self._dimension = store, dimension
+        self._spaces: dict[str, _Space] = {}
+        self._lock = threading.RLock()
+
+    def read(self, namespace: str, key: Float[np.ndarray, " d"]) -> SlotReading:
+        """Address the slots of a namespace with a question's key."""
+        with self._lock:
+            memory = self.memory(namespace)
+            reading = memory.read(key[None], k=len(memory))
+        found = reading.latents[0]
+        length = float(np.linalg.norm(found))
+        return SlotReading(
+            reading.weights[0],
+            found / length if length > 0 else found,
+            {int(source.id): source.coefficient for source in reading.sources[0]},
+        )
+
+    def memory(self, namespace: str) -> SlotMemory:
+        """The namespace's slots, in step with the store."""
+        with self._lock:
+            generation = self._store.generation(namespace)
+            if namespace not in self._spaces:
+                slots = SlotMemory(self.slots, self._dimension, self._dimension)
+                self._spaces[namespace] = _Space(slots)
+            space = self._spaces[namespace]
+            changed = generation != space.generation
+            alive = set[str]()
+            for rows, keys in self._store.keys(namespace, 0 if changed else space.last_row):
+                names = [str(row) for row in rows]
+                alive.update(names)
+                new = [n for n, name in enumerate(names) if name not in space.memory]
+                space.memory.write([names[n] for n in new], keys[new], keys[new])
+                space.last_row = max(space.last_row, int(rows[-1]))
+            if changed:
+                space.memory.forget([id for id in space.memory if id not in alive])
+                space.generation = generation
+            return space.memory
+
+
+class Room:
+    """Keeps no more segments in a namespace than there are slots, each with one of its own.
+
+    Args:
+        store: where segments are kept.
+        slots: K.
+    """
+
+    def __init__(self, store: Store, slots: int) -> None:
+        self.slots = slots
+        self._store = store
+
+    def make(self, namespace: str) -> list[str]:
+        """Delete the documents first written until no more segments than slots are left.
+
+        The newest document stays, whole, even where it alone has more; those without text take no slot.
+
+        Returns:
+            The ids of what was deleted.
+        """
+        excess = self._store.stats(namespace).segments - self.slots
+        held = self._store.documents(namespace) if excess > 0 else ()
+        documents = [document for document in held if document.characters]
+        doomed = list[str]()
+        for document in documents[:-1]:
+            if excess <= 0:
+                break
+            excess -= self._store.segment_count(namespace, document.id)
+            doomed.append(document.id)
+        if doomed:
+            self._store.delete(namespace, ids=doomed)
+        return doomed

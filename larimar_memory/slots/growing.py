@@ -1,0 +1,173 @@
+"""Grow mode: one slot per item, over any store, so that capacity is the disk's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from larimar_memory.errors import InputError, LatentsUnavailableError
+from larimar_memory.slots.address import ALPHA, address
+from larimar_memory.slots.blend import (
+    Reading,
+    Source,
+    check_ids,
+    matrix,
+    mean_length,
+    unit_rows,
+    with_length,
+)
+from larimar_memory.stores.base import Document, Store, Where, WriteBatch
+from larimar_memory.types import Segment
+
+
+class GrowingMemory:
+    """A memory whose reference keys R and latents M are the rows of a store.
+
+    Writing appends a slot; reading addresses the k nearest with Eq. 7 of arXiv 2403.11901, so that its
+    cost does not depend on N beyond the store's search. Keys are compared by direction alone.
+
+    Args:
+        store: where the rows are kept.
+        namespace: rows of others are never seen.
+        alpha: kernel width.
+    """
+
+    def __init__(self, store: Store, namespace: str = "default", *, alpha: float = ALPHA) -> None:
+        self.store, self.namespace, self.alpha = store, namespace, alpha
+
+    def __len__(self) -> int:
+        """N, the slots in use."""
+        return self.store.stats(self.namespace).segments
+
+    def write(
+        self, ids: Sequence[str], keys: Any, latents: Any, texts: Sequence[str] | None = None
+    ) -> None:
+        """Append one slot per id; one of an id held already takes its place.
+
+        Args:
+            ids: n names; of a name that occurs twice, the last counts.
+            keys: (n, d) floating-point numbers, NumPy or torch.
+            latents: (n, C) floating-point numbers, NumPy or torch; kept as float32.
+            texts: what the items say, if anything.
+
+        Raises:
+            InputError: if something of it cannot be used; then nothing was written.
+        """
+        key_rows, latent_rows = unit_rows(matrix(keys, "keys")), matrix(latents, "latents")
+        names = check_ids(ids, len(key_rows))
+        said = [""] * len(names) if texts is None else list(texts)
+        if not len(key_rows) == len(latent_rows) == len(said):
+            raise InputError(
+                "Nothing was written.",
+                f"There are {len(key_rows)} keys, {len(latent_rows)} latents and {len(said)} texts.",
+                "Give one of each per id.",
+            )
+        last = sorted({name: n for n, name in enumerate(names)}.values())
+        self.store.write(
+            self.namespace,
+            [
+                WriteBatch(
+                    Document(names[n], "", len(said[n])),
+                    [Segment(0, 0, len(said[n]), said[n])],
+                    key_rows[n : n + 1],
+                    replace=True,
+                    latents=[latent_rows[n]],
+                )
+                for n in last
+            ],
+        )
+
+    def update(self, id: str, key: Any, latent: Any, text: str = "") -> None:
+        """Replace an item by another.
+
+        Raises:
+            InputError: if there is no item of that id, or a vector cannot be used.
+        """
+        if self.store.document(self.namespace, id) is None:
+            raise InputError(
+                f"There is no item {id!r}.",
+                "Nothing of that id was written, or it was forgotten.",
+                "Write it with `write`.",
+            )
+        self.write([id], key[None], latent[None], [text])
+
+    def forget(self, ids: Sequence[str]) -> int:
+        """Delete items; returns how many. The store's `purge` erases what is left of them."""
+        return self.store.delete(self.namespace, ids=list(ids))
+
+    def merge(self, other: GrowingMemory) -> None:
+        """Copy what another memory holds; an item that both hold is the other's afterwards."""
+        for document in other.store.documents(other.namespace):
+            held = other.store.neighbours(other.namespace, document.id, 0, 2**62)
+            latents = other.store.latents(other.namespace, [s.row for s in held])
+            known = [latent for latent in latents if latent is not None]
+            batch = WriteBatch(
+                document,
+                [Segment(s.index, s.start, s.end, s.text) for s in held],
+                np.array([s.key for s in held], dtype=np.float32),
+                replace=True,
+                latents=known if len(known) == len(held) else None,
+            )
+            self.store.write(self.namespace, [batch])
+
+    def read(self, queries: Any, k: int = 5, where: Where | None = None) -> Reading:
+        """Address the k nearest slots of each query and blend what they hold.
+
+        Args:
+            queries: (q, d) floating-point numbers, NumPy or torch.
+            where: a metadata filter.
+
+        Returns:
+            The readouts; sources are named by their document.
+
+        Raises:
+            InputError: if the queries cannot be used, or the addressed latents differ in size.
+            LatentsUnavailableError: if an addressed slot has no latent.
+        """
+        read = [self._read_one(q, k, where) for q in unit_rows(matrix(queries, "queries"))]
+        width = max((latent.shape[1] for latent, _, _ in read), default=0)
+        empty = np.zeros((1, width), dtype=np.float32)
+        return Reading(
+            latents=np.concatenate([r if r.shape[1] else empty for r, _, _ in read] or [empty[:0]]),
+            weights=tuple(weights for _, weights, _ in read),
+            sources=tuple(sources for _, _, sources in read),
+        )
+
+    def _read_one(
+        self, query: Float[np.ndarray, " d"], k: int, where: Where | None
+    ) -> tuple[Float[np.ndarray, "1 c"], Float[np.ndarray, " n"], tuple[Source, ...]]:
+        hits = self.store.nearest(self.namespace, query, k, where)
+        found = self.store.fetch(self.namespace, [hit.row for hit in hits])
+        if not found:
+            return np.zeros((1, 0), dtype=np.float32), np.zeros(0), ()
+        weights = address(query, np.array([s.key for s in found]), self.alpha)
+        order = np.argsort(-weights, kind="stable")
+        weights, found = weights[order], [found[n] for n in order]
+        latents = [
+            latent.reshape(-1)
+            for latent in self.store.latents(self.namespace, [s.row for s in found])
+            if latent is not None
+        ]
+        if len(latents) < len(found):
+            raise LatentsUnavailableError(
+                "The memory cannot be read.",
+                "Some of the addressed segments have no latent.",
+                "Write latents for them first, or read text.",
+            )
+        if len({latent.shape for latent in latents}) > 1:
+            raise InputError(
+                "The memory cannot be read.",
+                "The addressed latents differ in size and cannot be blended.",
+                "Read one at a time, with k=1.",
+            )
+        rows = matrix(np.array(latents, dtype=np.float32), "latents").astype(np.float64)
+        lengths = np.linalg.norm(rows, axis=1)
+        units = rows / np.where(lengths > 0, lengths, 1.0)[:, None]
+        blend = with_length((weights @ units)[None], mean_length(weights[None], lengths))
+        sources = tuple(
+            Source(s.document_id, float(w), float(w)) for s, w in zip(found, weights, strict=True)
+        )
+        return blend, weights, sources

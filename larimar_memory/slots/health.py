@@ -1,0 +1,167 @@
+"""How full and how sharp a memory is, as figures that someone can act on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from larimar_memory.slots.address import address_all
+from larimar_memory.slots.growing import GrowingMemory
+from larimar_memory.slots.slots import SlotMemory
+
+SAMPLE = 1_024
+"""Items looked at; more are sampled evenly."""
+
+_SHARP = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The state of a memory.
+
+    Attributes:
+        mode: "grow" (a slot per item) or "fixed" (K slots).
+        items: N.
+        slots: K.
+        load: N / K.
+        effective_rank: the exponential of the entropy of the eigenvalues of the covariance of the
+            weights (fixed) or of the keys (grow): how many directions are really in use.
+        condition: largest over smallest eigenvalue of what is solved with (fixed), or of the
+            keys' Gram matrix (grow; infinite when one is a combination of others).
+        margin: how far an item stands out when asked for by its own key: its coefficient less the
+            largest other's, mean over items, at most about 1.
+        expected_recall: the share of the items that come out first when asked for by their own key.
+        expected_cosine: cosine of such a readout to what was written, were the latents orthogonal;
+            about sqrt(K / N) above capacity.
+        advice: one sentence.
+    """
+
+    mode: Literal["grow", "fixed"]
+    items: int
+    slots: int
+    load: float
+    effective_rank: float
+    condition: float
+    margin: float
+    expected_recall: float
+    expected_cosine: float
+    advice: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as JSON-serialisable values; an infinite condition as None."""
+        values = asdict(self)
+        if not np.isfinite(self.condition):
+            values["condition"] = None
+        return values
+
+
+def slot_health(memory: SlotMemory) -> Health:
+    """The health of a fixed-slot memory; for N items of a sample, time in proportion to N K."""
+    solution, gram = memory.solution(), memory.gram()
+    count = len(solution.ids)
+    eigenvalues = np.linalg.eigvalsh(gram)
+    penalty = memory.penalty()
+    chosen = _sample(count)
+    coefficients = solution.coefficients(solution.weights[chosen])
+    squared = np.einsum("sn,sn->s", coefficients, coefficients)
+    own = coefficients[np.arange(len(chosen)), chosen]
+    cosines = own / np.sqrt(np.where(squared > 0, squared, 1.0))
+    margin = own - _largest_other(coefficients, chosen)
+    cosine = float(cosines.mean()) if count else 0.0
+    load = count / memory.slots
+    return Health(
+        mode="fixed",
+        items=count,
+        slots=memory.slots,
+        load=load,
+        effective_rank=_effective_rank(gram / max(count, 1), solution.weights),
+        condition=float((max(eigenvalues[-1], 0) + penalty) / (max(eigenvalues[0], 0) + penalty)),
+        margin=float(margin.mean()) if count else 0.0,
+        expected_recall=float((margin > 0).mean()) if count else 0.0,
+        expected_cosine=cosine,
+        advice=_slot_advice(count, load, cosine),
+    )
+
+
+def grow_health(memory: GrowingMemory, slots: int | None = None) -> Health:
+    """The health of a growing memory, from a sample of its keys; reads them all once.
+
+    Args:
+        slots: most that there may be, if that is limited.
+    """
+    keys = [part for _, part in memory.store.keys(memory.namespace)]
+    everything = np.concatenate(keys) if keys else np.zeros((0, 1), dtype=np.float32)
+    count = len(everything)
+    chosen = _sample(count)
+    sample = everything[chosen]
+    eigenvalues = np.linalg.eigvalsh((sample @ sample.T).astype(np.float64))
+    weights = address_all(sample, sample, memory.alpha)
+    rows = np.arange(len(chosen))
+    margin = weights[rows, rows] - _largest_other(weights, rows)
+    positive = eigenvalues[eigenvalues > len(chosen) * 1e-6] if count else eigenvalues
+    full = len(positive) == len(chosen)
+    recall = float((margin > 0).mean()) if count else 0.0
+    return Health(
+        mode="grow",
+        items=count,
+        slots=count if slots is None else slots,
+        load=count / (slots or count) if count else 0.0,
+        effective_rank=_effective_rank(sample.T @ sample / max(len(sample), 1), sample),
+        condition=float(positive[-1] / positive[0]) if count and full else float("inf"),
+        margin=float(margin.mean()) if count else 0.0,
+        expected_recall=recall,
+        expected_cosine=1.0 if count else 0.0,
+        advice=_grow_advice(count, recall),
+    )
+
+
+def _sample(count: int) -> np.ndarray:
+    if count <= SAMPLE:
+        return np.arange(count)
+    return np.linspace(0, count - 1, SAMPLE).astype(np.int64)
+
+
+def _effective_rank(second: Float[np.ndarray, "k k"], rows: Float[np.ndarray, "n k"]) -> float:
+    """Of rows with these second moments."""
+    if not len(rows):
+        return 0.0
+    mean = rows.mean(axis=0, dtype=np.float64)
+    eigenvalues = np.linalg.eigvalsh(second.astype(np.float64) - np.outer(mean, mean))
+    # Differences of nearly equal numbers leave rounding behind, which is no direction.
+    positive = eigenvalues[eigenvalues > 1e-9 * float(np.trace(second))]
+    if not len(positive):
+        return 0.0
+    parts = positive / positive.sum()
+    return float(np.exp(-(parts * np.log(parts)).sum()))
+
+
+def _largest_other(values: Float[np.ndarray, "s n"], own: np.ndarray) -> Float[np.ndarray, " s"]:
+    others = values.copy()
+    others[np.arange(len(own)), own] = -np.inf
+    return np.asarray(np.maximum(others.max(axis=1, initial=-np.inf), 0.0))
+
+
+def _slot_advice(count: int, load: float, cosine: float) -> str:
+    if not count:
+        return "Nothing is written yet."
+    if load <= 1 and cosine >= _SHARP:
+        return "There is room: what was written is read back as it was."
+    if load <= 1:
+        return "Some keys are so alike that they share slots: use more slots to tell them apart."
+    return (
+        f"It holds {load:.1f} times as many items as slots, and readouts are blends: use more slots, "
+        "or when_full='evict'."
+    )
+
+
+def _grow_advice(count: int, recall: float) -> str:
+    if not count:
+        return "Nothing is written yet."
+    if recall < 1:
+        return (
+            f"Of the items looked at, {1 - recall:.1%} have the same key as another: remove duplicates."
+        )
+    return "Every item has a key of its own."

@@ -1,0 +1,109 @@
+"""A fixed-slot memory as one safetensors file, moved and loaded to the last bit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from larimar_memory.errors import MemoryFileError
+from larimar_memory.slots.slots import SlotMemory
+
+_FORMAT = "larimar-slots"
+_VERSION = 1
+
+
+def save_slots(memory: SlotMemory, path: str | os.PathLike[str]) -> None:
+    """Write the state, with what is needed to forget exactly, in place of the file if there is one.
+
+    Raises:
+        MemoryFileError: if the file cannot be written.
+    """
+    target = Path(path)
+    settings = {
+        "alpha": memory.alpha,
+        "ridge": memory.ridge,
+        "when_full": memory.when_full,
+        "version": _VERSION,
+    }
+    state, described = memory.state(), json.dumps(settings)
+    about = {"format": _FORMAT, "settings": described, "checksum": _checksum(described, state)}
+    blob = save(state, metadata=about)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise MemoryFileError(
+            f"The slot memory cannot be saved to {target}.",
+            f"The system said: {error.strerror or error}.",
+            "Check the path, its permissions and the free space.",
+        ) from error
+
+
+def load_slots(path: str | os.PathLike[str]) -> SlotMemory:
+    """The memory that `save_slots` wrote: it reads the same bits.
+
+    Raises:
+        MemoryFileError: if the file is missing, damaged or of a newer release.
+    """
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise MemoryFileError(
+            f"The slot memory {path} cannot be opened.",
+            f"The file is missing or damaged: {error}.",
+            "Check the path, or restore it from a backup.",
+        ) from error
+    if about.get("format") != _FORMAT:
+        raise _unusable(path, "It is not a file of slots.")
+    try:
+        settings = json.loads(about["settings"])
+        version = settings["version"]
+        if version > _VERSION:
+            raise _unusable(path, f"Its format is version {version}, newer than this release's.")
+        if about["checksum"] != _checksum(about["settings"], tensors):
+            raise _unusable(path, "Its checksum is not that of its contents: it is damaged.")
+        memory = SlotMemory(
+            slots=tensors["reference"].shape[0],
+            dimension=tensors["reference"].shape[1],
+            latent=tensors["cross"].shape[1],
+            alpha=settings["alpha"],
+            ridge=settings["ridge"],
+            when_full=settings["when_full"],
+            reference=tensors["reference"],
+        )
+        memory.restore(tensors)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        if isinstance(error, MemoryFileError):
+            raise
+        raise _unusable(path, f"Its contents do not fit together ({error}).") from error
+    return memory
+
+
+def _checksum(settings: str, tensors: dict[str, np.ndarray]) -> str:
+    digest = hashlib.blake2b(settings.encode(), digest_size=16)
+    for name in sorted(tensors):
+        values = np.ascontiguousarray(tensors[name])
+        digest.update(f"|{name}|{values.dtype.str}|{values.shape}|".encode())
+        digest.update(values.data)
+    return digest.hexdigest()
+
+
+def _unusable(path: str | os.PathLike[str], why: str) -> MemoryFileError:
+    return MemoryFileError(
+        f"The slot memory {path} cannot be opened.",
+        why,
+        "Restore it from a backup, or write the items again.",
+    )

@@ -1,0 +1,217 @@
+"""Read what `exchange.export` wrote, or somebody else: nothing in it is taken on trust."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from larimar_memory import validate
+from larimar_memory.errors import InputError, MemoryFileError
+from larimar_memory.stores.base import Document
+from larimar_memory.stores.packing import unpack
+from larimar_memory.types import Segment
+
+FORMAT, VERSION = "larimar-export", 1
+_MOST = 2**53
+"""No count is larger: beyond it, not every program reads JSON's numbers exactly."""
+
+_MOST_DIMENSIONS = 10**6
+_TIME = re.compile(r"\d+-\d\d-\d\d \d\d:\d\d:\d\d")
+_WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What contents of another form end in where they are taken apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An export that was looked at: whole, and of a form that can be read."""
+
+    folder: Path
+    encoder: str
+    dimension: int
+    segments: int
+    shards: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A segment of an export with its key and latent."""
+
+    segment: Segment
+    key: Float[np.ndarray, " d"]
+    latent: np.ndarray | None
+
+
+def look(folder: Path) -> Exported:
+    """What an export is of, once every one of its files was found to be what was written.
+
+    Raises:
+        InputError: if it is no export, of a newer release, or damaged.
+    """
+    try:
+        about = json.loads((folder / "memory.json").read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise KeyError("format")
+        if about["version"] > VERSION:
+            raise unusable(folder, f"Its format is version {about['version']}, and newer than this.")
+        names = set(about["files"])
+        shards = sum(name.endswith(".safetensors") for name in names)
+        wanted = {f"segments-{n:05}.{kind}" for n in range(shards) for kind in ("jsonl", "safetensors")}
+        if names != wanted | {"documents.jsonl"}:
+            raise KeyError("files")
+        for name, made in about["files"].items():
+            if digest(folder / name) != made:
+                raise unusable(folder, f"Its file {name} is not what was written.")
+        dimension = _count(about["dimension"], _MOST_DIMENSIONS)
+        return Exported(folder, _text(about["encoder"]), dimension, _count(about["segments"]), shards)
+    except (OSError, *_WRONG) as error:
+        if isinstance(error, InputError):
+            raise
+        raise unusable(
+            folder, f"It is no export of a memory, or a part is missing ({error})."
+        ) from error
+
+
+def read(found: Exported) -> Iterator[tuple[str, Document, Iterator[Read]]]:
+    """Namespace, document and segments of each document; the segments are read before the next one.
+
+    Raises:
+        InputError: if there is something that `Larimar.write` would not take, or that no export holds.
+    """
+    segments = _segments(found)
+    ahead = next(segments, None)
+
+    def of_document(number: int, document: Document) -> Iterator[Read]:
+        nonlocal ahead
+        last = -1
+        while ahead is not None and ahead[0] == number:
+            index = ahead[1].segment.index
+            if index <= last or (document.complete and index != last + 1):
+                raise unusable(found.folder, f"Document {document.id!r} lacks segments.")
+            yield ahead[1]
+            last, ahead = index, next(segments, None)
+
+    number = -1
+    for number, (namespace, document) in enumerate(_documents(found)):
+        yield namespace, document, of_document(number, document)
+    if ahead is not None:
+        raise unusable(found.folder, f"It has segments of no document, the first of number {ahead[0]}.")
+
+
+def digest(path: Path) -> str:
+    """What `memory.json` says of each file."""
+    made = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            made.update(chunk)
+    return made.hexdigest()
+
+
+def unusable(folder: Path, why: str) -> InputError:
+    """The error for an export that is not imported."""
+    return InputError(
+        f"The export {folder} cannot be imported.",
+        why,
+        "Export the memory again, or name another folder.",
+    )
+
+
+def _documents(found: Exported) -> Iterator[tuple[str, Document]]:
+    for where, line in _lines(found, "documents.jsonl"):
+        try:
+            values = json.loads(line)
+            namespace = validate.check_name(values.pop("namespace"), "namespace")
+            document = Document(**values)
+            validate.check_name(document.id, "document id")
+            validate.check_metadata(document.metadata)
+            _text(document.content_hash)
+            _count(document.characters)
+            if not isinstance(document.complete, bool):
+                raise TypeError("complete")
+            at = document.written_at
+            if at is not None and not _TIME.fullmatch(_text(at)):
+                raise ValueError("written_at is no time")
+        except _WRONG as error:
+            raise _bad_line(found, where, error) from error
+        yield namespace, document
+
+
+def _segments(found: Exported) -> Iterator[tuple[int, Read]]:
+    for shard in range(found.shards):
+        name = f"segments-{shard:05}"
+        keys, latents = _numbers(found, name)
+        count = 0
+        for where, line in _lines(found, f"{name}.jsonl"):
+            if count == len(keys):
+                raise unusable(found.folder, f"There are more segments than keys in {name}.")
+            try:
+                values = json.loads(line)
+                document = _count(values.pop("document"))
+                segment = Segment(**values)
+                for number in (segment.index, segment.start, segment.end):
+                    _count(number)
+                _text(segment.text)
+            except _WRONG as error:
+                raise _bad_line(found, where, error) from error
+            yield document, Read(segment, keys[count].astype(np.float32), latents[count])
+            count += 1
+        if count < len(keys):
+            raise unusable(found.folder, f"There are fewer segments than keys in {name}.")
+
+
+def _numbers(found: Exported, name: str) -> tuple[Float[np.ndarray, "n d"], list[np.ndarray | None]]:
+    """Keys and latents of a shard."""
+    try:
+        tensors = load_file(found.folder / f"{name}.safetensors")
+        keys, stored, ends = (tensors[of] for of in ("keys", "latents", "latent_ends"))
+        if keys.dtype != np.float16 or keys.shape != (len(ends), found.dimension):
+            raise ValueError(f"its keys are of shape {keys.shape} and type {keys.dtype}")
+        if not np.isfinite(keys).all():
+            raise ValueError("its keys hold NaN or infinity")
+        if stored.dtype != np.uint8 or stored.ndim != 1 or ends.dtype != np.int64 or ends.ndim != 1:
+            raise ValueError("its latents are no bytes")
+        bounds = [0, *map(int, ends)]
+        if sorted(bounds) != bounds or bounds[-1] != len(stored):
+            raise ValueError("its latents do not end where they should")
+        blobs = [stored[a:b].tobytes() for a, b in pairwise(bounds)]
+        return keys, [unpack(blob) if blob else None for blob in blobs]
+    except (SafetensorError, OSError, MemoryFileError, *_WRONG) as error:
+        raise unusable(found.folder, f"{name} is damaged ({error}).") from error
+
+
+def _lines(found: Exported, name: str) -> Iterator[tuple[str, str]]:
+    try:
+        with (found.folder / name).open(encoding="utf-8", newline="\n") as lines:
+            for number, line in enumerate(lines, start=1):
+                yield f"line {number} of {name}", line
+    except (OSError, UnicodeError) as error:
+        raise unusable(found.folder, f"Its file {name} cannot be read ({error}).") from error
+
+
+def _bad_line(found: Exported, where: str, error: Exception) -> InputError:
+    why = f"{error.what} {error.why}" if isinstance(error, InputError) else repr(error)
+    return unusable(found.folder, f"In {where} is nothing that was exported: {why.rstrip('.')}.")
+
+
+def _count(value: Any, most: int = _MOST) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    if validate.lone_surrogate(value) is not None:
+        raise ValueError(validate.NO_UNICODE)
+    return value

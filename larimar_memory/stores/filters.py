@@ -1,0 +1,216 @@
+"""Metadata filters: one small language, as a Python predicate and as SQL.
+
+`{"source": "a.txt"}` compares for equality; `{"year": {"$gte": 2020, "$lt": 2024}}` uses operators;
+several keys must all hold; `$and`, `$or` take lists of filters and `$not` takes one. Values compare
+only within their own kind (text, number, boolean, null); a missing key satisfies `$ne`, `$nin` and
+`{"$exists": False}` only. Keys are literal names of top-level metadata entries.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from larimar_memory.errors import InputError
+from larimar_memory.stores.base import Where
+from larimar_memory.types import Metadata
+from larimar_memory.validate import lone_surrogate
+
+_ORDER: dict[str, Callable[[Any, Any], bool]] = {
+    "$gt": lambda a, b: a > b,
+    "$gte": lambda a, b: a >= b,
+    "$lt": lambda a, b: a < b,
+    "$lte": lambda a, b: a <= b,
+}
+_SQL_ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+OPERATORS = ("$eq", "$ne", "$in", "$nin", "$exists", *_ORDER)
+MAX_DEPTH = 30
+"""Levels that `$and`, `$or` and `$not` may be nested."""
+
+_MISSING = object()
+
+
+def matches(where: Where | None, metadata: Metadata, depth: int = 0) -> bool:
+    """Whether `metadata` satisfies the filter, which is inside `depth` others."""
+    # All are looked at: what cannot be used is refused whatever the others say.
+    held = [_condition(name, wanted, metadata, depth) for name, wanted in _items(where, depth)]
+    return all(held)
+
+
+def to_sql(where: Where | None, column: str, depth: int = 0) -> tuple[str, list[Any]]:
+    """The filter as a SQL condition over a JSON column, values as parameters only."""
+    parts, parameters = ["1"], list[Any]()
+    for name, wanted in _items(where, depth):
+        sql, values = _condition_sql(name, wanted, column, depth)
+        parts.append(sql)
+        parameters += values
+    return "(" + " AND ".join(parts) + ")", parameters
+
+
+def _items(where: Where | None, depth: int) -> list[tuple[str, Any]]:
+    if where is None:
+        return []
+    if not isinstance(where, Mapping):
+        raise _bad(f"it is a {type(where).__name__}")
+    if depth > MAX_DEPTH:
+        raise _bad(f"filters are nested more than {MAX_DEPTH} levels deep")
+    for name in where:
+        if not isinstance(name, str):
+            raise _bad(f"{name!r} is no name of an entry")
+        _check_storable(name)
+    return list(where.items())
+
+
+def _condition(name: str, wanted: Any, metadata: Metadata, depth: int) -> bool:
+    if name in ("$and", "$or"):
+        fold = all if name == "$and" else any
+        return fold([matches(part, metadata, depth + 1) for part in _parts(name, wanted)])
+    if name == "$not":
+        return not matches(wanted, metadata, depth + 1)
+    value = metadata.get(name, _MISSING)
+    return all(_compare(op, value, operand) for op, operand in _operations(name, wanted))
+
+
+def _compare(op: str, value: Any, operand: Any) -> bool:
+    if op == "$exists":
+        return (value is not _MISSING) is operand
+    if op in ("$in", "$nin"):
+        return any(_equal(value, o) for o in operand) == (op == "$in")
+    if op in ("$eq", "$ne"):
+        return _equal(value, operand) == (op == "$eq")
+    return _kind(value) == _kind(operand) and bool(_ORDER[op](value, operand))
+
+
+def _equal(value: Any, operand: Any) -> bool:
+    return _kind(value) == _kind(operand) and bool(value == operand)
+
+
+def _condition_sql(name: str, wanted: Any, column: str, depth: int) -> tuple[str, list[Any]]:
+    if name in ("$and", "$or"):
+        compiled = [to_sql(part, column, depth + 1) for part in _parts(name, wanted)]
+        joined = (" AND " if name == "$and" else " OR ").join(sql for sql, _ in compiled)
+        return f"({joined})", [value for _, values in compiled for value in values]
+    if name == "$not":
+        sql, values = to_sql(wanted, column, depth + 1)
+        return f"(NOT {sql})", values
+    parts, parameters = list[str](), list[Any]()
+    for op, operand in _operations(name, wanted):
+        sql, values = _compare_sql(op, name, operand, column)
+        parts.append(sql)
+        parameters += values
+    return "(" + " AND ".join(parts) + ")", parameters
+
+
+def _compare_sql(op: str, name: str, operand: Any, column: str) -> tuple[str, list[Any]]:
+    if op == "$exists":
+        sql, values = _entry_sql(column, name, "1", [])
+        return (sql if operand else f"NOT {sql}"), values
+    if op in ("$eq", "$ne", "$in", "$nin"):
+        condition, values = _any_sql(operand if op in ("$in", "$nin") else [operand])
+        sql, values = _entry_sql(column, name, condition, values)
+        return (sql if op in ("$eq", "$in") else f"NOT {sql}"), values
+    condition, values = _value_sql(_SQL_ORDER[op], operand)
+    return _entry_sql(column, name, condition, values)
+
+
+def _entry_sql(column: str, name: str, condition: str, values: list[Any]) -> tuple[str, list[Any]]:
+    # json_each binds the key as a parameter, where a JSON path would have to be quoted by hand.
+    sql = f"EXISTS (SELECT 1 FROM json_each({column}) AS e WHERE e.key = ? AND {condition})"
+    return sql, [name, *values]
+
+
+def _any_sql(operands: Sequence[Any]) -> tuple[str, list[Any]]:
+    """Whether an entry equals one of the operands, of which there may be any number."""
+    if len(operands) == 1:
+        return _value_sql("=", operands[0])
+    tests, parameters = ["0"], list[Any]()
+    for kind, types in (("text", "'text'"), ("number", "'integer', 'real'")):
+        if same := [o for o in operands if _kind(o) == kind]:
+            # A list as one parameter: SQLite takes only so many, and only so long a condition.
+            tests.append(f"(e.type IN ({types}) AND e.atom IN (SELECT atom FROM json_each(?)))")
+            parameters.append(json.dumps(same, ensure_ascii=False))
+    for operand in dict.fromkeys(o for o in operands if _kind(o) in ("null", "boolean")):
+        sql, values = _value_sql("=", operand)
+        tests.append(sql)
+        parameters += values
+    return "(" + " OR ".join(tests) + ")", parameters
+
+
+def _value_sql(operator: str, operand: Any) -> tuple[str, list[Any]]:
+    kind = _kind(operand)
+    if kind == "text":
+        return f"(e.type = 'text' AND e.atom {operator} ?)", [operand]
+    if kind == "number":
+        return f"(e.type IN ('integer', 'real') AND e.atom {operator} ?)", [operand]
+    return "(e.type = ?)", ["null" if operand is None else "true" if operand else "false"]
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    return "text" if isinstance(value, str) else "other"
+
+
+def _operations(name: str, wanted: Any) -> list[tuple[str, Any]]:
+    if name.startswith("$"):
+        raise _bad(f"{name!r} is no operator between filters")
+    if not isinstance(wanted, Mapping):
+        _check_scalar("$eq", wanted)
+        return [("$eq", wanted)]
+    operations = list(wanted.items())
+    if not operations:
+        raise _bad(f"{name!r} has no operator")
+    for op, operand in operations:
+        if op not in OPERATORS:
+            raise _bad(f"{op!r} is no operator")
+        if op in ("$in", "$nin"):
+            if not isinstance(operand, Sequence) or isinstance(operand, str):
+                raise _bad(f"{op} takes a list")
+            for value in operand:
+                _check_scalar(op, value)
+        elif op == "$exists":
+            if not isinstance(operand, bool):
+                raise _bad("$exists takes True or False")
+        else:
+            _check_scalar(op, operand)
+            if op in _ORDER and _kind(operand) not in ("text", "number"):
+                raise _bad(f"{op} takes text or a number")
+    return operations
+
+
+def _check_storable(text: str) -> None:
+    if lone_surrogate(text) is not None:
+        raise _bad("there is half of a surrogate pair, which is no Unicode text")
+    if "\0" in text:
+        raise _bad("there is a NUL, which no entry can hold")
+
+
+def _check_scalar(op: str, value: Any) -> None:
+    if isinstance(value, str):
+        _check_storable(value)
+    if _kind(value) == "other":
+        raise _bad(f"{op} was given a {type(value).__name__}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _bad(f"{op} was given {value}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise _bad(f"{op} was given an integer of more than 64 bits")
+
+
+def _parts(name: str, wanted: Any) -> Sequence[Where]:
+    if not isinstance(wanted, Sequence) or isinstance(wanted, str) or not wanted:
+        raise _bad(f"{name} takes a list of filters")
+    return wanted
+
+
+def _bad(why: str) -> InputError:
+    return InputError(
+        "The metadata filter cannot be used.",
+        f"In it, {why}." if not why.startswith("it is") else f"A filter is a mapping, and {why}.",
+        f"Use values, or the operators {', '.join(OPERATORS)} and $and, $or, $not.",
+    )

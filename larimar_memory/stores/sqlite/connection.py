@@ -1,0 +1,261 @@
+"""Open a memory file, keep one connection per thread, and turn SQLite's errors into ours."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from larimar_memory.errors import ClosedError, LarimarError, MemoryBusyError, MemoryFileError
+from larimar_memory.stores.sqlite import schema
+from larimar_memory.stores.sqlite.checksums import Damaged, damaged
+from larimar_memory.stores.sqlite.wal import check_log, logged_pages
+
+_HEADER_BYTES = 100
+_LOG_BYTES = 4 << 20
+"""Of the write-ahead log, from which on a commit folds it into the file."""
+
+FAILURES = (sqlite3.Error, UnicodeError)
+"""What reading a damaged file ends in: SQLite's word on it may itself be no longer text."""
+
+
+class Database:
+    """The connections to one memory file: one that writes, one that reads per thread.
+
+    Args:
+        path: the memory file; made, with its folders, if it does not exist.
+        read_only: never write, so that a file on read-only media can be read.
+        busy_seconds: how long to wait for another process's write lock.
+        synchronous: "full" (a commit survives a power cut) or "normal" (it survives a crash of the
+            process, and may be lost in a power cut).
+    """
+
+    def __init__(self, path: Path, *, read_only: bool, busy_seconds: float, synchronous: str) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._busy_seconds = busy_seconds
+        self._synchronous = synchronous
+        self._write_lock = threading.RLock()
+        self._readers: dict[int, sqlite3.Connection] = {}
+        self._closed = False
+        self._idle = threading.Condition()
+        self._inside: dict[int, int] = {}
+        self._version = schema.SCHEMA_VERSION
+        with self.translated():
+            # Once for all threads: what one sees written, the others do.
+            self._address = address(path, read_only=read_only)
+            check_length(path)
+            check_log(path)
+            if not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = self._connect()
+            try:
+                schema.prepare(self._writer, path, read_only=read_only)
+                self._version = schema.version_of(self._writer, path)
+            except BaseException:
+                self._writer.close()
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """This thread's connection, seeing the last commit."""
+        with self._open(), self.translated():
+            thread = threading.get_ident()
+            if thread not in self._readers:
+                self._readers[thread] = self._connect()
+            yield self._readers[thread]
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The writing connection inside a transaction, committed on success, else rolled back."""
+        with self.maintaining() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def maintaining(self) -> Iterator[sqlite3.Connection]:
+        """The writing connection outside a transaction, for VACUUM and checkpoints."""
+        with self._open(), self._write_lock, self.translated():
+            if self.read_only:
+                raise MemoryFileError(
+                    f"The memory {self.path} cannot be changed.",
+                    "It was opened read-only or its file cannot be written.",
+                    "Open a copy, or make the file writable.",
+                )
+            yield self._writer
+
+    def close(self) -> None:
+        """Close every connection; the last one folds the write-ahead log into the file.
+
+        What other threads are doing is waited for, as their connections cannot be taken from them.
+        """
+        with self._idle:
+            self._closed = True
+            mine = {threading.get_ident()}
+            self._idle.wait_for(lambda: not self._inside.keys() - mine)
+            for connection in [*self._readers.values(), self._writer]:
+                connection.close()
+            self._readers.clear()
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        thread = threading.get_ident()
+        with self._idle:
+            self._check_open()
+            self._inside[thread] = self._inside.get(thread, 0) + 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._inside[thread] -= 1
+                if not self._inside[thread]:
+                    del self._inside[thread]
+                    self._idle.notify_all()
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Raise SQLite's and the system's errors about this file as MemoryFileError."""
+        try:
+            yield
+        except LarimarError:
+            raise
+        except Damaged as error:
+            raise damaged(self.path, str(error), error.why) from error
+        except (*FAILURES, OSError) as error:
+            raise translate(error, self.path) from error
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError(
+                f"The memory {self.path} cannot be used.",
+                "It has been closed.",
+                "Open it again with `Larimar.open`.",
+            )
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._address,
+            uri=True,
+            timeout=self._busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        if not self.read_only:
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_BYTES // schema.PAGE_BYTES}")
+        schema.show_as_newest(connection, self._version)
+        return connection
+
+
+def check_length(path: Path) -> None:
+    """Raise MemoryFileError where it was cut off or is no memory.
+
+    A file shorter than its header says was cut off; SQLite itself finds out only much later. But where
+    folding in the log was interrupted, the rest is still in the log.
+    """
+    try:
+        if not path.is_file() or path.stat().st_size == 0:
+            return
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except OSError as error:
+        raise translate(error, path) from error
+    if not header.startswith(b"SQLite format 3\0"):
+        raise MemoryFileError(
+            f"The file {path} cannot be opened.",
+            "It is not a Larimar memory.",
+            "Name a memory file, or a path where none exists to start a new one.",
+        )
+    page = int.from_bytes(header[16:18], "big")
+    page, pages = 65536 if page == 1 else page, int.from_bytes(header[28:32], "big")
+    expected = page * pages
+    if path.stat().st_size < expected and logged_pages(path) < pages:
+        raise MemoryFileError(
+            f"The memory {path} cannot be opened.",
+            f"The file was cut off: it holds {path.stat().st_size} of {expected} bytes.",
+            "Restore it from a backup.",
+        )
+
+
+def address(path: Path, *, read_only: bool) -> str:
+    """The URI by which SQLite opens a memory file, which is there if it is only read."""
+    there = path.resolve().as_uri()
+    if not read_only:
+        return f"{there}?mode=rwc"
+    if path.with_name(f"{path.name}-wal").exists():
+        return f"{there}?mode=ro"
+    if os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK):
+        # Others may begin to write. One that may only read would leave its lock files behind.
+        return f"{there}?mode=rw"
+    # Without a log there is nothing to merge, and read-only media cannot hold its lock file.
+    return f"{there}?mode=ro&immutable=1"
+
+
+def not_erased(path: Path) -> MemoryBusyError:
+    """The error for a purge that others keep from its end."""
+    return MemoryBusyError(
+        f"What was forgotten in the memory {path} is not found any more, but not yet erased.",
+        "Another reader or writer has been using its files for longer than the waiting time.",
+        "Call `purge()` again when it is done.",
+    )
+
+
+def translate(error: Exception, path: Path) -> LarimarError:
+    """SQLite's or the system's error about a memory file as one of ours."""
+    text = str(error)
+    if isinstance(error, OSError):
+        return MemoryFileError(
+            f"The memory {path} cannot be used.",
+            f"The system said: {error.strerror or text}.",
+            "Check the path, its permissions and the free space.",
+        )
+    if "locked" in text or "busy" in text:
+        return MemoryBusyError(
+            f"The memory {path} is busy.",
+            "Another process has been writing to it for longer than the waiting time.",
+            "Try again, or open it with a larger `busy_seconds`.",
+        )
+    if "full" in text:
+        return MemoryFileError(
+            f"Nothing more can be written to the memory {path}.",
+            "The disk is full.",
+            "Free some space and write again; all that was committed before is intact.",
+        )
+    if "readonly" in text or "read-only" in text:
+        return MemoryFileError(
+            f"The memory {path} cannot be changed.",
+            "Its file or folder is read-only.",
+            "Make it writable, or open it with `read_only=True` to read.",
+        )
+    if "not a database" in text or "malformed" in text or "corrupt" in text or "decode" in text:
+        return MemoryFileError(
+            f"The memory {path} is damaged.",
+            f"SQLite said: {text}.",
+            f"Run `larimar repair {path}`, which saves what can be read, or restore a backup.",
+        )
+    if "unable to open" in text:
+        return MemoryFileError(
+            f"The memory {path} cannot be opened.",
+            "The file does not exist, or there is no permission to open it."
+            if not os.path.isdir(path)
+            else "It is a folder.",
+            "Check the path and its permissions.",
+        )
+    return MemoryFileError(
+        f"The memory {path} cannot be used.",
+        f"SQLite said: {text}.",
+        "Check the file and the disk.",
+    )

@@ -1,0 +1,113 @@
+"""What the columns of a row may be, whoever wrote them, and how they become values.
+
+A checksum says that a row is what was written, not that it makes sense: anybody can make one, and files
+of version 1 were given theirs when they were first opened.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import numpy as np
+from jaxtyping import Float
+
+from larimar_memory.types import Metadata
+from larimar_memory.validate import MAX_DEPTH, lone_surrogate
+
+KEY_TYPE = np.dtype("<f2")
+
+_TYPES: dict[str, dict[str, type]] = {
+    "namespaces": {"name": str, "generation": int},
+    "documents": {
+        "namespace_id": int,
+        "name": str,
+        "content_hash": str,
+        "characters": int,
+        "metadata": str,
+        "complete": int,
+        "written_at": str,
+    },
+    "segments": {
+        "namespace_id": int,
+        "document_id": int,
+        "position": int,
+        "start": int,
+        "end": int,
+        "text": str,
+    },
+}
+
+
+def fault(table: str, values: dict[str, Any], dimension: int) -> str | None:
+    """What keeps a row from being used; None if nothing does.
+
+    Args:
+        values: by column.
+        dimension: d of the file's keys; 0 where it is not known.
+    """
+    if (wrong := wrong_type(table, values)) is not None:
+        return wrong
+    if table == "documents":
+        try:
+            metadata_from(values["metadata"])
+        except ValueError:
+            return "metadata that is no JSON object"
+    if table == "segments" and min(values["position"], values["start"]) < 0:
+        return "places before the first"
+    if table == "segments" and dimension and not is_key(values["key"], dimension):
+        return "keys of another size"
+    return None
+
+
+def wrong_type(table: str, values: dict[str, Any]) -> str | None:
+    """What of a row is not of its column's type; None if nothing is."""
+    for column, kind in _TYPES[table].items():
+        if type(values[column]) is not kind:
+            return "columns of another type"
+        if kind is str and lone_surrogate(values[column]) is not None:
+            return "text that is no Unicode"
+    return None
+
+
+def metadata_from(text: Any) -> Metadata:
+    """Metadata of the text it is stored as.
+
+    Raises:
+        ValueError: if it is no JSON object, or one nested deeper than metadata may be.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"it is a {type(text).__name__}")
+    try:
+        found = json.loads(text, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"it is a {type(found).__name__}")
+    if "\\u" in text and lone_surrogate(json.dumps(found, ensure_ascii=False)) is not None:
+        raise ValueError("it holds half of a surrogate pair")
+    _check_depth(found, MAX_DEPTH)
+    return found
+
+
+def is_key(blob: Any, dimension: int) -> bool:
+    """Whether a stored key is one of d numbers."""
+    return isinstance(blob, bytes) and len(blob) == KEY_TYPE.itemsize * dimension
+
+
+def keys_from(blobs: list[bytes], dimension: int) -> Float[np.ndarray, "n d"]:
+    """Stored keys, each of which `is_key`, as float32."""
+    joined = np.frombuffer(b"".join(blobs), dtype=KEY_TYPE)
+    return joined.reshape(len(blobs), dimension).astype(np.float32)
+
+
+def _check_depth(value: Any, levels: int) -> None:
+    if isinstance(value, dict | list):
+        if not levels:
+            raise ValueError("it is nested too deep")
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_depth(part, levels - 1)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,310 @@
+"""Whether a memory file is sound: its rows, text indexes and vector indexes. Nothing is changed."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from larimar_memory.errors import MemoryBusyError, MemoryFileError
+from larimar_memory.stores.packing import is_latent
+from larimar_memory.stores.sqlite.connection import FAILURES, check_length
+from larimar_memory.stores.sqlite.decoding import fault
+from larimar_memory.stores.sqlite.erasures import due
+from larimar_memory.stores.sqlite.listed import index_folder, listed, unlisted
+from larimar_memory.stores.sqlite.meta import about
+from larimar_memory.stores.sqlite.parts import FILLER_BASE, IndexFile, checksum_of, open_index
+from larimar_memory.stores.sqlite.rows import live_rows
+from larimar_memory.stores.sqlite.salvage import UNEXPECTED, Row, looking, rows
+from larimar_memory.stores.sqlite.wal import lost_commits
+from larimar_memory.validate import check_file
+
+NOT_ERASED = "not erased"
+"""What findings begin with of what may hold forgotten text or keys: `purge` erases it, and so does who
+opens the memory to write and closes it."""
+
+_EXAMPLES = 5
+_TOLD_EVERY = 2048
+
+OnCheck = Callable[[str, int, int], None]
+"""Called with what is looked at, how much of it was seen, and how much there is."""
+
+
+@dataclass(slots=True)
+class Finding:
+    """Something that is not as it should be.
+
+    Attributes:
+        part: "file", "log", "rows", "text index" or "vector index".
+        what: of what kind.
+        count: how often it was found.
+        examples: the first few.
+        harmless: nothing is lost, and nothing wrong is answered: what the next opening puts right.
+    """
+
+    part: str
+    what: str
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+    harmless: bool = False
+
+    @property
+    def not_erased(self) -> bool:
+        """Whether it is only that something forgotten may be left."""
+        return self.what.startswith(NOT_ERASED)
+
+
+@dataclass(slots=True)
+class Report:
+    """What a check found.
+
+    Attributes:
+        version: of the file's format; 0 where it cannot be told.
+        seconds: the check took.
+    """
+
+    path: str
+    version: int = 0
+    namespaces: int = 0
+    documents: int = 0
+    segments: int = 0
+    latents: int = 0
+    index_files: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def sound(self) -> bool:
+        """Whether everything is what was written, and nothing is left of what was forgotten."""
+        return all(finding.harmless for finding in self.findings)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether something is lost or may be answered wrongly, beyond what is not erased yet."""
+        return any(not f.harmless and not f.not_erased for f in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON-serialisable values."""
+        return {"sound": self.sound, **asdict(self)}
+
+    def add(self, part: str, what: str, example: str, *, harmless: bool = False) -> None:
+        """Note one finding."""
+        for known in self.findings:
+            if (known.part, known.what) == (part, what):
+                break
+        else:
+            known = Finding(part, what, harmless=harmless)
+            self.findings.append(known)
+        known.count += 1
+        if len(known.examples) < _EXAMPLES and example:
+            known.examples.append(example)
+
+
+def check(path: Path, on_progress: OnCheck | None = None) -> Report:
+    """Look at all of a memory file and say what is wrong with it; nothing is changed.
+
+    Args:
+        on_progress: see `OnCheck`.
+
+    Raises:
+        MemoryFileError: if there is no such file, or it is no memory, or of a newer release.
+        MemoryBusyError: if another process keeps it from being read.
+    """
+    check_file(path, must_exist=True)
+    report, started = Report(str(path)), time.perf_counter()
+    try:
+        check_length(path)
+    except MemoryFileError as error:
+        if "cut off" not in str(error):
+            raise
+        report.add("file", "cut off", error.why)
+    if lost := lost_commits(path):
+        report.add("log", "commits that cannot be read", f"{lost} of them", harmless=lost == 1)
+    try:
+        with looking(path) as db:
+            (report.version,) = db.execute("PRAGMA user_version").fetchone()
+            _check_structure(db, report)
+            _check_erasures(db, report)
+            spaces = _check_rows(db, report, on_progress or (lambda *_: None))
+            for space in spaces:
+                _check_words(db, space, report)
+            _check_indexes(db, index_folder(path), report)
+    except MemoryBusyError:
+        raise
+    except MemoryFileError as error:
+        # A file of which nothing else is known to be wrong is perhaps no memory at all.
+        told = isinstance(error.__cause__, (*FAILURES, *UNEXPECTED))
+        told = told and "cannot be opened" not in error.what
+        if not (told or report.findings):
+            raise
+        report.add("file", "cannot be read", error.why)
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+def _check_structure(db: sqlite3.Connection, report: Report) -> None:
+    for pragma, what in (
+        ("integrity_check(100)", "pages that do not fit together"),
+        ("foreign_key_check", "rows that belong to nothing"),
+    ):
+        try:
+            for found in db.execute(f"PRAGMA {pragma}"):
+                if found != ("ok",):
+                    report.add("file", what, " ".join(map(str, found)))
+        except FAILURES as error:
+            report.add("file", what, str(error))
+
+
+def _check_erasures(db: sqlite3.Connection, report: Report) -> None:
+    """A purge that did not come to its end has left its note."""
+    try:
+        if due(db):
+            report.add("file", f"{NOT_ERASED}: what was forgotten", "")
+    except FAILURES as error:
+        report.add("file", "notes of erasures that cannot be read", str(error))
+
+
+def _check_rows(db: sqlite3.Connection, report: Report, tell: OnCheck) -> dict[int, int]:
+    """Check all rows; returns how many segments each namespace has."""
+    dimension = _dimension(db, report)
+    spaces, owner, whole = dict[int, int](), dict[int, int](), set[int]()
+    for row in rows(db, "namespaces"):
+        report.namespaces += 1
+        spaces[row.number] = 0
+        _note(report, row, "namespaces", f"namespace {row['name']!r}", dimension)
+    for row in rows(db, "documents"):
+        report.documents += row.values is not None
+        owner[row.number] = row["namespace_id"]
+        if row["complete"]:
+            whole.add(row.number)
+        _note(report, row, "documents", f"document {row['name']!r}", dimension)
+    seen, total, held = 0, _count(db), dict[int, tuple[int, int]]()
+    for row in rows(db, "segments"):
+        seen += 1
+        if seen % _TOLD_EVERY == 0:
+            tell("segments", seen, max(seen, total))
+        named = f"segment {row['position']} of document {row['document_id']} (row {row.number})"
+        _note(report, row, "segments", named if row.values else f"row {row.number}", dimension)
+        if row.values is None:
+            continue
+        report.segments += 1
+        space, document = row["namespace_id"], row["document_id"]
+        if "row" not in row.wrong and type(row["position"]) is int:
+            if owner.get(document) != space or space not in spaces:
+                report.add("rows", "segments without their document", named)
+            else:
+                spaces[space] += 1
+                count, last = held.get(document, (0, -1))
+                held[document] = count + 1, max(last, row["position"])
+        if "latent" not in row.wrong and row["latent"] is not None:
+            report.latents += 1
+            if not is_latent(row["latent"]):
+                report.add("rows", "latents of no known form", named)
+    for document, (count, last) in held.items():
+        if count <= last and document in whole:
+            report.add("rows", "documents that lack segments", f"document {document}")
+    tell("segments", max(seen, total), max(seen, total))
+    return spaces
+
+
+def _note(report: Report, row: Row, table: str, named: str, dimension: int) -> None:
+    if row.values is None:
+        report.add("rows", f"{table} that cannot be read", f"row {row.number}")
+        return
+    for wrong in row.wrong:
+        what = table if wrong == "row" else f"{wrong}s"
+        report.add("rows", f"{what} that are not what was written", named)
+    if not {"row", "key"} & set(row.wrong):
+        why = fault(table, row.values, dimension)
+        if why is not None:
+            report.add("rows", why, named)
+
+
+def _check_words(db: sqlite3.Connection, space: int, report: Report) -> None:
+    """Index the namespace's texts anew, beside the file, and compare what each index says."""
+    again = sqlite3.connect("", isolation_level=None)
+    try:
+        again.execute("BEGIN")
+        again.execute(
+            "CREATE VIRTUAL TABLE again USING fts5(text, content='', "
+            "tokenize='unicode61 remove_diacritics 2')"
+        )
+        texts = db.execute("SELECT id, text FROM segments WHERE namespace_id = ? ORDER BY id", (space,))
+        again.executemany("INSERT INTO again (rowid, text) VALUES (?, ?)", texts)
+        again.execute("CREATE VIRTUAL TABLE temp.words USING fts5vocab('main', 'again', 'instance')")
+        held = f"fts5vocab('main', 'fts_{space}', 'instance')"
+        db.execute(f"CREATE VIRTUAL TABLE temp.words_{space} USING {held}")
+        wanted = again.execute("SELECT term, doc, offset FROM words")
+        for pair in zip_longest(wanted, db.execute(f"SELECT term, doc, offset FROM words_{space}")):
+            if pair[0] != pair[1]:
+                first = min(p for p in pair if p is not None)
+                report.add("text index", "words that are not those of the rows", f"{first[0]!r}")
+                break
+    except FAILURES as error:
+        report.add("text index", "cannot be read", str(error))
+    finally:
+        again.close()
+
+
+def _check_indexes(db: sqlite3.Connection, folder: Path, report: Report) -> None:
+    for left in unlisted(db, folder):
+        report.index_files += left.suffix == ".usearch"
+        what = "unfinished files" if left.suffix == ".tmp" else "files of another state"
+        report.add("vector index", f"{NOT_ERASED}: {what}", left.name)
+    for file in listed(db, folder):
+        try:
+            _check_index_file(db, file, report)
+        except FileNotFoundError:
+            # A backup is without its index, which is a cache; another process may replace it meanwhile.
+            continue
+        report.index_files += 1
+
+
+def _check_index_file(db: sqlite3.Connection, file: IndexFile, report: Report) -> None:
+    if checksum_of(file.path) != file.checksum:
+        report.add("vector index", "files that are not what was written", file.path.name)
+    elif dimension := about(db).dimension:
+        _check_index(db, file, dimension, report)
+
+
+def _check_index(db: sqlite3.Connection, file: IndexFile, dimension: int, report: Report) -> None:
+    try:
+        index = open_index(file.path, dimension)
+    except (ValueError, RuntimeError) as error:
+        # A file that is gone is told like one that is something else.
+        file.path.stat()
+        report.add("vector index", "files that cannot be read", f"{file.path.name}: {error}")
+        return
+    held = np.asarray(index.keys).astype(np.int64)
+    rows_there = live_rows(db, file.space, file.after, file.covers)
+    missing = np.setdiff1d(rows_there, held)
+    extra = np.setdiff1d(held[held < FILLER_BASE], rows_there)
+    for row in missing:
+        report.add("vector index", "segments that are not in it", f"row {row}")
+    for row in extra:
+        report.add("vector index", f"{NOT_ERASED}: rows that are no more", f"row {row}")
+
+
+def _dimension(db: sqlite3.Connection, report: Report) -> int:
+    what = "what is said of the encoder"
+    try:
+        known = about(db)
+    except FAILURES as error:
+        report.add("rows", what, str(error))
+        return 0
+    if not known.whole:
+        report.add("rows", what, known.encoder or "")
+    return known.dimension
+
+
+def _count(db: sqlite3.Connection) -> int:
+    try:
+        return int(db.execute("SELECT count(*) FROM segments").fetchone()[0])
+    except FAILURES:
+        return 0

@@ -1,0 +1,79 @@
+"""Which index files fit the rows: the memory file itself lists them, by name.
+
+A file is listed in the transaction that finds its rows as it holds them, and is struck off in the one
+that deletes a row of it. So the list always fits the rows beside it, after a crash and in a backup that
+was put back, too; whatever file it does not name is of another state and is never read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from larimar_memory.stores.sqlite.parts import IndexFile, index_file
+
+_TABLE = "CREATE TABLE IF NOT EXISTS index_files (name TEXT PRIMARY KEY) WITHOUT ROWID"
+
+
+def index_folder(path: Path) -> Path:
+    """Where the index files of a memory file are."""
+    return path.with_name(f"{path.name}-vectors")
+
+
+def listed(db: sqlite3.Connection, folder: Path, space: int | None = None) -> list[IndexFile]:
+    """The listed files of one namespace, or of all, those of first rows first."""
+    (there,) = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'index_files'").fetchone()
+    # As bytes: a name that was damaged is no reason not to answer, the index is made again.
+    names = db.execute("SELECT CAST(name AS BLOB) FROM index_files") if there else ()
+    files = [index_file(folder / raw.decode("ascii", "replace")) for (raw,) in names if raw]
+    known = [file for file in files if file is not None and space in (None, file.space)]
+    return sorted(known, key=lambda file: (file.space, file.after, file.covers))
+
+
+def enlist(db: sqlite3.Connection, file: IndexFile) -> list[Path]:
+    """List a file, inside a transaction; returns those struck off that covered some of its rows."""
+    db.execute(_TABLE)
+    replaced = [
+        other
+        for other in listed(db, file.path.parent, file.space)
+        if other.after < file.covers and file.after < other.covers and other != file
+    ]
+    _strike(db, replaced)
+    db.execute("INSERT OR IGNORE INTO index_files VALUES (?)", (file.path.name,))
+    return [other.path for other in replaced]
+
+
+def delist(db: sqlite3.Connection, folder: Path, space: int, removed: list[int]) -> list[Path]:
+    """Strike off, inside the transaction that removes rows, the files that may hold one of them."""
+    if not removed:
+        return []
+    rows = np.sort(np.array(removed, dtype=np.int64))
+    held = [
+        file
+        for file in listed(db, folder, space)
+        if np.searchsorted(rows, file.after, "right") < np.searchsorted(rows, file.covers, "right")
+    ]
+    _strike(db, held)
+    return [file.path for file in held]
+
+
+def unlisted(db: sqlite3.Connection, folder: Path) -> list[Path]:
+    """What lies in the folder of index files and is not listed, unfinished files included."""
+    names = {file.path.name for file in listed(db, folder)}
+    found = [path for ending in ("usearch", "tmp") for path in folder.glob(f"*.{ending}")]
+    return sorted(path for path in found if path.name not in names)
+
+
+def unlink(paths: Iterable[Path]) -> None:
+    """Delete files; a process that has one mapped goes on reading it."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _strike(db: sqlite3.Connection, files: list[IndexFile]) -> None:
+    # Not at once: where nothing was ever listed, there is no list.
+    for file in files:
+        db.execute("DELETE FROM index_files WHERE name = ?", (file.path.name,))

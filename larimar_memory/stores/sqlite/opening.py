@@ -1,0 +1,97 @@
+"""Which store a path calls for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from larimar_memory.stores.base import Store
+from larimar_memory.stores.ram import RamStore
+from larimar_memory.stores.sqlite.connection import check_length
+from larimar_memory.stores.sqlite.meta import about
+from larimar_memory.stores.sqlite.salvage import looking
+from larimar_memory.stores.sqlite.store import SQLiteStore
+from larimar_memory.validate import check_file, check_synchronous, exists
+
+
+def open_store(
+    path: Path | None,
+    *,
+    encoder: str,
+    dimension: int,
+    create: bool = True,
+    read_only: bool = False,
+    busy_seconds: float = 5.0,
+    synchronous: str = "full",
+) -> Store:
+    """The store in a file, or a new one in RAM where there is no path; arguments as in `Larimar.open`.
+
+    Args:
+        encoder: fingerprint of what makes the keys.
+        dimension: numbers of a key.
+
+    Raises:
+        InputError: if an argument cannot be used.
+        MemoryFileError: if the file cannot be opened.
+        EncoderMismatchError: if it was written with another encoder.
+    """
+    check_synchronous(synchronous)
+    check_file(path, must_exist=read_only or not create)
+    if path is None:
+        return RamStore()
+    return SQLiteStore(
+        path,
+        encoder=encoder,
+        dimension=dimension,
+        read_only=read_only or (exists(path) and not os.access(path, os.W_OK)),
+        busy_seconds=busy_seconds,
+        synchronous=synchronous,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A store with what it says of its keys."""
+
+    store: SQLiteStore
+    encoder: str
+    dimension: int
+
+
+def written_with(path: Path) -> tuple[str, int]:
+    """Fingerprint and dimension of the encoder that a memory file was written with; "" and 0 for none.
+
+    Raises:
+        MemoryFileError: if the file cannot be read.
+    """
+    check_length(path)
+    with looking(path) as db:
+        known = about(db)
+    return known.encoder or "", known.dimension or 0
+
+
+@contextmanager
+def open_as_written(
+    path: Path, *, read_only: bool = False, new: tuple[str, int] | None = None
+) -> Iterator[Opened]:
+    """The store in a file, whatever encoder it was written with, which need not be there.
+
+    Args:
+        new: encoder and dimension of the file where there is none yet.
+
+    Raises:
+        MemoryFileError: if the file cannot be opened.
+    """
+    check_file(path, must_exist=new is None)
+    encoder, dimension = new or ("", 0)
+    if exists(path):
+        known = written_with(path)
+        encoder, dimension = known[0] or encoder, known[1] or dimension
+    store = SQLiteStore(path, encoder=encoder, dimension=dimension, read_only=read_only)
+    try:
+        yield Opened(store, encoder, dimension)
+    finally:
+        store.close()

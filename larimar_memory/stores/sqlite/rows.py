@@ -1,0 +1,338 @@
+"""What the SQLite store says in SQL, and how values become columns and come back."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from larimar_memory.encoders.keys import cosines
+from larimar_memory.errors import EncoderMismatchError
+from larimar_memory.stores.base import Document, Hit, StoredSegment, Where, WriteBatch
+from larimar_memory.stores.filters import to_sql
+from larimar_memory.stores.packing import is_latent, pack, unpack
+from larimar_memory.stores.sqlite import checksums
+from larimar_memory.stores.sqlite.decoding import KEY_TYPE, is_key, keys_from, metadata_from, wrong_type
+from larimar_memory.stores.sqlite.meta import About
+from larimar_memory.stores.sqlite.schema import create_text_index
+from larimar_memory.types import Metadata
+
+CHUNK = 4096
+_VARIABLES = 500
+_DOCUMENT = "d.name, d.content_hash, d.characters, d.metadata, d.complete, d.written_at"
+_DOCUMENT_COLUMNS = ["namespace_id", *(column.removeprefix("d.") for column in _DOCUMENT.split(", "))]
+_OTHER_SIZE = "it is of another size"
+SELECT_DOCUMENT = f"SELECT d.id, d.namespace_id, d.checksum, {_DOCUMENT} FROM documents d "
+SELECT_SEGMENT = (
+    f'SELECT d.id, d.namespace_id, d.checksum, {_DOCUMENT}, s.id, s.position, s.start, s."end", '
+    "s.text, s.key, s.checksum, s.key_checksum "
+    "FROM segments s JOIN documents d ON d.id = s.document_id WHERE s.namespace_id = ?"
+)
+
+COMPLETE = 7
+"""Where in both a document's `complete` is."""
+
+
+def namespace_number(db: sqlite3.Connection, name: str) -> int | None:
+    """A namespace's number, or None if nothing was written to it."""
+    row = db.execute("SELECT id, checksum FROM namespaces WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        return None
+    if checksums.of_values(row[0], name) != row[1]:
+        raise checksums.Damaged(f"namespace {name!r}")
+    return int(row[0])
+
+
+def namespace_for_writing(db: sqlite3.Connection, name: str) -> int:
+    """A namespace's number, made with its text index if it is new."""
+    known = namespace_number(db, name)
+    if known is not None:
+        return known
+    cursor = db.execute("INSERT INTO namespaces (name) VALUES (?)", (name,))
+    number = int(cursor.lastrowid or 0)
+    seal = checksums.of_values(number, name)
+    db.execute("UPDATE namespaces SET checksum = ? WHERE id = ?", (seal, number))
+    create_text_index(db, number)
+    return number
+
+
+def generation_of(db: sqlite3.Connection, space: int) -> int:
+    """How many deletions a namespace has seen."""
+    row = db.execute("SELECT generation FROM namespaces WHERE id = ?", (space,)).fetchone()
+    if row is not None and type(row[0]) is not int:
+        raise checksums.Damaged(f"namespace {space}", "its generation is no number")
+    return int(row[0]) if row else 0
+
+
+def bump_generation(db: sqlite3.Connection, space: int) -> None:
+    """Note a deletion, so that what was made of the rows before is known to be stale."""
+    db.execute("UPDATE namespaces SET generation = generation + 1 WHERE id = ?", (space,))
+
+
+def next_row(db: sqlite3.Connection) -> int:
+    """The number of the next segment: inside a transaction, nobody else takes it."""
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'segments'").fetchone()
+    return int(row[0]) + 1 if row else 1
+
+
+def put_document(db: sqlite3.Connection, space: int, document: Document) -> int:
+    """Write a document's row, in place of what there was of that name; returns its number."""
+    written = document.written_at or now()
+    columns = (
+        document.id,
+        document.content_hash,
+        document.characters,
+        to_json(document.metadata),
+        int(document.complete),
+        written,
+    )
+    (number,) = db.execute(
+        "INSERT INTO documents (namespace_id, name, content_hash, characters, metadata, complete, "
+        "written_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace_id, name) DO UPDATE SET "
+        "content_hash = excluded.content_hash, characters = excluded.characters, "
+        "metadata = excluded.metadata, complete = excluded.complete, "
+        "written_at = excluded.written_at RETURNING id",
+        (space, *columns),
+    ).fetchone()
+    _seal_document(db, number, space, columns)
+    return int(number)
+
+
+def put_metadata(db: sqlite3.Connection, namespace: str, name: str, metadata: Metadata) -> None:
+    """Give a document, if there is one of that name, other metadata."""
+    space = namespace_number(db, namespace)
+    sql = f"{SELECT_DOCUMENT} WHERE d.namespace_id = ? AND d.name = ?"
+    row = db.execute(sql, (space, name)).fetchone()
+    if row is None or space is None:
+        return
+    document_from(row)
+    columns = (*row[3:6], to_json(metadata), *row[7:])
+    db.execute("UPDATE documents SET metadata = ? WHERE id = ?", (columns[3], row[0]))
+    _seal_document(db, row[0], space, columns)
+
+
+def _seal_document(db: sqlite3.Connection, number: int, space: int, columns: tuple[Any, ...]) -> None:
+    seal = checksums.of_values(number, space, *columns)
+    db.execute("UPDATE documents SET checksum = ? WHERE id = ?", (seal, number))
+
+
+def put_segments(db: sqlite3.Connection, space: int, document: int, batch: WriteBatch) -> None:
+    """Write a batch's segments and their words."""
+    first = next_row(db)
+    keys, latents = key_blobs(batch.keys), latent_blobs(batch)
+    db.executemany(
+        'INSERT INTO segments (id, namespace_id, document_id, position, start, "end", text, key, '
+        "latent, checksum, key_checksum, latent_checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            (
+                *(row, space, document, s.index, s.start, s.end, s.text, key, latent),
+                checksums.of_segment(row, space, document, s.index, s.start, s.end, s.text),
+                checksums.of_key(row, key),
+                checksums.of_blob(row, latent),
+            )
+            for row, (s, key, latent) in enumerate(
+                zip(batch.segments, keys, latents, strict=True), start=first
+            )
+        ),
+    )
+    # At once: a later batch may replace this one, and takes its words out of the index.
+    db.execute(
+        f"INSERT INTO fts_{space} (rowid, text) SELECT id, text FROM segments WHERE id >= ?", (first,)
+    )
+
+
+def now() -> str:
+    """This second as SQLite's CURRENT_TIMESTAMP says it, UTC."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def drop_segments(db: sqlite3.Connection, space: int, document: int) -> list[int]:
+    """Delete a document's segments and their words; returns their rows."""
+    db.execute(
+        f"INSERT INTO fts_{space} (fts_{space}, rowid, text) "
+        "SELECT 'delete', id, text FROM segments WHERE document_id = ?",
+        (document,),
+    )
+    rows = db.execute("DELETE FROM segments WHERE document_id = ? RETURNING id", (document,))
+    return [row for (row,) in rows.fetchall()]
+
+
+def live_rows(db: sqlite3.Connection, space: int, after: int, last: int) -> Int[np.ndarray, " n"]:
+    """Rows of a namespace that exist, greater than `after` and at most `last`."""
+    found = db.execute(
+        "SELECT id FROM segments WHERE namespace_id = ? AND id > ? AND id <= ?", (space, after, last)
+    )
+    return np.fromiter((row for (row,) in found), dtype=np.int64)
+
+
+def keys_after(db: sqlite3.Connection, space: int | None, row: int) -> list[tuple[int, bytes, int]]:
+    """The next `CHUNK` rows above a row, ascending, with stored keys, for `matrix_of`.
+
+    No more: a statement that is not read to its end holds the moment it began at.
+    """
+    return db.execute(
+        "SELECT id, key, key_checksum FROM segments WHERE namespace_id = ? AND id > ? "
+        f"ORDER BY id LIMIT {CHUNK}",
+        (space, row),
+    ).fetchall()
+
+
+def existing_rows(db: sqlite3.Connection, rows: list[int]) -> set[int]:
+    """Which of the rows are still there."""
+    existing = set[int]()
+    for chunk in chunks(rows):
+        marks = ",".join("?" * len(chunk))
+        found = db.execute(f"SELECT id FROM segments WHERE id IN ({marks})", chunk)
+        existing.update(row for (row,) in found)
+    return existing
+
+
+def nearest_where(
+    db: sqlite3.Connection, space: int, key: Float[np.ndarray, " d"], k: int, where: Where
+) -> list[Hit]:
+    """Exact scan of the segments whose document satisfies the filter, a chunk at a time."""
+    condition, parameters = to_sql(where, "d.metadata")
+    cursor = db.execute(
+        "SELECT s.id, s.key, s.key_checksum FROM documents d JOIN segments s ON s.document_id = d.id "
+        f"WHERE d.namespace_id = ? AND {condition}",
+        [space, *parameters],
+    )
+    best = list[Hit]()
+    while chunk := cursor.fetchmany(CHUNK):
+        rows, keys = matrix_of(chunk, len(key))
+        best += [Hit(int(r), float(s)) for r, s in zip(rows, cosines(keys, key), strict=True)]
+        best = sorted(best, key=lambda hit: (-hit.score, hit.row))[:k]
+    return best
+
+
+def matrix_of(
+    found: list[tuple[int, bytes, int]], dimension: int
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]:
+    """Rows and keys of (row, blob, checksum) triples, the keys as float32.
+
+    Raises:
+        Damaged: if one of the keys is not what was written, or not of d numbers.
+    """
+    checksums.check_keys(found)
+    for row, key, _ in found:
+        if not is_key(key, dimension):
+            raise checksums.Damaged(f"the key of segment {row}", _OTHER_SIZE)
+    rows = np.array([row for row, _, _ in found], dtype=np.int64)
+    return rows, keys_from([key for _, key, _ in found], dimension)
+
+
+def key_blobs(keys: Float[np.ndarray, "n d"]) -> Iterator[bytes]:
+    """Keys as they are stored: float16, little-endian."""
+    return (row.tobytes() for row in np.asarray(keys).astype(KEY_TYPE))
+
+
+def latent_blobs(batch: WriteBatch) -> Iterator[bytes | None]:
+    """Latents as they are stored, one per segment of the batch."""
+    if batch.latents is None:
+        return (None for _ in batch.segments)
+    return (None if latent is None else pack(latent) for latent in batch.latents)
+
+
+def latents_of(db: sqlite3.Connection, space: int | None, rows: Sequence[int]) -> dict[int, np.ndarray]:
+    """The latents of those rows that have one."""
+    found = dict[int, np.ndarray]()
+    for chunk in chunks(list(rows)):
+        marks = ",".join("?" * len(chunk))
+        sql = (
+            "SELECT id, latent, latent_checksum FROM segments "
+            f"WHERE namespace_id = ? AND id IN ({marks})"
+        )
+        for row, blob, seal in db.execute(sql, [space, *chunk]):
+            if not checksums.fits(checksums.of_blob(row, blob), seal):
+                raise checksums.Damaged(f"the latent of segment {row}")
+            if blob is not None:
+                if not is_latent(blob):
+                    raise checksums.Damaged(f"the latent of segment {row}", "it is no latent")
+                found[row] = unpack(blob)
+    return found
+
+
+def mismatch(path: Path, known: About, encoder: str, dimension: int) -> EncoderMismatchError:
+    """The error for a file that was written with another encoder."""
+    return EncoderMismatchError(
+        f"The memory {path} cannot be opened with this sentence encoder.",
+        f"It was written with encoder {(known.encoder or 'unknown')[:12]} "
+        f"({known.dimension} numbers a key), and this one is {encoder[:12]} "
+        f"({dimension}); their keys cannot be compared.",
+        "Open it with the encoder it was written with, or write the texts to a new memory.",
+    )
+
+
+def chunks(rows: list[int]) -> Iterator[list[int]]:
+    """Lists short enough for one statement's parameters."""
+    return (rows[i : i + _VARIABLES] for i in range(0, len(rows), _VARIABLES))
+
+
+def quoted_term(term: str) -> str:
+    """A word as an FTS5 string, in which nothing is an operator."""
+    return '"' + term.replace('"', '""') + '"'
+
+
+def to_json(metadata: Metadata) -> str:
+    """Metadata as it is stored."""
+    return json.dumps(metadata, ensure_ascii=False, allow_nan=False, sort_keys=True)
+
+
+def document_from(row: tuple[Any, ...]) -> Document:
+    """A document from the columns of `SELECT_DOCUMENT`.
+
+    Raises:
+        Damaged: if it is not what was written.
+    """
+    _check_document(row)
+    name, content_hash, characters, _, complete, written = row[3:]
+    return Document(name, content_hash, characters, _metadata(row), bool(complete), written)
+
+
+def segments_from(rows: Iterable[tuple[Any, ...]], dimension: int) -> Iterator[StoredSegment]:
+    """Segments from the columns of `SELECT_SEGMENT`.
+
+    Raises:
+        Damaged: if one, or its document, is not what was written.
+    """
+    checked = dict[int, tuple[Any, ...]]()
+    for row in rows:
+        document, (number, position, start, end, text, key, seal, key_seal) = row[:9], row[9:]
+        if checked.get(document[0]) != document:
+            _check_document(document)
+            checked[document[0]] = document
+        name = document[3]
+        made = checksums.of_segment(number, document[1], document[0], position, start, end, text)
+        what = f"segment {position} of document {name!r}"
+        if not checksums.fits(made, seal):
+            raise checksums.Damaged(what)
+        if not checksums.fits(checksums.of_key(number, key), key_seal):
+            raise checksums.Damaged(f"the key of {what}")
+        if not is_key(key, dimension):
+            raise checksums.Damaged(f"the key of {what}", _OTHER_SIZE)
+        (vector,) = keys_from([key], dimension)
+        yield StoredSegment(number, name, position, start, end, text, _metadata(document), vector)
+
+
+def _check_document(row: tuple[Any, ...]) -> None:
+    number, space, seal, *columns = row
+    if checksums.of_values(number, space, *columns) != seal:
+        raise checksums.Damaged(f"document {columns[0]!r}")
+    values = dict(zip(_DOCUMENT_COLUMNS, (space, *columns), strict=True))
+    if (wrong := wrong_type("documents", values)) is not None:
+        raise checksums.Damaged(f"document {columns[0]!r}", f"it has {wrong}")
+
+
+def _metadata(row: tuple[Any, ...]) -> Metadata:
+    try:
+        return metadata_from(row[6])
+    except ValueError as error:
+        raise checksums.Damaged(
+            f"document {row[3]!r}", f"its metadata is no JSON object ({error})"
+        ) from error

@@ -1,0 +1,184 @@
+"""Read every row of a memory file that can be read, whatever state the file is in."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from larimar_memory.errors import LarimarError, MemoryFileError
+from larimar_memory.stores.sqlite import checksums, schema
+from larimar_memory.stores.sqlite.connection import FAILURES, address, translate
+
+_RANGE = 512
+_PROBES = 20_000
+_LEAST_BYTES = 16
+"""No row takes less."""
+
+UNEXPECTED = (ValueError, TypeError, RecursionError, OverflowError, struct.error)
+"""What else contents end in that were made by no release."""
+
+COLUMNS = {
+    "namespaces": ("id", "name", "generation", "checksum"),
+    "documents": (
+        *("id", "namespace_id", "name", "content_hash", "characters", "metadata", "complete"),
+        *("written_at", "checksum"),
+    ),
+    "segments": (
+        *("id", "namespace_id", "document_id", "position", "start", "end", "text", "key", "latent"),
+        *("checksum", "key_checksum", "latent_checksum"),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row as it lies in the file.
+
+    Attributes:
+        values: by column; None where SQLite cannot read the row.
+        wrong: what of it is not what was written: "row", "key", "latent".
+    """
+
+    number: int
+    values: dict[str, Any] | None
+    wrong: tuple[str, ...]
+
+    def __getitem__(self, column: str) -> Any:
+        return None if self.values is None else self.values[column]
+
+    def without_latent(self) -> Row:
+        """The same row of a segment, whose latent can be made again."""
+        return replace(self, values={**(self.values or {}), "latent": None, "latent_checksum": None})
+
+
+@contextmanager
+def looking(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that changes nothing, at one moment of the file, with its rows as of this version.
+
+    Raises:
+        MemoryFileError: if it cannot be opened at all, or is no memory.
+    """
+    try:
+        where = address(path, read_only=True)
+        with closing(sqlite3.connect(where, uri=True, isolation_level=None)) as db:
+            db.execute("PRAGMA trusted_schema = OFF")
+            db.text_factory = readable_text
+            schema.show_as_newest(db, schema.version_of(db, path))
+            db.execute("BEGIN")
+            yield db
+    except LarimarError:
+        raise
+    except (*FAILURES, OSError) as error:
+        raise translate(error, path) from error
+    except UNEXPECTED as error:
+        raise not_understood(error, path) from error
+
+
+def not_understood(error: Exception, path: Path) -> MemoryFileError:
+    """The error for contents that no memory has, where what reads them did not expect it."""
+    return MemoryFileError(
+        f"The memory {path} is damaged.",
+        f"What it holds cannot be understood ({error}).",
+        "Restore a backup.",
+    )
+
+
+def readable_text(raw: bytes) -> str:
+    """Text that may no longer be UTF-8: its checksum tells so, not an error while it is read."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def rows(db: sqlite3.Connection, table: str) -> Iterator[Row]:
+    """The rows of a table, ascending, and those numbers at which SQLite fails.
+
+    Where there are more of those than there can be rows, one stands for many. Rows that are found only
+    from the table's end follow in the end, descending.
+    """
+    sql = f"{_select(table)} WHERE id BETWEEN ? AND ? ORDER BY id LIMIT {_RANGE}"
+    end, reached = _last(db, table), 0
+    left, ranges = max(_PROBES, _size(db) // _LEAST_BYTES), [(1, end)]
+    while ranges:
+        first, last = ranges.pop()
+        if first > last:
+            continue
+        try:
+            found = [_row(table, values) for values in db.execute(sql, (first, last))]
+        except FAILURES:
+            left -= 1
+            if first == last or left < 0:
+                reached = last
+                yield Row(first, None, ("row",))
+            else:
+                middle = (first + last) // 2
+                ranges += [(middle + 1, last), (first, middle)]
+            continue
+        yield from found
+        if found:
+            reached = found[-1].number
+        if len(found) == _RANGE:
+            ranges.append((reached + 1, last))
+    if reached < end:
+        yield from _from_the_end(db, table, reached)
+
+
+def _from_the_end(db: sqlite3.Connection, table: str, reached: int) -> Iterator[Row]:
+    """Rows, descending, to one that has been reached from the beginning.
+
+    A damaged number that is too large ends every search that comes upon it, and hides what follows.
+    """
+    try:
+        for values in db.execute(f"{_select(table)} ORDER BY id DESC"):
+            row = _row(table, values)
+            if row.number <= reached:
+                return
+            yield row
+    except FAILURES:
+        yield Row(reached + 1, None, ("row",))
+
+
+def _select(table: str) -> str:
+    columns = ", ".join(f'"{name}"' for name in COLUMNS[table])
+    return f"SELECT {columns} FROM {table}"
+
+
+def _size(db: sqlite3.Connection) -> int:
+    try:
+        (pages,), (page,) = (
+            db.execute(f"PRAGMA {of}").fetchone() for of in ("page_count", "page_size")
+        )
+    except FAILURES:
+        return 0
+    return int(pages * page)
+
+
+def _last(db: sqlite3.Connection, table: str) -> int:
+    for sql in (f"SELECT max(id) FROM {table}", "SELECT max(seq) FROM sqlite_sequence"):
+        try:
+            (last,) = db.execute(sql).fetchone()
+        except FAILURES:
+            continue
+        if isinstance(last, int):
+            return last
+    return 0
+
+
+def _row(table: str, found: tuple[Any, ...]) -> Row:
+    values = dict(zip(COLUMNS[table], found, strict=True))
+    wrong = list[str]()
+    if table == "segments":
+        made = checksums.of_segment(*found[:7])
+        if not checksums.fits(checksums.of_key(values["id"], values["key"]), values["key_checksum"]):
+            wrong.append("key")
+        latent = checksums.of_blob(values["id"], values["latent"])
+        if not checksums.fits(latent, values["latent_checksum"]):
+            wrong.append("latent")
+    else:
+        made = checksums.of_values(*(found[:2] if table == "namespaces" else found[:-1]))
+    if not checksums.fits(made, values["checksum"]):
+        wrong.append("row")
+    return Row(values["id"], values, tuple(wrong))

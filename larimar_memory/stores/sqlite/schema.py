@@ -1,0 +1,191 @@
+"""The tables of a memory file, and how a file of an older version becomes one of this version."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from larimar_memory.errors import MemoryFileError
+from larimar_memory.stores.sqlite.checksums import add_functions
+from larimar_memory.stores.sqlite.meta import about, rows_about
+
+log = logging.getLogger(__name__)
+
+APPLICATION_ID = 0x4C41524D
+SCHEMA_VERSION = 2
+PAGE_BYTES = 8192
+"""Of new files. A segment with its latent takes some 3 KB, of which SQLite's usual pages of 4 KB hold
+one each and are a quarter empty; larger ones than this would make every namespace larger."""
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE namespaces (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    generation INTEGER NOT NULL DEFAULT 0,
+    checksum INTEGER
+);
+CREATE TABLE documents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    namespace_id INTEGER NOT NULL REFERENCES namespaces(id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    content_hash TEXT NOT NULL,
+    characters INTEGER NOT NULL,
+    metadata TEXT NOT NULL,
+    complete INTEGER NOT NULL,
+    written_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    checksum INTEGER,
+    UNIQUE (namespace_id, name)
+);
+CREATE TABLE segments (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    namespace_id INTEGER NOT NULL,
+    document_id INTEGER NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    "end" INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    key BLOB NOT NULL,
+    latent BLOB,
+    checksum INTEGER,
+    key_checksum INTEGER,
+    latent_checksum INTEGER,
+    UNIQUE (document_id, position)
+);
+CREATE INDEX segments_by_namespace ON segments (namespace_id, id);
+"""
+
+_SEALS: dict[str, dict[str, str]] = {
+    "namespaces": {"checksum": "of_values(id, name)"},
+    "documents": {
+        "checksum": "of_values(id, namespace_id, name, content_hash, characters, metadata, complete, "
+        "written_at)"
+    },
+    "segments": {
+        "checksum": 'of_segment(id, namespace_id, document_id, position, start, "end", text)',
+        "key_checksum": "of_blob(id, key)",
+        "latent_checksum": "of_blob(id, latent)",
+    },
+}
+
+
+def create_text_index(db: sqlite3.Connection, space: int) -> None:
+    """Make a namespace's text index, empty; each has its own, so that neither words nor counts meet."""
+    db.execute(
+        f"CREATE VIRTUAL TABLE fts_{space} USING fts5(text, content='segments', "
+        "content_rowid='id', tokenize='unicode61 remove_diacritics 2')"
+    )
+
+
+def prepare(db: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
+    """See to it that a new connection finds the tables of this version.
+
+    An empty file gets them; an older one is migrated, all at once or not at all; where that cannot be
+    written, its rows are shown as this version has them.
+
+    Raises:
+        MemoryFileError: if it is no memory, or one of a newer release.
+    """
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if not tables and not read_only:
+        _create(db)
+    version = version_of(db, path)
+    if version == SCHEMA_VERSION:
+        return
+    if read_only:
+        show_as_newest(db, version)
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for step in range(version_of(db, path), SCHEMA_VERSION):
+            log.info("bringing %s from version %d to %d", path, step, step + 1)
+            _MIGRATIONS[step](db)
+            db.execute(f"PRAGMA user_version = {step + 1}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def version_of(db: sqlite3.Connection, path: Path) -> int:
+    """The version of a memory file's format.
+
+    Raises:
+        MemoryFileError: if it is no memory, or one of a newer release.
+    """
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (programs,) = db.execute(
+        "SELECT count(*) FROM sqlite_master WHERE type IN ('view', 'trigger')"
+    ).fetchone()
+    if programs:
+        raise MemoryFileError(
+            f"The file {path} cannot be opened.",
+            "It holds views or triggers, which no Larimar memory does.",
+            "Name another file, or restore a backup.",
+        )
+    if application != APPLICATION_ID or version < 1:
+        raise MemoryFileError(
+            f"The file {path} cannot be opened.",
+            "It is a SQLite database, but not a Larimar memory.",
+            "Name another file.",
+        )
+    if version > SCHEMA_VERSION:
+        raise MemoryFileError(
+            f"The memory {path} cannot be opened.",
+            f"Its format is version {version}, and this release reads up to {SCHEMA_VERSION}.",
+            "Upgrade larimar-memory.",
+        )
+    return int(version)
+
+
+def show_as_newest(db: sqlite3.Connection, version: int) -> None:
+    """Let a connection that only reads see a file of an older version as one of this version."""
+    if version < 2:
+        add_functions(db)
+        for table, seals in _SEALS.items():
+            made = ", ".join(f"{value} AS {column}" for column, value in seals.items())
+            db.execute(f"CREATE TEMP VIEW {table} AS SELECT *, {made} FROM main.{table}")
+
+
+def format_new(db: sqlite3.Connection, page_bytes: int = PAGE_BYTES) -> None:
+    """Settle what cannot be changed once a file has tables."""
+    db.execute(f"PRAGMA page_size = {page_bytes:d}")
+    db.execute("PRAGMA journal_mode = WAL")
+
+
+def _create(db: sqlite3.Connection) -> None:
+    format_new(db)
+    db.execute("BEGIN IMMEDIATE")
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if not tables:
+        create_tables(db)
+    db.execute("COMMIT")
+
+
+def create_tables(db: sqlite3.Connection) -> None:
+    """Make the tables of this version in an empty database, inside the caller's transaction."""
+    for statement in SCHEMA.split(";"):
+        db.execute(statement)
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _add_checksums(db: sqlite3.Connection) -> None:
+    add_functions(db)
+    for table, seals in _SEALS.items():
+        for column in seals:
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER")
+        sealed = ", ".join(f"{column} = {value}" for column, value in seals.items())
+        db.execute(f"UPDATE {table} SET {sealed}")
+    known = about(db)
+    if known.encoder is not None:
+        said = rows_about(known.encoder, known.dimension)
+        db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", said.items())
+
+
+_MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_checksums}
+"""What brings a file from a version to the next."""

@@ -1,0 +1,1 @@
+"""Texts: files, blocks, segments, words."""

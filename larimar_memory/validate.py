@@ -1,0 +1,223 @@
+"""Checks of what callers pass in; each failure says what, why, and what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from larimar_memory.errors import InputError, MemoryFileError
+
+MAX_QUESTION_CHARS = 20_000
+MAX_NAME_CHARS = 1_000
+ROLES = ("system", "user", "assistant")
+MAX_DEPTH = 200
+"""Levels that metadata may be nested; SQLite's JSON functions stop at 1,000."""
+
+NO_UNICODE = "It holds half of a surrogate pair, which is no Unicode text."
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder; nothing has a name that is too long, or holds a NUL."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder of that name."""
+    return exists(path) and path.is_dir()
+
+
+def check_text(text: Any, what: str = "The text") -> str:
+    """A non-empty str that can be stored as UTF-8."""
+    if not isinstance(text, str):
+        raise InputError(
+            f"{what} cannot be written.",
+            f"It is a {type(text).__name__}, not a str.",
+            "Decode bytes first, and pass one str per document.",
+        )
+    if not text.strip():
+        raise InputError(
+            f"{what} cannot be written.",
+            "It is empty.",
+            "Pass text with at least one visible character.",
+        )
+    if (at := lone_surrogate(text)) is not None:
+        raise InputError(
+            f"{what} cannot be written.",
+            f"At character {at} it holds half of a surrogate pair, which is no Unicode text.",
+            'Decode the source with errors="replace".',
+        )
+    return text
+
+
+def check_question(question: Any) -> str:
+    """A question that is text and not absurdly long; what is no Unicode in it becomes "?"."""
+    if not isinstance(question, str) or not question.strip():
+        raise InputError(
+            "The question cannot be answered.",
+            "It is empty." if isinstance(question, str) else "It is not a str.",
+            "Ask with at least one word.",
+        )
+    if len(question) > MAX_QUESTION_CHARS:
+        raise InputError(
+            "The question cannot be answered.",
+            f"It has {len(question):,} characters, and {MAX_QUESTION_CHARS:,} is the most.",
+            "Write the long text to memory and ask a short question about it.",
+        )
+    return _sound(question)
+
+
+def check_begin(begin: Any) -> str:
+    """What an answer begins with: a str, of Unicode."""
+    if not isinstance(begin, str) or lone_surrogate(begin) is not None:
+        raise InputError(
+            "The answer cannot be begun.",
+            NO_UNICODE if isinstance(begin, str) else f"begin is a {type(begin).__name__}, not a str.",
+            "Pass the words that the answer is to begin with.",
+        )
+    return begin
+
+
+def check_history(history: Iterable[Any]) -> list[dict[str, str]]:
+    """The chat before a question, copied: mappings of a role and a text."""
+    messages = list(history)
+    for n, message in enumerate(messages):
+        known = isinstance(message, Mapping) and message.get("role") in ROLES
+        if not known or not isinstance(message.get("content"), str):
+            raise InputError(
+                "The chat before the question cannot be used.",
+                f'Its message {n} is no mapping of "role" ({", ".join(ROLES)}) and "content", a str.',
+                'Pass messages such as {"role": "user", "content": "Good morning."}.',
+            )
+    return [{"role": m["role"], "content": _sound(m["content"])} for m in messages]
+
+
+def check_k(k: Any) -> int:
+    """How many segments to read: at least one."""
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= 1000:
+        raise InputError(
+            f"Memory cannot be read with k={k!r}.",
+            "k is the number of segments to read, from 1 to 1000.",
+            "Use k=5, the default, or another number in that range.",
+        )
+    return k
+
+
+def check_name(name: Any, what: str) -> str:
+    """A namespace or a document id: taken as it is, so that names that differ are two names."""
+    if not isinstance(name, str) or not name or len(name) > MAX_NAME_CHARS or "\0" in name:
+        shown = repr(name) if len(repr(name)) < 60 else repr(name)[:57] + "..."
+        raise InputError(
+            f"{shown} cannot be a {what}.",
+            f"A {what} is a str of 1 to {MAX_NAME_CHARS:,} characters without NUL.",
+            "Choose another name.",
+        )
+    if (at := lone_surrogate(name)) is not None:
+        raise InputError(
+            f"{name!r} cannot be a {what}.",
+            f"At character {at} it holds half of a surrogate pair, which is no Unicode text.",
+            "Choose another name.",
+        )
+    return name
+
+
+def check_metadata(metadata: Any) -> dict[str, Any]:
+    """A JSON object, copied, so that later changes by the caller do not reach the memory."""
+    try:
+        copied = json_object(metadata)
+        # SQLite ends a text in JSON there: a filter would take it for a shorter one.
+        if any("\0" in text for entry in copied.items() for text in entry if isinstance(text, str)):
+            raise ValueError("the name or text of one of its entries holds a NUL")
+        return copied
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "The metadata cannot be kept.",
+            f"Metadata is a JSON object, and {error}.",
+            "Use str keys and values of text, numbers, booleans, None, lists and mappings.",
+        ) from error
+
+
+def json_object(value: Any, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """A copy of a value that can be kept as a JSON object.
+
+    Raises:
+        TypeError, ValueError: if it cannot; the message says why.
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(f"it is a {type(value).__name__}")
+    text = json.dumps(_plain(value, max_depth, max_depth), ensure_ascii=False, allow_nan=False)
+    if lone_surrogate(text) is not None:
+        raise ValueError("it holds half of a surrogate pair, which is no Unicode text")
+    copied: dict[str, Any] = json.loads(text)
+    return copied
+
+
+def lone_surrogate(text: str) -> int | None:
+    """Where a text holds half of a surrogate pair, which cannot be stored; None if it does not."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
+
+
+def _plain(value: Any, levels: int, max_depth: int) -> Any:
+    """Mappings as dict and sequences as list, all the way down."""
+    if not levels:
+        raise ValueError(f"it is nested more than {max_depth} levels deep")
+    if isinstance(value, Mapping):
+        wrong = [key for key in value if not isinstance(key, str)]
+        if wrong:
+            raise TypeError(f"it has the key {wrong[0]!r}, which is no str")
+        return {key: _plain(part, levels - 1, max_depth) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part, levels - 1, max_depth) for part in value]
+    return value
+
+
+def check_synchronous(value: object) -> None:
+    """Raise InputError unless it is a way of committing."""
+    if value not in ("full", "normal"):
+        raise InputError(
+            f"The memory cannot be opened with synchronous={value!r}.",
+            "It is either 'full' or 'normal'.",
+            "Use 'full' unless writes may be lost in a power cut.",
+        )
+
+
+def check_path(path: Path | None) -> None:
+    """Raise MemoryFileError for a path that no system takes."""
+    if path is not None and "\0" in str(path):
+        raise MemoryFileError(
+            f"There can be no file {str(path)!r}.", "Its name holds a NUL.", "Check the path."
+        )
+
+
+def check_file(file: Path | None, *, must_exist: bool) -> None:
+    """Raise MemoryFileError where a memory file should be and is not, or never could be."""
+    check_path(file)
+    if file is not None and must_exist and not exists(file):
+        raise MemoryFileError(
+            f"There is no memory at {file}.",
+            "The file does not exist.",
+            "Check the path, or write a memory there first.",
+        )
+
+
+def check_something_to_forget(*said: Any) -> None:
+    """Raise InputError where nothing says what to forget."""
+    if all(value is None for value in said):
+        raise InputError(
+            "Nothing was forgotten.",
+            "Neither ids, nor a filter, nor a namespace was given.",
+            "Say what to forget, for example `forget(ids=[...])`.",
+        )
+
+
+def _sound(text: str) -> str:
+    # Tokenizers refuse half of a surrogate pair.
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,89 @@
+"""Metadata filters: the predicate and the SQL agree, and bad filters are named."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from larimar_memory.errors import InputError
+from larimar_memory.stores.filters import matches, to_sql
+
+NAMES = st.sampled_from(["a", "b", "c.d", 'quo"te', "a.$b", "it's", "", "\u00e9"])
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**53), 2**53),
+    st.floats(allow_nan=False, allow_infinity=False, width=32),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4),
+)
+ORDERED = SCALARS.filter(lambda v: v is not None and not isinstance(v, bool))
+VALUES = st.one_of(SCALARS, st.lists(SCALARS, max_size=2))
+METADATA = st.dictionaries(NAMES, VALUES, max_size=4)
+CONDITIONS = st.one_of(
+    SCALARS,
+    st.fixed_dictionaries({"$eq": SCALARS}),
+    st.fixed_dictionaries({"$ne": SCALARS}),
+    st.fixed_dictionaries({"$in": st.lists(SCALARS, max_size=3)}),
+    st.fixed_dictionaries({"$nin": st.lists(SCALARS, max_size=3)}),
+    st.fixed_dictionaries({"$exists": st.booleans()}),
+    st.dictionaries(st.sampled_from(["$gt", "$gte", "$lt", "$lte"]), ORDERED, min_size=1, max_size=2),
+)
+FILTERS = st.recursive(
+    st.dictionaries(NAMES, CONDITIONS, max_size=2),
+    lambda inner: st.one_of(
+        st.fixed_dictionaries({"$and": st.lists(inner, min_size=1, max_size=2)}),
+        st.fixed_dictionaries({"$or": st.lists(inner, min_size=1, max_size=2)}),
+        st.fixed_dictionaries({"$not": inner}),
+    ),
+    max_leaves=3,
+)
+
+
+@given(FILTERS, METADATA)
+@settings(max_examples=500)
+def test_sql_and_predicate_agree(where: dict[str, Any], metadata: dict[str, Any]) -> None:
+    database = sqlite3.connect(":memory:")
+    sql, parameters = to_sql(where, "m.value")
+    query = f"SELECT count(*) FROM (SELECT ? AS value) AS m WHERE {sql}"
+    (count,) = database.execute(query, [json.dumps(metadata), *parameters]).fetchone()
+    assert bool(count) == matches(where, metadata)
+
+
+def test_what_the_operators_mean() -> None:
+    metadata = {"source": "a.txt", "year": 2021, "draft": False, "note": None}
+    assert matches(None, metadata)
+    assert matches({"source": "a.txt", "year": {"$gte": 2020, "$lt": 2022}}, metadata)
+    assert not matches({"year": "2021"}, metadata)
+    assert not matches({"draft": 0}, metadata)
+    assert matches({"note": None}, metadata)
+    assert not matches({"missing": None}, metadata)
+    assert matches({"missing": {"$ne": 1}}, metadata)
+    assert matches({"$not": {"missing": {"$exists": True}}}, metadata)
+    assert matches({"$or": [{"year": 1999}, {"source": {"$in": ["a.txt", "b.txt"]}}]}, metadata)
+
+
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [
+        ("year = 3", "it is a str"),
+        ({"year": {"$near": 3}}, r"'\$near' is no operator"),
+        ({"$xor": [{}]}, r"'\$xor' is no operator between filters"),
+        ({"a": {"$in": "text"}}, r"\$in takes a list"),
+        ({"a": [1, 2]}, r"\$eq was given a list"),
+        ({"a": {"$gt": True}}, r"\$gt takes text or a number"),
+        ({"a": float("nan")}, r"\$eq was given nan"),
+        ({"a": 2**70}, "more than 64 bits"),
+        ({"a": {}}, "'a' has no operator"),
+        ({"$or": []}, r"\$or takes a list of filters"),
+        ({"a": {"$exists": "yes"}}, r"\$exists takes True or False"),
+    ],
+)
+def test_bad_filters_are_named(where: Any, why: str) -> None:
+    for use in (lambda: matches(where, {"a": 1, "year": 1}), lambda: to_sql(where, "m.value")):
+        with pytest.raises(InputError, match=rf"The metadata filter cannot be used\. .*{why}"):
+            use()

@@ -1,0 +1,292 @@
+"""Index files fit the rows beside them, whatever was killed, put back or read meanwhile, and erase."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from larimar_memory.larimar import Larimar
+from larimar_memory.stores import SQLiteStore
+from larimar_memory.stores.sqlite import parts as parts_module
+from larimar_memory.stores.sqlite import vectors as vectors_module
+from larimar_memory.stores.sqlite.backup import backup
+from larimar_memory.stores.sqlite.integrity import check
+from larimar_memory.stores.sqlite.listed import index_folder
+from larimar_memory.stores.sqlite.parts import FILLER_BASE, IndexFile, Part
+from tests.stores.test_laws import batch, found, key_of, open_file
+
+ROOT = str(Path(__file__).parents[2])
+LIMITS = {"EXACT_LIMIT": 16, "_TAIL_LIMIT": 8}
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of a memory that will have a part for some twenty segments."""
+    for name, limit in LIMITS.items():
+        monkeypatch.setattr(vectors_module, name, limit)
+    monkeypatch.setattr(parts_module, "LIMIT", 20)
+    return tmp_path / "m" / "m.larimar"
+
+
+def texts_of(name: str) -> list[str]:
+    return [f"{name} says {n}" for n in range(5)]
+
+
+def write(path: Path, *names: str) -> None:
+    store = open_file(path)
+    for name in names:
+        store.write("n", [batch(name, texts_of(name))])
+    store.close()
+
+
+def misses(store: SQLiteStore, names: list[str]) -> int:
+    """Texts that are not nearest to themselves: with so few numbers a key, one or two are missed."""
+    texts = [text for name in names for text in texts_of(name)]
+    return sum(found(store, "n", text, 1) != [text] for text in texts)
+
+
+def elsewhere(path: Path, lines: str) -> int:
+    """Run lines in another process, with a `store` and the same limits; returns its status."""
+    script = (
+        "import os, sys\nfrom pathlib import Path\n"
+        "from larimar_memory.stores.sqlite import indexes, parts, vectors, store as sqlite\n"
+        "from tests.stores.test_laws import batch, open_file\n"
+        f"vectors.EXACT_LIMIT, vectors._TAIL_LIMIT, parts.LIMIT = 16, 8, 20\n"
+        f"store = open_file(Path({str(path)!r}))\n{lines}\n"
+    )
+    return subprocess.run([sys.executable, "-c", script], check=False, cwd=ROOT).returncode
+
+
+def holds(path: Path, text: str) -> bool:
+    key = key_of(text).astype("<f2").tobytes()
+    return any(key in file.read_bytes() for file in index_folder(path).glob("*"))
+
+
+OLD = [f"old{n}" for n in range(8)]
+LATER = [f"later{n}" for n in range(8)]
+NEW = [f"new{n}" for n in range(12)]
+
+
+@pytest.mark.parametrize("deleting", [False, True])
+def test_a_backup_that_is_put_back_is_what_is_answered_from(path: Path, deleting: bool) -> None:
+    write(path, *OLD)
+    copy = path.with_name("copy")
+    backup(path, copy)
+    store = open_file(path)
+    if deleting:
+        store.delete("n", ids=["old3"])
+    for name in LATER:
+        store.write("n", [batch(name, texts_of(name))])
+    store.close()
+    shutil.move(copy, path)
+    assert {f.what for f in check(path).findings} == {"not erased: files of another state"}
+    store = open_file(path)
+    if deleting:
+        store.delete("n", ids=["old5"])
+    for name in NEW:
+        store.write("n", [batch(name, texts_of(name))])
+    names = [name for name in [*OLD, *NEW] if not (deleting and name == "old5")]
+    assert misses(store, names) <= 3
+    store.close()
+    assert check(path).findings == []
+    store = open_file(path)
+    assert misses(store, names) <= 3
+    store.close()
+
+
+def test_a_part_is_used_again_after_a_write_and_a_crash(path: Path) -> None:
+    write(path, *OLD)
+    before = {p.name for p in index_folder(path).iterdir()}
+    assert len(before) > 1
+    assert elsewhere(path, "store.delete('n', ids=['old7']); os._exit(9)") == 9
+    left = {p.name for p in index_folder(path).iterdir()}
+    assert left
+    assert left < before
+    assert check(path).findings == []
+    store = open_file(path)
+    assert misses(store, OLD[:4]) <= 1
+    assert {part.file.path.name for part in store._indexes._vectors[1].parts if part.file} >= left
+    store.close()
+
+
+@pytest.mark.parametrize("all_of_it", [False, True])
+def test_what_a_crash_leaves_of_a_forgotten_key_is_told_and_erased(path: Path, all_of_it: bool) -> None:
+    write(path, *OLD)
+    ids = "" if all_of_it else ", ids=['old2']"
+    killed = f"indexes.unlink = lambda paths: os._exit(9)\nstore.delete('n'{ids})"
+    assert elsewhere(path, killed) == 9
+    assert holds(path, "old2 says 1")
+    report = check(path)
+    assert [f.what for f in report.findings] == ["not erased: files of another state"]
+    assert not report.sound
+    assert not report.damaged
+    store = open_file(path)
+    assert "old2 says 1" not in found(store, "n", "old2 says 1", 50)
+    store.purge()
+    assert not holds(path, "old2 says 1")
+    store.close()
+    assert check(path).findings == []
+    assert not holds(path, "old2 says 1")
+
+
+def test_forgetting_what_is_gone_still_clears_the_index_files(path: Path) -> None:
+    write(path, *OLD)
+    killed = "indexes.unlink = lambda paths: os._exit(9)\nstore.delete('n')"
+    assert elsewhere(path, killed) == 9
+    store = open_file(path)
+    memory = Larimar(store, encoder=None, decoder="none")  # type: ignore[arg-type]
+    assert memory.forget(ids=["old2"], namespace="n") == 0
+    assert list(index_folder(path).iterdir()) == []
+    memory.close()
+
+
+def test_a_row_deleted_while_a_part_is_sealed_is_not_in_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(path, *OLD[:3])
+    other, mine = open_file(path), open_file(path)
+    save, done = mine._indexes._save, []
+
+    def forgotten_first(space: int, part: Part) -> object:
+        if not done:
+            done.append(other.delete("n", ids=["old1"]))
+        return save(space, part)
+
+    monkeypatch.setattr(mine._indexes, "_save", forgotten_first)
+    for name in OLD[3:]:
+        mine.write("n", [batch(name, texts_of(name))])
+    assert done == [1]
+    assert not holds(path, "old1 says 1")
+    mine.close()
+    other.close()
+    assert not holds(path, "old1 says 1")
+    assert check(path).findings == []
+
+
+def test_a_part_whose_file_is_deleted_before_it_is_mapped_stays_in_ram(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, gone = Part.write, list[Path]()
+
+    def deleted(part: Part, folder: Path, space: int) -> IndexFile:
+        file = written(part, folder, space)
+        file.path.unlink()
+        gone.append(file.path)
+        return file
+
+    store = open_file(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Part, "write", deleted)
+        for name in OLD:
+            store.write("n", [batch(name, texts_of(name))])
+    assert gone
+    assert misses(store, OLD) <= 2
+    store.close()
+    assert list(index_folder(path).glob("*.usearch"))
+    store = open_file(path)
+    assert misses(store, OLD) <= 2
+    store.close()
+
+
+def test_read_only_filters_and_touches_no_file(path: Path) -> None:
+    write(path, *OLD)
+    reader = open_file(path, read_only=True)
+    assert misses(reader, OLD) <= 2
+    assert elsewhere(path, "store.delete('n', ids=['old1', 'old2']); store.close()") == 0
+    before = {p.name: p.stat().st_mtime_ns for p in index_folder(path).iterdir()}
+    assert before
+    texts = found(reader, "n", "old1 says 1", 30)
+    assert sorted(texts) == sorted(
+        t for name in OLD if name not in ("old1", "old2") for t in texts_of(name)
+    )
+    assert {p.name: p.stat().st_mtime_ns for p in index_folder(path).iterdir()} == before
+    reader.close()
+    assert {p.name: p.stat().st_mtime_ns for p in index_folder(path).iterdir()} == before
+
+
+def test_a_read_only_memory_sees_what_is_written_later(path: Path) -> None:
+    write(path, *OLD[:2])
+    assert not path.with_name(f"{path.name}-wal").exists()
+    reader = open_file(path, read_only=True)
+    assert reader.stats().documents == 2
+    assert elsewhere(path, "store.write('n', [batch('new', ['new says 1'])]); store.close()") == 0
+    assert reader.stats().documents == 3
+    assert found(reader, "n", "new says 1", 1) == ["new says 1"]
+    reader.close()
+    assert [p.name for p in path.parent.iterdir() if p.is_file()] == [path.name]
+
+
+def test_an_older_view_takes_nothing_newer_from_the_index(path: Path) -> None:
+    write(path, *OLD)
+    store = open_file(path)
+    with store.snapshot():
+        # Another thread, which sees what this one does not, has the same index.
+        writing = (
+            "store.write('n', [batch(n, [f'{n} says {i}' for i in range(5)]) for n in ('a', 'b')])"
+        )
+        assert elsewhere(path, f"{writing}; store.close()") == 0
+        with store._db.maintaining() as db:
+            store._indexes._synced(db, 1)
+        assert len(found(store, "n", "a says 1", 5)) == 5
+        assert "a says 1" not in found(store, "n", "a says 1", 50)
+    assert misses(store, ["a", "b"]) <= 1
+    store.close()
+
+
+def test_rewriting_again_and_again_leaves_no_more_noise_than_keys(path: Path) -> None:
+    store = open_file(path)
+    for turn in range(20):
+        for n in range(20):
+            store.write("n", [batch(f"d{n}", [f"d{n} says {i} in turn {turn}" for i in range(3)])])
+    vectors = store._indexes._vectors[1]
+    entries = sum(len(part._index) for part in vectors.parts)
+    assert sum(len(part) for part in vectors.parts) + vectors._count == 60
+    assert entries <= 2 * 60
+    for n in range(20):
+        assert len(found(store, "n", f"d{n} says 1 in turn 19", 5)) == 5
+    store.close()
+    assert check(path).findings == []
+
+
+def test_noise_never_takes_the_place_of_keys() -> None:
+    draw = np.random.default_rng(0)
+    keys = draw.standard_normal((600, 8)).astype(np.float32)
+    part = Part(8, 0)
+    part.add(np.arange(1, 601), keys)
+    part.remove(np.arange(1, 281))
+    assert len(part) == 320
+    assert (np.asarray(part._index.keys) >= FILLER_BASE).sum() == 280
+    for question in draw.standard_normal((20, 8)).astype(np.float32):
+        assert len(part.search(question, 50)) == 50
+    part.remove(np.arange(281, 330))
+    assert (np.asarray(part._index.keys) >= FILLER_BASE).sum() == 0
+    assert len(part) == len(part._index) == 271
+    assert sum(part.search(keys[row - 1], 1)[0][0] == row for row in range(330, 601)) > 265
+
+
+def test_deleting_nothing_changes_nothing(path: Path) -> None:
+    write(path, *OLD)
+    before = sorted(index_folder(path).iterdir())
+    store = open_file(path)
+    generation = store.generation("n")
+    assert store.delete("n", ids=["unknown"]) == 0
+    assert store.delete("elsewhere") == 0
+    assert store.generation("n") == generation
+    assert sorted(index_folder(path).iterdir()) == before
+    store.close()
+    assert sorted(index_folder(path).iterdir()) == before
+
+
+def test_a_save_cut_short_is_made_again(path: Path) -> None:
+    writing = "store.write('n', [batch('d', [str(i) for i in range(40)])])"
+    assert elsewhere(path, f"indexes.enlist = lambda db, file: os._exit(9)\n{writing}") == 9
+    assert len(list(index_folder(path).iterdir())) == 1
+    store = open_file(path)
+    assert found(store, "n", "7", 1) == ["7"]
+    store.close()
+    assert check(path).findings == []

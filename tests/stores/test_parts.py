@@ -1,0 +1,252 @@
+"""A vector index in parts: the last alone is in RAM, and a change to one leaves the others alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from larimar_memory.errors import MemoryFileError
+from larimar_memory.stores import SQLiteStore
+from larimar_memory.stores.sqlite import parts as parts_module
+from larimar_memory.stores.sqlite.integrity import check
+from larimar_memory.stores.sqlite.parts import Part, index_file
+from tests.stores.test_laws import batch, found, key_of, open_file
+
+DOCUMENTS, SEGMENTS = 40, 5
+
+
+@pytest.fixture
+def path(tmp_path: Path, small_parts: None) -> Path:
+    """Of a memory whose index has a part for some twenty segments."""
+    path = tmp_path / "m" / "m.larimar"
+    store = open_file(path)
+    for number in range(DOCUMENTS):
+        store.write("n", [batch(f"d{number}", texts_of(number))])
+    store.close()
+    return path
+
+
+def texts_of(number: int) -> list[str]:
+    return [f"document {number} says {i} of zebra{7 * number + i}" for i in range(SEGMENTS)]
+
+
+def parts_of(store: SQLiteStore) -> list[Part]:
+    return store._indexes._vectors[1].parts
+
+
+def files_of(path: Path) -> dict[tuple[int, int], tuple[Path, str | None]]:
+    files = map(index_file, path.with_name(f"{path.name}-vectors").iterdir())
+    return {(file.after, file.covers): (file.path, file.checksum) for file in files if file}
+
+
+def reads_right(store: SQLiteStore, numbers: range = range(DOCUMENTS)) -> bool:
+    texts = [text for number in numbers for text in texts_of(number)]
+    # The index is approximate: on so few numbers a key it may not reach one or two.
+    return sum(found(store, "n", text, 1) == [text] for text in texts) >= len(texts) - 3
+
+
+def test_full_parts_leave_ram_while_writing_goes_on(path: Path) -> None:
+    store = open_file(path.with_name("other.larimar"))
+    for number in range(DOCUMENTS):
+        store.write("n", [batch(f"d{number}", texts_of(number))])
+        if number > 8:
+            assert all(part.mapped for part in parts_of(store)[:-1])
+    parts = parts_of(store)
+    assert len(parts) > 4
+    assert [part.after for part in parts] == [0, *(part.covers for part in parts[:-1])]
+    assert all(part.file is not None and part.file.path.exists() for part in parts[:-1])
+    assert reads_right(store)
+    store.close()
+
+
+def test_the_parts_are_found_again_and_joined(path: Path) -> None:
+    assert len(files_of(path)) > 4
+    report = check(path)
+    assert report.sound
+    assert report.findings == []
+    assert report.index_files == len(files_of(path))
+    before = files_of(path)
+    store = open_file(path)
+    assert reads_right(store)
+    assert all(part.mapped for part in parts_of(store))
+    store.close()
+    assert files_of(path) == before
+
+
+@pytest.mark.parametrize("opened_before", [True, False])
+def test_forgetting_makes_one_part_anew(path: Path, opened_before: bool) -> None:
+    before = files_of(path)
+    store = open_file(path)
+    if opened_before:
+        assert reads_right(store)
+    gone = [key_of(text).astype("<f2").tobytes() for text in texts_of(10)]
+    assert store.delete("n", ids=["d10"]) == 1
+    during = [file.read_bytes() for file, _ in files_of(path).values()]
+    assert not [key for key in gone if any(key in held for held in during)]
+    assert len(during) in {len(before) - 1, len(before) - 2}
+    store.close()
+    after = files_of(path)
+    assert after.keys() == before.keys()
+    changed = [rows for rows, (_, checksum) in after.items() if checksum != before[rows][1]]
+    assert 1 <= len(changed) <= 2
+    assert not [key for key in gone if any(key in file.read_bytes() for file, _ in after.values())]
+    assert check(path).findings == []
+    store = open_file(path)
+    assert reads_right(store, range(11, DOCUMENTS))
+    assert all(text.startswith("document 1") for text in found(store, "n", texts_of(1)[0], 1))
+    assert not set(found(store, "n", texts_of(10)[0], 200)) & set(texts_of(10))
+    store.close()
+
+
+def test_what_another_process_forgets_goes_from_the_parts_in_use(path: Path) -> None:
+    store = open_file(path)
+    assert reads_right(store)
+    other = open_file(path)
+    assert other.delete("n", ids=["d3", "d30"]) == 2
+    other.close()
+    assert not set(found(store, "n", texts_of(3)[0], 200)) & set(texts_of(3))
+    store.write("n", [batch("new", ["written later"])])
+    store.close()
+    gone = [key_of(text).astype("<f2").tobytes() for n in (3, 30) for text in texts_of(n)]
+    held = [file.read_bytes() for file, _ in files_of(path).values()]
+    assert held
+    assert not [key for key in gone if any(key in raw for raw in held)]
+    assert check(path).findings == []
+    store = open_file(path)
+    assert reads_right(store, range(4, 30))
+    assert found(store, "n", "written later", 1) == ["written later"]
+    store.close()
+
+
+def opened(store: SQLiteStore) -> list[bool]:
+    return [part._graph is not None for part in parts_of(store)]
+
+
+def test_writing_opens_no_part_but_the_last(path: Path) -> None:
+    other = path.with_name("other.larimar")
+    store = open_file(other)
+    for number in range(20):
+        store.write("n", [batch(f"d{number}", texts_of(number))])
+    store.close()
+    store = open_file(other)
+    for number in range(20, DOCUMENTS):
+        store.write("n", [batch(f"d{number}", texts_of(number))])
+    assert len(opened(store)) > 6
+    assert not any(opened(store)[:3])
+    assert sum(opened(store)) <= 2
+    assert reads_right(store)
+    assert all(opened(store))
+    store.close()
+    assert check(other).findings == []
+
+
+def test_forgetting_opens_the_parts_it_concerns(path: Path) -> None:
+    store = open_file(path)
+    assert store.delete("n", ids=["d10"]) == 1
+    assert 1 <= sum(opened(store)[:-1]) <= 2
+    assert reads_right(store, range(11, DOCUMENTS))
+    store.close()
+    assert check(path).findings == []
+
+
+@pytest.mark.parametrize("written_here", [True, False])
+def test_a_part_that_another_process_makes_anew_is_opened_as_it_was_listed(
+    path: Path, monkeypatch: pytest.MonkeyPatch, written_here: bool
+) -> None:
+    if written_here:
+        path = path.with_name("other.larimar")
+    store = open_file(path)
+    if written_here:
+        for number in range(DOCUMENTS):
+            store.write("n", [batch(f"d{number}", texts_of(number))])
+    else:
+        store.write("n", [batch("later", ["written later"])])
+    taken = len(parts_of(store))
+    other = open_file(path)
+    assert other.delete("n", ids=["d3", "d13"]) == 2
+    other.purge()
+    other.close()
+    assert not opened(store)[0]
+    added = list[int]()
+    monkeypatch.setattr(Part, "add", lambda part, rows, keys: added.extend(rows))
+    assert not set(found(store, "n", texts_of(3)[0], 200)) & {*texts_of(3), *texts_of(13)}
+    assert reads_right(store, range(14, DOCUMENTS))
+    assert reads_right(store, range(4, 13))
+    assert added == []
+    assert len(parts_of(store)) == taken
+    monkeypatch.undo()
+    store.close()
+    gone = [key_of(text).astype("<f2").tobytes() for n in (3, 13) for text in texts_of(n)]
+    held = [file.read_bytes() for file, _ in files_of(path).values()]
+    assert not [key for key in gone if any(key in raw for raw in held)]
+    assert check(path).findings == []
+
+
+def test_a_part_that_cannot_be_opened_is_made_again_from_the_rows(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    restored, calls = parts_module._restored, list[int]()
+
+    def fails_once(source: memoryview, dimension: int) -> object:
+        calls.append(dimension)
+        if len(calls) == 3:
+            raise RuntimeError("Out of memory")
+        return restored(source, dimension)
+
+    monkeypatch.setattr(parts_module, "_restored", fails_once)
+    store = open_file(path)
+    assert reads_right(store)
+    assert "is damaged and will be made again: Out of memory" in caplog.text
+    assert parts_of(store)[-1].covers == DOCUMENTS * SEGMENTS
+    store.close()
+    monkeypatch.undo()
+    assert check(path).findings == []
+
+
+def test_parts_that_can_never_be_opened_are_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(source: memoryview, dimension: int) -> object:
+        raise RuntimeError("Out of memory")
+
+    store = open_file(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(parts_module, "_restored", fails)
+        with pytest.raises(MemoryFileError, match=r"cannot be opened either\. Free some RAM"):
+            found(store, "n", texts_of(0)[0], 1)
+    assert reads_right(store)
+    store.close()
+    assert check(path).findings == []
+
+
+@pytest.mark.parametrize("which", [0, 2, -1])
+def test_a_damaged_part_is_made_again(path: Path, which: int) -> None:
+    rows = sorted(files_of(path))
+    file, _ = files_of(path)[rows[which]]
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    file.write_bytes(raw)
+    assert not check(path).sound
+    store = open_file(path)
+    assert reads_right(store)
+    store.close()
+    assert check(path).findings == []
+    ranges = sorted(files_of(path))
+    assert [after for after, _ in ranges] == [0, *(covers for _, covers in ranges[:-1])]
+    assert ranges[-1][1] == rows[-1][1]
+
+
+def test_a_part_that_cannot_be_saved_stays_in_ram(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full_disk(self: Part, folder: Path, space: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Part, "write", full_disk)
+    store = open_file(path.with_name("other.larimar"))
+    for number in range(DOCUMENTS):
+        store.write("n", [batch(f"d{number}", texts_of(number))])
+    assert "cannot be saved, and is made again" in caplog.text
+    assert "The system said: No space left on device." in caplog.text
+    assert not [part for part in parts_of(store) if part.mapped]
+    assert reads_right(store)
+    store.close()
