@@ -99,9 +99,7 @@ def seconds(session: Session, pool: list[Fact], size: Size) -> tuple[Figures, li
         "first write after opening ms": 1000 * first,
         "last edit is read": said.endswith(f" {20_000 + size.timed - 1}."),
     }
-    return figures, [
-        bar(f"one edit at {size.stored:,} segments, milliseconds", median, "<= 50"),
-    ]
+    return figures, [bar(f"one edit at {size.stored:,} segments, milliseconds", median, "<= 50")]
 
 
 def first(memory: Larimar, question: str, key: Float[np.ndarray, " d"], *, hybrid: bool = True) -> str:

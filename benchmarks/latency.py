@@ -101,11 +101,7 @@ def report(
     return figures, [
         bar("answer time of the longer memory over the shorter", figures["answer_ratio"], "<= 1.2"),
         bar("RAM beyond the models, MB", figures["ram_beyond_models_mb"], "<= 500"),
-        bar(
-            "process start to first token, seconds",
-            figures["start_to_first_token_seconds"],
-            "<= 5",
-        ),
+        bar("process start to first token, seconds", figures["start_to_first_token_seconds"], "<= 5"),
     ]
 
 

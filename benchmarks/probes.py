@@ -152,11 +152,7 @@ def run(
 
 
 def _outcomes(
-    system: System,
-    folder: Path,
-    documents: Mapping[str, str],
-    probes: Sequence[Probe],
-    answers: int,
+    system: System, folder: Path, documents: Mapping[str, str], probes: Sequence[Probe], answers: int
 ) -> list[Outcome]:
     return [
         _outcome(system, folder, documents, probe, answered=n < answers)

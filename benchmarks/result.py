@@ -91,13 +91,7 @@ def require(packages: Sequence[str]) -> None:
 
 
 def assemble(
-    name: str,
-    figures: Figures,
-    bars: list[Bar],
-    *,
-    seed: int,
-    quick: bool,
-    packages: Sequence[str],
+    name: str, figures: Figures, bars: list[Bar], *, seed: int, quick: bool, packages: Sequence[str]
 ) -> dict[str, Any]:
     """The result of a benchmark as one JSON-serialisable object."""
     return {

@@ -131,13 +131,7 @@ def summary(trials: Sequence[Trial]) -> Figures:
         "read_seconds": statistics.median(t.read_seconds for t in trials),
         "answer_seconds": statistics.median(t.seconds for t in trials),
         "missed": [
-            {
-                "depth": t.depth,
-                "rank": t.rank,
-                "score": t.score,
-                "segment": t.segment,
-                "answer": t.text,
-            }
+            {"depth": t.depth, "rank": t.rank, "score": t.score, "segment": t.segment, "answer": t.text}
             for t in trials
             if t.rank != 1 or not t.right
         ],

@@ -44,12 +44,7 @@ class Moved:
 
 
 def export(
-    store: Store,
-    out: Path,
-    *,
-    encoder: str,
-    dimension: int,
-    on_progress: OnSegments | None = None,
+    store: Store, out: Path, *, encoder: str, dimension: int, on_progress: OnSegments | None = None
 ) -> Moved:
     """Write all that a store holds, as it is at one moment, to a folder that is made for it.
 

@@ -371,12 +371,7 @@ class Larimar(Contents):
             history=history,
             history_tokens=history_tokens,
             begin=begin,
-            options={
-                "max_tokens": max_tokens,
-                "stop": stop,
-                "temperature": temperature,
-                "seed": seed,
-            },
+            options={"max_tokens": max_tokens, "stop": stop, "temperature": temperature, "seed": seed},
         )
 
     def close(self) -> None:
@@ -387,10 +382,7 @@ class Larimar(Contents):
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 

@@ -39,9 +39,7 @@ def content_id(text: str) -> str:
 
 
 def check_texts(
-    texts: str | Iterable[str],
-    ids: Sequence[str] | None,
-    metadatas: Sequence[Metadata] | None,
+    texts: str | Iterable[str], ids: Sequence[str] | None, metadatas: Sequence[Metadata] | None
 ) -> list[Text]:
     """The texts of a write with their ids and metadata, all sound.
 
@@ -187,12 +185,7 @@ class Reader:
     """Reads texts and cuts them into batches, in whatever thread asks for the next."""
 
     def __init__(
-        self,
-        store: Store,
-        namespace: str,
-        texts: Iterable[Text],
-        language: str | None,
-        done: Progress,
+        self, store: Store, namespace: str, texts: Iterable[Text], language: str | None, done: Progress
     ) -> None:
         self._store, self._namespace, self._language = store, namespace, language
         self._done = done

@@ -122,9 +122,7 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
         return {"larimar_said": HumanMessage(turns[-1].said, id=turns[-1].id) if turns else None}
 
     def wrap_model_call(
-        self,
-        request: ModelRequest[Any],
-        handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelCallResult[Any]:
         """Call the model with what is recalled.
 

@@ -51,11 +51,7 @@ class Items:
         return None if document is None else Entry.read(namespace, key, document.metadata)
 
     def nearest(
-        self,
-        namespace: Namespace,
-        question: np.ndarray,
-        count: int,
-        wanted: Callable[[Entry], bool],
+        self, namespace: Namespace, question: np.ndarray, count: int, wanted: Callable[[Entry], bool]
     ) -> list[tuple[Entry, float]]:
         """The items wanted whose best sentence is nearest, with its cosine, best first.
 

@@ -39,8 +39,7 @@ WhereText = Annotated[
 Count = Annotated[int, typer.Option("-k", help="Segments to read.")]
 Neighbours = Annotated[int, typer.Option("--neighbours", help="Segments of context on either side.")]
 Threshold = Annotated[
-    float | None,
-    typer.Option("--threshold", help="Score under which the answer is 'not in memory'."),
+    float | None, typer.Option("--threshold", help="Score under which the answer is 'not in memory'.")
 ]
 
 

@@ -99,11 +99,7 @@ def export(
 
     with open_as_written(memory, read_only=True) as opened, _counter("exporting", not as_json) as tell:
         moved = run(
-            opened.store,
-            out,
-            encoder=opened.encoder,
-            dimension=opened.dimension,
-            on_progress=tell,
+            opened.store, out, encoder=opened.encoder, dimension=opened.dimension, on_progress=tell
         )
     _print_moved({"memory": str(memory), "export": str(out), **asdict(moved)}, as_json)
 

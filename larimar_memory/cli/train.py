@@ -67,8 +67,7 @@ def train(
         str, typer.Option("--recipe", help="cpu, gpu, another that ships, or a JSON file.")
     ] = "cpu",
     start: Annotated[
-        Path | None,
-        typer.Option("--start", help="A bundle to go on from with the recipe's stages."),
+        Path | None, typer.Option("--start", help="A bundle to go on from with the recipe's stages.")
     ] = None,
     minutes: Annotated[
         float | None,

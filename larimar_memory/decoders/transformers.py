@@ -91,10 +91,7 @@ class Decoder:
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model: Any = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=dtype or best_dtype(device),
-                use_safetensors=True,
-                trust_remote_code=False,
+                folder, dtype=dtype or best_dtype(device), use_safetensors=True, trust_remote_code=False
             )
             model = model.to(device)
         except (OSError, ValueError, KeyError) as error:

@@ -39,14 +39,7 @@ class Prefix:
         return torch.cat([self.mask, mask], dim=1).long()
 
 
-def place(
-    anatomy: Anatomy,
-    lead: Lead,
-    states: States,
-    *,
-    count: int = 1,
-    stride: int = 0,
-) -> Prefix:
+def place(anatomy: Anatomy, lead: Lead, states: States, *, count: int = 1, stride: int = 0) -> Prefix:
     """Put a lead and then the states' positions into a line, in the decoder's number format.
 
     With a stride, a segment begins at the same distance from what is read after the prefix

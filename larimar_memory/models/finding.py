@@ -116,8 +116,7 @@ def _from_hub(name: str, wheel: WheelModel | None) -> Path:
     try:
         return Path(
             snapshot_download(
-                name,
-                allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"],
+                name, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
             )
         )
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

@@ -17,9 +17,7 @@ beginnings, it finds .92, as many as their keys alone would, where a width of .0
 
 
 def address(
-    query: Float[np.ndarray, " d"],
-    reference: Float[np.ndarray, "k d"],
-    alpha: float = ALPHA,
+    query: Float[np.ndarray, " d"], reference: Float[np.ndarray, "k d"], alpha: float = ALPHA
 ) -> Float[np.ndarray, " k"]:
     """Weights `w_k = softmax_k(-||q - R_k||^2 / (2 alpha sigma^2))`, float64.
 
@@ -45,9 +43,7 @@ def address(
 
 
 def address_all(
-    queries: Float[np.ndarray, "n d"],
-    reference: Float[np.ndarray, "k d"],
-    alpha: float = ALPHA,
+    queries: Float[np.ndarray, "n d"], reference: Float[np.ndarray, "k d"], alpha: float = ALPHA
 ) -> Float[np.ndarray, "n k"]:
     """`address` for each of n queries, float64."""
     weights = np.empty((len(queries), len(reference)))

@@ -114,11 +114,7 @@ class Store(ABC):
 
     @abstractmethod
     def nearest(
-        self,
-        namespace: str,
-        key: Float[np.ndarray, " d"],
-        k: int,
-        where: Where | None = None,
+        self, namespace: str, key: Float[np.ndarray, " d"], k: int, where: Where | None = None
     ) -> list[Hit]:
         """The k rows of largest cosine with `key`, best first."""
 

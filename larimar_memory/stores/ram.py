@@ -128,11 +128,7 @@ class RamStore(Store):
                 space.rows[row] = replace(space.rows[row], metadata=metadata)
 
     def nearest(
-        self,
-        namespace: str,
-        key: Float[np.ndarray, " d"],
-        k: int,
-        where: Where | None = None,
+        self, namespace: str, key: Float[np.ndarray, " d"], k: int, where: Where | None = None
     ) -> list[Hit]:
         with self._lock:
             space = self._space(namespace)

@@ -47,10 +47,7 @@ class Files:
         # Bytes of the files to come, characters of those read.
         self._characters = sum(map(_size, find_files(paths)))
         found = read_sources(
-            self._noted(find_files(paths)),
-            explicit=paths,
-            encoding=encoding,
-            limits=limits or Limits(),
+            self._noted(find_files(paths)), explicit=paths, encoding=encoding, limits=limits or Limits()
         )
         texts = self._texts(found)
         first = next(texts, None)

@@ -95,11 +95,7 @@ def find_files(paths: Sequence[str]) -> Iterator[Path]:
 
 
 def read_sources(
-    files: Iterable[Path],
-    *,
-    explicit: Sequence[str],
-    encoding: str = "utf-8",
-    limits: Limits = _LIMITS,
+    files: Iterable[Path], *, explicit: Sequence[str], encoding: str = "utf-8", limits: Limits = _LIMITS
 ) -> Iterator[Source | Skipped]:
     """Read files one by one. A file named by the user must be readable; others are skipped if not.
 

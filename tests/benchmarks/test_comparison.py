@@ -145,7 +145,7 @@ def test_what_counts_as_read() -> None:
     assert placed.found([here, there]) == (False, True)
     assert placed.found([here]) == (False, False)
     assert [placed.document_first(read) for read in ([here, there], [there, here], [])] == [
-        *(False, True, False),
+        *(False, True, False)
     ]
     assert one.document_first([here]) is None
     several = Probe("?", ("nine", "ten"), lambda _: 1.0)
@@ -445,7 +445,7 @@ def test_scale_is_measured_at_each_length(
     figures, bars = scale.measure(session, scale.Size((600, 1_500), 2, 3, 2, 1, 2))
     for row in figures["rows"]:
         assert [(row[what]["count"], row[what]["of"]) for what in ("passages", "passages in five")] == [
-            *((2, 2), (2, 2)),
+            *((2, 2), (2, 2))
         ]
     assert [row["ram_beyond_models_mb"] for row in figures["rows"]] == [40.0, 40.0]
     assert [bar["value"] for bar in bars[:2]] == [100.0, 100.0]
@@ -454,7 +454,7 @@ def test_scale_is_measured_at_each_length(
     first, last = figures["rows"]
     first["read_p95_seconds"], last["read_p95_seconds"], last["write_peak_mb"] = 0.01, 0.04, 2_000.0
     assert [(b["value"], b["holds"]) for b in scale.report([first, last])[1][2:]] == [
-        *((4.0, False), (2_000.0, False)),
+        *((4.0, False), (2_000.0, False))
     ]
 
 

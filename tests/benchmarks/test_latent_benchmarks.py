@@ -197,7 +197,7 @@ def test_codes_of_several_sizes_are_compared(
     assert bar["bar"] == ">= 0.95"
     _, _, *lines = TABLES["codes"](figures)
     assert [line.split(" | ")[:3] for line in lines] == [
-        *(["| 2", "0.5", "50"], ["| 8", "0.1", "50"], ["| 8", "0.5", "50"], ["| 24", "0.5", "100"]),
+        *(["| 2", "0.5", "50"], ["| 8", "0.1", "50"], ["| 8", "0.5", "50"], ["| 24", "0.5", "100"])
     ]
     errors = list[float]()
     for one in fitted:

@@ -44,14 +44,7 @@ def test_train_add_latents_and_ask(small: Path, tmp_path: Path) -> None:
         ],
     }
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
-    command = [
-        "train",
-        str(data),
-        "--out",
-        str(tmp_path / "run"),
-        "--decoder",
-        str(small),
-    ]
+    command = ["train", str(data), "--out", str(tmp_path / "run"), "--decoder", str(small)]
     command += ["--recipe", str(tmp_path / "recipe.json"), "--json"]
     first = larimar(*command, "--minutes", "0")
     assert first.returncode == 0, first.stderr

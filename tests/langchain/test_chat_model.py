@@ -120,10 +120,7 @@ def local(vault: Larimar, grounding: str, **options: Any) -> ChatLarimar:
 
 @pytest.mark.parametrize("grounding", ["text", "latent"])
 def test_the_memory_decides_the_answer(
-    grounding: str,
-    encoder: SentenceEncoder,
-    decoder: Decoder,
-    prompts: list[tuple[list[int], Any]],
+    grounding: str, encoder: SentenceEncoder, decoder: Decoder, prompts: list[tuple[list[int], Any]]
 ) -> None:
     with Larimar.open(None, encoder=encoder, decoder=decoder, latents=True) as memory:
         model = ChatLarimar(memory=memory, grounding=grounding, max_tokens=12)

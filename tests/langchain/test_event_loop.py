@@ -200,9 +200,7 @@ FACES: dict[str, Callable[[Larimar], Awaitable[None]]] = {
     "LarimarVectorStore": vector_store,
     "larimar_tools": tools,
 }
-ELSEWHERE = {
-    "EmbeddingsEncoder": "it has no async methods",
-}
+ELSEWHERE = {"EmbeddingsEncoder": "it has no async methods"}
 
 
 def test_every_face_is_here() -> None:

@@ -22,16 +22,7 @@ from larimar_memory.decoders.prompt import CLOSE, OPEN
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
 
-from .conftest import (
-    ASKED,
-    HOW,
-    LOOKALIKES,
-    TURNS,
-    Context,
-    ScriptedChat,
-    count_words,
-    run,
-)
+from .conftest import ASKED, HOW, LOOKALIKES, TURNS, Context, ScriptedChat, count_words, run
 
 TOLD = "Please remember that the alarm code is 4711."
 

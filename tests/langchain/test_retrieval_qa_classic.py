@@ -19,12 +19,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder, PromptTemplate
 
-from langchain_larimar import (
-    LarimarMemory,
-    LarimarRetrievalQA,
-    LarimarRetriever,
-    LarimarVectorStore,
-)
+from langchain_larimar import LarimarMemory, LarimarRetrievalQA, LarimarRetriever, LarimarVectorStore
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.decoders.transformers import Decoder
 from larimar_memory.errors import InputError

@@ -22,16 +22,7 @@ from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, MemoryBusyError, MemoryFileError
 from larimar_memory.larimar import Larimar
 
-from .conftest import (
-    ASKED,
-    HOW,
-    LOOKALIKES,
-    OUT_OF_SCOPE,
-    Context,
-    ScriptedChat,
-    count_words,
-    run,
-)
+from .conftest import ASKED, HOW, LOOKALIKES, OUT_OF_SCOPE, Context, ScriptedChat, count_words, run
 
 FACT = "The alarm code is 4711."
 NAMES = ("remember", "recall", "forget")

@@ -13,12 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from larimar_memory.errors import InputError, ModelError
-from larimar_memory.latents import (
-    LatentCodec,
-    LatentConfig,
-    load_bundle,
-    save_bundle,
-)
+from larimar_memory.latents import LatentCodec, LatentConfig, load_bundle, save_bundle
 from larimar_memory.latents.quantise import dequantise, quantise
 from larimar_memory.latents.segment_encoder import Features
 from larimar_memory.latents.states import pad, read_lead

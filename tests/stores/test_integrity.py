@@ -397,9 +397,7 @@ def test_a_flipped_byte_in_the_log_is_refused_or_costs_the_last_write_with_a_war
     assert warned > 0
 
 
-def test_a_damaged_log_is_repaired_to_what_was_before(
-    killed: tuple[Path, list[object]],
-) -> None:
+def test_a_damaged_log_is_repaired_to_what_was_before(killed: tuple[Path, list[object]]) -> None:
     file, states = killed
     log = file.with_name(file.name + "-wal")
     whole_log = log.read_bytes()

@@ -12,12 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from larimar_memory.errors import (
-    ClosedError,
-    EncoderMismatchError,
-    MemoryBusyError,
-    MemoryFileError,
-)
+from larimar_memory.errors import ClosedError, EncoderMismatchError, MemoryBusyError, MemoryFileError
 from larimar_memory.stores import SQLiteStore
 from larimar_memory.stores.sqlite import vectors as vectors_module
 from tests.stores.test_laws import DIMENSION, batch, found, key_of, open_file

@@ -64,11 +64,7 @@ def fits(made: int | None, checksum: object) -> bool:
 
 def add_functions(db: sqlite3.Connection) -> None:
     """Let SQL on this connection make checksums."""
-    for name, function in (
-        ("of_segment", of_segment),
-        ("of_blob", of_blob),
-        ("of_values", of_values),
-    ):
+    for name, function in (("of_segment", of_segment), ("of_blob", of_blob), ("of_values", of_values)):
         db.create_function(name, -1, function, deterministic=True)
 
 

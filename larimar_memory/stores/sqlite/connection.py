@@ -255,7 +255,5 @@ def translate(error: Exception, path: Path) -> LarimarError:
             "Check the path and its permissions.",
         )
     return MemoryFileError(
-        f"The memory {path} cannot be used.",
-        f"SQLite said: {text}.",
-        "Check the file and the disk.",
+        f"The memory {path} cannot be used.", f"SQLite said: {text}.", "Check the file and the disk."
     )

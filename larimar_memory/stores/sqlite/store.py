@@ -198,11 +198,7 @@ class SQLiteStore(Store):
         return int(count)
 
     def nearest(
-        self,
-        namespace: str,
-        key: Float[np.ndarray, " d"],
-        k: int,
-        where: Where | None = None,
+        self, namespace: str, key: Float[np.ndarray, " d"], k: int, where: Where | None = None
     ) -> list[Hit]:
         with self._db.reading() as db:
             space = namespace_number(db, namespace)
