@@ -138,8 +138,11 @@ class LatentDecoder(Decoder, Protocol):
         """Token ids of a grounded question's chat before and after what was recalled."""
 
 
-def check_decoder(given: Any, what: str = "The decoder cannot be used.") -> Decoder:
-    """A decoder, or a sentence that says what is missing.
+def check_decoder(given: Any, what: str) -> Decoder:
+    """A decoder, or an error that says what it lacks.
+
+    Args:
+        what: the sentence that says what cannot be done without one.
 
     Raises:
         InputError: if it is none.
@@ -150,7 +153,7 @@ def check_decoder(given: Any, what: str = "The decoder cannot be used.") -> Deco
     missing = ", ".join(name for name in wanted if not hasattr(given, name))
     raise InputError(
         what,
-        f"It is a {type(given).__name__}, without {missing}.",
+        f"Its decoder is a {type(given).__name__}, without {missing}.",
         "Give the name of a model, `TransformersDecoder.load(name)`, or what keeps the contract "
         "`larimar_memory.Decoder`.",
     )

@@ -499,7 +499,7 @@ def test_one_decoder_answers(vault: Larimar, decoder: TransformersDecoder) -> No
         InputError, match=r"Its decoder is '.*', and its model was said to be 'another'"
     ):
         ChatLarimar(decoder=decoder, model="another")
-    with pytest.raises(InputError, match="Its decoder is a str, not a TransformersDecoder"):
+    with pytest.raises(InputError, match="Its decoder is a str, without name, context"):
         ChatLarimar(decoder="SmolLM2")
     with pytest.raises(InputError, match="Its memory is a str, not a Larimar"):
         ChatLarimar(memory="notes.larimar")
