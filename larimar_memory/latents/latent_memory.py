@@ -17,7 +17,7 @@ from larimar_memory.errors import LatentsUnavailableError
 from larimar_memory.latents.anatomy import fingerprint
 from larimar_memory.latents.bundle import latents_for, load_bundle, stored_form_of
 from larimar_memory.latents.codec import LatentCodec
-from larimar_memory.latents.prefixed import LatentReadout
+from larimar_memory.latents.prefix import LatentReadout
 from larimar_memory.latents.stored import StoredForm
 from larimar_memory.stores.base import Store
 from larimar_memory.types import Readout, RecalledSegment, Segment
@@ -195,7 +195,7 @@ class LatentMemory:
             LatentsUnavailableError: if there is no codec for the decoder, or a segment has no latent.
         """
         codec = self.codec if decoder is None else self._codec_of(decoder)
-        return LatentReadout(codec, unpacked(readout.segments, codec.stored_form))
+        return codec.readout(unpacked(readout.segments, codec.stored_form))
 
     def __copy__(self) -> LatentMemory:
         return self

@@ -15,6 +15,7 @@ from larimar_memory import Larimar, write
 from larimar_memory.encoders.keys import KeyEncoder, unit
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import EncoderMismatchError, InputError
+from larimar_memory.recall import search as recall
 
 DIMENSION = 8
 LONG = "The first sentence says what this is about. The second one adds that it is long.\n\n" * 9
@@ -154,7 +155,7 @@ def test_the_rarest_words_are_searched_while_few_are_ranked_for_them(
 
     monkeypatch.setattr(hashed.store, "lexical", spy)
     for most in (3_000, 32, 31, 12, 11, 1):
-        monkeypatch.setattr(search, "RANKED", most)
+        monkeypatch.setattr(recall, "RANKED", most)
         hashed.search("common, half, rare, absent?")
     assert searched == [
         *(["rare", "half", "common"], ["rare", "half", "common"], ["rare", "half"]),
