@@ -14,7 +14,7 @@ from larimar_memory import validate
 from larimar_memory.answer import AnswerStream, start_answer
 from larimar_memory.decoders.prompt import Message
 from larimar_memory.decoders.transformers import Decoder
-from larimar_memory.encoders.keys import KeyEncoder
+from larimar_memory.encoders.base import Encoder, check_encoder
 from larimar_memory.encoders.none import NoEncoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
@@ -26,9 +26,9 @@ from larimar_memory.slots.slots import WhenFull, check_slots
 from larimar_memory.stores import Store
 from larimar_memory.stores.base import Where
 from larimar_memory.stores.sqlite.opening import open_store, written_with
-from larimar_memory.text.blocks import Text
+from larimar_memory.text.blocks import Text, check_texts
 from larimar_memory.types import Answer, Grounding, Metadata, OnProgress
-from larimar_memory.write import check_texts, write_texts
+from larimar_memory.write import write_texts
 
 THRESHOLD = 0.45
 """Cosine under which the memory says "not in memory", for the default encoder."""
@@ -49,7 +49,7 @@ class Larimar(Contents):
     def __init__(
         self,
         store: Store,
-        encoder: KeyEncoder,
+        encoder: Encoder,
         decoder: Decoder | str | os.PathLike[str],
         *,
         path: Path | None = None,
@@ -79,7 +79,7 @@ class Larimar(Contents):
         cls,
         path: str | os.PathLike[str] | None = None,
         *,
-        encoder: KeyEncoder | str | os.PathLike[str] | None = finding.DEFAULT_ENCODER,
+        encoder: Encoder | str | os.PathLike[str] | None = finding.DEFAULT_ENCODER,
         decoder: Decoder | str | os.PathLike[str] = finding.DEFAULT_DECODER,
         threshold: float = THRESHOLD,
         language: str = "en",
@@ -95,7 +95,7 @@ class Larimar(Contents):
 
         Args:
             path: the memory file; made if it does not exist and `create` is true.
-            encoder: a loaded encoder, or whatever else is a `KeyEncoder`, or a folder, wheel or hub
+            encoder: a loaded encoder, or whatever else is an `Encoder`, or a folder, wheel or hub
                 name. None loads none: a file that was written with any encoder can be looked at,
                 forgotten from and purged, and not searched or written.
             decoder: a loaded decoder, or a folder, wheel or hub name, loaded when first needed.
@@ -126,8 +126,10 @@ class Larimar(Contents):
         validate.check_file(file, must_exist=read_only or not create or encoder is None)
         if encoder is None:
             encoder = _no_encoder(file)
-        elif not isinstance(encoder, KeyEncoder):
+        elif isinstance(encoder, str | os.PathLike):
             encoder = SentenceEncoder.load(os.fspath(encoder))
+        else:
+            check_encoder(encoder)
         store = open_store(
             file,
             encoder=encoder.fingerprint,

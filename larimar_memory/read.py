@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory import validate
-from larimar_memory.encoders.keys import KeyEncoder, check_key
+from larimar_memory.encoders.base import Encoder
+from larimar_memory.encoders.keys import check_key
 from larimar_memory.errors import InputError
 from larimar_memory.recall import search
 from larimar_memory.slots import GrowingMemory, Health, grow_health, slot_health
@@ -37,7 +38,7 @@ class Contents:
     """
 
     store: Store
-    encoder: KeyEncoder
+    encoder: Encoder
     path: Path | None
     threshold: float
     slots: Slots | None
@@ -79,7 +80,7 @@ class Contents:
             self.store,
             namespace,
             question,
-            self.encoder.encode_questions([question])[0],
+            self.encoder.encode([question], kind="question")[0],
             k,
             where=where,
             neighbours=neighbours,
@@ -131,7 +132,7 @@ class Contents:
         validate.check_name(namespace, "namespace")
         if isinstance(question, str):
             asked = validate.check_question(question)
-            key = self.encoder.encode_questions([asked])[0]
+            key = self.encoder.encode([asked], kind="question")[0]
         else:
             asked, key = "", check_key(question, self.encoder.dimension)
         probe = None if self.slots is None else self.slots.read(namespace, key).key
