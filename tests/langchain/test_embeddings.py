@@ -25,6 +25,7 @@ from larimar_memory.encoders.base import Encoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, ModelError
 from larimar_memory.larimar import Larimar
+from larimar_memory.testing import EncoderLaws
 
 from .conftest import QUESTION, TEXTS
 
@@ -39,6 +40,11 @@ class TestIntegration(EmbeddingsIntegrationTests):
     @property
     def embeddings_class(self) -> type[LarimarEmbeddings]:
         return LarimarEmbeddings
+
+
+class TestLaws(EncoderLaws):
+    def encoder(self) -> EmbeddingsEncoder:
+        return EmbeddingsEncoder(DeterministicFakeEmbedding(size=6))
 
 
 class Given(Embeddings):
