@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 from larimar_memory.decoders.plain_tokens import plain_ids
-from larimar_memory.types import RecalledSegment
-
-Message: TypeAlias = Mapping[str, str]
-"""One message of a chat: its `content`, and whose it is: `role` "system", "user" or "assistant"."""
+from larimar_memory.types import Message, RecalledSegment
 
 OPEN, CLOSE = "<recalled>", "</recalled>"
 NOT_IN_MEMORY = "Not in memory."
@@ -107,17 +104,17 @@ def _in_turns(chat: Sequence[Message]) -> list[dict[str, str]]:
     return turns
 
 
-def chat_tokens(tokenizer: Any, chat: Sequence[Message]) -> list[int]:
+def chat_tokens(tokenizer: Any, chat: Sequence[Message], begin: str = "") -> list[int]:
     """Token ids of a chat up to the assistant's turn, message contents tokenised as plain text.
 
     The template is rendered around placeholders and the contents put in afterwards, so a content that
     spells a control token stays text. Without a template, the contents are joined by newlines.
     """
-    return _ids(tokenizer, _parts(tokenizer, chat))
+    return _ids(tokenizer, [*_parts(tokenizer, chat), (begin, False)])
 
 
 def around_recalled(
-    tokenizer: Any, question: str, history: Sequence[Message] = ()
+    tokenizer: Any, question: str, history: Sequence[Message] = (), begin: str = ""
 ) -> tuple[list[int], list[int]]:
     """Token ids of the same chat before and after the recalled passages, and of none of them.
 
@@ -136,7 +133,7 @@ def around_recalled(
     before, after = text.split(place)
     return (
         _ids(tokenizer, [*parts[:at], (before, special)]),
-        _ids(tokenizer, [(after, special), *parts[at + 1 :]]),
+        _ids(tokenizer, [(after, special), *parts[at + 1 :], (begin, False)]),
     )
 
 
@@ -161,10 +158,8 @@ def _parts(tokenizer: Any, chat: Sequence[Message]) -> list[tuple[str, bool]]:
 def _ids(tokenizer: Any, parts: Sequence[tuple[str, bool]]) -> list[int]:
     ids = list[int]()
     for text, special in parts:
-        ids += _template_ids(tokenizer, text) if special else plain_ids(tokenizer, text)
-    return ids
-
-
-def _template_ids(tokenizer: Any, text: str) -> list[int]:
-    ids: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=False)["input_ids"]
+        if special:
+            ids += tokenizer(text, add_special_tokens=False, split_special_tokens=False)["input_ids"]
+        elif text:
+            ids += plain_ids(tokenizer, text)
     return ids

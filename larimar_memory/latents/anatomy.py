@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.base import LatentDecoder
 from larimar_memory.errors import ModelError
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -57,7 +57,7 @@ class Anatomy:
         return found
 
 
-def examine(decoder: Decoder) -> Anatomy:
+def examine(decoder: LatentDecoder) -> Anatomy:
     """Find the parts of a decoder.
 
     Raises:
@@ -153,7 +153,7 @@ def first_layers(anatomy: Anatomy, count: int) -> Any:
     return view
 
 
-def fingerprint(decoder: Decoder) -> str:
+def fingerprint(decoder: LatentDecoder) -> str:
     """A short hash of a decoder's configuration, its tensors' names and shapes, and some weights.
 
     The weights are rounded to bf16 first, so that one model has one fingerprint in every number format.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.base import LatentDecoder
 from larimar_memory.errors import InputError
 from larimar_memory.latents.adapters import Adapters
 from larimar_memory.latents.anatomy import examine
@@ -46,7 +46,7 @@ class LatentCodec(nn.Module):
         ModelError: if the decoder is not llama-like.
     """
 
-    def __init__(self, decoder: Decoder, config: LatentConfig) -> None:
+    def __init__(self, decoder: LatentDecoder, config: LatentConfig) -> None:
         super().__init__()
         self.config = config
         self.anatomy = examine(decoder)
@@ -124,17 +124,9 @@ class LatentCodec(nn.Module):
         z, mask = self.encoder(self.features.in_windows(segments, count), segments.mask)
         return z, mask
 
-    def prefix(self, readouts: Sequence[Float[np.ndarray, "_ dz"]]) -> Prefix:
-        """One prefix in which the readouts stand side by side, in the order given.
-
-        Raises:
-            InputError: if there is none, or one is not of this codec's dz.
-        """
-        return self.prefixes([readouts])
-
     @torch.no_grad()
-    def prefixes(self, batch: Sequence[Sequence[Float[np.ndarray, "_ dz"]]]) -> Prefix:
-        """A batch of prefixes, each with its own readouts side by side.
+    def prefix(self, batch: Sequence[Sequence[Float[np.ndarray, "_ dz"]]]) -> Prefix:
+        """A batch of prefixes; in each its own readouts stand side by side, in the order given.
 
         Raises:
             InputError: if one has no readouts, or a readout is not of this codec's dz.
@@ -163,14 +155,13 @@ class LatentCodec(nn.Module):
             for at, piece in enumerate(row, start=(number + 1) * count - len(row)):
                 z[at, : len(piece)] = torch.from_numpy(piece.astype(np.float32))
                 mask[at, : len(piece)] = True
-        return self.placed(z.to(self.device), mask.to(self.device), count)
+        return self.placed(self.head(z.to(self.device), mask.to(self.device)), count)
 
-    def placed(self, z: Float[Tensor, "b m dz"], mask: Bool[Tensor, "b m"], count: int = 1) -> Prefix:
-        """The prefix of latents, `count` consecutive rows side by side; lets gradients through."""
-        return self.lined_up(self.head(z, mask), count)
+    def placed(self, states: States, count: int = 1) -> Prefix:
+        """The prefix of keys and values, `count` consecutive rows side by side, in pieces if long.
 
-    def lined_up(self, states: States, count: int = 1) -> Prefix:
-        """The prefix of keys and values, `count` consecutive rows side by side, in pieces if long."""
+        Gradients pass through.
+        """
         most = self.config.stride
         if states.mask.shape[1] > most:
             rows = len(states.mask)
@@ -179,23 +170,21 @@ class LatentCodec(nn.Module):
             # Distances are counted from the end: what a shorter segment lacks must not part its
             # neighbours.
             states = states.gaps_first(count)
-        line = states.side_by_side(count)
-        return place(self.anatomy, self.lead, line, count=count, stride=self.config.stride)
+        return place(self.anatomy, self.lead, states.side_by_side(count), count=count, stride=most)
 
     @cached_property
     def fingerprint(self) -> bytes:
         """32 bytes that identify what makes and reads latents; of a codec that is no longer trained."""
-        described = [self.config.model_dump(), self.lead.tokens]
-        digest = hashlib.sha256(json.dumps(described).encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            bits = tensor.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16)
-            digest.update(name.encode() + bits.numpy().tobytes())
-        return digest.digest()
+        return fingerprint_of(self.config, self.lead.tokens, self.state_dict())
 
     @cached_property
     def stored_form(self) -> StoredForm:
         """How its latents lie in a store; of a codec that is no longer trained."""
         return StoredForm(self.config.dz, self.config.step, self.fingerprint)
+
+    def positions(self, groups: Sequence[Sequence[Float[np.ndarray, "_ dz"]]]) -> int:
+        """Positions that latents take up in a prefix, its lead left out."""
+        return self.config.spread * sum(len(z) for group in groups for z in group)
 
     @property
     def mark(self) -> int:
@@ -210,3 +199,12 @@ class LatentCodec(nn.Module):
     def device(self) -> torch.device:
         """Where the codec and its decoder are."""
         return self.anatomy.device
+
+
+def fingerprint_of(config: LatentConfig, lead: Sequence[int], tensors: Mapping[str, Tensor]) -> bytes:
+    """32 bytes that identify a codec by its sizes, its lead and its weights in bf16."""
+    digest = hashlib.sha256(json.dumps([config.model_dump(), list(lead)]).encode())
+    for name, tensor in sorted(tensors.items()):
+        bits = tensor.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16)
+        digest.update(name.encode() + bits.numpy().tobytes())
+    return digest.digest()
