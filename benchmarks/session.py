@@ -70,9 +70,10 @@ class Session:
     def codec(self) -> LatentCodec:
         """The codec of the bundle, for the default decoder."""
         from larimar_memory.latents.latent_memory import LatentMemory
-        from larimar_memory.stores import RamStore
+        from larimar_memory.stores import SQLiteStore
 
-        return LatentMemory(RamStore(), lambda: self.decoder, self._latents).codec
+        store = SQLiteStore(None, encoder="", dimension=1)
+        return LatentMemory(store, lambda: self.decoder, self._latents).codec
 
     @property
     def bundle(self) -> Path | None:

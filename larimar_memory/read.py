@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,7 +18,7 @@ from larimar_memory.slots import GrowingMemory, Health, grow_health, slot_health
 from larimar_memory.slots.bounded import Room, Slots
 from larimar_memory.stores import Document, Store
 from larimar_memory.stores.base import Where
-from larimar_memory.stores.sqlite.checksums import damaged
+from larimar_memory.stores.sqlite.failures import damaged
 from larimar_memory.types import MemoryStats, Readout
 
 DEFAULT_NAMESPACE = "default"
@@ -103,13 +102,13 @@ class Contents:
             MemoryFileError: if a part of it is damaged.
         """
         document = self._known(id, namespace)
-        found = self.store.neighbours(namespace, id, 0, document.characters)
+        found = self.store.segments(namespace, id)
         text = "".join(s.text for s in found)
         if document.complete and len(text) != document.characters:
             if self.store.document(namespace, id) != document:
                 # It was changed or forgotten while it was read.
                 return self.text(id, namespace=namespace)
-            raise damaged(self.path or Path("in RAM"), f"document {id!r}")
+            raise damaged(self.path, f"document {id!r}")
         return text
 
     def search(
@@ -147,7 +146,11 @@ class Contents:
         return MemoryStats(
             path=None if self.path is None else str(self.path),
             namespace=namespace,
-            **asdict(held),
+            namespaces=held.namespaces,
+            documents=held.documents,
+            segments=held.segments,
+            characters=held.characters,
+            bytes_on_disk=held.bytes_on_disk,
             encoder=self.encoder.fingerprint,
             threshold=self.threshold,
             slots=self._limit,

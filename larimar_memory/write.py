@@ -236,7 +236,7 @@ class Reader:
             with self._underway_lock:
                 self._underway[item.id] = content
             resumed = known is not None and known.content_hash == digest
-            last = self._last_committed(item.id) if resumed else None
+            last = self._last_committed(known) if known is not None and resumed else None
             segments = self._segments(item, measure)
             if last is not None and not self._caught_up(segments, last):
                 # Another version cut it: what is there would not fit what follows.
@@ -259,9 +259,9 @@ class Reader:
             raise _unwritable(item, "It is empty.", "Leave it out.")
         return measure
 
-    def _last_committed(self, id: str) -> StoredSegment | None:
-        count = self._store.segment_count(self._namespace, id)
-        return next(iter(self._store.neighbours(self._namespace, id, count - 1, count - 1)), None)
+    def _last_committed(self, known: Document) -> StoredSegment | None:
+        at = known.segments - 1
+        return next(iter(self._store.segments(self._namespace, known.id, at, at)), None)
 
     def _caught_up(self, segments: Iterator[Segment], last: StoredSegment) -> bool:
         """Pass over the segments up to the last one committed; False if it is not among them."""

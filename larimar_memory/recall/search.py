@@ -12,7 +12,7 @@ from jaxtyping import Float
 from larimar_memory.recall.phrases import shared_phrases
 from larimar_memory.slots import address
 from larimar_memory.slots.bounded import Slots
-from larimar_memory.stores.base import Store, StoredSegment, Where
+from larimar_memory.stores.base import Span, Store, StoredSegment, Where
 from larimar_memory.text.segments import is_heading
 from larimar_memory.text.words import query_terms
 from larimar_memory.types import Readout, RecalledSegment
@@ -81,7 +81,13 @@ def read(
     """
     held = None if slots is None else slots.read(namespace, key)
     probe = None if held is None else held.key
-    found = search(store, namespace, question, key, k, where=where, hybrid=hybrid, probe=probe)
+    found = search(
+        *(store, namespace, question, key, k),
+        where=where,
+        hybrid=hybrid,
+        probe=probe,
+        latents=not neighbours,
+    )
     scores = [candidate.score for candidate in found]
     best = max(scores, default=0.0)
     in_scope = bool(found) and best >= threshold
@@ -91,11 +97,11 @@ def read(
     else:
         weights = held.shares([c.segment.row for c in found])
     segments, latents = list[RecalledSegment](), list[tuple[np.ndarray | None, ...]]()
-    for candidate, score, weight in zip(found, scores, weights, strict=True):
-        if in_scope:
-            around = context(store, namespace, candidate.segment, neighbours)
-            segments.append(recalled(candidate.segment, score, float(weight), around))
-            latents.append(tuple(store.latents(namespace, [s.row for s in around])))
+    if in_scope:
+        around = contexts(store, namespace, [c.segment for c in found], neighbours)
+        for candidate, score, weight, near in zip(found, scores, weights, around, strict=True):
+            segments.append(recalled(candidate.segment, score, float(weight), near))
+            latents.append(tuple(s.latent for s in near))
     return Readout(
         question,
         namespace,
@@ -119,6 +125,7 @@ def search(
     where: Where | None = None,
     hybrid: bool = True,
     probe: Float[np.ndarray, " d"] | None = None,
+    latents: bool = False,
 ) -> list[Candidate]:
     """The k segments that match best, best first.
 
@@ -126,17 +133,17 @@ def search(
         key: the question's key, unit length.
         hybrid: search by words (BM25) as well as by key.
         probe: what the search goes by in place of the key; a cosine remains one to the question.
+        latents: fetch the segments with their latents.
     """
     aim = key if probe is None else probe
     depth = max(k, CANDIDATES)
     rows = [hit.row for hit in store.nearest(namespace, aim, depth, where)]
     by_words = dict[int, float]()
     if hybrid:
-        terms = query_terms(question)
-        rare = _rarest(terms, store.document_frequency(namespace, terms, RANKED))
-        by_words = {hit.row: hit.score for hit in store.lexical(namespace, rare, depth, where)}
+        hits = store.lexical(namespace, query_terms(question), depth, where, most=RANKED)
+        by_words = {hit.row: hit.score for hit in hits}
     top = max(by_words.values(), default=0.0)
-    segments = store.fetch(namespace, list(dict.fromkeys([*rows, *by_words])))
+    segments = store.fetch(namespace, list(dict.fromkeys([*rows, *by_words])), latents)
     phrases = [0.0] * len(segments)
     if hybrid:
         phrases = shared_phrases(question, [segment.text for segment in segments])
@@ -150,25 +157,22 @@ def search(
     return found[:k]
 
 
-def _rarest(terms: Sequence[str], counts: Sequence[int]) -> list[str]:
-    chosen, left = list[str](), RANKED
-    for count, term in sorted(zip(counts, terms, strict=True)):
-        if 0 < count < left:
-            chosen.append(term)
-            left -= count
-    return chosen
+def contexts(
+    store: Store, namespace: str, stored: Sequence[StoredSegment], reach: int
+) -> list[list[StoredSegment]]:
+    """Each segment with `reach` neighbours on either side, in the order of the text, with latents.
 
-
-def context(store: Store, namespace: str, stored: StoredSegment, reach: int) -> list[StoredSegment]:
-    """A segment with `reach` neighbours on either side, in the order of the text.
-
-    A heading always comes with what follows it.
+    A heading always comes with what follows it. One call of the store serves all, or none where the
+    segments, fetched with their latents, have nothing beside them.
     """
-    onwards = max(reach, 1) if is_heading(stored.text) else reach
-    if not onwards:
-        return [stored]
-    first, last = stored.index - reach, stored.index + onwards
-    return store.neighbours(namespace, stored.document_id, first, last)
+    onwards = [max(reach, 1) if is_heading(s.text) else reach for s in stored]
+    if not any(onwards):
+        return [[s] for s in stored]
+    spans = [
+        Span(s.document_id, s.index - reach, s.index + more)
+        for s, more in zip(stored, onwards, strict=True)
+    ]
+    return store.spans(namespace, spans, latents=True)
 
 
 def recalled(
