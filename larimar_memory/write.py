@@ -234,8 +234,8 @@ class _Documents:
             self._underway[document.id] = document
         if underway or not same_text:
             return False, None
-        count = self._store.segment_count(self._namespace, document.id)
-        held_last = self._store.neighbours(self._namespace, document.id, count - 1, count - 1)
+        at = 0 if held is None else held.segments - 1
+        held_last = self._store.segments(self._namespace, document.id, at, at)
         return False, next(iter(held_last), None)
 
     def _cut(

@@ -1,4 +1,4 @@
-"""Metadata filters: one small language, as a Python predicate and as SQL.
+"""Metadata filters: one small language, made into SQL.
 
 `{"source": "a.txt"}` compares for equality; `{"year": {"$gte": 2020, "$lt": 2024}}` uses operators;
 several keys must all hold; `$and`, `$or` take lists of filters and `$not` takes one. Values compare
@@ -10,37 +10,28 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from larimar_memory.errors import InputError
 from larimar_memory.stores.base import Where
-from larimar_memory.types import Metadata
 from larimar_memory.validate import lone_surrogate
 
-_ORDER: dict[str, Callable[[Any, Any], bool]] = {
-    "$gt": lambda a, b: a > b,
-    "$gte": lambda a, b: a >= b,
-    "$lt": lambda a, b: a < b,
-    "$lte": lambda a, b: a <= b,
-}
-_SQL_ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+_ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 OPERATORS = ("$eq", "$ne", "$in", "$nin", "$exists", *_ORDER)
 MAX_DEPTH = 30
 """Levels that `$and`, `$or` and `$not` may be nested."""
 
-_MISSING = object()
-
-
-def matches(where: Where | None, metadata: Metadata, depth: int = 0) -> bool:
-    """Whether `metadata` satisfies the filter, which is inside `depth` others."""
-    # All are looked at: what cannot be used is refused whatever the others say.
-    held = [_condition(name, wanted, metadata, depth) for name, wanted in _items(where, depth)]
-    return all(held)
-
 
 def to_sql(where: Where | None, column: str, depth: int = 0) -> tuple[str, list[Any]]:
-    """The filter as a SQL condition over a JSON column, values as parameters only."""
+    """The filter as a SQL condition over a JSON column, values as parameters only.
+
+    Args:
+        depth: of the filters that this one is inside of.
+
+    Raises:
+        InputError: if it cannot be used.
+    """
     parts, parameters = ["1"], list[Any]()
     for name, wanted in _items(where, depth):
         sql, values = _condition_sql(name, wanted, column, depth)
@@ -61,30 +52,6 @@ def _items(where: Where | None, depth: int) -> list[tuple[str, Any]]:
             raise _bad(f"{name!r} is no name of an entry")
         _check_storable(name)
     return list(where.items())
-
-
-def _condition(name: str, wanted: Any, metadata: Metadata, depth: int) -> bool:
-    if name in ("$and", "$or"):
-        fold = all if name == "$and" else any
-        return fold([matches(part, metadata, depth + 1) for part in _parts(name, wanted)])
-    if name == "$not":
-        return not matches(wanted, metadata, depth + 1)
-    value = metadata.get(name, _MISSING)
-    return all(_compare(op, value, operand) for op, operand in _operations(name, wanted))
-
-
-def _compare(op: str, value: Any, operand: Any) -> bool:
-    if op == "$exists":
-        return (value is not _MISSING) is operand
-    if op in ("$in", "$nin"):
-        return any(_equal(value, o) for o in operand) == (op == "$in")
-    if op in ("$eq", "$ne"):
-        return _equal(value, operand) == (op == "$eq")
-    return _kind(value) == _kind(operand) and bool(_ORDER[op](value, operand))
-
-
-def _equal(value: Any, operand: Any) -> bool:
-    return _kind(value) == _kind(operand) and bool(value == operand)
 
 
 def _condition_sql(name: str, wanted: Any, column: str, depth: int) -> tuple[str, list[Any]]:
@@ -111,7 +78,7 @@ def _compare_sql(op: str, name: str, operand: Any, column: str) -> tuple[str, li
         condition, values = _any_sql(operand if op in ("$in", "$nin") else [operand])
         sql, values = _entry_sql(column, name, condition, values)
         return (sql if op in ("$eq", "$in") else f"NOT {sql}"), values
-    condition, values = _value_sql(_SQL_ORDER[op], operand)
+    condition, values = _value_sql(_ORDER[op], operand)
     return _entry_sql(column, name, condition, values)
 
 

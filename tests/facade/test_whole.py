@@ -42,7 +42,7 @@ def hashed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Larimar]:
 
 
 def segments(memory: Larimar, name: str) -> list[str]:
-    return [s.text for s in memory.store.neighbours("default", name, 0, 10_000)]
+    return [s.text for s in memory.store.segments("default", name)]
 
 
 def test_encoders_of_any_kind(encoder: SentenceEncoder, tmp_path: Path) -> None:
