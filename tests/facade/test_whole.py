@@ -154,7 +154,7 @@ def test_the_rarest_words_are_searched_while_few_are_ranked_for_them(
 
     monkeypatch.setattr(hashed.store, "lexical", spy)
     for most in (3_000, 32, 31, 12, 11, 1):
-        monkeypatch.setattr(recall, "RANKED", most)
+        monkeypatch.setattr(search, "RANKED", most)
         hashed.search("common, half, rare, absent?")
     assert searched == [
         *(["rare", "half", "common"], ["rare", "half", "common"], ["rare", "half"]),
