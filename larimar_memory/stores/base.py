@@ -1,7 +1,7 @@
 """The store contract: what a place for segments must do, and what follows from that.
 
 A store implements the 11 abstract methods of `Store`; all else has a default made of them, which it
-overrides where it can be quicker or must be atomic. `larimar_memory.testing.stores.StoreLaws` tests it:
+overrides where it can be quicker or must be atomic. `larimar_memory.testing.StoreLaws` test it:
 
     class BucketStore(Store):
         def __init__(self, bucket):
@@ -19,14 +19,14 @@ overrides where it can be quicker or must be atomic. `larimar_memory.testing.sto
         def store(self, tmp_path):
             return BucketStore(open_bucket(tmp_path))
 
-    memory = Larimar(BucketStore(bucket), encoder, decoder)
+    memory = Larimar.open(store=BucketStore(bucket))
 """
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -34,10 +34,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from larimar_memory.errors import InputError
 from larimar_memory.types import Metadata, Segment
-
-Where = Mapping[str, Any]
-"""A metadata filter; see `larimar_memory.stores.filters`."""
+from larimar_memory.types import Where as Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,3 +275,24 @@ class Store(ABC):
 
     def close(self) -> None:  # noqa: B027 - a store that holds nothing has nothing to release
         """Release what the store holds; it cannot be used afterwards."""
+
+
+def check_store(given: Any, path: object = None) -> Store:
+    """A store, or a sentence that says why it cannot be used.
+
+    Args:
+        path: what was named beside it; there must be none.
+
+    Raises:
+        InputError: if it is none.
+    """
+    what = "The memory cannot be opened."
+    if not isinstance(given, Store):
+        raise InputError(
+            what,
+            f"Its store is a {type(given).__name__}, not a Store.",
+            "Give what keeps the contract `larimar_memory.Store`.",
+        )
+    if path is not None:
+        raise InputError(what, "Both a store and a path were given.", "Give one of them.")
+    return given

@@ -1,5 +1,18 @@
-"""Laws of the contracts: subclass one under pytest, and a new part is tested."""
+"""Laws of the contracts: subclass one in a test file, and a part of your own is tested by pytest.
+
+from larimar_memory.testing import EncoderLaws
+
+class TestMine(EncoderLaws):
+    def encoder(self):
+        return MyEncoder()
+"""
 
 import pytest
 
-pytest.register_assert_rewrite(f"{__name__}.stores")
+pytest.register_assert_rewrite(f"{__name__}.decoders", f"{__name__}.encoders", f"{__name__}.stores")
+
+from larimar_memory.testing.decoders import DecoderLaws  # noqa: E402 - rewritten before the import
+from larimar_memory.testing.encoders import EncoderLaws  # noqa: E402
+from larimar_memory.testing.stores import StoreLaws  # noqa: E402
+
+__all__ = ["DecoderLaws", "EncoderLaws", "StoreLaws"]

@@ -23,9 +23,9 @@ from larimar_memory.stores.sqlite.backup import backup
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
 from larimar_memory.text import formats
-from larimar_memory.text.files import Files
+from larimar_memory.text.blocks import blocks_of
+from larimar_memory.text.files import Files, read_file
 from larimar_memory.text.formats import Limits
-from larimar_memory.text.sources import read_file
 from tests.facade.test_bad_input import one_page_pdf
 from tests.fuzz import seeds, targets
 from tests.quick import QuickEncoder
@@ -86,14 +86,15 @@ def test_large_text_in_other_encodings_is_read_in_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(formats, "BLOCK_BYTES", 7)
-    monkeypatch.setattr("larimar_memory.text.sources.WHOLE_BYTES", 10)
+    monkeypatch.setattr("larimar_memory.text.files.WHOLE_BYTES", 10)
     text = "caf\u00e9 \u4eca\u65e5\u306f \U0001f98a\r\n" * 9
     path = tmp_path / "a.txt"
     for encoding in ("utf-8", "utf-16", "utf-32-le", "utf-7", "gb18030", "utf-16-be"):
         path.write_bytes(text.encode(encoding))
         found = read_file(path, encoding=encoding)
-        assert not isinstance(found.content, str)
-        assert found.text == path.read_bytes().decode("utf-8-sig" if encoding == "utf-8" else encoding)
+        assert not isinstance(found.text, str)
+        whole = path.read_bytes().decode("utf-8-sig" if encoding == "utf-8" else encoding)
+        assert "".join(blocks_of(found.text)) == whole
     path.write_bytes(b"x" * 100 + b"\xff")
     with pytest.raises(InputError, match=r"a\.txt cannot be ingested\. At byte 100 it is not utf-8\."):
         read_file(path)
@@ -130,7 +131,7 @@ def pages(content: bytes, count: int = 1) -> bytes:
 def test_a_pdf_that_expands_is_refused(tmp_path: Path) -> None:
     path, line = tmp_path / "bomb.pdf", b"BT /F1 12 Tf 72 720 Td (" + b"a" * 1000 + b") Tj ET\n"
     path.write_bytes(pages(line * 2))
-    assert len(read_file(path).text) >= 2000
+    assert read_file(path).measure.characters >= 2000
     path.write_bytes(pages(line * 300, 40))
     assert path.stat().st_size < 20_000
     began = time.perf_counter()
@@ -157,20 +158,41 @@ def nested(levels: int) -> dict[str, Any]:
     return where
 
 
+def doubled(levels: int, doubles: int) -> dict[str, Any]:
+    """Filters beside others at each level, of which the outer ones are equally deep."""
+    where: dict[str, Any] = {"a": {"$in": ["x", 1, None, True]}}
+    for _ in range(levels - doubles):
+        where = {"b": {"$exists": False}, "$not": where}
+    for _ in range(doubles):
+        where = {"$or": [where, where]}
+    return where
+
+
 def test_filters_of_any_depth_and_length() -> None:
+    too_deep = f"filters are nested more than {MAX_DEPTH} levels"
     with Larimar.open(encoder=QuickEncoder()) as memory:
         memory.write(["a"], metadatas=[{"a": 1}])
-        assert len(list(memory.documents(where=nested(MAX_DEPTH)))) == (MAX_DEPTH % 2 == 0)
-    for use in (lambda w: memory.documents(where=w), lambda w: to_sql(w, "d.metadata")):
+        for where, held in (
+            (nested(MAX_DEPTH), 1),
+            (doubled(MAX_DEPTH, 0), 1),
+            (doubled(MAX_DEPTH, 2), 1),
+        ):
+            assert len(list(memory.documents(where=where))) == held
+            assert len(memory.search("a", where=where)) == held
+            assert memory.store.delete("default", ids=["other"], where=where) == 0
         for where in (nested(MAX_DEPTH + 1), nested(900)):
-            with pytest.raises(InputError, match=f"filters are nested more than {MAX_DEPTH} levels"):
-                use(where)
-        with pytest.raises(InputError, match=r"In it, 1 is no name of an entry"):
-            use({1: 2})
-        with pytest.raises(InputError, match="there is half of a surrogate pair"):
-            use({"a": "\ud800"})
-        with pytest.raises(InputError, match="there is a NUL"):
-            use({"a": {"$in": ["x", "a\0"]}})
+            with pytest.raises(InputError, match=too_deep):
+                memory.documents(where=where)
+    for wrong, why in (
+        (nested(MAX_DEPTH + 1), too_deep),
+        (nested(900), too_deep),
+        (doubled(MAX_DEPTH, 3), "long filters are nested too deep"),
+        ({1: 2}, r"In it, 1 is no name of an entry"),
+        ({"a": "\ud800"}, "there is half of a surrogate pair"),
+        ({"a": {"$in": ["x", "a\0"]}}, "there is a NUL"),
+    ):
+        with pytest.raises(InputError, match=why):
+            to_sql(wrong, "d.metadata")
 
 
 def test_a_list_of_any_length_in_a_filter(tmp_path: Path) -> None:
