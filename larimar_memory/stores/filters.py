@@ -22,8 +22,8 @@ OPERATORS = ("$eq", "$ne", "$in", "$nin", "$exists", *_ORDER)
 MAX_DEPTH = 30
 """Levels that `$and`, `$or` and `$not` may be nested."""
 
-_MAX_HEIGHT = 64
-"""Of the 100 symbols that SQLite's parser holds; the statement and a comparison take up to 30."""
+_MAX_HEIGHT = 62
+"""Of the 100 symbols that SQLite's parser holds; the statement and a comparison take the others."""
 
 
 class _Condition(NamedTuple):
