@@ -42,7 +42,9 @@ def read(
     question = validate.check_question(question)
     key = encoder.encode([question], kind="question")[0]
     held = None if slots is None else slots.read(options.namespace, key)
-    found = recall.search(store, question, key, options, probe=None if held is None else held.key)
+    probe = None if held is None else held.key
+    latents = not options.neighbours
+    found = recall.search(store, question, key, options, probe=probe, latents=latents)
     best = max((candidate.score for candidate in found), default=0.0)
     threshold = float(threshold if options.threshold is None else options.threshold)
     in_scope = bool(found) and best >= threshold
@@ -54,11 +56,10 @@ def read(
         )
     segments = list[RecalledSegment]()
     if in_scope:
-        stored = [candidate.segment for candidate in found]
-        around = recall.contexts(store, options.namespace, stored, options.neighbours)
+        hits = [candidate.segment for candidate in found]
+        around = recall.contexts(store, options.namespace, hits, options.neighbours)
         for candidate, weight, near in zip(found, weights, around, strict=True):
-            segment = recall.recalled(candidate.segment, candidate.score, float(weight), near)
-            segments.append(segment)
+            segments.append(recall.recalled(candidate.segment, candidate.score, float(weight), near))
     return Readout(
         question,
         options.namespace,

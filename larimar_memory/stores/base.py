@@ -1,7 +1,7 @@
 """The store contract: what a place for segments must do, and what follows from that.
 
 A store implements the 11 abstract methods of `Store`; all else has a default made of them, which it
-overrides where it can be quicker or must be atomic. `larimar_memory.testing.stores.StoreLaws` tests it:
+overrides where it can be quicker or must be atomic. `larimar_memory.testing.StoreLaws` test it:
 
     class BucketStore(Store):
         def __init__(self, bucket):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from larimar_memory.errors import InputError
 from larimar_memory.stores.base import Where
@@ -22,27 +22,33 @@ OPERATORS = ("$eq", "$ne", "$in", "$nin", "$exists", *_ORDER)
 MAX_DEPTH = 30
 """Levels that `$and`, `$or` and `$not` may be nested."""
 
+_MAX_HEIGHT = 62
+"""Of the 100 symbols that SQLite's parser holds; the statement and a comparison take the others."""
 
-def to_sql(where: Where | None, column: str, depth: int = 0) -> tuple[str, list[Any]]:
+
+class _Condition(NamedTuple):
+    """A condition in SQL, its parameters, and how high it piles up in SQLite's parser."""
+
+    sql: str
+    values: list[Any]
+    height: int = 0
+
+
+def to_sql(where: Where | None, column: str) -> tuple[str, list[Any]]:
     """The filter as a SQL condition over a JSON column, values as parameters only.
-
-    Args:
-        depth: of the filters that this one is inside of.
 
     Raises:
         InputError: if it cannot be used.
     """
-    parts, parameters = ["1"], list[Any]()
-    for name, wanted in _items(where, depth):
-        sql, values = _condition_sql(name, wanted, column, depth)
-        parts.append(sql)
-        parameters += values
-    return "(" + " AND ".join(parts) + ")", parameters
+    made = _all(where, column, 0)
+    if made.height > _MAX_HEIGHT:
+        raise _bad("long filters are nested too deep")
+    return made.sql, made.values
 
 
-def _items(where: Where | None, depth: int) -> list[tuple[str, Any]]:
+def _all(where: Where | None, column: str, depth: int) -> _Condition:
     if where is None:
-        return []
+        return _Condition("1", [])
     if not isinstance(where, Mapping):
         raise _bad(f"it is a {type(where).__name__}")
     if depth > MAX_DEPTH:
@@ -51,41 +57,45 @@ def _items(where: Where | None, depth: int) -> list[tuple[str, Any]]:
         if not isinstance(name, str):
             raise _bad(f"{name!r} is no name of an entry")
         _check_storable(name)
-    return list(where.items())
+    return _joined("AND", [_condition(name, wanted, column, depth) for name, wanted in where.items()])
 
 
-def _condition_sql(name: str, wanted: Any, column: str, depth: int) -> tuple[str, list[Any]]:
+def _joined(by: str, parts: list[_Condition]) -> _Condition:
+    if len(parts) < 2:
+        return parts[0] if parts else _Condition("1", [])
+    # The parser keeps what is open on the left of what it reads: the highest goes first.
+    parts.sort(key=lambda part: -part.height)
+    height = max(parts[0].height, parts[1].height + 2) + 1
+    values = [value for part in parts for value in part.values]
+    return _Condition("(" + f" {by} ".join(part.sql for part in parts) + ")", values, height)
+
+
+def _not(part: _Condition) -> _Condition:
+    return _Condition(f"NOT {part.sql}", part.values, part.height + 1)
+
+
+def _condition(name: str, wanted: Any, column: str, depth: int) -> _Condition:
     if name in ("$and", "$or"):
-        compiled = [to_sql(part, column, depth + 1) for part in _parts(name, wanted)]
-        joined = (" AND " if name == "$and" else " OR ").join(sql for sql, _ in compiled)
-        return f"({joined})", [value for _, values in compiled for value in values]
+        return _joined(name[1:], [_all(part, column, depth + 1) for part in _parts(name, wanted)])
     if name == "$not":
-        sql, values = to_sql(wanted, column, depth + 1)
-        return f"(NOT {sql})", values
-    parts, parameters = list[str](), list[Any]()
-    for op, operand in _operations(name, wanted):
-        sql, values = _compare_sql(op, name, operand, column)
-        parts.append(sql)
-        parameters += values
-    return "(" + " AND ".join(parts) + ")", parameters
+        return _not(_all(wanted, column, depth + 1))
+    return _joined("AND", [_compare(op, name, of, column) for op, of in _operations(name, wanted)])
 
 
-def _compare_sql(op: str, name: str, operand: Any, column: str) -> tuple[str, list[Any]]:
+def _compare(op: str, name: str, operand: Any, column: str) -> _Condition:
     if op == "$exists":
-        sql, values = _entry_sql(column, name, "1", [])
-        return (sql if operand else f"NOT {sql}"), values
+        found = _entry(column, name, "1", [])
+        return found if operand else _not(found)
     if op in ("$eq", "$ne", "$in", "$nin"):
-        condition, values = _any_sql(operand if op in ("$in", "$nin") else [operand])
-        sql, values = _entry_sql(column, name, condition, values)
-        return (sql if op in ("$eq", "$in") else f"NOT {sql}"), values
-    condition, values = _value_sql(_ORDER[op], operand)
-    return _entry_sql(column, name, condition, values)
+        found = _entry(column, name, *_any_sql(operand if op in ("$in", "$nin") else [operand]))
+        return found if op in ("$eq", "$in") else _not(found)
+    return _entry(column, name, *_value_sql(_ORDER[op], operand))
 
 
-def _entry_sql(column: str, name: str, condition: str, values: list[Any]) -> tuple[str, list[Any]]:
+def _entry(column: str, name: str, condition: str, values: list[Any]) -> _Condition:
     # json_each binds the key as a parameter, where a JSON path would have to be quoted by hand.
     sql = f"EXISTS (SELECT 1 FROM json_each({column}) AS e WHERE e.key = ? AND {condition})"
-    return sql, [name, *values]
+    return _Condition(sql, [name, *values])
 
 
 def _any_sql(operands: Sequence[Any]) -> tuple[str, list[Any]]:

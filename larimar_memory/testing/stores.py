@@ -80,6 +80,7 @@ class StoreLaws:
     # --- what is written is there ---
 
     def test_segments_come_back_whole(self, store: Store) -> None:
+        """All of a segment comes back, its key rounded to float16."""
         store.write("n", [batch("d", ["one", "two"], {"source": "s", "n": [1, None]})])
         store = self.reopen(store)
         one, two = store.segments("n", "d")
@@ -92,6 +93,7 @@ class StoreLaws:
         assert said(store.fetch("n", [two.row, 10**9, one.row])) == ["two", "one"]
 
     def test_any_unicode_comes_back(self, store: Store) -> None:
+        """Names, texts and metadata of any Unicode come back as they are."""
         names = ["\u00e9", "e\u0301", "\U0001f600", "\u202e x", "'; DROP TABLE segments; --", "%"]
         for name in names:
             store.write(name, [batch(name, [f"{name} \ufffe says"], {name: name})])
@@ -102,6 +104,7 @@ class StoreLaws:
         assert store.namespaces() == sorted(names) == list(store.stats().names)
 
     def test_a_write_is_one_transaction(self, store: Store) -> None:
+        """Where one batch cannot be stored, none is."""
         store.write("n", [batch("d", ["old"])])
         unfit = [np.ones(2, dtype=np.complex64)]
         with pytest.raises(InputError, match="array of type complex64 with 1 dimensions"):
@@ -111,6 +114,7 @@ class StoreLaws:
         assert store.stats("n").segments == 1
 
     def test_a_document_twice_in_one_write_is_what_the_last_says(self, store: Store) -> None:
+        """A later batch of the same write replaces an earlier one."""
         for n in range(6):
             store.write("n", [batch("d", [f"alpha {n}", "and more"]), batch("d", [f"beta {n}"])])
             assert said(store.segments("n", "d")) == [f"beta {n}"]
@@ -119,6 +123,7 @@ class StoreLaws:
             assert found(store, "n", f"alpha {n}", 5) == [f"beta {n}"]
 
     def test_replacing_leaves_nothing_behind(self, store: Store) -> None:
+        """What was replaced is not found again."""
         store.write("n", [batch("d", ["old one", "old two"]), batch("e", ["other text"])])
         store.write("n", [batch("d", ["new"])])
         assert sorted(found(store, "n", "old one", 5)) == ["new", "other text"]
@@ -128,6 +133,7 @@ class StoreLaws:
         assert found(store, "n", "other text", 1) == ["other text"]
 
     def test_a_document_written_in_parts_is_whole_in_the_end(self, store: Store) -> None:
+        """Batches that do not replace append."""
         store.write("n", [batch("d", ["a a", "b b"], complete=False)])
         (document,) = store.documents("n")
         assert (document.complete, document.segments) == (False, 2)
@@ -137,6 +143,7 @@ class StoreLaws:
         assert said(store.segments("n", "d")) == ["a a", "b b", "c c"]
 
     def test_documents_come_in_the_order_of_their_first_writing(self, store: Store) -> None:
+        """Writing again keeps a document's place; ids and filters choose."""
         for name in ("c", "a", "b", "c"):
             store.write("n", [batch(name, [f"text {name}"], {"of": name})])
         assert [d.id for d in store.documents("n")] == ["c", "a", "b"]
@@ -145,6 +152,7 @@ class StoreLaws:
         assert list(store.documents("n", ids=[])) == []
 
     def test_a_document_without_segments_is_kept_and_never_found(self, store: Store) -> None:
+        """A document may have no text."""
         store.write("n", [batch("bare", [], {"v": 1}), batch("d", ["one"], {"v": 2})])
         store.write("alone", [batch("bare", [])])
         assert [d.id for d in store.documents("n", {"v": 1})] == ["bare"]
@@ -160,6 +168,7 @@ class StoreLaws:
         assert store.namespaces() == ["alone"]
 
     def test_metadata_can_change_alone(self, store: Store) -> None:
+        """New metadata leaves the segments."""
         store.write("n", [batch("d", ["text"], {"v": 1})])
         (before,) = store.documents("n")
         store.set_metadata("n", "d", {"v": 2})
@@ -173,6 +182,7 @@ class StoreLaws:
     # --- what is asked for is found ---
 
     def test_a_written_segment_is_nearest_to_itself(self, store: Store) -> None:
+        """Its own key finds a segment, with a cosine of one."""
         texts = [f"text number {i}" for i in range(20)]
         store.write("n", [batch("d", texts)])
         store = self.reopen(store)
@@ -182,6 +192,7 @@ class StoreLaws:
             assert hit.score == pytest.approx(1.0, abs=2e-3)
 
     def test_filters_restrict_every_search_and_nearest_is_exact_then(self, store: Store) -> None:
+        """A filter chooses among documents; wrong ones are refused."""
         for year in range(2014, 2024):
             store.write("n", [batch(f"d{year}", [f"report of {year}"], {"year": year})])
         where, texts = {"year": {"$gte": 2020}}, [f"report of {year}" for year in range(2020, 2024)]
@@ -200,6 +211,7 @@ class StoreLaws:
     def test_words_are_found_best_first_and_the_rarest_where_there_is_a_limit(
         self, store: Store
     ) -> None:
+        """BM25 orders; `most` drops the words that most segments hold."""
         store.write("n", [batch("d", ["the cat sat", "the dog sat down", "the the the bird"])])
         assert worded(store, "n", "cat") == ["the cat sat"]
         assert worded(store, "n", "sat", "dog") == ["the dog sat down", "the cat sat"]
@@ -211,6 +223,7 @@ class StoreLaws:
         assert worded(store, "n", "the", most=3) == []
 
     def test_spans_are_what_they_say(self, store: Store) -> None:
+        """Spans overlap, end anywhere, and bring latents where they are asked for."""
         texts = [f"text {n}" for n in range(9)]
         latents = [np.full(3, n, dtype=np.int8) for n in range(9)]
         store.write("n", [batch("d", texts, latents=latents), batch("e", ["other"])])
@@ -227,6 +240,7 @@ class StoreLaws:
         assert said(store.segments("n", "d", 7)) == texts[7:]
 
     def test_latents_come_back_bit_for_bit(self, store: Store) -> None:
+        """Latents given at once, later, or never are told apart."""
         given: list[np.ndarray] = [
             np.ones((2, 3), dtype=np.float32),
             np.array([[1, -128]], dtype=np.int8),
@@ -247,6 +261,7 @@ class StoreLaws:
     # --- what is deleted is gone ---
 
     def test_deleting_by_id_and_all(self, store: Store) -> None:
+        """What is deleted is gone, and can be written again."""
         store.write("n", [batch(f"d{i}", [f"text {i}"]) for i in range(10)])
         rows = [s.row for s in store.segments("n", "d3")]
         assert store.delete("n", ids=["d3", "d4", "never there", "d5\0"], to_purge=True) == 2
@@ -262,6 +277,7 @@ class StoreLaws:
         assert found(self.reopen(store), "n", "back again") == ["back again"]
 
     def test_keys_ascend_and_generations_tell_what_was_deleted(self, store: Store) -> None:
+        """Rows only grow; a generation is another one after a deletion."""
         assert list(store.keys("n")) == []
         store.write("n", [batch("d", ["one", "two"])])
         ((rows, keys),) = store.keys("n")
@@ -283,6 +299,7 @@ class StoreLaws:
         assert store.generation("n") not in seen
 
     def test_namespaces_never_meet(self, store: Store) -> None:
+        """Equal ids and words in namespaces of similar names stay apart."""
         names = ["a", "A", "a ", "a%", "a_", "'; DROP TABLE segments; --", "a.b", "\u00e9", "e\u0301"]
         for name in names:
             store.write(name, [batch("same id", [f"secret of {name}"])])
@@ -302,6 +319,7 @@ class StoreLaws:
         assert found(store, "A", "secret of A") == ["secret of A"]
 
     def test_an_empty_store_answers_and_closes(self, store: Store) -> None:
+        """Nothing is found in an empty store; a second close does nothing."""
         assert store.nearest("n", key_of("x"), 3) == store.nearest("n", key_of("x"), 3, {"a": 1}) == []
         assert store.lexical("n", ["x"], 3) == store.lexical("n", ["x"], 3, most=9) == []
         assert store.fetch("n", [1, 2]) == store.segments("n", "d") == []
