@@ -232,11 +232,10 @@ class _Documents:
                 return True, None
         with self._lock:
             self._underway[document.id] = document
-        if underway or not same_text:
+        if underway or held is None or not same_text:
             return False, None
-        count = self._store.segment_count(self._namespace, document.id)
-        held_last = self._store.neighbours(self._namespace, document.id, count - 1, count - 1)
-        return False, next(iter(held_last), None)
+        at = held.segments - 1
+        return False, next(iter(self._store.segments(self._namespace, document.id, at, at)), None)
 
     def _cut(
         self, item: Text, measure: Measure, document: Document, last: StoredSegment | None

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int8
@@ -14,13 +14,13 @@ from jaxtyping import Float, Int8
 from larimar_memory.decoders.base import Decoder, LatentDecoder
 from larimar_memory.decoders.prompt import disarmed
 from larimar_memory.errors import LatentsUnavailableError
-from larimar_memory.latents.anatomy import fingerprint
-from larimar_memory.latents.bundle import latents_for, load_bundle, stored_form_of
-from larimar_memory.latents.codec import LatentCodec
-from larimar_memory.latents.prefix import LatentReadout
-from larimar_memory.latents.stored import StoredForm
-from larimar_memory.stores.base import Store
+from larimar_memory.stores.base import Span, Store
 from larimar_memory.types import Readout, RecalledSegment, Segment
+
+if TYPE_CHECKING:
+    from larimar_memory.latents.codec import LatentCodec
+    from larimar_memory.latents.prefix import LatentReadout
+    from larimar_memory.latents.stored import StoredForm
 
 WINDOW = 8
 """Segments of a document, counted from its beginning, that are read as one text for their latents."""
@@ -28,7 +28,7 @@ WINDOW = 8
 BATCH_SEGMENTS = 256
 """Segments given their latents in one commit: some seconds of work on two cores."""
 
-Codec: TypeAlias = LatentCodec | str | os.PathLike[str] | None
+Codec: TypeAlias = "LatentCodec | str | os.PathLike[str] | None"
 """A loaded codec, the folder of one, or None for the one that ships for the decoder."""
 
 
@@ -59,10 +59,10 @@ class LatentMemory:
         """
         with self._lock:
             if self._codec is None:
-                if isinstance(self._given, LatentCodec):
-                    self._codec = self._given
-                else:
-                    self._codec = self._codec_of(self._decoder())
+                given = self._given
+                if given is None or isinstance(given, str | os.PathLike):
+                    given = self._codec_of(self._decoder())
+                self._codec = given
             return self._codec
 
     @property
@@ -72,29 +72,36 @@ class LatentMemory:
         Raises:
             LatentsUnavailableError, ModelError: as `codec` does.
         """
-        if self._codec is None and not isinstance(self._given, LatentCodec) and self._name is not None:
-            return stored_form_of(self._folder(self._name))
-        return self.codec.stored_form
+        from larimar_memory.latents.bundle import stored_form_of
+
+        folder = None if self._codec or self._name is None else self._folder(self._name)
+        return self.codec.stored_form if folder is None else stored_form_of(folder)
 
     def _codec_of(self, decoder: Decoder) -> LatentCodec:
+        from larimar_memory.latents.anatomy import fingerprint
+        from larimar_memory.latents.bundle import load_bundle
+
         if not isinstance(decoder, LatentDecoder):
             raise _no_codec(f"The decoder {decoder.name!r} takes text only.")
-        if isinstance(self._given, LatentCodec):
-            if fingerprint(decoder) != fingerprint(self._given.decoder):
-                raise _no_codec(f"The memory's codec is not for the decoder {decoder.name!r}.")
-            return self._given
         folder = self._folder(decoder.name)
+        if folder is None:
+            if fingerprint(decoder) != fingerprint(self.codec.decoder):
+                raise _no_codec(f"The memory's codec is not for the decoder {decoder.name!r}.")
+            return self.codec
         # Kept with the decoder, which the codec refers to: both go when nobody uses them.
         held: dict[Path, LatentCodec] = vars(decoder).setdefault("_codecs", {})
         if folder not in held:
             held[folder] = load_bundle(folder, decoder)
         return held[folder]
 
-    def _folder(self, decoder: str) -> Path:
-        if self._given is not None and not isinstance(self._given, LatentCodec):
+    def _folder(self, decoder: str) -> Path | None:
+        """The folder of the decoder's codec; None where a loaded codec was given."""
+        from larimar_memory.latents.bundle import latents_for
+
+        if isinstance(self._given, str | os.PathLike):
             return Path(self._given).expanduser()
-        folder = latents_for(decoder)
-        if folder is None:
+        folder = None if self._given is not None else latents_for(decoder)
+        if folder is None and self._given is None:
             raise _no_codec(f"No trained latents ship for the decoder {decoder!r}.")
         return folder
 
@@ -119,12 +126,11 @@ class LatentMemory:
                 is in the store.
         """
         windows, places = list[list[str]](), list[tuple[int, int]]()
-        for document, segments in runs:
-            first = segments[0].index if segments else 0
-            start = first - first % WINDOW
-            held = (
-                self._store.neighbours(namespace, document, start, first - 1) if start < first else []
-            )
+        firsts = [segments[0].index if segments else 0 for _, segments in runs]
+        before = [Span(run[0], n - n % WINDOW, n - 1) for run, n in zip(runs, firsts, strict=True)]
+        known = self._store.spans(namespace, before) if any(n % WINDOW for n in firsts) else None
+        for n, (_, segments) in enumerate(runs):
+            held = known[n] if known else []
             texts = [s.text for s in held] + [s.text for s in segments]
             places.append((len(windows), len(held)))
             windows += in_windows(texts)
@@ -155,24 +161,24 @@ class LatentMemory:
         return made
 
     def _write(self, namespace: str, rows: list[int]) -> int:
-        held = self._store.latents(namespace, rows)
-        missing = [row for row, latent in zip(rows, held, strict=True) if not self._fits(latent)]
-        last = dict[tuple[str, int], int]()
-        for segment in self._store.fetch(namespace, missing):
-            window = segment.document_id, segment.index // WINDOW
-            last[window] = max(last.get(window, 0), segment.index)
-        found = [
-            self._store.neighbours(namespace, document, number * WINDOW, end)
-            for (document, number), end in last.items()
-        ]
+        missing, last = set[int](), dict[tuple[str, int], int]()
+        for segment in self._store.fetch(namespace, rows, latents=True):
+            if not self._fits(segment.latent):
+                missing.add(segment.row)
+                window = segment.document_id, segment.index // WINDOW
+                last[window] = max(last.get(window, 0), segment.index)
+        if not missing:
+            return 0
+        spans = [Span(document, number * WINDOW, end) for (document, number), end in last.items()]
+        found = self._store.spans(namespace, spans)
         latents = self.encode([[segment.text for segment in window] for window in found])
-        wanted, made = set(missing), dict[int, Int8[np.ndarray, " n"]]()
+        made = dict[int, Int8[np.ndarray, " n"]]()
         for segments, window_latents in zip(found, latents, strict=True):
             for segment, latent in zip(segments, window_latents, strict=True):
-                if segment.row in wanted:
+                if segment.row in missing:
                     made[segment.row] = latent
         if made:
-            self._store.set_latents(namespace, list(made), list(made.values()))
+            self._store.attach(namespace, list(made), list(made.values()))
         return len(made)
 
     def _fits(self, latent: np.ndarray | None) -> bool:

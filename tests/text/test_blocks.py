@@ -244,7 +244,7 @@ def test_interrupted_anywhere_it_ends_as_if_it_had_not_been(
         with open_quick(folder / "m.larimar", tokens=tokens, synchronous="normal") as memory:
             memory.write_each(three_texts())
             assert contents(memory) == expected
-            rows = [s.row for s in memory.store.neighbours("default", "one", 0, 999)]
+            rows = [s.row for s in memory.store.segments("default", "one")]
             assert rows == sorted(rows)
 
 
