@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from larimar_memory.decoders.base import Decoder, Generation, LatentDecoder
 from larimar_memory.decoders.budget import fit, latest
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY, messages, passages
 from larimar_memory.errors import InputError
 from larimar_memory.latents.latent_memory import LatentMemory, unpacked
-from larimar_memory.latents.prefixed import LatentReadout
 from larimar_memory.types import (
     Answer,
     AnswerOptions,
@@ -21,6 +22,9 @@ from larimar_memory.types import (
     Timings,
     Usage,
 )
+
+if TYPE_CHECKING:
+    from larimar_memory.latents.prefix import LatentReadout
 
 FOCUS = 0.1
 """A segment scoring this much less than the best is left out of the prompt: on questions about
@@ -115,7 +119,7 @@ def start(
         return model.chat_tokens(messages(question, recalled, said), begin)
 
     room = model.context - options.max_tokens - (0 if prefix is None else prefix.positions)
-    kept = latest(
+    kept: Sequence[Message] = options.history and latest(
         options.history, options.history_tokens, model.count, lambda said: len(prompt(said)) <= room
     )
     generation = _generate(model, prompt(kept), replace(options, stop=stop), conditioning=prefix)
@@ -170,9 +174,10 @@ def _latents_within(
     """The best segments whose latents take up no more positions than the budget has tokens."""
     codec = latents.codec
     groups = unpacked(segments, codec.stored_form)
-    count = fit(groups, lambda some: codec.positions(some) <= budget)
+    sizes = accumulate(codec.config.spread * sum(map(len, group)) for group in groups)
+    count = sum(size <= budget for size in sizes)
     _check_fits(count, budget)
-    return segments[:count], LatentReadout(codec, groups[:count])
+    return segments[:count], codec.readout(groups[:count])
 
 
 def _check_fits(count: int, budget: int) -> None:

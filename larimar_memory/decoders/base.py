@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Int
@@ -29,20 +30,20 @@ from larimar_memory.errors import InputError
 from larimar_memory.types import Message, Usage
 
 
+@dataclass
 class Generation:
     """Text of one generation, as an iterator of pieces; it can be iterated once.
 
-    Args:
+    Attributes:
         pieces: add up to the text.
         usage: tokens read and written; what was written is complete once the pieces are exhausted.
     """
 
-    def __init__(self, pieces: Iterable[str], usage: Usage) -> None:
-        self._pieces = pieces
-        self.usage = usage
+    pieces: Iterable[str]
+    usage: Usage
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._pieces
+        yield from self.pieces
 
 
 @runtime_checkable

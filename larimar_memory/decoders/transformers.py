@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,7 @@ import torch
 from torch import Tensor
 
 from larimar_memory.decoders.base import Conditioning, Generation
-from larimar_memory.decoders.plain_tokens import plain_ids
-from larimar_memory.decoders.prompt import around_recalled, chat_tokens
+from larimar_memory.decoders.prompt import around_recalled, chat_tokens, plain_ids
 from larimar_memory.errors import InputError, ModelError
 from larimar_memory.models import finding
 from larimar_memory.models.device import best_device, best_dtype
@@ -123,49 +123,44 @@ class TransformersDecoder:
             )
         sampling = {"temperature": temperature} if temperature > 0 else {}
         options = {"max_new_tokens": max_tokens, "do_sample": temperature > 0, **sampling}
-        return _Running(self, list(tokens), length, stop, seed, conditioning, options)
+        usage = Usage(prompt_tokens=length)
+        return _Running((), usage, self, list(tokens), stop, seed, conditioning, options)
 
 
+@dataclass
 class _Running(Generation):
     """A generation whose model runs in a thread of its own once it is iterated."""
 
-    def __init__(
-        self,
-        decoder: TransformersDecoder,
-        tokens: list[int],
-        length: int,
-        stop: Sequence[str],
-        seed: int | None,
-        conditioning: Conditioning | None,
-        options: dict[str, Any],
-    ) -> None:
-        super().__init__((), Usage(prompt_tokens=length))
-        self._decoder, self._tokens, self._stop = decoder, tokens, stop
-        self._seed, self._conditioning, self._options = seed, conditioning, options
-        self._cancelled = threading.Event()
-        self._failure = list[BaseException]()
+    decoder: TransformersDecoder
+    tokens: list[int]
+    stop: Sequence[str]
+    seed: int | None
+    conditioning: Conditioning | None
+    options: dict[str, Any]
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    failure: list[BaseException] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[str]:
         from larimar_memory.decoders.streaming import TokenStreamer
 
-        streamer = TokenStreamer(self._decoder.tokenizer)
+        streamer = TokenStreamer(self.decoder.tokenizer, skip_prompt=True, skip_special_tokens=True)
         worker = threading.Thread(
             target=self._run, args=(streamer,), name="larimar-decode", daemon=True
         )
         worker.start()
         try:
-            yield from _until(streamer, self._stop)
+            yield from _until(streamer, self.stop)
         finally:
-            self._cancelled.set()
+            self.cancelled.set()
             worker.join()
-        if self._failure:
-            raise self._failure[0]
+        if self.failure:
+            raise self.failure[0]
 
     def _run(self, streamer: TokenStreamer) -> None:
         from transformers import StoppingCriteriaList
 
-        decoder, conditioning = self._decoder, self._conditioning
-        inputs = torch.tensor([self._tokens], device=decoder.model.device)
+        decoder, conditioning = self.decoder, self.conditioning
+        inputs = torch.tensor([self.tokens], device=decoder.model.device)
         try:
             # Taken here, not by the reader: a reader that pauses must not stop the others.
             with decoder.lock, torch.inference_mode(), ExitStack() as stack:
@@ -173,23 +168,23 @@ class _Running(Generation):
                 if conditioning is not None:
                     stack.enter_context(conditioning.attached())
                     given = conditioning.inputs(inputs)
-                if self._seed is not None:
-                    torch.manual_seed(self._seed)
+                if self.seed is not None:
+                    torch.manual_seed(self.seed)
                 pad = decoder.tokenizer.pad_token_id
                 out = decoder.model.generate(
                     **given,
                     streamer=streamer,
                     stopping_criteria=StoppingCriteriaList([self._stopped]),
                     pad_token_id=decoder.tokenizer.eos_token_id if pad is None else pad,
-                    **self._options,
+                    **self.options,
                 )
-            self.usage = Usage(self.usage.prompt_tokens, int(out.shape[1]) - len(self._tokens))
+            self.usage = Usage(self.usage.prompt_tokens, int(out.shape[1]) - len(self.tokens))
         except BaseException as error:
-            self._failure.append(error)
+            self.failure.append(error)
             streamer.end()
 
     def _stopped(self, ids: Tensor, scores: Any, **_: Any) -> Tensor:
-        return torch.full((len(ids),), self._cancelled.is_set(), device=ids.device)
+        return torch.full((len(ids),), self.cancelled.is_set(), device=ids.device)
 
 
 def _until(pieces: Iterator[str], stop: Sequence[str]) -> Iterator[str]:

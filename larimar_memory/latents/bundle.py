@@ -96,7 +96,7 @@ def load_bundle(folder: Path, decoder: LatentDecoder) -> LatentCodec:
     except RuntimeError as error:
         raise _damaged(folder, f"{TENSORS} does not have the tensors its description says") from error
     # The weights were rounded to bf16 when they were saved: nothing is lost, and much time is won.
-    codec.head.use_format(codec.anatomy.dtype)
+    codec.head.use_format(codec.anatomy.model.dtype)
     codec.adapters.merge()
     return codec.eval().requires_grad_(False)
 

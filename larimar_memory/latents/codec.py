@@ -18,9 +18,9 @@ from larimar_memory.latents.adapters import Adapters
 from larimar_memory.latents.anatomy import examine
 from larimar_memory.latents.config import LatentConfig
 from larimar_memory.latents.head import ReadoutHead
-from larimar_memory.latents.prefix import Prefix, place
+from larimar_memory.latents.prefix import LatentReadout, Prefix, States, place
 from larimar_memory.latents.segment_encoder import Features, SegmentEncoder
-from larimar_memory.latents.states import Segments, States, exact_states, pad, read_lead
+from larimar_memory.latents.states import Segments, exact_states, pad, read_lead
 from larimar_memory.latents.stored import StoredForm
 
 _BATCH_TOKENS = 2048
@@ -49,6 +49,7 @@ class LatentCodec(nn.Module):
     def __init__(self, decoder: LatentDecoder, config: LatentConfig) -> None:
         super().__init__()
         self.config = config
+        self._positions, self._stride = config.positions, config.stride
         self.anatomy = examine(decoder)
         self.decoder = decoder
         self.lead = read_lead(self.anatomy, decoder.around_recalled("")[0])
@@ -57,7 +58,7 @@ class LatentCodec(nn.Module):
         self.encoder = SegmentEncoder(config, 2 * self.anatomy.hidden)
         self.head = ReadoutHead(config, self.anatomy)
         self.adapters = Adapters(self.anatomy, config.rank)
-        self.to(self.anatomy.device)
+        self.to(self.anatomy.model.device)
 
     def tokens(self, text: str) -> list[int]:
         """A segment's token ids; special tokens in it are read as plain text."""
@@ -142,7 +143,7 @@ class LatentCodec(nn.Module):
                     f"A readout is of shape {tuple(readout.shape)}, not (m, {self.config.dz}).",
                     "Use latents that this codec's encoder made.",
                 )
-        most = self.config.positions
+        device, most = self.anatomy.model.device, self._positions
         rows = [
             [r[at : at + most] for r in readouts for at in range(0, len(r), most)] for readouts in batch
         ]
@@ -155,14 +156,24 @@ class LatentCodec(nn.Module):
             for at, piece in enumerate(row, start=(number + 1) * count - len(row)):
                 z[at, : len(piece)] = torch.from_numpy(piece.astype(np.float32))
                 mask[at, : len(piece)] = True
-        return self.placed(self.head(z.to(self.device), mask.to(self.device)), count)
+        return self.placed(self.head(z.to(device), mask.to(device)), count)
+
+    def readout(self, groups: Sequence[Sequence[Float[np.ndarray, "_ dz"]]]) -> LatentReadout:
+        """What conditions the decoder on recalled passages.
+
+        Args:
+            groups: latents of each passage in the order of its text, the best passage first. It is
+                put last, nearest to the question, as in a prompt.
+        """
+        prefix = self.prefix([[z for group in reversed(groups) for z in group]])
+        return LatentReadout(prefix, len(self.lead.tokens), self.adapters.attached)
 
     def placed(self, states: States, count: int = 1) -> Prefix:
         """The prefix of keys and values, `count` consecutive rows side by side, in pieces if long.
 
         Gradients pass through.
         """
-        most = self.config.stride
+        most = self._stride
         if states.mask.shape[1] > most:
             rows = len(states.mask)
             states = states.cut(most)
@@ -182,10 +193,6 @@ class LatentCodec(nn.Module):
         """How its latents lie in a store; of a codec that is no longer trained."""
         return StoredForm(self.config.dz, self.config.step, self.fingerprint)
 
-    def positions(self, groups: Sequence[Sequence[Float[np.ndarray, "_ dz"]]]) -> int:
-        """Positions that latents take up in a prefix, its lead left out."""
-        return self.config.spread * sum(len(z) for group in groups for z in group)
-
     @property
     def mark(self) -> int:
         """The token that ends a segment, and after which one is said again: a line break.
@@ -198,7 +205,8 @@ class LatentCodec(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the codec and its decoder are."""
-        return self.anatomy.device
+        found: torch.device = self.anatomy.model.device
+        return found
 
 
 def fingerprint_of(config: LatentConfig, lead: Sequence[int], tensors: Mapping[str, Tensor]) -> bytes:

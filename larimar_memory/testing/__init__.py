@@ -7,6 +7,11 @@ class TestMine(EncoderLaws):
         return MyEncoder()
 """
 
-from larimar_memory.testing.encoders import EncoderLaws
+import pytest
 
-__all__ = ["EncoderLaws"]
+pytest.register_assert_rewrite(f"{__name__}.decoders", f"{__name__}.encoders")
+
+from larimar_memory.testing.decoders import DecoderLaws  # noqa: E402 - rewritten before the import
+from larimar_memory.testing.encoders import EncoderLaws  # noqa: E402
+
+__all__ = ["DecoderLaws", "EncoderLaws"]

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from larimar_memory.latents.codec import LatentCodec
-from larimar_memory.latents.states import States
+from larimar_memory.latents.prefix import States
 from larimar_memory.train.batches import Recital, recite_loss
 from larimar_memory.train.grouping import grouped
 

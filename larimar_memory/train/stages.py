@@ -199,4 +199,4 @@ def noisy(z: Float[Tensor, "b m dz"], most: float, seed: int) -> Float[Tensor, "
 
 
 def _half(codec: LatentCodec) -> bool:
-    return codec.anatomy.dtype == torch.bfloat16
+    return bool(codec.anatomy.model.dtype == torch.bfloat16)

@@ -20,8 +20,17 @@ from langchain_larimar import larimar_tools
 from langchain_larimar.convert import Line, to_block
 from langchain_larimar.prompts import fill_prompt
 from langchain_larimar.turns import with_block
-from larimar_memory.decoders.plain_tokens import control_ids, plain_ids
-from larimar_memory.decoders.prompt import CLOSE, OPEN, block, chat_tokens, disarmed, messages, passage
+from larimar_memory.decoders.prompt import (
+    CLOSE,
+    OPEN,
+    block,
+    chat_tokens,
+    control_ids,
+    disarmed,
+    messages,
+    passage,
+    plain_ids,
+)
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents import LatentCodec, LatentConfig

@@ -18,7 +18,7 @@ TOKENIZER = AutoTokenizer.from_pretrained(finding.resolve(finding.DEFAULT_DECODE
 
 def streamed(ids: list[int]) -> list[list[str]]:
     """What is handed on at each token, and at the end."""
-    streamer = TokenStreamer(TOKENIZER)
+    streamer = TokenStreamer(TOKENIZER, skip_prompt=True, skip_special_tokens=True)
     streamer.put(torch.tensor([[1, 2, 3]]))
     came = list[list[str]]()
 

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from larimar_memory.errors import InputError, ModelError
 from larimar_memory.latents import LatentCodec, LatentConfig, load_bundle, save_bundle
-from larimar_memory.latents.quantise import dequantise, quantise
 from larimar_memory.latents.segment_encoder import Features
 from larimar_memory.latents.states import pad, read_lead
+from larimar_memory.latents.stored import dequantise, quantise
 from tests.tiny import tiny_decoder
 
 SMALL = LatentConfig(depth=0.5, limit=16, width=16, dz=8)

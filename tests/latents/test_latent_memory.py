@@ -18,8 +18,7 @@ from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, LatentsUnavailableError
 from larimar_memory.latents import LatentCodec, LatentConfig, latent_memory
-from larimar_memory.latents.quantise import dequantise, quantise
-from larimar_memory.latents.stored import StoredForm
+from larimar_memory.latents.stored import StoredForm, dequantise, quantise
 from larimar_memory.text.segments import segment
 from tests.tiny import tiny_decoder
 

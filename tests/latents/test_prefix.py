@@ -11,9 +11,9 @@ from transformers import TextIteratorStreamer
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.errors import ModelError
 from larimar_memory.latents import LatentCodec, LatentConfig, generation_inputs
-from larimar_memory.latents.anatomy import examine, fingerprint, rotate, unrotate
-from larimar_memory.latents.prefix import Prefix, place
-from larimar_memory.latents.states import States, exact_states, pad, read_lead
+from larimar_memory.latents.anatomy import examine, fingerprint
+from larimar_memory.latents.prefix import Prefix, States, place, rotate, unrotate
+from larimar_memory.latents.states import exact_states, pad, read_lead
 from tests.tiny import logits, tiny_decoder
 
 ONE, TWO, QUESTION = [40, 41, 42, 43, 44], [70, 71, 72], [90, 91, 92, 93]
@@ -34,7 +34,7 @@ def placed(
 ) -> Prefix:
     anatomy = examine(decoder)
     lead = read_lead(anatomy, before)
-    states = exact_states(anatomy, lead, pad(segments, END, anatomy.device)).side_by_side(count)
+    states = exact_states(anatomy, lead, pad(segments, END, anatomy.model.device)).side_by_side(count)
     return place(anatomy, lead, states, count=count, stride=stride)
 
 
@@ -88,7 +88,7 @@ def test_a_prefix_is_no_longer_than_its_longest_row(tiny: TransformersDecoder) -
 def test_a_segment_that_is_not_there_takes_up_no_place(tiny: TransformersDecoder) -> None:
     anatomy = examine(tiny)
     lead = read_lead(anatomy, [])
-    states = exact_states(anatomy, lead, pad([TWO, ONE], END, anatomy.device))
+    states = exact_states(anatomy, lead, pad([TWO, ONE], END, anatomy.model.device))
     states.mask[0] = False
     found = place(anatomy, lead, states.side_by_side(2), count=2, stride=9)
     alone = placed(tiny, [ONE], stride=9)
