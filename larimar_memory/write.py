@@ -67,7 +67,7 @@ def write_texts(
     again from its beginning, which is quick, and only what follows is encoded.
 
     Args:
-        texts: read as they are written, a few batches ahead, in another thread.
+        texts: read as they are written; where the encoder tokenises, ahead of it, in another thread.
         language: for cutting sentences; without one, each text is one segment.
         latents: makes the segments' latents, where they are to have some.
     """
@@ -88,7 +88,7 @@ def write_texts(
 
     with (
         ThreadPoolExecutor(1, "larimar-commit") as committing,
-        closing(_ahead(read(), documents.stopped)) as batches,
+        closing(read() if tokenizing is None else _ahead(read(), documents.stopped)) as batches,
     ):
         commit: Future[None] | None = None
         for runs, tokens in batches:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from tokenizers import Tokenizer
-from torch.nn.utils.rnn import pad_sequence
 
 from larimar_memory.encoders.base import Kind, TokenBatch
 from larimar_memory.encoders.pooling import Pooling, load_pooling
@@ -128,13 +127,16 @@ class SentenceEncoder:
         return TokenBatch([e.ids for e in self._tokenizer.encode_batch_fast(texts)], self._special)
 
     def _forward(self, bucket: Sequence[tuple[int, ...]]) -> Float[np.ndarray, "n d"]:
-        ids = pad_sequence([torch.tensor(tokens) for tokens in bucket], batch_first=True)
-        lengths = torch.tensor([len(tokens) for tokens in bucket])
-        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+        longest = len(bucket[-1])
+        ids = torch.zeros(len(bucket), longest, dtype=torch.long)
+        mask = torch.zeros(len(bucket), longest, dtype=torch.long)
+        for row, tokens in enumerate(bucket):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            mask[row, : len(tokens)] = 1
         ids, mask = ids.to(self._device), mask.to(self._device)
         with self._lock, torch.inference_mode():
             # Without padding no mask is needed, and attention is cheaper without one.
-            padded = len(bucket[0]) < len(bucket[-1])
+            padded = len(bucket[0]) < longest
             hidden = self._model(input_ids=ids, attention_mask=mask if padded else None)
             keys = self._pooling(hidden.last_hidden_state, mask)
         return np.asarray(keys.float().cpu().numpy())
