@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from langchain_larimar.checks import check_threshold
+from langchain_larimar.given_memory import check_threshold
 from larimar_memory.errors import InputError
 from larimar_memory.validate import check_k, check_name
 

@@ -17,10 +17,10 @@ from langchain_core.runnables.config import ensure_config, merge_configs, run_in
 from langchain_core.runnables.utils import AddableDict
 from pydantic import ConfigDict, Field, SkipValidation
 
-from langchain_larimar.classic import inner_fields
-from langchain_larimar.conversations import check_conversation, earlier, is_conversation, keep
+from langchain_larimar.classic_arguments import inner_fields
+from langchain_larimar.classic_memory import check_conversation, earlier, is_conversation, keep
 from langchain_larimar.convert import to_documents, to_history
-from langchain_larimar.prompts import Call, check_prompt, fill_prompt, has_place, read_call
+from langchain_larimar.qa_prompt import Call, check_prompt, fill_prompt, has_place, read_call
 from langchain_larimar.retrievers import READ_OPTIONS, LarimarRetriever
 from langchain_larimar.streams import off_loop, stripped
 from langchain_larimar.tokens import CountTokens, fitting, written

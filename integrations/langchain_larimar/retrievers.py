@@ -10,8 +10,8 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict, Field
 
-from langchain_larimar.checks import check_memory, check_threshold
 from langchain_larimar.convert import to_documents
+from langchain_larimar.given_memory import check_memory, check_threshold
 from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
 from langchain_larimar.diversity import marginal_relevance
-from langchain_larimar.opening import open_memory, to_embeddings
+from langchain_larimar.open_memory import open_memory, to_embeddings
 from larimar_memory.encoders.keys import check_key
 from larimar_memory.errors import InputError
 from larimar_memory.validate import check_k, check_name

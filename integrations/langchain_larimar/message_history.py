@@ -13,8 +13,8 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializa
 from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict, Field
 
+from langchain_larimar.conversation import LarimarMemory
 from langchain_larimar.convert import to_messages
-from langchain_larimar.memory import LarimarMemory
 from langchain_larimar.tokens import CountTokens
 from larimar_memory.errors import InputError
 

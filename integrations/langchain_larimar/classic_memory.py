@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
 from langchain_core.runnables import RunnableConfig
 
-from langchain_larimar.memory import LarimarMemory
+from langchain_larimar.conversation import LarimarMemory
 from larimar_memory.errors import InputError
 
 

@@ -14,8 +14,8 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import run_in_executor
 
-from langchain_larimar.checks import check_memory, check_threshold
 from langchain_larimar.convert import Line, to_block, to_messages, to_role, to_text
+from langchain_larimar.given_memory import check_memory, check_threshold
 from langchain_larimar.locks import lock_of
 from langchain_larimar.tokens import CountTokens
 from larimar_memory.errors import InputError
@@ -241,7 +241,7 @@ class LarimarMemory:
                 mapping that holds one.
             as_text: as in `as_runnable`.
         """
-        from langchain_larimar.history import Remembering
+        from langchain_larimar.message_history import Remembering
 
         return Remembering(chain=chain, turns=self, as_text=as_text)
 
@@ -254,7 +254,7 @@ class LarimarMemory:
         Raises:
             InputError: if langchain-classic is not installed, or no session is named.
         """
-        from langchain_larimar.history import classic_memory
+        from langchain_larimar.message_history import classic_memory
 
         return classic_memory(self, return_messages)
 

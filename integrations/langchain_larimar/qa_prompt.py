@@ -11,7 +11,7 @@ from langchain_core.prompts import BasePromptTemplate
 from langchain_core.retrievers import BaseRetriever
 
 from langchain_larimar.convert import to_passages
-from langchain_larimar.overrides import part_overrides
+from langchain_larimar.qa_overrides import part_overrides
 from larimar_memory.decoders.prompt import block, messages
 from larimar_memory.errors import InputError
 
