@@ -108,6 +108,6 @@ def _fitted(
         learns, draw = Regress(codec, stage, recipe, source), session.draw("fit")
         learns.begin(draw)
         balance(codec, learns, learns.batches(draw))
-    codec.head.use_format(codec.anatomy.dtype)
+    codec.head.use_format(codec.anatomy.model.dtype)
     codec.adapters.merge()
     return codec

@@ -15,10 +15,9 @@ from benchmarks.facts import Fact
 from benchmarks.result import Bar, Figures, bar, percentile
 from benchmarks.session import Session
 from larimar_memory.larimar import Larimar
-from larimar_memory.read import DEFAULT_NAMESPACE
 from larimar_memory.recall import search
 from larimar_memory.stores import Document, WriteBatch
-from larimar_memory.types import Segment
+from larimar_memory.types import DEFAULT_NAMESPACE, ReadOptions, Segment
 
 _ROWS = 4_096
 
@@ -104,20 +103,9 @@ def seconds(session: Session, pool: list[Fact], size: Size) -> tuple[Figures, li
 
 def first(memory: Larimar, question: str, key: Float[np.ndarray, " d"], *, hybrid: bool = True) -> str:
     """The text that a question reads first, its key known already; "" where there is nothing."""
-    found = search.read(
-        memory.store,
-        DEFAULT_NAMESPACE,
-        question,
-        key,
-        1,
-        where=None,
-        neighbours=0,
-        hybrid=hybrid,
-        threshold=0.0,
-        slots=memory.slots,
-        started=time.perf_counter(),
-    ).segments
-    return found[0].text if found else ""
+    probe = None if memory.slots is None else memory.slots.read(DEFAULT_NAMESPACE, key).key
+    found = search.search(memory.store, question, key, ReadOptions(k=1, hybrid=hybrid), probe=probe)
+    return found[0].segment.text if found else ""
 
 
 def _fill(session: Session, memory: Larimar, pool: list[Fact], count: int) -> None:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 from benchmarks.result import Figures, rate
 from benchmarks.squad import Asked, holds, token_f1
+from larimar_memory.decoders.base import Conditioning
 from larimar_memory.decoders.prompt import messages, passage
-from larimar_memory.decoders.transformers import Conditioning
 from larimar_memory.latents import LatentCodec
 from larimar_memory.latents.latent_memory import in_windows
-from larimar_memory.latents.prefixed import LatentReadout
 from larimar_memory.latents.stored import StoredForm
 from larimar_memory.text.segments import segment
 
@@ -63,7 +62,7 @@ class Oracle:
         stored = [form.pack(z) for window in windows for z in window]
         started = time.perf_counter()
         latents = [form.unpack(s) for s in stored]
-        conditioning = LatentReadout(codec, [z for z in latents if z is not None])
+        conditioning = codec.readout([[z for z in latents if z is not None]])
         _, prompt = self._decoder.around_recalled(question)
         return self._told(prompt, conditioning, tokens, started)
 

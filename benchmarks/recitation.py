@@ -110,7 +110,7 @@ def _said(
     order = sorted(range(len(texts)), key=lambda n: len(latents[n]))
     for at in range(0, len(order), _BATCH):
         batch = order[at : at + _BATCH]
-        prefix = codec.prefixes([[latents[n]] for n in batch])
+        prefix = codec.prefix([[latents[n]] for n in batch])
         longest = max(len(codec.tokens(texts[n])) for n in batch)
         for n, ids in zip(batch, say(codec, prefix, longest + 4), strict=True):
             said[n] = codec.decoder.tokenizer.decode([t for t in ids if t >= 0])

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 
@@ -24,7 +24,7 @@ def megabytes() -> float:
 
 def measure(task: dict[str, Any]) -> dict[str, float]:
     """Resident set with warm models and no memory on disk, and with the memory opened and asked."""
-    encoder, decoder = SentenceEncoder.load(), Decoder.load()
+    encoder, decoder = SentenceEncoder.load(), TransformersDecoder.load()
     with Larimar.open(None, encoder=encoder, decoder=decoder) as small:
         small.write(task["warm"])
         _ask(small, task["questions"])

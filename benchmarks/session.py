@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.haystack import Haystack, prose, token_counter
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
+from larimar_memory.errors import LatentsUnavailableError
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents import LatentCodec
-from larimar_memory.latents.bundle import latents_for
+from larimar_memory.latents.bundle import latents_for, load_bundle
 from larimar_memory.models.finding import DEFAULT_DECODER
 from larimar_memory.types import WriteProgress
 
@@ -56,10 +57,10 @@ class Session:
         return SentenceEncoder.load()
 
     @cached_property
-    def decoder(self) -> Decoder:
+    def decoder(self) -> TransformersDecoder:
         """The default decoder."""
         self.note("loading the decoder")
-        return Decoder.load()
+        return TransformersDecoder.load()
 
     def open(self, path: Path | None, *, latents: bool = False) -> Larimar:
         """A memory, in RAM without a path, that uses the session's models."""
@@ -69,10 +70,13 @@ class Session:
     @cached_property
     def codec(self) -> LatentCodec:
         """The codec of the bundle, for the default decoder."""
-        from larimar_memory.latents.latent_memory import LatentMemory
-        from larimar_memory.stores import RamStore
-
-        return LatentMemory(RamStore(), lambda: self.decoder, self._latents).codec
+        if self.bundle is None:
+            raise LatentsUnavailableError(
+                "The latents cannot be measured.",
+                f"None ship for the decoder {DEFAULT_DECODER!r}.",
+                "Name a trained bundle with --latents.",
+            )
+        return load_bundle(self.bundle, self.decoder)
 
     @property
     def bundle(self) -> Path | None:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate
 
-from larimar_memory.decoders.budget import latest
-from larimar_memory.decoders.prompt import NOT_IN_MEMORY, Message, messages, passages
-from larimar_memory.decoders.transformers import Decoder, Generation
+from larimar_memory.decoders.base import Decoder, Generation, LatentDecoder
+from larimar_memory.decoders.budget import fit, latest
+from larimar_memory.decoders.prompt import NOT_IN_MEMORY, messages, passages
 from larimar_memory.errors import InputError
-from larimar_memory.latents.latent_memory import LatentMemory
-from larimar_memory.types import Answer, Grounding, Readout, RecalledSegment, Timings, Usage
-
-if TYPE_CHECKING:
-    from larimar_memory.latents.prefixed import LatentReadout
+from larimar_memory.latents.latent_memory import LatentMemory, unpacked
+from larimar_memory.latents.prefix import LatentReadout
+from larimar_memory.types import (
+    Answer,
+    AnswerOptions,
+    Message,
+    Readout,
+    RecalledSegment,
+    Timings,
+    Usage,
+)
 
 FOCUS = 0.1
 """A segment scoring this much less than the best is left out of the prompt: on questions about
@@ -69,85 +75,76 @@ class AnswerStream:
         self._done = True
 
 
-def start_answer(
+def start(
     readout: Readout,
+    options: AnswerOptions,
     decoder: Callable[[], Decoder],
-    *,
-    grounding: Grounding,
-    context_tokens: int,
-    fallback: bool,
-    started: float,
     latents: LatentMemory,
-    history: Sequence[Message],
-    history_tokens: int,
-    begin: str,
-    options: dict[str, Any],
+    started: float,
 ) -> AnswerStream:
-    """Begin to answer the readout's question; out of scope, the decoder is not even loaded."""
-    if grounding not in ("text", "latent"):
-        raise InputError(
-            f"An answer cannot have grounding={grounding!r}.",
-            'It is "text" or "latent".',
-            'Use grounding="text".',
-        )
-    timings = Timings(read=readout.seconds)
-    if not readout.in_scope:
-        answer = Answer(readout.question, NOT_IN_MEMORY, "none", timings=timings)
-        if not fallback:
-            return AnswerStream(answer, None, started)
-        model = decoder()
-        most: int = model.context - options["max_tokens"]
+    """Begin to answer the readout's question; out of scope, the decoder is not even loaded.
 
-        def fits_plainly(said: Sequence[Message]) -> bool:
-            return len(plain_prompt(model, readout.question, said, begin)) <= most
+    Args:
+        decoder: gives the decoder, loading it where that has not been done.
+        latents: of the memory that was read.
+        started: when the call began, by `time.perf_counter`.
 
-        kept = latest(history, history_tokens, model.count, fits_plainly)
-        return plain_answer(answer, model, kept, started, options, begin)
+    Raises:
+        InputError: if nothing that was recalled fits, or the question does not.
+        LatentsUnavailableError: if latents are asked for and a segment has none.
+    """
+    question, begin = readout.question, options.begin
+    answer = Answer(question, NOT_IN_MEMORY, "none", timings=Timings(read=readout.seconds))
+    if not readout.in_scope and not options.fallback:
+        return AnswerStream(answer, None, started)
     model = decoder()
-    conditioning: LatentReadout | None = None
-    recalled = list[str]()
-    if grounding == "latent":
-        sources, conditioning = latents_within_budget(readout, latents, context_tokens)
-    else:
-        sources, recalled = within_budget(readout, model, context_tokens)
-    room = (
-        model.context - options["max_tokens"] - (0 if conditioning is None else conditioning.positions)
-    )
+    prefix: LatentReadout | None = None
+    recalled, stop = list[str](), tuple(options.stop)
+    if readout.in_scope:
+        sources = focused(readout)
+        if options.grounding == "latent":
+            sources, prefix = _latents_within(options.context_tokens, sources, latents)
+        else:
+            sources, recalled = _text_within(options.context_tokens, sources, model)
+        answer = replace(answer, text="", grounding=options.grounding, sources=sources)
+        # A small model that has answered may go on to write the prompt again.
+        stop = (*stop, "\nQuestion:")
 
     def prompt(said: Sequence[Message]) -> list[int]:
-        if conditioning is not None:
-            chat = model.around_recalled(readout.question, said)[1]
-        else:
-            chat = model.chat_tokens(messages(readout.question, recalled, said))
-        return [*chat, *model.plain_tokens(begin)]
+        if prefix is not None and isinstance(model, LatentDecoder):
+            return model.around_recalled(question, said, begin)[1]
+        return model.chat_tokens(messages(question, recalled, said), begin)
 
-    kept = latest(history, history_tokens, model.count, lambda said: len(prompt(said)) <= room)
-    tokens = prompt(kept)
-    # A small model that has answered may go on to write the prompt again.
-    options = {**options, "stop": (*options["stop"], "\nQuestion:")}
-    answer = Answer(readout.question, "", grounding, sources, timings=timings)
-    generation = model.generate(tokens, conditioning=conditioning, **options)
+    room = model.context - options.max_tokens - (0 if prefix is None else prefix.positions)
+    kept: Sequence[Message] = options.history and latest(
+        options.history, options.history_tokens, model.count, lambda said: len(prompt(said)) <= room
+    )
+    generation = _generate(model, prompt(kept), replace(options, stop=stop), conditioning=prefix)
     return AnswerStream(answer, generation, started, begin)
 
 
-def plain_answer(
-    answer: Answer,
+def plain(question: str, options: AnswerOptions, decoder: Decoder, started: float) -> AnswerStream:
+    """Begin to answer a question with the decoder alone; all of the history must fit."""
+    tokens = decoder.chat_tokens(messages(question, [], options.history), options.begin)
+    generation = _generate(decoder, tokens, options)
+    return AnswerStream(Answer(question, "", "none"), generation, started, options.begin)
+
+
+def _generate(
     decoder: Decoder,
-    history: Sequence[Message],
-    started: float,
-    options: dict[str, Any],
-    begin: str = "",
-) -> AnswerStream:
-    """Begin to answer a question with the decoder alone; the answer's own text is replaced."""
-    tokens = plain_prompt(decoder, answer.question, history, begin)
-    return AnswerStream(answer, decoder.generate(tokens, **options), started, begin)
-
-
-def plain_prompt(
-    decoder: Decoder, question: str, history: Sequence[Message], begin: str = ""
-) -> list[int]:
-    """Token ids of a question to the decoder alone, and of what its answer begins with."""
-    return [*decoder.chat_tokens(messages(question, [], history)), *decoder.plain_tokens(begin)]
+    tokens: list[int],
+    options: AnswerOptions,
+    conditioning: LatentReadout | None = None,
+) -> Generation:
+    given = {"conditioning": conditioning} if conditioning is not None else {}
+    return decoder.generate(
+        tokens,
+        max_tokens=options.max_tokens,
+        stop=options.stop,
+        temperature=options.temperature,
+        seed=options.seed,
+        **given,
+    )
 
 
 def focused(readout: Readout) -> tuple[RecalledSegment, ...]:
@@ -157,46 +154,33 @@ def focused(readout: Readout) -> tuple[RecalledSegment, ...]:
     return first + tuple(s for s in readout.segments[1:] if s.score >= best - FOCUS)
 
 
-def within_budget(
-    readout: Readout, decoder: Decoder, budget: int
+def _text_within(
+    budget: int, segments: tuple[RecalledSegment, ...], decoder: Decoder
 ) -> tuple[tuple[RecalledSegment, ...], list[str]]:
-    """The best segments whose passages fit the token budget, and those passages.
-
-    Raises:
-        InputError: if not even the best one fits.
-    """
-    segments = focused(readout)
-    chosen, texts = 0, list[str]()
-    for n in range(1, len(segments) + 1):
-        tried = passages(segments[:n])
-        if sum(decoder.count(text) + 1 for text in tried) > budget:
-            break
-        chosen, texts = n, tried
-    if not chosen:
-        raise _nothing_fits(budget)
-    return segments[:chosen], texts
-
-
-def latents_within_budget(
-    readout: Readout, latents: LatentMemory, budget: int
-) -> tuple[tuple[RecalledSegment, ...], LatentReadout]:
-    """The best segments whose latents take up no more positions than the budget has tokens.
-
-    Raises:
-        InputError: if not even the best one fits.
-        LatentsUnavailableError: if one of them has no latent.
-    """
-    segments = focused(readout)
-    for count in range(len(segments), 0, -1):
-        conditioning = latents.condition(readout, segments[:count])
-        if conditioning.recalled <= budget:
-            return segments[:count], conditioning
-    raise _nothing_fits(budget)
-
-
-def _nothing_fits(budget: int) -> InputError:
-    return InputError(
-        f"Nothing that was recalled fits into {budget} tokens.",
-        "The best segment alone is longer.",
-        "Raise context_tokens, or ask for fewer neighbours.",
+    """The best segments whose passages fit the token budget, and those passages."""
+    count = fit(
+        segments, lambda some: sum(decoder.count(text) + 1 for text in passages(some)) <= budget
     )
+    _check_fits(count, budget)
+    return segments[:count], passages(segments[:count])
+
+
+def _latents_within(
+    budget: int, segments: tuple[RecalledSegment, ...], latents: LatentMemory
+) -> tuple[tuple[RecalledSegment, ...], LatentReadout]:
+    """The best segments whose latents take up no more positions than the budget has tokens."""
+    codec = latents.codec
+    groups = unpacked(segments, codec.stored_form)
+    sizes = accumulate(codec.config.spread * sum(map(len, group)) for group in groups)
+    count = sum(size <= budget for size in sizes)
+    _check_fits(count, budget)
+    return segments[:count], codec.readout(groups[:count])
+
+
+def _check_fits(count: int, budget: int) -> None:
+    if not count:
+        raise InputError(
+            f"Nothing that was recalled fits into {budget} tokens.",
+            "The best segment alone is longer.",
+            "Raise context_tokens, or ask for fewer neighbours.",
+        )

@@ -5,45 +5,69 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import NoReturn
 
-from larimar_memory import validate
-from larimar_memory.answer import AnswerStream, start_answer
-from larimar_memory.decoders.prompt import Message
-from larimar_memory.decoders.transformers import Decoder
+import numpy as np
+from jaxtyping import Float
+from typing_extensions import Unpack
+
+from larimar_memory import answer, read, validate
+from larimar_memory.answer import AnswerStream
+from larimar_memory.decoders.base import Decoder, check_decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.keys import KeyEncoder
 from larimar_memory.encoders.none import NoEncoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
 from larimar_memory.latents.latent_memory import Codec, LatentMemory
 from larimar_memory.models import finding
-from larimar_memory.read import DEFAULT_NAMESPACE, Contents
+from larimar_memory.recall.search import Candidate
+from larimar_memory.slots import GrowingMemory, Health, grow_health, slot_health
 from larimar_memory.slots.bounded import Room, Slots
 from larimar_memory.slots.slots import WhenFull, check_slots
-from larimar_memory.stores import Store
-from larimar_memory.stores.base import Where
-from larimar_memory.stores.sqlite.opening import open_store, written_with
+from larimar_memory.stores.base import Document, Store, check_store
+from larimar_memory.stores.sqlite.opening import FileOptions, open_store, written_with
 from larimar_memory.text.blocks import Text
-from larimar_memory.types import Answer, Grounding, Metadata, OnProgress
+from larimar_memory.types import (
+    DEFAULT_NAMESPACE,
+    Answer,
+    AnswerKeywords,
+    AnswerOptions,
+    MemoryStats,
+    Metadata,
+    OnProgress,
+    ReadKeywords,
+    ReadOptions,
+    Readout,
+    Where,
+)
 from larimar_memory.write import check_texts, write_texts
+
+READ_OPTIONS, ANSWER_OPTIONS = ReadOptions(), AnswerOptions()
 
 THRESHOLD = 0.45
 """Cosine under which the memory says "not in memory", for the default encoder."""
 
 
-class Larimar(Contents):
+class Larimar:
     """An episodic memory for a frozen language model; made by `Larimar.open`, safe for threads.
 
     Args:
         store: where segments are kept.
         encoder: makes keys of segments and questions.
         decoder: answers; a name is loaded when the first answer is asked for.
+        path: the memory file, None where there is none.
         threshold: score under which a question is out of scope, in [0, 1].
         language: ISO 639-1 code for cutting sentences.
         latents, slots, when_full: as in `open`.
+
+    Attributes:
+        latents: what makes, finds and places the latents of its segments.
+        slots: what is read through where segments share slots, else None.
     """
 
     def __init__(
@@ -59,59 +83,60 @@ class Larimar(Contents):
         slots: int | None = None,
         when_full: WhenFull = "blend",
     ) -> None:
-        self.store = store
-        self.encoder = encoder
-        self.path = path
-        self.threshold = threshold
+        self.store, self.encoder, self.path, self.threshold = store, encoder, path, threshold
         self._language = language
-        self._decoder = decoder
+        named = isinstance(decoder, str | os.PathLike)
+        self._decoder = decoder if named else check_decoder(decoder, "The memory cannot be opened.")
         self._decoder_lock = threading.Lock()
         codec = None if isinstance(latents, bool) else latents
-        self.latents = LatentMemory(store, lambda: self.decoder, codec)
+        self.latents = LatentMemory(store, lambda: self.decoder, codec, self.decoder_name)
         self._writes_latents = latents not in (False, None)
         self._limit = slots
         evict = when_full == "evict"
         self._room = Room(store, slots) if slots and evict else None
         self.slots = Slots(store, slots, encoder.dimension) if slots and not evict else None
 
+    def __reduce__(self) -> NoReturn:
+        raise InputError(
+            "The memory cannot be pickled or copied.",
+            "It holds an open file, or texts in RAM.",
+            "Pass its path on, and open it with `Larimar.open(path)` where it is needed.",
+        )
+
     @classmethod
     def open(
         cls,
         path: str | os.PathLike[str] | None = None,
         *,
+        store: Store | None = None,
         encoder: KeyEncoder | str | os.PathLike[str] | None = finding.DEFAULT_ENCODER,
         decoder: Decoder | str | os.PathLike[str] = finding.DEFAULT_DECODER,
         threshold: float = THRESHOLD,
         language: str = "en",
-        create: bool = True,
-        read_only: bool = False,
-        busy_seconds: float = 5.0,
-        synchronous: str = "full",
         latents: bool | Codec = False,
         slots: int | None = None,
         when_full: WhenFull = "blend",
+        **file_options: Unpack[FileOptions],
     ) -> Larimar:
         """Open the memory in a file, or one that lives in RAM where no path is given.
 
         Args:
             path: the memory file; made if it does not exist and `create` is true.
+            store: where segments are kept, in place of a file: whatever keeps the contract `Store`. Its
+                keys must be the encoder's.
             encoder: a loaded encoder, or whatever else is a `KeyEncoder`, or a folder, wheel or hub
                 name. None loads none: a file that was written with any encoder can be looked at,
                 forgotten from and purged, and not searched or written.
             decoder: a loaded decoder, or a folder, wheel or hub name, loaded when first needed.
             threshold: score under which the memory says it does not know; 0 answers always.
             language: ISO 639-1 code for cutting sentences.
-            create: whether to start a new memory where there is none.
-            read_only: read a file that must not, or cannot, be changed.
-            busy_seconds: how long to wait while another process writes.
-            synchronous: "full", where a write survives a power cut, or "normal", where it survives a
-                crash of the process only, and many small writes are faster.
             latents: write a latent beside every segment, for grounding="latent": True for the codec
                 that ships for the decoder, or the folder of one. `write_latents` can follow later.
             slots: K, at most so many slots per namespace; by default, a new one for each segment.
             when_full: "blend" lets segments share K fixed slots, less sharply the more there are; use
                 256 or more. "evict" forgets the documents first written so that each segment left
                 has a slot of its own; `purge` then erases them from the file's free pages too.
+            file_options: `create`, `read_only`, `busy_seconds`, `synchronous`; see `FileOptions`.
 
         Raises:
             InputError: if an argument cannot be used.
@@ -122,20 +147,17 @@ class Larimar(Contents):
         file = None if path is None else Path(path).expanduser()
         if slots is not None:
             check_slots(slots, when_full)
+        if store is not None:
+            check_store(store, path)
         # The file first: whether it can be used is known before a model has been loaded.
-        validate.check_file(file, must_exist=read_only or not create or encoder is None)
+        new = file_options.get("create", True) and not file_options.get("read_only", False)
+        validate.check_file(file, must_exist=not new or encoder is None)
         if encoder is None:
-            encoder = _no_encoder(file)
+            encoder = NoEncoder(*written_with(file))
         elif not isinstance(encoder, KeyEncoder):
             encoder = SentenceEncoder.load(os.fspath(encoder))
-        store = open_store(
-            file,
-            encoder=encoder.fingerprint,
-            dimension=encoder.dimension,
-            create=create,
-            read_only=read_only,
-            busy_seconds=busy_seconds,
-            synchronous=synchronous,
+        store = store or open_store(
+            file, encoder=encoder.fingerprint, dimension=encoder.dimension, **file_options
         )
         return cls(
             store,
@@ -153,15 +175,15 @@ class Larimar(Contents):
     def decoder(self) -> Decoder:
         """The decoder, loaded on first use."""
         with self._decoder_lock:
-            if not isinstance(self._decoder, Decoder):
-                self._decoder = Decoder.load(os.fspath(self._decoder))
+            if isinstance(self._decoder, str | os.PathLike):
+                self._decoder = TransformersDecoder.load(os.fspath(self._decoder))
             return self._decoder
 
     @property
     def decoder_name(self) -> str:
         """The decoder's name, known before it is loaded."""
         decoder = self._decoder
-        return decoder.name if isinstance(decoder, Decoder) else os.fspath(decoder)
+        return os.fspath(decoder) if isinstance(decoder, str | os.PathLike) else decoder.name
 
     def write(
         self,
@@ -255,14 +277,10 @@ class Larimar(Contents):
         Raises:
             InputError: if there is no document of that id.
         """
-        known = self._known(id, namespace)
-        self.write(
-            [text],
-            [id],
-            [known.metadata if metadata is None else metadata],
-            namespace=namespace,
-            whole=whole,
-        )
+        validate.check_name(namespace, "namespace")
+        known = read.known(self.store, namespace, id)
+        kept = [known.metadata if metadata is None else metadata]
+        self.write([text], [id], kept, namespace=namespace, whole=whole)
 
     def forget(
         self,
@@ -304,75 +322,124 @@ class Larimar(Contents):
         """
         self.store.purge()
 
-    def answer(self, question: str, **options: Any) -> Answer:
-        """Answer from memory; takes the options of `stream`."""
-        return self.stream(question, **options).result()
+    def read(
+        self,
+        question: str,
+        k: int | None = None,
+        *,
+        options: ReadOptions = READ_OPTIONS,
+        **changes: Unpack[ReadKeywords],
+    ) -> Readout:
+        """Address the memory with a question.
+
+        Args:
+            k: most segments to return, 5 by default.
+            options: how to read.
+            changes: fields of `ReadOptions` that hold in place of those of `options`.
+
+        Raises:
+            InputError: if an argument cannot be used.
+        """
+        return read.read(
+            self.store,
+            self.encoder,
+            question,
+            validate.read_options(options, k, changes),
+            threshold=self.threshold,
+            slots=self.slots,
+            codec=self.latents,
+        )
+
+    def search(
+        self,
+        question: str | Float[np.ndarray, " d"],
+        k: int | None = None,
+        *,
+        options: ReadOptions = READ_OPTIONS,
+        **changes: Unpack[ReadKeywords],
+    ) -> list[Candidate]:
+        """The k segments that match best, with their keys, whatever they score; best first.
+
+        Args:
+            question: text, or the key to go by, of any length; with a key, words do not count.
+            k, options, changes: as in `read`.
+        """
+        asked = validate.read_options(options, k, changes)
+        return read.search(self.store, self.encoder, question, asked, self.slots)
+
+    def answer(
+        self,
+        question: str,
+        k: int | None = None,
+        *,
+        reading: ReadOptions = READ_OPTIONS,
+        options: AnswerOptions = ANSWER_OPTIONS,
+        **changes: Unpack[AnswerKeywords],
+    ) -> Answer:
+        """Answer from memory, as `stream` does piece by piece."""
+        return self.stream(question, k, reading=reading, options=options, **changes).result()
 
     def stream(
         self,
         question: str,
-        k: int = 5,
+        k: int | None = None,
         *,
-        namespace: str = DEFAULT_NAMESPACE,
-        where: Where | None = None,
-        neighbours: int = 0,
-        hybrid: bool = True,
-        threshold: float | None = None,
-        grounding: Grounding = "text",
-        context_tokens: int = 1024,
-        max_tokens: int = 64,
-        stop: Sequence[str] = (),
-        temperature: float = 0.0,
-        seed: int | None = None,
-        fallback: bool = False,
-        history: Sequence[Message] = (),
-        history_tokens: int = 2048,
-        begin: str = "",
+        reading: ReadOptions = READ_OPTIONS,
+        options: AnswerOptions = ANSWER_OPTIONS,
+        **changes: Unpack[AnswerKeywords],
     ) -> AnswerStream:
         """Answer from memory, piece by piece; `.result()` gives the whole `Answer`.
 
         Args:
-            k, namespace, where, neighbours, hybrid, threshold: as in `read`.
-            grounding: "text" puts recalled text in the prompt; "latent" attaches readouts.
-            context_tokens: most prompt tokens spent on recalled text.
-            max_tokens, stop, temperature, seed: as in `Decoder.generate`.
-            fallback: when the question is out of scope, let the plain decoder answer instead of
-                saying that it is not in memory; the answer's grounding is "none" either way.
-            history: the chat before the question, oldest first. It goes to the decoder, and the memory
-                is read with the question alone.
-            history_tokens: most prompt tokens spent on the history, whose latest messages are used.
-            begin: words put in the decoder's mouth: the answer begins with them and it goes on from
-                there. A small model that is to list several things, or to answer in a certain form,
-                does so more often when it is begun for it.
+            k: most segments to read, 5 by default.
+            reading: how to read.
+            options: how to answer.
+            changes: fields of `ReadOptions` and `AnswerOptions` that hold in place of theirs.
 
         Raises:
             InputError: if an argument cannot be used.
             LatentsUnavailableError: if latent grounding is asked for and there are no latents.
         """
         started = time.perf_counter()
-        history, begin = validate.check_history(history), validate.check_begin(begin)
-        readout = self.read(
-            question,
-            k,
+        reading, options = validate.answer_options(reading, options, k, changes)
+        readout = self.read(question, options=reading)
+        return answer.start(readout, options, lambda: self.decoder, self.latents, started)
+
+    def documents(
+        self, *, namespace: str = DEFAULT_NAMESPACE, where: Where | None = None
+    ) -> Iterator[Document]:
+        """The documents of a namespace, in the order they were first written."""
+        return self.store.documents(validate.check_name(namespace, "namespace"), where)
+
+    def text(self, id: str, *, namespace: str = DEFAULT_NAMESPACE) -> str:
+        """A document's text, exactly as it was written.
+
+        Raises:
+            InputError: if there is no document of that id.
+            MemoryFileError: if a part of it is damaged.
+        """
+        return read.text(self.store, validate.check_name(namespace, "namespace"), id, self.path)
+
+    def stats(self, namespace: str | None = None) -> MemoryStats:
+        """Counts and sizes, of a namespace or of the whole memory."""
+        if namespace is not None:
+            validate.check_name(namespace, "namespace")
+        return MemoryStats(
+            path=None if self.path is None else str(self.path),
             namespace=namespace,
-            where=where,
-            neighbours=neighbours,
-            hybrid=hybrid,
-            threshold=threshold,
+            **asdict(self.store.stats(namespace)),
+            encoder=self.encoder.fingerprint,
+            threshold=self.threshold,
+            slots=self._limit,
         )
-        return start_answer(
-            readout,
-            lambda: self.decoder,
-            grounding=grounding,
-            context_tokens=context_tokens,
-            fallback=fallback,
-            started=started,
-            latents=self.latents,
-            history=history,
-            history_tokens=history_tokens,
-            begin=begin,
-            options={"max_tokens": max_tokens, "stop": stop, "temperature": temperature, "seed": seed},
-        )
+
+    def health(self, namespace: str = DEFAULT_NAMESPACE) -> Health:
+        """How full and how sharp the memory of a namespace is; reads all of its keys once."""
+        validate.check_name(namespace, "namespace")
+        if self.slots is not None:
+            return slot_health(self.slots.memory(namespace))
+        room = None if self._room is None else self._room.slots
+        return grow_health(GrowingMemory(self.store, namespace), slots=room)
 
     def close(self) -> None:
         """Save the index and release the file; a second call does nothing."""
@@ -385,14 +452,3 @@ class Larimar(Contents):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _no_encoder(file: Path | None) -> NoEncoder:
-    """What stands for the encoder that a memory file was written with."""
-    if file is None:
-        raise InputError(
-            "A memory in RAM cannot be opened without an encoder.",
-            "It is empty, and nothing could be written to it.",
-            "Name the file of a memory, or leave encoder=None out.",
-        )
-    return NoEncoder(*written_with(file))

@@ -1,12 +1,9 @@
-"""What a memory holds, and reading it: documents, texts, counts, health."""
+"""Read: from a question to its readout, and a document's text."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 from jaxtyping import Float
@@ -14,160 +11,118 @@ from jaxtyping import Float
 from larimar_memory import validate
 from larimar_memory.encoders.keys import KeyEncoder, check_key
 from larimar_memory.errors import InputError
-from larimar_memory.recall import search
-from larimar_memory.slots import GrowingMemory, Health, grow_health, slot_health
-from larimar_memory.slots.bounded import Room, Slots
-from larimar_memory.stores import Document, Store
-from larimar_memory.stores.base import Where
+from larimar_memory.recall import search as recall
+from larimar_memory.recall.search import Candidate
+from larimar_memory.slots import address
+from larimar_memory.slots.bounded import Slots
+from larimar_memory.stores.base import Document, Store
 from larimar_memory.stores.sqlite.checksums import damaged
-from larimar_memory.types import MemoryStats, Readout
-
-DEFAULT_NAMESPACE = "default"
+from larimar_memory.types import Latents, ReadOptions, Readout, ReadoutCodec, RecalledSegment
 
 
-class Contents:
-    """The part of `Larimar` that looks and changes nothing.
+def read(
+    store: Store,
+    encoder: KeyEncoder,
+    question: str,
+    options: ReadOptions,
+    *,
+    threshold: float,
+    slots: Slots | None,
+    codec: ReadoutCodec | None,
+) -> Readout:
+    """The readout of a question: the segments it addresses, weighted, or none if out of scope.
 
-    Attributes:
-        store: where segments are kept.
-        encoder: made their keys.
-        path: the memory file, None in RAM.
-        threshold: score under which a question is out of scope.
-        slots: what is read through where segments share slots.
+    Args:
+        threshold: score under which the question is out of scope, where the options name none.
+        slots: what is read through, where segments share slots.
+        codec: makes a prefix of the readout's latents.
     """
-
-    store: Store
-    encoder: KeyEncoder
-    path: Path | None
-    threshold: float
-    slots: Slots | None
-    _limit: int | None
-    _room: Room | None
-
-    def __reduce__(self) -> NoReturn:
-        raise InputError(
-            "The memory cannot be pickled or copied.",
-            "It holds an open file, or texts in RAM.",
-            "Pass its path on, and open it with `Larimar.open(path)` where it is needed.",
+    started = time.perf_counter()
+    question = validate.check_question(question)
+    key = encoder.encode_questions([question])[0]
+    held = None if slots is None else slots.read(options.namespace, key)
+    found = recall.search(store, question, key, options, probe=None if held is None else held.key)
+    best = max((candidate.score for candidate in found), default=0.0)
+    threshold = float(threshold if options.threshold is None else options.threshold)
+    in_scope = bool(found) and best >= threshold
+    if held is not None:
+        weights = held.shares([c.segment.row for c in found])
+    else:
+        weights = address(
+            key, np.array([c.segment.key for c in found], np.float32).reshape(-1, len(key))
         )
-
-    def read(
-        self,
-        question: str,
-        k: int = 5,
-        *,
-        namespace: str = DEFAULT_NAMESPACE,
-        where: Where | None = None,
-        neighbours: int = 0,
-        hybrid: bool = True,
-        threshold: float | None = None,
-    ) -> Readout:
-        """Address the memory with a question.
-
-        Args:
-            k: most segments to return.
-            where: a metadata filter.
-            neighbours: segments of context to add on either side of each.
-            hybrid: search by words as well as by key.
-            threshold: overrides the memory's own; 0 returns the best segments whatever their score.
-        """
-        started = time.perf_counter()
-        question = validate.check_question(question)
-        validate.check_k(k)
-        validate.check_name(namespace, "namespace")
-        return search.read(
-            self.store,
-            namespace,
-            question,
-            self.encoder.encode_questions([question])[0],
-            k,
-            where=where,
-            neighbours=neighbours,
-            hybrid=hybrid,
-            threshold=float(self.threshold if threshold is None else threshold),
-            slots=self.slots,
-            started=started,
-        )
-
-    def documents(
-        self, *, namespace: str = DEFAULT_NAMESPACE, where: Where | None = None
-    ) -> Iterator[Document]:
-        """The documents of a namespace, in the order they were first written."""
-        return self.store.documents(validate.check_name(namespace, "namespace"), where)
-
-    def text(self, id: str, *, namespace: str = DEFAULT_NAMESPACE) -> str:
-        """A document's text, exactly as it was written.
-
-        Raises:
-            InputError: if there is no document of that id.
-            MemoryFileError: if a part of it is damaged.
-        """
-        document = self._known(id, namespace)
-        found = self.store.neighbours(namespace, id, 0, document.characters)
-        text = "".join(s.text for s in found)
-        if document.complete and len(text) != document.characters:
-            if self.store.document(namespace, id) != document:
-                # It was changed or forgotten while it was read.
-                return self.text(id, namespace=namespace)
-            raise damaged(self.path or Path("in RAM"), f"document {id!r}")
-        return text
-
-    def search(
-        self,
-        question: str | Float[np.ndarray, " d"],
-        k: int = 5,
-        *,
-        namespace: str = DEFAULT_NAMESPACE,
-        where: Where | None = None,
-        hybrid: bool = True,
-    ) -> list[search.Candidate]:
-        """The k segments that match best, with their keys, whatever they score; best first.
-
-        Args:
-            question: text, or the key to go by, of any length; with a key, words do not count.
-            k, namespace, where, hybrid: as in `read`.
-        """
-        validate.check_k(k)
-        validate.check_name(namespace, "namespace")
-        if isinstance(question, str):
-            asked = validate.check_question(question)
-            key = self.encoder.encode_questions([asked])[0]
-        else:
-            asked, key = "", check_key(question, self.encoder.dimension)
-        probe = None if self.slots is None else self.slots.read(namespace, key).key
-        return search.search(
-            self.store, namespace, asked, key, k, where=where, hybrid=hybrid, probe=probe
-        )
-
-    def stats(self, namespace: str | None = None) -> MemoryStats:
-        """Counts and sizes, of a namespace or of the whole memory."""
-        if namespace is not None:
-            validate.check_name(namespace, "namespace")
-        held = self.store.stats(namespace)
-        return MemoryStats(
-            path=None if self.path is None else str(self.path),
-            namespace=namespace,
-            **asdict(held),
-            encoder=self.encoder.fingerprint,
-            threshold=self.threshold,
-            slots=self._limit,
-        )
-
-    def health(self, namespace: str = DEFAULT_NAMESPACE) -> Health:
-        """How full and how sharp the memory of a namespace is; reads all of its keys once."""
-        validate.check_name(namespace, "namespace")
-        if self.slots is not None:
-            return slot_health(self.slots.memory(namespace))
-        room = None if self._room is None else self._room.slots
-        return grow_health(GrowingMemory(self.store, namespace), slots=room)
-
-    def _known(self, id: str, namespace: str) -> Document:
-        validate.check_name(namespace, "namespace")
-        known = self.store.document(namespace, validate.check_name(id, "document id"))
-        if known is None:
-            raise InputError(
-                f"There is no document {id!r}.",
-                f"Nothing of that id was written to namespace {namespace!r}, or it was forgotten.",
-                "List the ids with `documents()`, or write it with `write`.",
+    segments = list[RecalledSegment]()
+    for candidate, weight in zip(found, weights, strict=True):
+        if in_scope:
+            around = recall.context(store, options.namespace, candidate.segment, options.neighbours)
+            latents: Latents = tuple(store.latents(options.namespace, [s.row for s in around]))
+            segments.append(
+                recall.recalled(candidate.segment, candidate.score, float(weight), around, latents)
             )
-        return known
+    return Readout(
+        question,
+        options.namespace,
+        tuple(segments),
+        in_scope,
+        best,
+        threshold,
+        time.perf_counter() - started,
+        codec,
+        slot_weights=None if held is None else held.weights,
+    )
+
+
+def search(
+    store: Store,
+    encoder: KeyEncoder,
+    question: str | Float[np.ndarray, " d"],
+    options: ReadOptions,
+    slots: Slots | None,
+) -> list[Candidate]:
+    """The segments that match a text, or a key of any length, best, whatever they score.
+
+    With a key, words do not count.
+    """
+    if isinstance(question, str):
+        asked = validate.check_question(question)
+        key = encoder.encode_questions([asked])[0]
+    else:
+        asked, key = "", check_key(question, encoder.dimension)
+    probe = None if slots is None else slots.read(options.namespace, key).key
+    return recall.search(store, asked, key, options, probe=probe)
+
+
+def known(store: Store, namespace: str, id: str) -> Document:
+    """The document of that id.
+
+    Raises:
+        InputError: if there is none.
+    """
+    document = store.document(namespace, validate.check_name(id, "document id"))
+    if document is None:
+        raise InputError(
+            f"There is no document {id!r}.",
+            f"Nothing of that id was written to namespace {namespace!r}, or it was forgotten.",
+            "List the ids with `documents()`, or write it with `write`.",
+        )
+    return document
+
+
+def text(store: Store, namespace: str, id: str, path: Path | None) -> str:
+    """A document's text, exactly as it was written.
+
+    Args:
+        path: of the memory file, for an error.
+
+    Raises:
+        InputError: if there is no document of that id.
+        MemoryFileError: if a part of it is damaged.
+    """
+    while True:
+        document = known(store, namespace, id)
+        found = "".join(s.text for s in store.neighbours(namespace, id, 0, document.characters))
+        if not document.complete or len(found) == document.characters:
+            return found
+        # Unless it was changed or forgotten while it was read.
+        if store.document(namespace, id) == document:
+            raise damaged(path or Path("in RAM"), f"document {id!r}")

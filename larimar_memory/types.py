@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 
 import numpy as np
 from jaxtyping import Float, Int8
 
+from larimar_memory.errors import LatentsUnavailableError
+
+DEFAULT_NAMESPACE = "default"
+
 Metadata: TypeAlias = Mapping[str, Any]
 """JSON object kept with a document: string keys, JSON values."""
+
+Where: TypeAlias = Mapping[str, Any]
+"""A metadata filter; see `larimar_memory.stores.filters`."""
+
+Message: TypeAlias = Mapping[str, str]
+"""One message of a chat: its `content`, and whose it is: `role` "system", "user" or "assistant"."""
 
 Grounding: TypeAlias = Literal["text", "latent", "none"]
 """What controlled the decoder: recalled text, recalled latents, or nothing (not in memory)."""
@@ -26,6 +36,10 @@ class Segment:
     text: str
 
 
+Latents: TypeAlias = tuple[Int8[np.ndarray, " _"] | None, ...]
+"""Stored latents of consecutive segments, in the order of the text; None where there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecalledSegment:
     """A stored segment as a read returns it.
@@ -36,6 +50,7 @@ class RecalledSegment:
         weight: its part of the readout, the parts of one readout summing to 1: the address weight w_k
             (arXiv 2403.11901, Eq. 7), or with slots its share of what they returned.
         before, after: text of the neighbouring segments, empty unless the read asked for it.
+        latents: stored latents of what `context` holds, one a segment, in the order of the text.
     """
 
     id: str
@@ -49,24 +64,36 @@ class RecalledSegment:
     weight: float
     before: str = ""
     after: str = ""
+    latents: Latents = field(default=(), compare=False, repr=False)
 
     @property
     def context(self) -> str:
         """The segment's text with its neighbours, as it stands in the document."""
         return f"{self.before}{self.text}{self.after}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """The segment as JSON-serialisable values, latents left out."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "latents"}
+
+
+class ReadoutCodec(Protocol):
+    """Makes a key/value prefix of a readout's latents: `Larimar.latents` is one."""
+
+    def condition(self, readout: Readout, decoder: Any = None) -> Any:
+        """What stands in front of a prompt so that the decoder answers from the readout."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """What a question addressed in memory: segments, weights, provenance and, where stored, latents.
+    """What a question addressed in memory: segments with their latents, weights, provenance.
 
     Attributes:
         segments: best first; empty when the question is out of scope.
         in_scope: whether the best score reached `threshold`; if not, the memory does not know.
         best_score: score of the best candidate, in [0, 1], also when it is out of scope.
         seconds: time the read took.
-        latents: of each segment and what is read with it, in the order of the text, as they are
-            stored; None where there is none.
+        codec: makes a prefix of the segments' latents; None where the memory has no latents.
         slot_weights: address weights w over the K slots, float64, where the memory has slots.
     """
 
@@ -77,45 +104,121 @@ class Readout:
     best_score: float
     threshold: float
     seconds: float
-    latents: tuple[tuple[Int8[np.ndarray, " n"] | None, ...], ...] = field(default=(), compare=False)
+    codec: ReadoutCodec | None = field(default=None, compare=False, repr=False)
     slot_weights: Float[np.ndarray, " K"] | None = field(default=None, compare=False)
 
-    def past_key_values(self, decoder: Any) -> Any:
+    def past_key_values(self, decoder: Any = None) -> Any:
         """The latents as a new cache of the decoder's, for a generation loop of one's own.
 
         What is read after it must be read inside `Larimar.latents.condition(readout).attached()`, where
         the adapters act. The first position after it is the cache's length.
 
         Args:
-            decoder: a `Decoder` that a latent codec ships for.
+            decoder: a loaded decoder of the same model, in place of the memory's own.
 
         Raises:
-            LatentsUnavailableError: if no codec ships for it, or a segment has no latent of that one.
+            LatentsUnavailableError: if no codec is known for the decoder, or a segment has no latent of
+                that codec.
         """
-        from larimar_memory.latents.latent_memory import condition, shipped_codec
-
-        return condition(shipped_codec(decoder), self).past_key_values()
+        if self.codec is None:
+            raise LatentsUnavailableError(
+                "The readout cannot become a key/value prefix.",
+                "No memory with latents made it.",
+                "Read it from an open `Larimar`.",
+            )
+        return self.codec.condition(self, decoder).past_key_values()
 
     def scoring(self, least: float) -> Readout:
         """The readout with only those of its segments that score so much; their weights stay."""
-        kept = [i for i, segment in enumerate(self.segments) if segment.score >= least]
-        return replace(
-            self,
-            segments=tuple(self.segments[i] for i in kept),
-            latents=tuple(self.latents[i] for i in kept if i < len(self.latents)),
-        )
+        return replace(self, segments=tuple(s for s in self.segments if s.score >= least))
 
     def to_dict(self) -> dict[str, Any]:
         """The readout as JSON-serialisable values, latents and slot weights left out."""
+        names = ("question", "namespace", "in_scope", "best_score", "threshold", "seconds")
         return {
-            "question": self.question,
-            "namespace": self.namespace,
-            "in_scope": self.in_scope,
-            "best_score": self.best_score,
-            "threshold": self.threshold,
-            "seconds": self.seconds,
-            "segments": [asdict(s) for s in self.segments],
+            **{name: getattr(self, name) for name in names},
+            "segments": [segment.to_dict() for segment in self.segments],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How a question is read.
+
+    Attributes:
+        k: most segments to return.
+        namespace: texts of others are never seen.
+        where: a metadata filter.
+        neighbours: segments of context to add on either side of each.
+        hybrid: search by words as well as by key.
+        threshold: score under which the question is out of scope; None is the memory's own, and 0
+            returns the best segments whatever their score.
+    """
+
+    k: int = 5
+    namespace: str = DEFAULT_NAMESPACE
+    where: Where | None = None
+    neighbours: int = 0
+    hybrid: bool = True
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOptions:
+    """How a question is answered from a readout.
+
+    Attributes:
+        grounding: "text" puts recalled text in the prompt; "latent" attaches readouts.
+        context_tokens: most prompt tokens spent on recalled text.
+        max_tokens: most tokens to write.
+        stop: texts at which to end; they are not part of the answer.
+        temperature: 0 is greedy; above, tokens are sampled.
+        seed: makes sampling repeatable.
+        fallback: when the question is out of scope, let the plain decoder answer instead of saying that
+            it is not in memory; the answer's grounding is "none" either way.
+        history: the chat before the question, oldest first. It goes to the decoder, and the memory is
+            read with the question alone.
+        history_tokens: most prompt tokens spent on the history, whose latest messages are used.
+        begin: words put in the decoder's mouth: the answer begins with them and goes on from there. A
+            small model that is to list several things, or to answer in a certain form, does so more
+            often when it is begun for it.
+    """
+
+    grounding: Grounding = "text"
+    context_tokens: int = 1024
+    max_tokens: int = 64
+    stop: Sequence[str] = ()
+    temperature: float = 0.0
+    seed: int | None = None
+    fallback: bool = False
+    history: Sequence[Message] = ()
+    history_tokens: int = 2048
+    begin: str = ""
+
+
+class ReadKeywords(TypedDict, total=False):
+    """Fields of `ReadOptions` as keyword arguments, but for k."""
+
+    namespace: str
+    where: Where | None
+    neighbours: int
+    hybrid: bool
+    threshold: float | None
+
+
+class AnswerKeywords(ReadKeywords, total=False):
+    """Fields of `AnswerOptions` and `ReadOptions` as keyword arguments, but for k."""
+
+    grounding: Grounding
+    context_tokens: int
+    max_tokens: int
+    stop: Sequence[str]
+    temperature: float
+    seed: int | None
+    fallback: bool
+    history: Sequence[Message]
+    history_tokens: int
+    begin: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +256,8 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON-serialisable values."""
-        return {**asdict(self), "sources": [asdict(s) for s in self.sources]}
+        plain = asdict(replace(self, sources=()))
+        return {**plain, "sources": [segment.to_dict() for segment in self.sources]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from larimar_memory.errors import InputError, MemoryFileError
+from larimar_memory.types import AnswerOptions, ReadOptions
 
 MAX_QUESTION_CHARS = 20_000
 MAX_NAME_CHARS = 1_000
 ROLES = ("system", "user", "assistant")
 MAX_DEPTH = 200
 """Levels that metadata may be nested; SQLite's JSON functions stop at 1,000."""
+
+READ_NAMES = frozenset(field.name for field in fields(ReadOptions))
 
 NO_UNICODE = "It holds half of a surrogate pair, which is no Unicode text."
 
@@ -105,6 +109,45 @@ def check_k(k: Any) -> int:
             "Use k=5, the default, or another number in that range.",
         )
     return k
+
+
+def read_options(options: ReadOptions, k: int | None, changes: Mapping[str, Any]) -> ReadOptions:
+    """The options of a read with what a call changes of them, all sound.
+
+    Raises:
+        InputError: if one cannot be used.
+        TypeError: if there is none of that name.
+    """
+    if k is not None:
+        options = replace(options, k=k)
+    if changes:
+        options = replace(options, **changes)
+    check_k(options.k)
+    check_name(options.namespace, "namespace")
+    return options
+
+
+def answer_options(
+    reading: ReadOptions, options: AnswerOptions, k: int | None, changes: Mapping[str, Any]
+) -> tuple[ReadOptions, AnswerOptions]:
+    """The options of an answer with what a call changes of them, all sound but for those of the read.
+
+    Raises:
+        InputError: if one cannot be used.
+        TypeError: if there is none of that name.
+    """
+    of_read = {name: value for name, value in changes.items() if name in READ_NAMES}
+    reading = replace(reading, **of_read) if k is None else replace(reading, k=k, **of_read)
+    others = {name: value for name, value in changes.items() if name not in READ_NAMES}
+    options = replace(options, **others)
+    if options.grounding not in ("text", "latent"):
+        raise InputError(
+            f"An answer cannot have grounding={options.grounding!r}.",
+            'It is "text" or "latent".',
+            'Use grounding="text".',
+        )
+    history, begin = check_history(options.history), check_begin(options.begin)
+    return reading, replace(options, history=history, begin=begin)
 
 
 def check_name(name: Any, what: str) -> str:

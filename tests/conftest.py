@@ -36,7 +36,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.stores.sqlite import parts, vectors
@@ -58,9 +58,9 @@ def encoder() -> SentenceEncoder:
 
 
 @pytest.fixture(scope="session")
-def decoder() -> Decoder:
+def decoder() -> TransformersDecoder:
     """The bundled decoder."""
-    return Decoder.load()
+    return TransformersDecoder.load()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 
 
 class ByteTokenizer:
@@ -27,7 +27,9 @@ class ByteTokenizer:
         return bytes(i - 2 for i in ids if i > 1).decode(errors="replace")
 
 
-def tiny_decoder(dtype: torch.dtype = torch.float32, seed: int = 0, **changes: Any) -> Decoder:
+def tiny_decoder(
+    dtype: torch.dtype = torch.float32, seed: int = 0, **changes: Any
+) -> TransformersDecoder:
     """A random decoder."""
     sizes = {
         "vocab_size": 258,
@@ -44,10 +46,10 @@ def tiny_decoder(dtype: torch.dtype = torch.float32, seed: int = 0, **changes: A
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = LlamaForCausalLM(LlamaConfig(**{**sizes, **changes})).to(dtype)
-    return Decoder(model, ByteTokenizer(), name="tiny")
+    return TransformersDecoder(model, ByteTokenizer(), name="tiny")
 
 
-def logits(decoder: Decoder, tokens: list[list[int]], **options: Any) -> torch.Tensor:
+def logits(decoder: TransformersDecoder, tokens: list[list[int]], **options: Any) -> torch.Tensor:
     """All logits of a batch."""
     with torch.no_grad():
         out: SimpleNamespace = decoder.model(torch.tensor(tokens), **options)

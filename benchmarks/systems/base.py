@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 
 ANSWER_TOKENS = 64
 """Most tokens of an answer; the same for every system."""
@@ -65,7 +65,7 @@ class System(Protocol):
 
 
 def generated(
-    decoder: Decoder,
+    decoder: TransformersDecoder,
     tokens: list[int],
     max_tokens: int,
     started: float,

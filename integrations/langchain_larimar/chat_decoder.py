@@ -13,7 +13,7 @@ from larimar_memory.models.finding import DEFAULT_DECODER
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
-    from larimar_memory.decoders.transformers import Decoder
+    from larimar_memory.decoders.base import Decoder
 
 UNUSABLE = "The chat model cannot be made."
 _LOADING = threading.Lock()
@@ -64,9 +64,9 @@ class ChatDecoder(BaseModel):
             return self.larimar().decoder
         with _LOADING:
             if self.decoder is None:
-                from larimar_memory.decoders.transformers import Decoder
+                from larimar_memory.decoders.transformers import TransformersDecoder
 
-                self.decoder = Decoder.load(self.model_name)
+                self.decoder = TransformersDecoder.load(self.model_name)
             decoder: Decoder = self.decoder
             return decoder
 
@@ -85,7 +85,9 @@ class ChatDecoder(BaseModel):
                     "Leave it out, or open the memory with it: `Larimar.open(path, decoder=...)`.",
                 )
         elif self.decoder is not None:
-            name = _checked(self.decoder).name
+            from larimar_memory.decoders.base import check_decoder
+
+            name = check_decoder(self.decoder, UNUSABLE).name
             if self.model not in (None, name):
                 raise InputError(
                     UNUSABLE,
@@ -95,15 +97,3 @@ class ChatDecoder(BaseModel):
         else:
             name = self.model or DEFAULT_DECODER
         self.model = name
-
-
-def _checked(decoder: Any) -> Decoder:
-    from larimar_memory.decoders.transformers import Decoder
-
-    if not isinstance(decoder, Decoder):
-        raise InputError(
-            UNUSABLE,
-            f"Its decoder is a {type(decoder).__name__}, not a Decoder.",
-            "Load one with `Decoder.load(name)`, or name it with `model=`.",
-        )
-    return decoder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -78,7 +77,7 @@ def to_end(answer: Answer, model: str, *, remembering: bool) -> ChatGenerationCh
     described: dict[str, Any] = {"model_name": model, "grounding": answer.grounding}
     if remembering:
         described["in_memory"] = answer.grounding != "none"
-        described["sources"] = [asdict(segment) for segment in answer.sources]
+        described["sources"] = [segment.to_dict() for segment in answer.sources]
     usage = UsageMetadata(
         input_tokens=answer.usage.prompt_tokens,
         output_tokens=answer.usage.completion_tokens,

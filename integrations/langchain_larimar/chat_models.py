@@ -80,9 +80,9 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
 
     def get_token_ids(self, text: str) -> list[int]:
         """A text's tokens, as the decoder reads them."""
-        from larimar_memory.decoders.plain_tokens import plain_ids
-
-        return plain_ids(self.local().tokenizer, text)
+        decoder: Any = self.local()
+        ids: list[int] = decoder.plain_tokens(text)
+        return ids
 
     def get_num_tokens_from_messages(
         self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None
@@ -164,16 +164,15 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
     def _answer(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, options: dict[str, Any]
     ) -> AnswerStream:
-        from larimar_memory.answer import plain_answer
-        from larimar_memory.types import Answer
+        from larimar_memory.answer import plain
+        from larimar_memory.types import AnswerOptions
 
         started = time.perf_counter()
         question, history = to_question(messages)
         options = {**options, "stop": stop or ()}
         if options["grounding"] == "none":
             spoken = {name: options[name] for name in ("max_tokens", "stop", "temperature", "seed")}
-            answer = Answer(question, "", "none")
-            return plain_answer(answer, self.local(), history, started, spoken)
+            return plain(question, AnswerOptions(history=history, **spoken), self.local(), started)
         threshold = options.pop("score_threshold")
         return self.larimar().stream(question, history=history, threshold=threshold, **options)
 

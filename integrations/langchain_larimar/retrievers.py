@@ -141,7 +141,7 @@ class LarimarRetriever(BaseRetriever):
         grounding = options.pop("grounding")
         readout = self.larimar().read(query, **options).scoring(options["threshold"] or 0.0)
         if grounding == "latent" and readout.segments:
-            self.larimar().latents.condition(readout)
+            self.larimar().latents.check(readout)
         return RecalledDocuments(readout)
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:

@@ -77,7 +77,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Train latents for a decoder. Started again, it goes on where its last checkpoint is."""
-    from larimar_memory.decoders.transformers import Decoder
+    from larimar_memory.decoders.transformers import TransformersDecoder
     from larimar_memory.models import finding
     from larimar_memory.train import load_recipe
     from larimar_memory.train import train as run
@@ -85,7 +85,7 @@ def train(
     chosen = load_recipe(recipe)
     trained = run(
         chosen,
-        Decoder.load(decoder or finding.DEFAULT_DECODER),
+        TransformersDecoder.load(decoder or finding.DEFAULT_DECODER),
         data,
         out,
         start=start,

@@ -1,10 +1,27 @@
-"""Which of the messages before a question reach the decoder."""
+"""What fits into a budget of tokens: recalled text, latents, the chat before a question."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate, takewhile
+from typing import TypeVar
 
-from larimar_memory.decoders.prompt import Message
+from larimar_memory.types import Message
+
+Item = TypeVar("Item")
+
+
+def fit(items: Sequence[Item], fits: Callable[[Sequence[Item]], bool]) -> int:
+    """How many of the first items fit together: all before the first with which they do not.
+
+    Args:
+        items: best first.
+        fits: whether so many of them do.
+    """
+    count = 0
+    while count < len(items) and fits(items[: count + 1]):
+        count += 1
+    return count
 
 
 def latest(
@@ -26,12 +43,9 @@ def latest(
     """
     system = [message for message in history if message["role"] == "system"]
     said = [message for message in history if message["role"] != "system"]
-    kept, left = list[Message](), budget - sum(count(m["content"]) + 1 for m in system)
-    for message in reversed(said):
-        left -= count(message["content"]) + 1
-        if left < 0:
-            break
-        kept.insert(0, message)
+    left = budget - sum(count(message["content"]) + 1 for message in system)
+    sums = accumulate(count(message["content"]) + 1 for message in reversed(said))
+    kept = said[len(said) - sum(1 for _ in takewhile(lambda total: total <= left, sums)) :]
     while kept and not fits([*system, *kept]):
         del kept[0]
     while kept and len(kept) < len(said) and kept[0]["role"] == "assistant":

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
-from larimar_memory.decoders.plain_tokens import plain_ids
-from larimar_memory.types import RecalledSegment
-
-Message: TypeAlias = Mapping[str, str]
-"""One message of a chat: its `content`, and whose it is: `role` "system", "user" or "assistant"."""
+from larimar_memory.types import Message, RecalledSegment
 
 OPEN, CLOSE = "<recalled>", "</recalled>"
 NOT_IN_MEMORY = "Not in memory."
@@ -107,17 +103,17 @@ def _in_turns(chat: Sequence[Message]) -> list[dict[str, str]]:
     return turns
 
 
-def chat_tokens(tokenizer: Any, chat: Sequence[Message]) -> list[int]:
+def chat_tokens(tokenizer: Any, chat: Sequence[Message], begin: str = "") -> list[int]:
     """Token ids of a chat up to the assistant's turn, message contents tokenised as plain text.
 
     The template is rendered around placeholders and the contents put in afterwards, so a content that
     spells a control token stays text. Without a template, the contents are joined by newlines.
     """
-    return _ids(tokenizer, _parts(tokenizer, chat))
+    return _ids(tokenizer, [*_parts(tokenizer, chat), (begin, False)])
 
 
 def around_recalled(
-    tokenizer: Any, question: str, history: Sequence[Message] = ()
+    tokenizer: Any, question: str, history: Sequence[Message] = (), begin: str = ""
 ) -> tuple[list[int], list[int]]:
     """Token ids of the same chat before and after the recalled passages, and of none of them.
 
@@ -136,7 +132,7 @@ def around_recalled(
     before, after = text.split(place)
     return (
         _ids(tokenizer, [*parts[:at], (before, special)]),
-        _ids(tokenizer, [(after, special), *parts[at + 1 :]]),
+        _ids(tokenizer, [(after, special), *parts[at + 1 :], (begin, False)]),
     )
 
 
@@ -161,10 +157,61 @@ def _parts(tokenizer: Any, chat: Sequence[Message]) -> list[tuple[str, bool]]:
 def _ids(tokenizer: Any, parts: Sequence[tuple[str, bool]]) -> list[int]:
     ids = list[int]()
     for text, special in parts:
-        ids += _template_ids(tokenizer, text) if special else plain_ids(tokenizer, text)
+        if special:
+            ids += tokenizer(text, add_special_tokens=False, split_special_tokens=False)["input_ids"]
+        elif text:
+            ids += plain_ids(tokenizer, text)
     return ids
 
 
-def _template_ids(tokenizer: Any, text: str) -> list[int]:
-    ids: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=False)["input_ids"]
-    return ids
+def plain_ids(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a text, none of them of a control token. Safe for threads.
+
+    `split_special_tokens=True` alone would not do: it is a switch inside a fast tokenizer, which
+    another thread may turn meanwhile, and added tokens that are not called special still count.
+    """
+    ids = _pipeline(tokenizer, text)
+    control = control_ids(tokenizer)
+    return ids if control.isdisjoint(ids) else _spelt(tokenizer, ids, control)
+
+
+def control_ids(tokenizer: Any) -> frozenset[int]:
+    """Ids of the tokens that a tokenizer calls special, but for one that says "unknown character"."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    special = {id for id, token in added.items() if token.special}
+    special |= set(getattr(tokenizer, "all_special_ids", ()))
+    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    if type(model).__name__ in ("NoneType", "Unigram") or getattr(model, "unk_token", None):
+        named = ("bos", "eos", "pad", "sep", "cls", "mask")
+        acting = {getattr(tokenizer, f"{name}_token_id", None) for name in named}
+        special -= {getattr(tokenizer, "unk_token_id", None)} - acting
+    return frozenset(special)
+
+
+def _pipeline(tokenizer: Any, text: str) -> list[int]:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        found: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
+            "input_ids"
+        ]
+        return found
+    # The steps of `encode`, but for the first, which looks for added tokens.
+    if backend.normalizer is not None:
+        text = backend.normalizer.normalize_str(text)
+    words = [text]
+    if backend.pre_tokenizer is not None:
+        words = [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
+    model = backend.model
+    return [token.id for word in words for token in model.tokenize(word)]
+
+
+def _spelt(tokenizer: Any, ids: list[int], control: frozenset[int]) -> list[int]:
+    """Ids in which what spells a control token that is in the vocabulary itself is taken apart."""
+    out = list[int]()
+    for id in ids:
+        if id not in control:
+            out.append(id)
+            continue
+        for char in tokenizer.convert_ids_to_tokens(id):
+            out += [i for i in _pipeline(tokenizer, char) if i not in control]
+    return out

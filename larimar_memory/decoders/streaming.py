@@ -10,14 +10,7 @@ _UNFINISHED = "\ufffd"
 
 
 class TokenStreamer(TextIteratorStreamer):
-    """Hands on text token by token; what it extends holds every word back until the next one begins.
-
-    Args:
-        tokenizer: of the decoder that generates.
-    """
-
-    def __init__(self, tokenizer: object) -> None:
-        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)  # type: ignore[arg-type]
+    """Hands on text token by token; what it extends holds every word back until the next one begins."""
 
     def put(self, value: torch.Tensor) -> None:
         """Take a prompt, the first time, or a new token; of one row."""

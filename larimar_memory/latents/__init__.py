@@ -2,7 +2,7 @@
 
 codec = load_bundle(folder, decoder)
 latents = codec.encode(["The pass key is 71432."])
-prefix = codec.prefix(latents)
+prefix = codec.prefix([latents])
 with codec.adapters.attached():
     out = decoder.model.generate(**generation_inputs(prefix, tokens))
 """

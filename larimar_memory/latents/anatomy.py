@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import nn
 
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.base import LatentDecoder
 from larimar_memory.errors import ModelError
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -44,20 +43,8 @@ class Anatomy:
     start: int
     end: int
 
-    @property
-    def device(self) -> torch.device:
-        """Where the decoder's weights are."""
-        found: torch.device = self.model.device
-        return found
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The number format the decoder computes in."""
-        found: torch.dtype = self.model.dtype
-        return found
-
-
-def examine(decoder: Decoder) -> Anatomy:
+def examine(decoder: LatentDecoder) -> Anatomy:
     """Find the parts of a decoder.
 
     Raises:
@@ -98,7 +85,8 @@ def examine(decoder: Decoder) -> Anatomy:
         start=int(end if start is None else start),
         end=int(end),
     )
-    cosine, _ = angles(anatomy, torch.zeros(1, 1, dtype=torch.long, device=model.device))
+    place = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+    cosine, _ = base.rotary_emb(place.float(), place)
     if cosine.shape[-1] != channels:
         raise ModelError(
             f"The decoder {decoder.name!r} cannot use latents.",
@@ -106,38 +94,6 @@ def examine(decoder: Decoder) -> Anatomy:
             'Choose a decoder that rotates whole keys, or use grounding="text".',
         )
     return anatomy
-
-
-def angles(
-    anatomy: Anatomy, positions: Int[Tensor, "b p"]
-) -> tuple[Float[Tensor, "b p c"], Float[Tensor, "b p c"]]:
-    """Cosines and sines by which the decoder rotates keys at these positions, float32."""
-    like = torch.zeros(1, dtype=torch.float32, device=positions.device)
-    cosine, sine = anatomy.base.rotary_emb(like, positions)
-    return cosine, sine
-
-
-def rotate(
-    anatomy: Anatomy, keys: Float[Tensor, "l b g p c"], positions: Int[Tensor, "#b p"]
-) -> Float[Tensor, "l b g p c"]:
-    """Keys of l layers and g heads as they are when they stand at `positions` (RoPE), float32."""
-    cosine, sine = (a[:, None] for a in angles(anatomy, positions))
-    keys = keys.float()
-    return keys * cosine + _half_turn(keys) * sine
-
-
-def unrotate(
-    anatomy: Anatomy, keys: Float[Tensor, "l b g p c"], positions: Int[Tensor, "#b p"]
-) -> Float[Tensor, "l b g p c"]:
-    """The inverse of `rotate`, also where the model scales its angles' cosines and sines."""
-    cosine, sine = (a[:, None] for a in angles(anatomy, positions))
-    keys = keys.float()
-    return (keys * cosine - _half_turn(keys) * sine) / (cosine.square() + sine.square())
-
-
-def _half_turn(x: Tensor) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((-second, first), dim=-1)
 
 
 def first_layers(anatomy: Anatomy, count: int) -> Any:
@@ -153,7 +109,7 @@ def first_layers(anatomy: Anatomy, count: int) -> Any:
     return view
 
 
-def fingerprint(decoder: Decoder) -> str:
+def fingerprint(decoder: LatentDecoder) -> str:
     """A short hash of a decoder's configuration, its tensors' names and shapes, and some weights.
 
     The weights are rounded to bf16 first, so that one model has one fingerprint in every number format.

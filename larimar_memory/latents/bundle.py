@@ -11,11 +11,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.base import LatentDecoder
 from larimar_memory.errors import ModelError
 from larimar_memory.latents.anatomy import fingerprint
-from larimar_memory.latents.codec import LatentCodec
+from larimar_memory.latents.codec import LatentCodec, fingerprint_of
 from larimar_memory.latents.config import LatentConfig
+from larimar_memory.latents.stored import StoredForm
 from larimar_memory.models.finding import DEFAULT_DECODER
 
 TENSORS, DESCRIPTION = "latents.safetensors", "latents.json"
@@ -68,12 +69,50 @@ def figures_of(folder: Path) -> dict[str, Any]:
     return figures
 
 
-def load_bundle(folder: Path, decoder: Decoder) -> LatentCodec:
+def load_bundle(folder: Path, decoder: LatentDecoder) -> LatentCodec:
     """Load a trained codec for the decoder it was trained for.
 
     Raises:
         ModelError: if there is no bundle, it is damaged, or it is for another decoder.
     """
+    config, made_for, lead = _described(folder)
+    found = fingerprint(decoder)
+    if made_for != found:
+        raise ModelError(
+            f"The latents in {folder} do not fit the decoder {decoder.name!r}.",
+            f"They were trained for a decoder with fingerprint {str(made_for)[:12]}, "
+            f"and this one's is {found[:12]}.",
+            "Load the decoder they were trained for, or train latents for this one.",
+        )
+    codec = LatentCodec(decoder, config)
+    if lead != list(codec.lead.tokens):
+        raise ModelError(
+            f"The latents in {folder} do not fit the decoder {decoder.name!r}.",
+            "They were trained within another chat than the one its tokenizer makes.",
+            "Restore the chat template they were trained with, or train latents for this one.",
+        )
+    try:
+        codec.load_state_dict(_tensors(folder))
+    except RuntimeError as error:
+        raise _damaged(folder, f"{TENSORS} does not have the tensors its description says") from error
+    # The weights were rounded to bf16 when they were saved: nothing is lost, and much time is won.
+    codec.head.use_format(codec.anatomy.model.dtype)
+    codec.adapters.merge()
+    return codec.eval().requires_grad_(False)
+
+
+def stored_form_of(folder: Path) -> StoredForm:
+    """How the latents of a bundle's codec lie in a store; no decoder is needed to tell.
+
+    Raises:
+        ModelError: if there is no bundle, or it is damaged.
+    """
+    config, _, lead = _described(folder)
+    return StoredForm(config.dz, config.step, fingerprint_of(config, lead, _tensors(folder)))
+
+
+def _described(folder: Path) -> tuple[LatentConfig, Any, Any]:
+    """Sizes, fingerprint of the decoder, and ids of the lead's tokens."""
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         format_ = description["format"]
@@ -99,34 +138,16 @@ def load_bundle(folder: Path, decoder: Decoder) -> LatentCodec:
         )
     try:
         config = LatentConfig.model_validate(description["config"])
-        made_for, lead = description["decoder"], description.get("lead")
+        return config, description["decoder"], description.get("lead")
     except (ValueError, KeyError) as error:
         raise _undescribed(folder) from error
-    found = fingerprint(decoder)
-    if made_for != found:
-        raise ModelError(
-            f"The latents in {folder} do not fit the decoder {decoder.name!r}.",
-            f"They were trained for a decoder with fingerprint {str(made_for)[:12]}, "
-            f"and this one's is {found[:12]}.",
-            "Load the decoder they were trained for, or train latents for this one.",
-        )
-    codec = LatentCodec(decoder, config)
-    if lead != list(codec.lead.tokens):
-        raise ModelError(
-            f"The latents in {folder} do not fit the decoder {decoder.name!r}.",
-            "They were trained within another chat than the one its tokenizer makes.",
-            "Restore the chat template they were trained with, or train latents for this one.",
-        )
+
+
+def _tensors(folder: Path) -> dict[str, torch.Tensor]:
     try:
-        codec.load_state_dict(load_file(folder / TENSORS))
+        return load_file(folder / TENSORS)
     except (OSError, SafetensorError) as error:
         raise _damaged(folder, f"{TENSORS} cannot be read") from error
-    except RuntimeError as error:
-        raise _damaged(folder, f"{TENSORS} does not have the tensors its description says") from error
-    # The weights were rounded to bf16 when they were saved: nothing is lost, and much time is won.
-    codec.head.use_format(codec.anatomy.dtype)
-    codec.adapters.merge()
-    return codec.eval().requires_grad_(False)
 
 
 def _undescribed(folder: Path) -> ModelError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -12,15 +12,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.base import LatentDecoder
 from larimar_memory.errors import InputError
 from larimar_memory.latents.adapters import Adapters
 from larimar_memory.latents.anatomy import examine
 from larimar_memory.latents.config import LatentConfig
 from larimar_memory.latents.head import ReadoutHead
-from larimar_memory.latents.prefix import Prefix, place
+from larimar_memory.latents.prefix import LatentReadout, Prefix, States, place
 from larimar_memory.latents.segment_encoder import Features, SegmentEncoder
-from larimar_memory.latents.states import Segments, States, exact_states, pad, read_lead
+from larimar_memory.latents.states import Segments, exact_states, pad, read_lead
 from larimar_memory.latents.stored import StoredForm
 
 _BATCH_TOKENS = 2048
@@ -46,9 +46,10 @@ class LatentCodec(nn.Module):
         ModelError: if the decoder is not llama-like.
     """
 
-    def __init__(self, decoder: Decoder, config: LatentConfig) -> None:
+    def __init__(self, decoder: LatentDecoder, config: LatentConfig) -> None:
         super().__init__()
         self.config = config
+        self._positions, self._stride = config.positions, config.stride
         self.anatomy = examine(decoder)
         self.decoder = decoder
         self.lead = read_lead(self.anatomy, decoder.around_recalled("")[0])
@@ -57,7 +58,7 @@ class LatentCodec(nn.Module):
         self.encoder = SegmentEncoder(config, 2 * self.anatomy.hidden)
         self.head = ReadoutHead(config, self.anatomy)
         self.adapters = Adapters(self.anatomy, config.rank)
-        self.to(self.anatomy.device)
+        self.to(self.anatomy.model.device)
 
     def tokens(self, text: str) -> list[int]:
         """A segment's token ids; special tokens in it are read as plain text."""
@@ -124,17 +125,9 @@ class LatentCodec(nn.Module):
         z, mask = self.encoder(self.features.in_windows(segments, count), segments.mask)
         return z, mask
 
-    def prefix(self, readouts: Sequence[Float[np.ndarray, "_ dz"]]) -> Prefix:
-        """One prefix in which the readouts stand side by side, in the order given.
-
-        Raises:
-            InputError: if there is none, or one is not of this codec's dz.
-        """
-        return self.prefixes([readouts])
-
     @torch.no_grad()
-    def prefixes(self, batch: Sequence[Sequence[Float[np.ndarray, "_ dz"]]]) -> Prefix:
-        """A batch of prefixes, each with its own readouts side by side.
+    def prefix(self, batch: Sequence[Sequence[Float[np.ndarray, "_ dz"]]]) -> Prefix:
+        """A batch of prefixes; in each its own readouts stand side by side, in the order given.
 
         Raises:
             InputError: if one has no readouts, or a readout is not of this codec's dz.
@@ -150,7 +143,7 @@ class LatentCodec(nn.Module):
                     f"A readout is of shape {tuple(readout.shape)}, not (m, {self.config.dz}).",
                     "Use latents that this codec's encoder made.",
                 )
-        most = self.config.positions
+        device, most = self.anatomy.model.device, self._positions
         rows = [
             [r[at : at + most] for r in readouts for at in range(0, len(r), most)] for readouts in batch
         ]
@@ -163,15 +156,24 @@ class LatentCodec(nn.Module):
             for at, piece in enumerate(row, start=(number + 1) * count - len(row)):
                 z[at, : len(piece)] = torch.from_numpy(piece.astype(np.float32))
                 mask[at, : len(piece)] = True
-        return self.placed(z.to(self.device), mask.to(self.device), count)
+        return self.placed(self.head(z.to(device), mask.to(device)), count)
 
-    def placed(self, z: Float[Tensor, "b m dz"], mask: Bool[Tensor, "b m"], count: int = 1) -> Prefix:
-        """The prefix of latents, `count` consecutive rows side by side; lets gradients through."""
-        return self.lined_up(self.head(z, mask), count)
+    def readout(self, groups: Sequence[Sequence[Float[np.ndarray, "_ dz"]]]) -> LatentReadout:
+        """What conditions the decoder on recalled passages.
 
-    def lined_up(self, states: States, count: int = 1) -> Prefix:
-        """The prefix of keys and values, `count` consecutive rows side by side, in pieces if long."""
-        most = self.config.stride
+        Args:
+            groups: latents of each passage in the order of its text, the best passage first. It is
+                put last, nearest to the question, as in a prompt.
+        """
+        prefix = self.prefix([[z for group in reversed(groups) for z in group]])
+        return LatentReadout(prefix, len(self.lead.tokens), self.adapters.attached)
+
+    def placed(self, states: States, count: int = 1) -> Prefix:
+        """The prefix of keys and values, `count` consecutive rows side by side, in pieces if long.
+
+        Gradients pass through.
+        """
+        most = self._stride
         if states.mask.shape[1] > most:
             rows = len(states.mask)
             states = states.cut(most)
@@ -179,18 +181,12 @@ class LatentCodec(nn.Module):
             # Distances are counted from the end: what a shorter segment lacks must not part its
             # neighbours.
             states = states.gaps_first(count)
-        line = states.side_by_side(count)
-        return place(self.anatomy, self.lead, line, count=count, stride=self.config.stride)
+        return place(self.anatomy, self.lead, states.side_by_side(count), count=count, stride=most)
 
     @cached_property
     def fingerprint(self) -> bytes:
         """32 bytes that identify what makes and reads latents; of a codec that is no longer trained."""
-        described = [self.config.model_dump(), self.lead.tokens]
-        digest = hashlib.sha256(json.dumps(described).encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            bits = tensor.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16)
-            digest.update(name.encode() + bits.numpy().tobytes())
-        return digest.digest()
+        return fingerprint_of(self.config, self.lead.tokens, self.state_dict())
 
     @cached_property
     def stored_form(self) -> StoredForm:
@@ -209,4 +205,14 @@ class LatentCodec(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the codec and its decoder are."""
-        return self.anatomy.device
+        found: torch.device = self.anatomy.model.device
+        return found
+
+
+def fingerprint_of(config: LatentConfig, lead: Sequence[int], tensors: Mapping[str, Tensor]) -> bytes:
+    """32 bytes that identify a codec by its sizes, its lead and its weights in bf16."""
+    digest = hashlib.sha256(json.dumps([config.model_dump(), list(lead)]).encode())
+    for name, tensor in sorted(tensors.items()):
+        bits = tensor.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16)
+        digest.update(name.encode() + bits.numpy().tobytes())
+    return digest.digest()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from larimar_memory.latents.anatomy import Anatomy
 from larimar_memory.latents.config import LatentConfig
-from larimar_memory.latents.states import States
+from larimar_memory.latents.prefix import States
 
 
 class ReadoutHead(nn.Module):

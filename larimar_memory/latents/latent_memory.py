@@ -6,20 +6,21 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int8
 
+from larimar_memory.decoders.base import Decoder, LatentDecoder
 from larimar_memory.decoders.prompt import disarmed
-from larimar_memory.decoders.transformers import Decoder
 from larimar_memory.errors import LatentsUnavailableError
+from larimar_memory.latents.anatomy import fingerprint
+from larimar_memory.latents.bundle import latents_for, load_bundle, stored_form_of
+from larimar_memory.latents.codec import LatentCodec
+from larimar_memory.latents.prefix import LatentReadout
+from larimar_memory.latents.stored import StoredForm
 from larimar_memory.stores.base import Store
 from larimar_memory.types import Readout, RecalledSegment, Segment
-
-if TYPE_CHECKING:
-    from larimar_memory.latents import LatentCodec
-    from larimar_memory.latents.prefixed import LatentReadout
 
 WINDOW = 8
 """Segments of a document, counted from its beginning, that are read as one text for their latents."""
@@ -27,7 +28,7 @@ WINDOW = 8
 BATCH_SEGMENTS = 256
 """Segments given their latents in one commit: some seconds of work on two cores."""
 
-Codec: TypeAlias = "LatentCodec | str | os.PathLike[str] | None"
+Codec: TypeAlias = LatentCodec | str | os.PathLike[str] | None
 """A loaded codec, the folder of one, or None for the one that ships for the decoder."""
 
 
@@ -38,33 +39,64 @@ class LatentMemory:
         store: where segments and latents are.
         decoder: gives the decoder, loading it where that has not been done.
         codec: which codec; it is loaded when first needed.
+        name: of the decoder, known before it is loaded.
     """
 
-    def __init__(self, store: Store, decoder: Callable[[], Decoder], codec: Codec) -> None:
-        self._store, self._decoder, self._given = store, decoder, codec
+    def __init__(
+        self, store: Store, decoder: Callable[[], Decoder], codec: Codec = None, name: str | None = None
+    ) -> None:
+        self._store, self._decoder, self._given, self._name = store, decoder, codec, name
         self._codec: LatentCodec | None = None
         self._lock = threading.Lock()
 
     @property
     def codec(self) -> LatentCodec:
-        """The codec.
+        """The codec of the memory's own decoder.
 
         Raises:
             LatentsUnavailableError: if none was named and none ships for the decoder.
             ModelError: if it cannot be loaded, or is for another decoder.
         """
-        from larimar_memory.latents import LatentCodec, load_bundle
-
         with self._lock:
             if self._codec is None:
-                decoder = self._decoder()
                 if isinstance(self._given, LatentCodec):
                     self._codec = self._given
-                elif self._given is not None:
-                    self._codec = load_bundle(Path(self._given).expanduser(), decoder)
                 else:
-                    self._codec = shipped_codec(decoder)
+                    self._codec = self._codec_of(self._decoder())
             return self._codec
+
+    @property
+    def stored_form(self) -> StoredForm:
+        """How that codec's latents lie in the store; read from its files, no decoder is loaded.
+
+        Raises:
+            LatentsUnavailableError, ModelError: as `codec` does.
+        """
+        if self._codec is None and not isinstance(self._given, LatentCodec) and self._name is not None:
+            return stored_form_of(self._folder(self._name))
+        return self.codec.stored_form
+
+    def _codec_of(self, decoder: Decoder) -> LatentCodec:
+        if not isinstance(decoder, LatentDecoder):
+            raise _no_codec(f"The decoder {decoder.name!r} takes text only.")
+        if isinstance(self._given, LatentCodec):
+            if fingerprint(decoder) != fingerprint(self._given.decoder):
+                raise _no_codec(f"The memory's codec is not for the decoder {decoder.name!r}.")
+            return self._given
+        folder = self._folder(decoder.name)
+        # Kept with the decoder, which the codec refers to: both go when nobody uses them.
+        held: dict[Path, LatentCodec] = vars(decoder).setdefault("_codecs", {})
+        if folder not in held:
+            held[folder] = load_bundle(folder, decoder)
+        return held[folder]
+
+    def _folder(self, decoder: str) -> Path:
+        if self._given is not None and not isinstance(self._given, LatentCodec):
+            return Path(self._given).expanduser()
+        folder = latents_for(decoder)
+        if folder is None:
+            raise _no_codec(f"No trained latents ship for the decoder {decoder!r}.")
+        return folder
 
     def encode(self, windows: Sequence[Sequence[str]]) -> list[list[Int8[np.ndarray, " n"]]]:
         """Latents of segments, as they are stored, a list for each window.
@@ -146,11 +178,64 @@ class LatentMemory:
     def _fits(self, latent: np.ndarray | None) -> bool:
         return latent is not None and self.codec.stored_form.unpack(latent) is not None
 
-    def condition(
-        self, readout: Readout, segments: Sequence[RecalledSegment] | None = None
-    ) -> LatentReadout:
-        """What stands in front of a prompt; see the function `condition`."""
-        return condition(self.codec, readout, segments)
+    def check(self, readout: Readout) -> None:
+        """Raise LatentsUnavailableError unless every segment has a latent of the memory's codec.
+
+        The codec's files say so: no decoder is loaded, and no prefix is made.
+        """
+        unpacked(readout.segments, self.stored_form)
+
+    def condition(self, readout: Readout, decoder: Decoder | None = None) -> LatentReadout:
+        """What stands in front of a prompt so that the decoder answers from a readout.
+
+        Args:
+            decoder: that answers, where it is not the memory's own.
+
+        Raises:
+            LatentsUnavailableError: if there is no codec for the decoder, or a segment has no latent.
+        """
+        codec = self.codec if decoder is None else self._codec_of(decoder)
+        return codec.readout(unpacked(readout.segments, codec.stored_form))
+
+    def __copy__(self) -> LatentMemory:
+        return self
+
+    def __deepcopy__(self, _: object) -> LatentMemory:
+        # A readout that refers to it can be copied; the store and the models are no part of that.
+        return self
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        # A readout that was pickled has its latents, and no memory any more.
+        return type(None), ()
+
+
+def unpacked(
+    segments: Sequence[RecalledSegment], stored_form: StoredForm
+) -> list[list[Float[np.ndarray, "m dz"]]]:
+    """The latents of recalled segments, and of what is read with each, in their order.
+
+    Raises:
+        LatentsUnavailableError: if a segment has no latent of that form.
+    """
+    seen, groups, missing = set[bytes](), list[list[Float[np.ndarray, "m dz"]]](), 0
+    for segment in segments:
+        groups.append([])
+        for stored in segment.latents or (None,):
+            z = None if stored is None else stored_form.unpack(stored)
+            if stored is None or z is None:
+                missing += 1
+            elif (held := stored.tobytes()) not in seen:
+                # A neighbour of two segments is placed once, with the better one.
+                seen.add(held)
+                groups[-1].append(z)
+    if missing or not groups:
+        raise LatentsUnavailableError(
+            "The answer cannot be grounded in latents.",
+            f"{missing} of {missing + len(seen)} recalled segments have no latent made for this "
+            "decoder.",
+            'Call `write_latents` once, open with latents=True, or use grounding="text".',
+        )
+    return groups
 
 
 def in_windows(texts: Sequence[str]) -> list[list[str]]:
@@ -158,58 +243,9 @@ def in_windows(texts: Sequence[str]) -> list[list[str]]:
     return [list(texts[at : at + WINDOW]) for at in range(0, len(texts), WINDOW)]
 
 
-def condition(
-    codec: LatentCodec, readout: Readout, segments: Sequence[RecalledSegment] | None = None
-) -> LatentReadout:
-    """What stands in front of a prompt so that the decoder answers from a readout.
-
-    Args:
-        codec: of the decoder that answers.
-        segments: which of the readout's, best first; by default all.
-
-    Raises:
-        LatentsUnavailableError: if a segment has no latent of this codec.
-    """
-    from larimar_memory.latents.prefixed import LatentReadout
-
-    chosen = readout.segments if segments is None else segments
-    groups = [readout.latents[readout.segments.index(segment)] for segment in chosen]
-    seen = set[bytes]()
-    placed = list[Float[np.ndarray, "m dz"] | None]()
-    for group in groups:
-        # A neighbour of two segments is placed once, with the better one.
-        fresh = [s for s in group if s is None or s.tobytes() not in seen]
-        seen |= {s.tobytes() for s in fresh if s is not None}
-        # The best stands last, nearest to the question, as its text does in a prompt.
-        placed[:0] = [None if s is None else codec.stored_form.unpack(s) for s in fresh]
-    latents = [z for z in placed if z is not None]
-    if not latents or len(latents) < len(placed):
-        raise LatentsUnavailableError(
-            "The answer cannot be grounded in latents.",
-            f"{len(placed) - len(latents)} of {len(placed)} recalled segments have no latent made "
-            "for this decoder.",
-            'Call `write_latents` once, open with latents=True, or use grounding="text".',
-        )
-    return LatentReadout(codec, latents)
-
-
-def shipped_codec(decoder: Decoder) -> LatentCodec:
-    """The codec that ships for a decoder, loaded once for it.
-
-    Raises:
-        LatentsUnavailableError: if there is none.
-    """
-    from larimar_memory.latents.bundle import latents_for, load_bundle
-
-    folder = latents_for(decoder.name)
-    if folder is None:
-        raise LatentsUnavailableError(
-            "The answer cannot be grounded in latents.",
-            f"No trained latents ship for the decoder {decoder.name!r}.",
-            'Train them with `larimar train` and name their folder, or use grounding="text".',
-        )
-    # Kept with the decoder, which the codec refers to: both go when nobody uses them.
-    if "_codec" not in vars(decoder):
-        vars(decoder)["_codec"] = load_bundle(folder, decoder)
-    codec: LatentCodec = vars(decoder)["_codec"]
-    return codec
+def _no_codec(why: str) -> LatentsUnavailableError:
+    return LatentsUnavailableError(
+        "The answer cannot be grounded in latents.",
+        why,
+        'Train them with `larimar train` and name their folder, or use grounding="text".',
+    )

@@ -1,16 +1,97 @@
-"""Readouts placed in front of what a decoder reads: a key/value prefix."""
+"""Keys and values of latents, and the prefix they make in front of what a decoder reads."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from larimar_memory.latents.anatomy import Anatomy, rotate
-from larimar_memory.latents.states import Lead, States, new_cache
+from larimar_memory.latents.anatomy import Anatomy
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """Keys, un-rotated, and values of p positions in all l layers and g heads of a decoder.
+
+    Attributes:
+        mask: true where there is a position.
+    """
+
+    keys: Float[Tensor, "l b g p c"]
+    values: Float[Tensor, "l b g p c"]
+    mask: Bool[Tensor, "b p"]
+
+    def side_by_side(self, count: int) -> States:
+        """Every `count` consecutive rows become one row: their positions stand in a line."""
+        mask = self.mask.reshape(len(self.mask) // count, -1)
+        return States(_in_line(self.keys, count), _in_line(self.values, count), mask)
+
+    def cut(self, most: int) -> States:
+        """Rows in pieces of `most` positions, each a row; the pieces of a row follow one another."""
+        width = -(-self.mask.shape[1] // most) * most
+        missing = width - self.mask.shape[1]
+        keys, values = (
+            _cut(nn.functional.pad(x, (0, 0, 0, missing)), most) for x in (self.keys, self.values)
+        )
+        mask = nn.functional.pad(self.mask, (0, missing)).reshape(-1, most)
+        return States(keys, values, mask)
+
+    def gaps_first(self, count: int) -> States:
+        """Of every `count` consecutive rows, those without any position before the others."""
+        used = self.mask.any(1).reshape(-1, count)
+        order = used.int().argsort(dim=1, stable=True)
+        first = torch.arange(0, len(self.mask), count, device=order.device)
+        rows = (first[:, None] + order).flatten()
+        return States(self.keys[:, rows], self.values[:, rows], self.mask[rows])
+
+
+def _cut(x: Float[Tensor, "l b g p c"], most: int) -> Float[Tensor, "l rows g most c"]:
+    layers, b, heads, p, c = x.shape
+    pieces = x.reshape(layers, b, heads, p // most, most, c).transpose(2, 3)
+    return pieces.reshape(layers, -1, heads, most, c)
+
+
+def _in_line(x: Float[Tensor, "l b g p c"], count: int) -> Float[Tensor, "l rows g line c"]:
+    layers, b, heads, p, c = x.shape
+    rows = x.reshape(layers, b // count, count, heads, p, c).transpose(2, 3)
+    return rows.reshape(layers, b // count, heads, count * p, c)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """What a decoder has read before the first segment, in all l layers and g heads.
+
+    Attributes:
+        tokens: ids of the h tokens, a start token first.
+        keys: un-rotated.
+    """
+
+    tokens: tuple[int, ...]
+    keys: Float[Tensor, "l g h c"]
+    values: Float[Tensor, "l g h c"]
+
+    def cache(self, anatomy: Anatomy, b: int) -> Any:
+        """A new cache in which b rows have read the lead."""
+        positions = torch.arange(len(self.tokens), device=self.keys.device)[None]
+        keys = rotate(anatomy, self.keys[:, None], positions).to(anatomy.model.dtype)
+        values = self.values[:, None].to(anatomy.model.dtype)
+        rows = (-1, b, -1, -1, -1)
+        return new_cache(keys.expand(rows), values.expand(rows))
+
+
+def new_cache(keys: Float[Tensor, "l b g p c"], values: Float[Tensor, "l b g p c"]) -> Any:
+    """A cache that holds these and to which a decoder appends what it reads: one serves one run."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
+        cache.update(k, v, layer)
+    return cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +159,7 @@ def place(anatomy: Anatomy, lead: Lead, states: States, *, count: int = 1, strid
         places = order[None, :, None, :, None].expand_as(joined[0][..., :longest, :])
         joined = [x.gather(3, places) for x in joined]
     keys = rotate(anatomy, joined[0], positions)
-    return Prefix(keys.to(anatomy.dtype), joined[1].to(anatomy.dtype), mask)
+    return Prefix(keys.to(anatomy.model.dtype), joined[1].to(anatomy.model.dtype), mask)
 
 
 def generation_inputs(prefix: Prefix, tokens: Int[Tensor, "b t"]) -> dict[str, Any]:
@@ -94,3 +175,64 @@ def generation_inputs(prefix: Prefix, tokens: Int[Tensor, "b t"]) -> dict[str, A
         "attention_mask": prefix.covering(torch.ones_like(tokens, dtype=torch.bool)),
         "past_key_values": prefix.cache(),
     }
+
+
+class LatentReadout:
+    """A key/value prefix and the adapters it is read with; for a `LatentDecoder`.
+
+    Args:
+        prefix: of one row; its decoder is the one that generates.
+        lead: positions of the chat before the passages.
+        attached: makes a block in which the adapters act on what this thread runs through the decoder.
+
+    Attributes:
+        positions: places the prefix takes up, those of the chat before the passages included.
+        recalled: those of the passages alone.
+    """
+
+    def __init__(
+        self, prefix: Prefix, lead: int, attached: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._prefix, self.attached = prefix, attached
+        self.positions = int(prefix.mask.sum())
+        self.recalled = self.positions - lead
+
+    def inputs(self, tokens: Int[Tensor, "1 t"]) -> dict[str, Any]:
+        """What `model.generate` is called with; good for one generation, which fills the cache."""
+        return generation_inputs(self._prefix, tokens)
+
+    def past_key_values(self) -> Any:
+        """The prefix as a new cache, for a generation loop of one's own inside `attached`."""
+        return self._prefix.cache()
+
+
+def angles(
+    anatomy: Anatomy, positions: Int[Tensor, "b p"]
+) -> tuple[Float[Tensor, "b p c"], Float[Tensor, "b p c"]]:
+    """Cosines and sines by which the decoder rotates keys at these positions, float32."""
+    like = torch.zeros(1, dtype=torch.float32, device=positions.device)
+    cosine, sine = anatomy.base.rotary_emb(like, positions)
+    return cosine, sine
+
+
+def rotate(
+    anatomy: Anatomy, keys: Float[Tensor, "l b g p c"], positions: Int[Tensor, "#b p"]
+) -> Float[Tensor, "l b g p c"]:
+    """Keys of l layers and g heads as they are when they stand at `positions` (RoPE), float32."""
+    cosine, sine = (a[:, None] for a in angles(anatomy, positions))
+    keys = keys.float()
+    return keys * cosine + _half_turn(keys) * sine
+
+
+def unrotate(
+    anatomy: Anatomy, keys: Float[Tensor, "l b g p c"], positions: Int[Tensor, "#b p"]
+) -> Float[Tensor, "l b g p c"]:
+    """The inverse of `rotate`, also where the model scales its angles' cosines and sines."""
+    cosine, sine = (a[:, None] for a in angles(anatomy, positions))
+    keys = keys.float()
+    return (keys * cosine - _half_turn(keys) * sine) / (cosine.square() + sine.square())
+
+
+def _half_turn(x: Tensor) -> Tensor:
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((-second, first), dim=-1)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from larimar_memory.latents.anatomy import Anatomy, first_layers
 from larimar_memory.latents.config import LatentConfig
-from larimar_memory.latents.states import Lead, Segments, in_windows
+from larimar_memory.latents.prefix import Lead
+from larimar_memory.latents.states import Segments, in_windows
 
 
 class Features:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from larimar_memory.latents.anatomy import Anatomy, rotate, unrotate
+from larimar_memory.latents.anatomy import Anatomy
+from larimar_memory.latents.prefix import Lead, States, unrotate
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,54 +50,6 @@ def in_windows(segments: Segments, count: int) -> Windows:
     return Windows(packed, (mask.long().cumsum(1) - 1).clamp_min(0).reshape(b, t))
 
 
-@dataclass(frozen=True, slots=True)
-class States:
-    """Keys, un-rotated, and values of p positions in all l layers and g heads of a decoder.
-
-    Attributes:
-        mask: true where there is a position.
-    """
-
-    keys: Float[Tensor, "l b g p c"]
-    values: Float[Tensor, "l b g p c"]
-    mask: Bool[Tensor, "b p"]
-
-    def side_by_side(self, count: int) -> States:
-        """Every `count` consecutive rows become one row: their positions stand in a line."""
-        mask = self.mask.reshape(len(self.mask) // count, -1)
-        return States(_in_line(self.keys, count), _in_line(self.values, count), mask)
-
-    def cut(self, most: int) -> States:
-        """Rows in pieces of `most` positions, each a row; the pieces of a row follow one another."""
-        width = -(-self.mask.shape[1] // most) * most
-        missing = width - self.mask.shape[1]
-        keys, values = (
-            _cut(nn.functional.pad(x, (0, 0, 0, missing)), most) for x in (self.keys, self.values)
-        )
-        mask = nn.functional.pad(self.mask, (0, missing)).reshape(-1, most)
-        return States(keys, values, mask)
-
-    def gaps_first(self, count: int) -> States:
-        """Of every `count` consecutive rows, those without any position before the others."""
-        used = self.mask.any(1).reshape(-1, count)
-        order = used.int().argsort(dim=1, stable=True)
-        first = torch.arange(0, len(self.mask), count, device=order.device)
-        rows = (first[:, None] + order).flatten()
-        return States(self.keys[:, rows], self.values[:, rows], self.mask[rows])
-
-
-def _cut(x: Float[Tensor, "l b g p c"], most: int) -> Float[Tensor, "l rows g most c"]:
-    layers, b, heads, p, c = x.shape
-    pieces = x.reshape(layers, b, heads, p // most, most, c).transpose(2, 3)
-    return pieces.reshape(layers, -1, heads, most, c)
-
-
-def _in_line(x: Float[Tensor, "l b g p c"], count: int) -> Float[Tensor, "l rows g line c"]:
-    layers, b, heads, p, c = x.shape
-    rows = x.reshape(layers, b // count, count, heads, p, c).transpose(2, 3)
-    return rows.reshape(layers, b // count, heads, count * p, c)
-
-
 def pad(segments: Sequence[Sequence[int]], mark: int, device: torch.device) -> Segments:
     """Batch segments of any lengths, a mark after each but the empty ones."""
     length = max(len(s) for s in segments) + 1
@@ -105,38 +57,6 @@ def pad(segments: Sequence[Sequence[int]], mark: int, device: torch.device) -> S
     counts = torch.tensor([len(s) + 1 if s else 0 for s in segments])
     mask = torch.arange(length)[None] < counts[:, None]
     return Segments(torch.tensor(rows).to(device), mask.to(device))
-
-
-@dataclass(frozen=True, slots=True)
-class Lead:
-    """What a decoder has read before the first segment, in all l layers and g heads.
-
-    Attributes:
-        tokens: ids of the h tokens, a start token first.
-        keys: un-rotated.
-    """
-
-    tokens: tuple[int, ...]
-    keys: Float[Tensor, "l g h c"]
-    values: Float[Tensor, "l g h c"]
-
-    def cache(self, anatomy: Anatomy, b: int) -> Any:
-        """A new cache in which b rows have read the lead."""
-        positions = torch.arange(len(self.tokens), device=self.keys.device)[None]
-        keys = rotate(anatomy, self.keys[:, None], positions).to(anatomy.dtype)
-        values = self.values[:, None].to(anatomy.dtype)
-        rows = (-1, b, -1, -1, -1)
-        return new_cache(keys.expand(rows), values.expand(rows))
-
-
-def new_cache(keys: Float[Tensor, "l b g p c"], values: Float[Tensor, "l b g p c"]) -> Any:
-    """A cache that holds these and to which a decoder appends what it reads: one serves one run."""
-    from transformers import DynamicCache
-
-    cache = DynamicCache()
-    for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
-        cache.update(k, v, layer)
-    return cache
 
 
 @torch.no_grad()
@@ -148,11 +68,11 @@ def read_lead(anatomy: Anatomy, tokens: Sequence[int]) -> Lead:
     """
     if not tokens or tokens[0] != anatomy.start:
         tokens = [anatomy.start, *tokens]
-    ids = torch.tensor([list(tokens)], device=anatomy.device)
+    ids = torch.tensor([list(tokens)], device=anatomy.model.device)
     cache = anatomy.base(input_ids=ids, use_cache=True).past_key_values
     keys = torch.stack([layer.keys for layer in cache.layers])
     values = torch.stack([layer.values[0] for layer in cache.layers])
-    positions = torch.arange(len(tokens), device=anatomy.device)[None]
+    positions = torch.arange(len(tokens), device=anatomy.model.device)[None]
     return Lead(tuple(tokens), unrotate(anatomy, keys, positions)[:, 0], values.float())
 
 

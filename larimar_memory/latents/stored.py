@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int8
 
-from larimar_memory.latents.quantise import dequantise, quantise
-
+_TOP = 127
 _SIGNATURE = 8
 _WAY = b"huffman"
 _MOST_FROM_ONE = 8
 """Bytes that one coded byte can stand for: no Huffman code is shorter than a bit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StoredForm:
     """How one codec's latents are stored: a signature, then every number as a count of equal steps.
 
@@ -36,7 +36,7 @@ class StoredForm:
     step: float
     fingerprint: bytes
 
-    @property
+    @cached_property
     def signature(self) -> bytes:
         """What latents stored in this way by this codec begin with."""
         return hashlib.blake2b(self.fingerprint, digest_size=_SIGNATURE, person=_WAY).digest()
@@ -61,3 +61,16 @@ class StoredForm:
         if not coder.eof or positions < 1 or rest:
             return None
         return dequantise(np.frombuffer(held, dtype=np.int8).reshape(positions, self.dz), self.step)
+
+
+def quantise(z: Float[np.ndarray, "m dz"], step: float) -> Int8[np.ndarray, "m dz"]:
+    """The number of steps nearest to each number of a latent; 127 steps away from zero at most."""
+    steps = np.rint(np.asarray(z, dtype=np.float32) / np.float32(step))
+    q: np.ndarray = np.clip(steps, -_TOP, _TOP).astype(np.int8)
+    return q
+
+
+def dequantise(q: Int8[np.ndarray, "m dz"], step: float) -> Float[np.ndarray, "m dz"]:
+    """The latent that was rounded, float32, off by half a step in a number unless it was cut off."""
+    z: np.ndarray = q.astype(np.float32) * np.float32(step)
+    return z

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,12 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory.recall.phrases import shared_phrases
-from larimar_memory.slots import address
-from larimar_memory.slots.bounded import Slots
-from larimar_memory.stores.base import Store, StoredSegment, Where
+from larimar_memory.stores.base import Store, StoredSegment
 from larimar_memory.text.segments import is_heading
 from larimar_memory.text.words import query_terms
-from larimar_memory.types import Readout, RecalledSegment
+from larimar_memory.types import Latents, ReadOptions, RecalledSegment
 
 CANDIDATES = 40
 """Hits taken from each search before they are fused."""
@@ -58,75 +55,22 @@ class Candidate:
         return min(max(self.cosine, 0.0), 1.0)
 
 
-def read(
-    store: Store,
-    namespace: str,
-    question: str,
-    key: Float[np.ndarray, " d"],
-    k: int,
-    *,
-    where: Where | None,
-    neighbours: int,
-    hybrid: bool,
-    threshold: float,
-    slots: Slots | None,
-    started: float,
-) -> Readout:
-    """The readout of a question: the segments it addresses, weighted, or none if out of scope.
-
-    Args:
-        key: the question's key, unit length.
-        slots: what is read through, where segments share slots.
-        started: when the read began, by `time.perf_counter`.
-    """
-    held = None if slots is None else slots.read(namespace, key)
-    probe = None if held is None else held.key
-    found = search(store, namespace, question, key, k, where=where, hybrid=hybrid, probe=probe)
-    scores = [candidate.score for candidate in found]
-    best = max(scores, default=0.0)
-    in_scope = bool(found) and best >= threshold
-    if held is None:
-        keys = np.array([c.segment.key for c in found], dtype=np.float32).reshape(-1, len(key))
-        weights = address(key, keys)
-    else:
-        weights = held.shares([c.segment.row for c in found])
-    segments, latents = list[RecalledSegment](), list[tuple[np.ndarray | None, ...]]()
-    for candidate, score, weight in zip(found, scores, weights, strict=True):
-        if in_scope:
-            around = context(store, namespace, candidate.segment, neighbours)
-            segments.append(recalled(candidate.segment, score, float(weight), around))
-            latents.append(tuple(store.latents(namespace, [s.row for s in around])))
-    return Readout(
-        question,
-        namespace,
-        tuple(segments),
-        in_scope,
-        best,
-        threshold,
-        time.perf_counter() - started,
-        tuple(latents),
-        slot_weights=None if held is None else held.weights,
-    )
-
-
 def search(
     store: Store,
-    namespace: str,
     question: str,
     key: Float[np.ndarray, " d"],
-    k: int,
+    options: ReadOptions,
     *,
-    where: Where | None = None,
-    hybrid: bool = True,
     probe: Float[np.ndarray, " d"] | None = None,
 ) -> list[Candidate]:
-    """The k segments that match best, best first.
+    """The k segments that match best, best first, whatever they score.
 
     Args:
         key: the question's key, unit length.
-        hybrid: search by words (BM25) as well as by key.
+        options: of which `hybrid` also searches by words (BM25).
         probe: what the search goes by in place of the key; a cosine remains one to the question.
     """
+    namespace, where, k, hybrid = options.namespace, options.where, options.k, options.hybrid
     aim = key if probe is None else probe
     depth = max(k, CANDIDATES)
     rows = [hit.row for hit in store.nearest(namespace, aim, depth, where)]
@@ -172,7 +116,11 @@ def context(store: Store, namespace: str, stored: StoredSegment, reach: int) -> 
 
 
 def recalled(
-    stored: StoredSegment, score: float, weight: float, around: Sequence[StoredSegment]
+    stored: StoredSegment,
+    score: float,
+    weight: float,
+    around: Sequence[StoredSegment],
+    latents: Latents = (),
 ) -> RecalledSegment:
     """A stored segment as a readout holds it, with its context."""
     return RecalledSegment(
@@ -187,4 +135,5 @@ def recalled(
         weight=weight,
         before="".join(s.text for s in around if s.index < stored.index),
         after="".join(s.text for s in around if s.index > stored.index),
+        latents=latents,
     )

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from larimar_memory.errors import InputError
 from larimar_memory.types import Metadata, Segment
-
-Where = Mapping[str, Any]
-"""A metadata filter; see `larimar_memory.stores.filters`."""
+from larimar_memory.types import Where as Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,3 +200,24 @@ class Store(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release files; the store cannot be used afterwards."""
+
+
+def check_store(given: Any, path: object = None) -> Store:
+    """A store, or a sentence that says why it cannot be used.
+
+    Args:
+        path: what was named beside it; there must be none.
+
+    Raises:
+        InputError: if it is none.
+    """
+    what = "The memory cannot be opened."
+    if not isinstance(given, Store):
+        raise InputError(
+            what,
+            f"Its store is a {type(given).__name__}, not a Store.",
+            "Give what keeps the contract `larimar_memory.Store`.",
+        )
+    if path is not None:
+        raise InputError(what, "Both a store and a path were given.", "Give one of them.")
+    return given

@@ -49,7 +49,7 @@ def from_latents(codec: LatentCodec) -> MakePrefix:
     """Prefixes as a reader of memory makes them: from latents."""
 
     def make(segments: list[list[int]]) -> Prefix:
-        return codec.placed(*codec.latents(codec.padded(segments)))
+        return codec.placed(codec.head(*codec.latents(codec.padded(segments))))
 
     return make
 
@@ -58,7 +58,7 @@ def from_exact(codec: LatentCodec) -> MakePrefix:
     """Prefixes of the decoder's own keys and values, the best any latent could do."""
 
     def make(segments: list[list[int]]) -> Prefix:
-        return codec.lined_up(codec.exact(codec.padded(segments)))
+        return codec.placed(codec.exact(codec.padded(segments)))
 
     return make
 

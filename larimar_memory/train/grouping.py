@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from larimar_memory.latents.states import States
+from larimar_memory.latents.prefix import States
 
 
 def grouped(states: States, size: int) -> tuple[Float[Tensor, "b p two l g c"], Bool[Tensor, "b p"]]:

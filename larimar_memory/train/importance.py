@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from larimar_memory.latents.codec import LatentCodec
-from larimar_memory.latents.states import States
+from larimar_memory.latents.prefix import States
 from larimar_memory.train.batches import Recital, recite_loss
 from larimar_memory.train.grouping import grouped
 
@@ -43,7 +43,7 @@ def importance(codec: LatentCodec, batches: Sequence[Recital]) -> Float[Tensor, 
         unit = (exact + share * (made - exact)).requires_grad_()
         moved = unit * codec.head.deviation + codec.head.mean
         keys, values = moved.permute(2, 3, 0, 4, 1, 5)
-        prefix = codec.lined_up(States(keys, values, mask), batch.count)
+        prefix = codec.placed(States(keys, values, mask), batch.count)
         with codec.adapters.attached():
             loss = recite_loss(codec.anatomy.model, prefix, batch.inputs, batch.labels)
         (gradient,) = torch.autograd.grad(loss, unit)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.errors import InputError
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.train import checkpoint
@@ -73,7 +73,7 @@ class Trained:
 
 def train(
     recipe: Recipe,
-    decoder: Decoder,
+    decoder: TransformersDecoder,
     data: Path | tuple[Source, Source],
     out: Path,
     *,
@@ -304,7 +304,7 @@ def _restored(codec: LatentCodec, recipe: Recipe, found: Any) -> Progressed:
     return Progressed(**{name: counters[name] for name in Progressed.__slots__})
 
 
-def _sources(recipe: Recipe, decoder: Decoder, folder: Path) -> tuple[Source, Source]:
+def _sources(recipe: Recipe, decoder: TransformersDecoder, folder: Path) -> tuple[Source, Source]:
     texts, held_out = read_folder(folder, seed=recipe.seed, limit_mb=recipe.text_mb)
     encode, spell = tokenizer_functions(decoder.tokenizer, decoder.tokenizer.decode)
     return (
@@ -314,7 +314,7 @@ def _sources(recipe: Recipe, decoder: Decoder, folder: Path) -> tuple[Source, So
 
 
 @contextmanager
-def _attention(decoder: Decoder) -> Iterator[None]:
+def _attention(decoder: TransformersDecoder) -> Iterator[None]:
     """On CPU, attention as plain matrix products: its backward pass is faster at these lengths."""
     model = decoder.model
     before = model.config._attn_implementation

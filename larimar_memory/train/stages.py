@@ -90,7 +90,7 @@ class Exact(StageBase):
     def loss(self, batch: Recital) -> Float[Tensor, ""]:
         """Cross-entropy."""
         states = self.codec.exact(batch.segments)
-        prefix = self.codec.lined_up(states, batch.count)
+        prefix = self.codec.placed(states, batch.count)
         with self.codec.adapters.attached():
             return recite_loss(self.model, prefix, batch.inputs, batch.labels)
 
@@ -181,7 +181,7 @@ class Recite(StageBase):
         features = codec.features.in_windows(segments, window)
         with torch.autocast(codec.device.type, torch.bfloat16, enabled=_half(codec)):
             z, mask = codec.encoder(features, segments.mask)
-            return codec.placed(noisy(z, self.stage.noise, seed), mask, count)
+            return codec.placed(codec.head(noisy(z, self.stage.noise, seed), mask), count)
 
 
 def noisy(z: Float[Tensor, "b m dz"], most: float, seed: int) -> Float[Tensor, "b m dz"]:
@@ -199,4 +199,4 @@ def noisy(z: Float[Tensor, "b m dz"], most: float, seed: int) -> Float[Tensor, "
 
 
 def _half(codec: LatentCodec) -> bool:
-    return codec.anatomy.dtype == torch.bfloat16
+    return bool(codec.anatomy.model.dtype == torch.bfloat16)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from larimar_memory.decoders.prompt import BRIEF, CLOSE, OPEN, SYSTEM, Message, messages
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
@@ -33,7 +33,7 @@ def test_a_history_stands_before_the_passages() -> None:
     assert TALK[0] == {"role": "user", "content": "Good morning."}
 
 
-def test_a_history_stands_behind_readouts(decoder: Decoder) -> None:
+def test_a_history_stands_behind_readouts(decoder: TransformersDecoder) -> None:
     before, after = decoder.around_recalled("When?", TALK)
     assert before == decoder.around_recalled("Why?")[0]
     end = "<|im_end|>\n<|im_start|>"
@@ -43,7 +43,7 @@ def test_a_history_stands_behind_readouts(decoder: Decoder) -> None:
     )
 
 
-def test_a_memory_answers_within_a_chat(encoder: SentenceEncoder, decoder: Decoder) -> None:
+def test_a_memory_answers_within_a_chat(encoder: SentenceEncoder, decoder: TransformersDecoder) -> None:
     with Larimar.open(None, encoder=encoder, decoder=decoder) as memory:
         memory.write(["The lighthouse was built in 1887."])
         alone = memory.answer("When was the lighthouse built?", max_tokens=12)

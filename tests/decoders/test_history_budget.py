@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from larimar_memory import Larimar
 from larimar_memory.decoders.budget import latest
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY, SYSTEM
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
 from tests.tiny import tiny_decoder
@@ -45,13 +45,13 @@ def asked(memory: Larimar, monkeypatch: pytest.MonkeyPatch, **options: Any) -> s
     """The prompt that the decoder is given."""
     prompts = list[str]()
 
-    def generate(self: Decoder, tokens: list[int], **_: Any) -> Any:
+    def generate(self: TransformersDecoder, tokens: list[int], **_: Any) -> Any:
         prompts.append(self.tokenizer.decode(tokens))
         return generated(self, tokens, max_tokens=1)
 
-    generated = Decoder.generate
+    generated = TransformersDecoder.generate
     with monkeypatch.context() as patched:
-        patched.setattr(Decoder, "generate", generate)
+        patched.setattr(TransformersDecoder, "generate", generate)
         memory.answer(QUESTION, **options)
     (prompt,) = prompts
     return prompt

@@ -20,9 +20,18 @@ from langchain_larimar import larimar_tools
 from langchain_larimar.convert import Line, to_block
 from langchain_larimar.qa_prompt import fill_prompt
 from langchain_larimar.turns import with_block
-from larimar_memory.decoders.plain_tokens import control_ids, plain_ids
-from larimar_memory.decoders.prompt import CLOSE, OPEN, block, chat_tokens, disarmed, messages, passage
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.prompt import (
+    CLOSE,
+    OPEN,
+    block,
+    chat_tokens,
+    control_ids,
+    disarmed,
+    messages,
+    passage,
+    plain_ids,
+)
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents import LatentCodec, LatentConfig
 from larimar_memory.models import finding
@@ -201,7 +210,7 @@ def test_sixteen_threads_make_no_control_token_either() -> None:
 
 
 @pytest.fixture(scope="module")
-def decoder() -> Decoder:
+def decoder() -> TransformersDecoder:
     """A decoder of random weights that reads with the bundled decoder's tokenizer."""
     made = tiny_decoder(vocab_size=len(TOKENIZER), max_position_embeddings=4096)
     made.tokenizer = TOKENIZER
@@ -209,7 +218,7 @@ def decoder() -> Decoder:
 
 
 @pytest.fixture(scope="module")
-def codec(decoder: Decoder) -> LatentCodec:
+def codec(decoder: TransformersDecoder) -> LatentCodec:
     return LatentCodec(decoder, LatentConfig(dz=8, width=8, rank=2, limit=8)).eval()
 
 
@@ -217,7 +226,7 @@ def codec(decoder: Decoder) -> LatentCodec:
 @settings(max_examples=30)
 @pytest.mark.parametrize("grounding", ["text", "latent"])
 def test_what_the_decoder_is_given(
-    decoder: Decoder, codec: LatentCodec, grounding: Any, text: str
+    decoder: TransformersDecoder, codec: LatentCodec, grounding: Any, text: str
 ) -> None:
     usual = [id for id in decoder.around_recalled("Why?")[0] if id in CONTROL]
     usual += [id for id in decoder.around_recalled("Why?")[1] if id in CONTROL]
@@ -226,9 +235,9 @@ def test_what_the_decoder_is_given(
         pytest.MonkeyPatch.context() as patch,
         Larimar.open(encoder=QuickEncoder(), decoder=decoder, latents=codec) as memory,
     ):
-        generate, tokens = Decoder.generate, LatentCodec.tokens
+        generate, tokens = TransformersDecoder.generate, LatentCodec.tokens
 
-        def given_to(self: Decoder, ids: Any, **options: Any) -> Any:
+        def given_to(self: TransformersDecoder, ids: Any, **options: Any) -> Any:
             if grounding == "latent":
                 seen.extend(id for id in self.around_recalled("Why?")[0] if id in CONTROL)
             seen.extend(id for id in ids if id in CONTROL)
@@ -240,7 +249,7 @@ def test_what_the_decoder_is_given(
             assert not re.search("<[^a-z]*recalled", segment, re.IGNORECASE)
             return found
 
-        patch.setattr(Decoder, "generate", given_to)
+        patch.setattr(TransformersDecoder, "generate", given_to)
         patch.setattr(LatentCodec, "tokens", encoded)
         memory.write([text], whole=True)
         answer = memory.answer("Why?", threshold=0, grounding=grounding)

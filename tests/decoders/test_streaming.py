@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from larimar_memory.decoders.streaming import TokenStreamer
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.models import finding
 
 TOKENIZER = AutoTokenizer.from_pretrained(finding.resolve(finding.DEFAULT_DECODER))
@@ -18,7 +18,7 @@ TOKENIZER = AutoTokenizer.from_pretrained(finding.resolve(finding.DEFAULT_DECODE
 
 def streamed(ids: list[int]) -> list[list[str]]:
     """What is handed on at each token, and at the end."""
-    streamer = TokenStreamer(TOKENIZER)
+    streamer = TokenStreamer(TOKENIZER, skip_prompt=True, skip_special_tokens=True)
     streamer.put(torch.tensor([[1, 2, 3]]))
     came = list[list[str]]()
 
@@ -56,7 +56,7 @@ def test_special_tokens_are_not_text() -> None:
     assert "".join(chain(*streamed([*hello, end]))) == "Hello"
 
 
-def test_a_decoder_hands_on_each_token(decoder: Decoder) -> None:
+def test_a_decoder_hands_on_each_token(decoder: TransformersDecoder) -> None:
     prompt = decoder.chat_tokens([{"role": "user", "content": "Say: one two three."}])
     generation = decoder.generate(prompt, max_tokens=6)
     pieces = list(generation)

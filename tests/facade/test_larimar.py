@@ -9,7 +9,7 @@ import pytest
 
 from larimar_memory import Larimar
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, LatentsUnavailableError, MemoryFileError
 from larimar_memory.types import WriteProgress
@@ -38,7 +38,7 @@ def test_what_was_written_is_read_with_its_place(memory: Larimar) -> None:
     assert 0.45 < best.score <= 1
     assert sum(s.weight for s in readout.segments) == pytest.approx(1)
     assert best.weight > 0.99
-    assert set(readout.latents) == {(None,)}
+    assert {segment.latents for segment in readout.segments} == {(None,)}
     wide = memory.read("Who built the lighthouse at Cape Ren?", k=1, neighbours=1).segments[0]
     assert wide.context == text
 
@@ -87,7 +87,9 @@ def test_what_is_not_there_is_not_in_memory(encoder: SentenceEncoder) -> None:
         assert len(memory.read("Who won the cup?", k=3, threshold=0).segments) == 3
 
 
-def test_the_plain_decoder_answers_where_asked_to(encoder: SentenceEncoder, decoder: Decoder) -> None:
+def test_the_plain_decoder_answers_where_asked_to(
+    encoder: SentenceEncoder, decoder: TransformersDecoder
+) -> None:
     with Larimar.open(encoder=encoder, decoder=decoder) as memory:
         memory.write(FACTS)
         answer = memory.answer("What is the capital of France?", fallback=True)
@@ -95,7 +97,7 @@ def test_the_plain_decoder_answers_where_asked_to(encoder: SentenceEncoder, deco
         assert "Paris" in answer.text
 
 
-def test_streaming_is_the_answer(encoder: SentenceEncoder, decoder: Decoder) -> None:
+def test_streaming_is_the_answer(encoder: SentenceEncoder, decoder: TransformersDecoder) -> None:
     with Larimar.open(encoder=encoder, decoder=decoder) as memory:
         memory.write(FACTS)
         stream = memory.stream("Who built the lighthouse at Cape Ren?")
@@ -108,7 +110,7 @@ def test_streaming_is_the_answer(encoder: SentenceEncoder, decoder: Decoder) -> 
         assert "Odile" not in stopped.text
 
 
-def test_the_token_budget_holds(encoder: SentenceEncoder, decoder: Decoder) -> None:
+def test_the_token_budget_holds(encoder: SentenceEncoder, decoder: TransformersDecoder) -> None:
     with Larimar.open(encoder=encoder, decoder=decoder) as memory:
         facts = [
             f"Fact {i}: the tower number {i} has {i + 10} windows facing the sea." for i in range(9)

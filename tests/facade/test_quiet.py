@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import larimar_memory
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import LarimarError, ModelError
 from larimar_memory.larimar import Larimar
@@ -38,7 +38,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_no_network_and_no_text_in_the_log(
     tmp_path: Path,
     encoder: SentenceEncoder,
-    decoder: Decoder,
+    decoder: TransformersDecoder,
     no_network: list[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -69,7 +69,7 @@ def test_a_hub_name_given_offline(tmp_path: Path, no_network: list[str]) -> None
     with pytest.raises(ModelError, match=message):
         Larimar.open(tmp_path / "m.larimar", encoder="nobody/no-model")
     with pytest.raises(ModelError, match=message):
-        Decoder.load("nobody/no-model")
+        TransformersDecoder.load("nobody/no-model")
     # conftest sets HF_HUB_OFFLINE: nothing was even tried.
     assert no_network == []
     assert not (tmp_path / "m.larimar").exists()

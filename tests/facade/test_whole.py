@@ -15,6 +15,7 @@ from larimar_memory import Larimar, write
 from larimar_memory.encoders.keys import KeyEncoder, unit
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import EncoderMismatchError, InputError
+from larimar_memory.recall import search as recall
 
 DIMENSION = 8
 LONG = "The first sentence says what this is about. The second one adds that it is long.\n\n" * 9

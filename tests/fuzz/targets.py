@@ -331,7 +331,10 @@ def command_line(data: bytes) -> None:
         mock.patch.object(sys, "stdin", empty),
         mock.patch.object(larimar.SentenceEncoder, "load", return_value=QuickEncoder()),
         mock.patch.dict("os.environ", {"LARIMAR_MEMORY": memory, "COLUMNS": "100"}),
-        mock.patch("larimar_memory.larimar.Decoder.load", side_effect=InputError("No", "model", ".")),
+        mock.patch(
+            "larimar_memory.larimar.TransformersDecoder.load",
+            side_effect=InputError("No", "model", "."),
+        ),
         redirect_stdout(out),
         redirect_stderr(err),
     ):

@@ -18,7 +18,7 @@ from langchain_core.outputs import ChatResult
 from pydantic import Field
 
 from langchain_larimar import LarimarMemory
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 
@@ -132,7 +132,7 @@ def chat() -> ScriptedChat:
 
 
 @pytest.fixture(scope="session")
-def notes(encoder: SentenceEncoder, decoder: Decoder) -> Iterator[Larimar]:
+def notes(encoder: SentenceEncoder, decoder: TransformersDecoder) -> Iterator[Larimar]:
     """Three documents in the default namespace and one in another, for tests that only read them."""
     with Larimar.open(None, encoder=encoder, decoder=decoder) as memory:
         memory.write(

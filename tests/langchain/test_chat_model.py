@@ -26,7 +26,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_larimar import ChatLarimar
 from larimar_memory.decoders.prompt import CLOSE, NOT_IN_MEMORY, OPEN, SYSTEM
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
@@ -45,7 +45,7 @@ GROUNDINGS = ("text", "latent", "none")
 
 
 @pytest.fixture(scope="module")
-def vault(encoder: SentenceEncoder, decoder: Decoder) -> Iterator[Larimar]:
+def vault(encoder: SentenceEncoder, decoder: TransformersDecoder) -> Iterator[Larimar]:
     """One fact in each of two namespaces, with latents."""
     with Larimar.open(None, encoder=encoder, decoder=decoder, latents=True) as memory:
         memory.write([FACT.format(714)], ["vault"], [{"floor": 2}])
@@ -56,13 +56,13 @@ def vault(encoder: SentenceEncoder, decoder: Decoder) -> Iterator[Larimar]:
 @pytest.fixture
 def prompts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[int], Any]]:
     """What the decoder is given: tokens, and what stands in front of them."""
-    given, generate = list[tuple[list[int], Any]](), Decoder.generate
+    given, generate = list[tuple[list[int], Any]](), TransformersDecoder.generate
 
-    def spy(self: Decoder, tokens: Sequence[int], **options: Any) -> Any:
+    def spy(self: TransformersDecoder, tokens: Sequence[int], **options: Any) -> Any:
         given.append((list(tokens), options.get("conditioning")))
         return generate(self, tokens, **options)
 
-    monkeypatch.setattr(Decoder, "generate", spy)
+    monkeypatch.setattr(TransformersDecoder, "generate", spy)
     return given
 
 
@@ -120,7 +120,10 @@ def local(vault: Larimar, grounding: str, **options: Any) -> ChatLarimar:
 
 @pytest.mark.parametrize("grounding", ["text", "latent"])
 def test_the_memory_decides_the_answer(
-    grounding: str, encoder: SentenceEncoder, decoder: Decoder, prompts: list[tuple[list[int], Any]]
+    grounding: str,
+    encoder: SentenceEncoder,
+    decoder: TransformersDecoder,
+    prompts: list[tuple[list[int], Any]],
 ) -> None:
     with Larimar.open(None, encoder=encoder, decoder=decoder, latents=True) as memory:
         model = ChatLarimar(memory=memory, grounding=grounding, max_tokens=12)
@@ -183,7 +186,7 @@ def test_the_pieces_add_up(vault: Larimar, grounding: str) -> None:
     assert [chunk.chunk_position for chunk in chunks[-2:]] == [None, "last"]
 
 
-def test_usage_counts_what_was_read_and_written(vault: Larimar, decoder: Decoder) -> None:
+def test_usage_counts_what_was_read_and_written(vault: Larimar, decoder: TransformersDecoder) -> None:
     handler = UsageMetadataCallbackHandler()
     model = ChatLarimar(decoder=decoder, max_tokens=5)
     usage = model.invoke("Hello", config={"callbacks": [handler]}).usage_metadata
@@ -321,7 +324,7 @@ def test_an_answer_ends_where_it_is_told(vault: Larimar) -> None:
     assert stopped._get_ls_params()["ls_stop"] == ["key of"]
 
 
-def test_sampling(decoder: Decoder) -> None:
+def test_sampling(decoder: TransformersDecoder) -> None:
     model = ChatLarimar(decoder=decoder, max_tokens=4, temperature=3.0)
     one, again, other = (model.invoke("Hello", seed=seed).text for seed in (1, 1, 2))
     assert one == again
@@ -347,7 +350,7 @@ def test_an_agent_without_tools(vault: Larimar) -> None:
     assert [source["document_id"] for source in answer.response_metadata["sources"]] == ["vault"]
 
 
-def test_a_chat_is_trimmed_by_the_decoders_tokens(decoder: Decoder) -> None:
+def test_a_chat_is_trimmed_by_the_decoders_tokens(decoder: TransformersDecoder) -> None:
     model = ChatLarimar(decoder=decoder)
     longer = [*CHAT[:1], *CHAT[1:3] * 9, CHAT[-1]]
     count = model.get_num_tokens_from_messages
@@ -367,7 +370,9 @@ def chat_of(messages: Sequence[Any]) -> list[dict[str, str]]:
     return [{"role": roles[message.type], "content": message.text} for message in messages]
 
 
-def test_no_answer_from_memory_is_cached(encoder: SentenceEncoder, decoder: Decoder) -> None:
+def test_no_answer_from_memory_is_cached(
+    encoder: SentenceEncoder, decoder: TransformersDecoder
+) -> None:
     set_llm_cache(InMemoryCache())
     try:
         with Larimar.open(None, encoder=encoder, decoder=decoder) as memory:
@@ -482,7 +487,7 @@ def test_an_unknown_setting_is_refused(vault: Larimar) -> None:
     )
 
 
-def test_one_decoder_answers(vault: Larimar, decoder: Decoder) -> None:
+def test_one_decoder_answers(vault: Larimar, decoder: TransformersDecoder) -> None:
     for given in ({"memory": vault, "decoder": decoder}, {"memory": vault, "model": "another"}):
         with pytest.raises(InputError) as caught:
             ChatLarimar(**given)
@@ -494,7 +499,7 @@ def test_one_decoder_answers(vault: Larimar, decoder: Decoder) -> None:
         InputError, match=r"Its decoder is '.*', and its model was said to be 'another'"
     ):
         ChatLarimar(decoder=decoder, model="another")
-    with pytest.raises(InputError, match="Its decoder is a str, not a Decoder"):
+    with pytest.raises(InputError, match="Its decoder is a str, without name, context"):
         ChatLarimar(decoder="SmolLM2")
     with pytest.raises(InputError, match="Its memory is a str, not a Larimar"):
         ChatLarimar(memory="notes.larimar")
@@ -516,10 +521,10 @@ def test_tools_and_schemas_are_refused(vault: Larimar) -> None:
 
 
 def test_a_model_by_name_is_loaded_when_it_first_speaks(
-    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+    decoder: TransformersDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = list[str]()
-    monkeypatch.setattr(Decoder, "load", lambda name: loaded.append(name) or decoder)
+    monkeypatch.setattr(TransformersDecoder, "load", lambda name: loaded.append(name) or decoder)
     model = ChatLarimar(model=decoder.name, max_tokens=1)
     assert loaded == []
     model.invoke("Hello")

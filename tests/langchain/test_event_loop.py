@@ -34,7 +34,7 @@ from langchain_larimar import (
     LarimarVectorStore,
     larimar_tools,
 )
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.stores import Store
 from tests.tiny import tiny_decoder
@@ -246,6 +246,6 @@ async def test_a_face_that_holds_the_event_loop_up_is_caught(blocking: type[Lari
 
 async def test_the_decoder_is_watched(gate: tuple[Larimar, Gate]) -> None:
     memory, watching = gate
-    assert isinstance(memory.decoder, Decoder)
+    assert isinstance(memory.decoder, TransformersDecoder)
     await LarimarRetrievalQA.from_llm(memory=memory).ainvoke("What is the code?", max_tokens=1)
     assert "generate" in watching.passed

@@ -21,7 +21,7 @@ from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder, Prom
 
 from langchain_larimar import LarimarMemory, LarimarRetrievalQA, LarimarRetriever, LarimarVectorStore
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
 
@@ -149,14 +149,14 @@ async def test_only_complete_turns_are_kept(notes: Larimar, store: Larimar) -> N
 
 def asked(memory: Larimar, monkeypatch: pytest.MonkeyPatch, qa: Any, *given: Any) -> str:
     """The prompt that the memory's own decoder is given for the last of the questions."""
-    prompts, generate = list[str](), Decoder.generate
+    prompts, generate = list[str](), TransformersDecoder.generate
 
-    def watched(self: Decoder, tokens: list[int], **options: Any) -> Any:
+    def watched(self: TransformersDecoder, tokens: list[int], **options: Any) -> Any:
         prompts.append(self.tokenizer.decode(tokens))
         return generate(self, tokens, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Decoder, "generate", watched)
+        patched.setattr(TransformersDecoder, "generate", watched)
         for each in given:
             qa.invoke(each, max_tokens=2)
     return prompts[-1]

@@ -17,7 +17,7 @@ from langchain_tests.integration_tests import RetrieversIntegrationTests
 
 from langchain_larimar import LarimarRetrievalQA, LarimarRetriever
 from langchain_larimar.retrievers import READ_OPTIONS, RecalledDocuments
-from larimar_memory import larimar
+from larimar_memory import answer
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, LatentsUnavailableError
 from larimar_memory.larimar import Larimar
@@ -178,7 +178,7 @@ def test_the_readout_is_there_for_a_chain_that_asks(notes: Larimar) -> None:
     assert isinstance(strict, RecalledDocuments)
     assert 0 < len(strict) < len(found)
     assert [segment.id for segment in strict.readout.segments] == [document.id for document in strict]
-    assert len(strict.readout.latents) == len(strict)
+    assert all(segment.latents == (None,) for segment in strict.readout.segments)
     chain = LarimarRetriever(memory=notes, k=1) | (lambda found: found.readout.best_score)
     assert chain.invoke(QUESTION) == found.readout.best_score
 
@@ -222,10 +222,8 @@ async def test_the_retrievers_grounding_is_that_of_the_question_answering(
     bare: Larimar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare.write_latents()
-    seen, start = list[str](), larimar.start_answer
-    monkeypatch.setattr(
-        larimar, "start_answer", lambda *a, **o: seen.append(o["grounding"]) or start(*a, **o)
-    )
+    seen, start = list[str](), answer.start
+    monkeypatch.setattr(answer, "start", lambda *a: seen.append(a[1].grounding) or start(*a))
     retriever = LarimarRetriever(memory=bare, grounding="latent", k=1)
     qa = LarimarRetrievalQA.from_llm(retriever=retriever)
     qa.invoke(QUESTION, max_tokens=1)

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from larimar_memory.errors import InputError, ModelError
 from larimar_memory.latents import LatentCodec, LatentConfig, load_bundle, save_bundle
-from larimar_memory.latents.quantise import dequantise, quantise
 from larimar_memory.latents.segment_encoder import Features
 from larimar_memory.latents.states import pad, read_lead
+from larimar_memory.latents.stored import dequantise, quantise
 from tests.tiny import tiny_decoder
 
 SMALL = LatentConfig(depth=0.5, limit=16, width=16, dz=8)
@@ -34,7 +34,7 @@ def test_positions_follow_the_length(ratio: int, spread: int) -> None:
     texts = ["a", "abc", "abcdefg", "abcdefghijklmnop"]
     latents = codec.encode(texts)
     assert [len(z) for z in latents] == [-(-(len(t) + 1) // ratio) for t in texts]
-    prefix = codec.prefixes([[z] for z in latents])
+    prefix = codec.prefix([[z] for z in latents])
     assert codec.config.positions == len(latents[-1])
     assert prefix.mask.sum(1).tolist() == [len(codec.lead.tokens) + spread * len(z) for z in latents]
     assert prefix.keys.shape[3] == prefix.mask.shape[1]
@@ -53,7 +53,7 @@ def test_a_long_segment_is_read_whole_and_placed_in_pieces() -> None:
     z = codec.encode(["abcdefghijklmnopqrstuvwxyz"])[0]
     np.testing.assert_allclose(z[:16], codec.encode(["abcdefghijklmnop"])[0][:16], atol=1e-5)
     assert len(z) == 27
-    whole, apart = codec.prefix([z]), codec.prefix([z[:17], z[17:]])
+    whole, apart = codec.prefix([[z]]), codec.prefix([[z[:17], z[17:]]])
     assert torch.equal(whole.keys, apart.keys)
     assert torch.equal(whole.mask, apart.mask)
     with pytest.raises(InputError, match=r"cannot be made into a latent\. It is empty\."):
@@ -78,7 +78,7 @@ def test_readouts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InputError, match="There are no readouts"):
         codec.prefix([])
     with pytest.raises(InputError, match=r"is of shape \(3, 9\), not \(m, 8\)"):
-        codec.prefix([np.zeros((3, 9), np.float32)])
+        codec.prefix([[np.zeros((3, 9), np.float32)]])
 
 
 def test_sizes_are_checked() -> None:
@@ -143,9 +143,9 @@ def test_long_and_short_segments_in_a_batch_stand_as_they_do_alone() -> None:
     codec = codec_of(limit=4)
     rows = [["abcdefghijkl", "mn", "opqrstu"], ["vw", "xyzabcdefghijk", "l"]]
     padded = codec.padded([codec.tokens(text) for row in rows for text in row])
-    together = codec.placed(*codec.latents(padded), count=3)
+    together = codec.placed(codec.head(*codec.latents(padded)), count=3)
     for at, row in enumerate(rows):
-        alone = codec.prefix(codec.encode(row))
+        alone = codec.prefix([codec.encode(row)])
         for mine, theirs in ((alone.keys, together.keys), (alone.values, together.values)):
             found = theirs[:, at][..., together.mask[at], :]
             torch.testing.assert_close(mine[:, 0][..., alone.mask[0], :], found)

@@ -10,7 +10,7 @@ from pydoc_data.topics import topics
 import numpy as np
 import pytest
 
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.latents import LatentCodec, LatentConfig, load_bundle
 from larimar_memory.train import Recipe, Stage, recall, train
 from larimar_memory.train.evaluate import say
@@ -49,7 +49,7 @@ class Few:
 
 
 @pytest.fixture(scope="module")
-def samples(decoder: Decoder) -> list[Sample]:
+def samples(decoder: TransformersDecoder) -> list[Sample]:
     """Stretches of 5 to 11 tokens of the Python language reference."""
     rng = random.Random(0)
     words = re.sub(r"\s+", " ", " ".join(topics[name] for name in sorted(topics))).split(" ")
@@ -63,7 +63,7 @@ def samples(decoder: Decoder) -> list[Sample]:
 
 @pytest.fixture(scope="module")
 def codec(
-    decoder: Decoder, samples: list[Sample], tmp_path_factory: pytest.TempPathFactory
+    decoder: TransformersDecoder, samples: list[Sample], tmp_path_factory: pytest.TempPathFactory
 ) -> LatentCodec:
     """Trained for a minute, then loaded as anyone would load it: from its bundle, in bf16."""
     out: Path = tmp_path_factory.mktemp("overfit")
@@ -74,7 +74,7 @@ def codec(
 
 def said(codec: LatentCodec, latents: list[np.ndarray]) -> list[str]:
     """What the decoder says from each latent, in words."""
-    ids = say(codec, codec.prefixes([[z] for z in latents]), 20)
+    ids = say(codec, codec.prefix([[z] for z in latents]), 20)
     return [codec.decoder.tokenizer.decode([t for t in row if t >= 0]) for row in ids]
 
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from transformers import TextIteratorStreamer
 
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.errors import ModelError
 from larimar_memory.latents import LatentCodec, LatentConfig, generation_inputs
-from larimar_memory.latents.anatomy import examine, fingerprint, rotate, unrotate
-from larimar_memory.latents.prefix import Prefix, place
-from larimar_memory.latents.states import States, exact_states, pad, read_lead
+from larimar_memory.latents.anatomy import examine, fingerprint
+from larimar_memory.latents.prefix import Prefix, States, place, rotate, unrotate
+from larimar_memory.latents.states import exact_states, pad, read_lead
 from tests.tiny import logits, tiny_decoder
 
 ONE, TWO, QUESTION = [40, 41, 42, 43, 44], [70, 71, 72], [90, 91, 92, 93]
@@ -21,12 +21,12 @@ START, END = 0, 1
 
 
 @pytest.fixture(scope="module")
-def tiny() -> Decoder:
+def tiny() -> TransformersDecoder:
     return tiny_decoder()
 
 
 def placed(
-    decoder: Decoder,
+    decoder: TransformersDecoder,
     segments: list[list[int]],
     count: int = 1,
     stride: int = 0,
@@ -34,11 +34,11 @@ def placed(
 ) -> Prefix:
     anatomy = examine(decoder)
     lead = read_lead(anatomy, before)
-    states = exact_states(anatomy, lead, pad(segments, END, anatomy.device)).side_by_side(count)
+    states = exact_states(anatomy, lead, pad(segments, END, anatomy.model.device)).side_by_side(count)
     return place(anatomy, lead, states, count=count, stride=stride)
 
 
-def continued(decoder: Decoder, prefix: Prefix, tokens: list[list[int]]) -> torch.Tensor:
+def continued(decoder: TransformersDecoder, prefix: Prefix, tokens: list[list[int]]) -> torch.Tensor:
     ids = torch.tensor(tokens)
     return logits(
         decoder,
@@ -49,7 +49,7 @@ def continued(decoder: Decoder, prefix: Prefix, tokens: list[list[int]]) -> torc
     )
 
 
-def test_a_prefix_equals_the_text(tiny: Decoder) -> None:
+def test_a_prefix_equals_the_text(tiny: TransformersDecoder) -> None:
     for before in ((), (START,), (START, 60, 61, 62), (60, 61)):
         front = before if before[:1] == (START,) else (START, *before)
         read = logits(tiny, [[*front, *ONE, END, *QUESTION]])[:, -len(QUESTION) :]
@@ -57,7 +57,7 @@ def test_a_prefix_equals_the_text(tiny: Decoder) -> None:
         torch.testing.assert_close(found, read)
 
 
-def test_segments_begin_at_even_distances(tiny: Decoder) -> None:
+def test_segments_begin_at_even_distances(tiny: TransformersDecoder) -> None:
     """As if the text had been read with every segment's beginning a stride before the next."""
     stride = 37
     # A segment's keys depend on where it was read through attention to the start token, in every layer
@@ -75,7 +75,7 @@ def test_segments_begin_at_even_distances(tiny: Decoder) -> None:
     assert not torch.allclose(near, read, atol=1e-3)
 
 
-def test_a_prefix_is_no_longer_than_its_longest_row(tiny: Decoder) -> None:
+def test_a_prefix_is_no_longer_than_its_longest_row(tiny: TransformersDecoder) -> None:
     both = [ONE, TWO], [TWO[:1], []]
     prefix = placed(tiny, [s for row in both for s in row], count=2, stride=37)
     assert prefix.mask.shape[1] == int(prefix.mask.sum(1).max()) > int(prefix.mask.sum(1).min())
@@ -85,10 +85,10 @@ def test_a_prefix_is_no_longer_than_its_longest_row(tiny: Decoder) -> None:
         torch.testing.assert_close(found[n : n + 1], alone, atol=1e-4, rtol=1e-4)
 
 
-def test_a_segment_that_is_not_there_takes_up_no_place(tiny: Decoder) -> None:
+def test_a_segment_that_is_not_there_takes_up_no_place(tiny: TransformersDecoder) -> None:
     anatomy = examine(tiny)
     lead = read_lead(anatomy, [])
-    states = exact_states(anatomy, lead, pad([TWO, ONE], END, anatomy.device))
+    states = exact_states(anatomy, lead, pad([TWO, ONE], END, anatomy.model.device))
     states.mask[0] = False
     found = place(anatomy, lead, states.side_by_side(2), count=2, stride=9)
     alone = placed(tiny, [ONE], stride=9)
@@ -98,7 +98,7 @@ def test_a_segment_that_is_not_there_takes_up_no_place(tiny: Decoder) -> None:
 
 
 @pytest.mark.parametrize("offset", [0, 1, 500])
-def test_rotation_can_be_undone(tiny: Decoder, offset: int) -> None:
+def test_rotation_can_be_undone(tiny: TransformersDecoder, offset: int) -> None:
     anatomy = examine(tiny)
     keys = torch.randn(2, 3, 2, 5, 8)
     positions = torch.arange(5)[None] + offset
@@ -107,7 +107,7 @@ def test_rotation_can_be_undone(tiny: Decoder, offset: int) -> None:
     assert torch.allclose(turned, keys) is False
 
 
-def test_the_lead_stands_in_front(tiny: Decoder) -> None:
+def test_the_lead_stands_in_front(tiny: TransformersDecoder) -> None:
     """A start token in front of it, where it has none."""
     prefix = placed(tiny, [ONE], before=(60, 61))
     cache = tiny.model.model(torch.tensor([[START, 60, 61]]), use_cache=True).past_key_values
@@ -116,7 +116,7 @@ def test_the_lead_stands_in_front(tiny: Decoder) -> None:
         torch.testing.assert_close(values[:, :, :3], layer.values)
 
 
-def test_readouts_side_by_side(tiny: Decoder) -> None:
+def test_readouts_side_by_side(tiny: TransformersDecoder) -> None:
     """Each is read on its own, then they stand one after another: attention with a block mask."""
     ids = [[START, *ONE, END, *TWO, END, *QUESTION]]
     n, first, second = len(ids[0]), len(ONE) + 1, len(TWO) + 1
@@ -131,7 +131,7 @@ def test_readouts_side_by_side(tiny: Decoder) -> None:
     torch.testing.assert_close(found, read)
 
 
-def test_a_batch_equals_one_by_one(tiny: Decoder) -> None:
+def test_a_batch_equals_one_by_one(tiny: TransformersDecoder) -> None:
     rows = [[ONE, TWO], [TWO, ONE], [[5] * 11, [6]]]
     together = placed(tiny, [s for row in rows for s in row], count=2)
     assert not together.mask.all()
@@ -143,7 +143,7 @@ def test_a_batch_equals_one_by_one(tiny: Decoder) -> None:
         )
 
 
-def test_generate_continues_a_prefix_as_it_continues_text(tiny: Decoder) -> None:
+def test_generate_continues_a_prefix_as_it_continues_text(tiny: TransformersDecoder) -> None:
     prompt = torch.tensor([[START, *ONE, END, *QUESTION]])
     options = {"max_new_tokens": 12, "do_sample": False, "pad_token_id": END, "eos_token_id": None}
     read = tiny.model.generate(prompt, attention_mask=torch.ones_like(prompt), **options)
@@ -156,12 +156,12 @@ def test_generate_continues_a_prefix_as_it_continues_text(tiny: Decoder) -> None
     assert batch[0].tolist() == found[0].tolist()
 
 
-def test_the_real_decoder_streams_after_a_prefix(decoder: Decoder) -> None:
+def test_the_real_decoder_streams_after_a_prefix(decoder: TransformersDecoder) -> None:
     """The plain decoder answers from exact keys and values as from the text, without adapters."""
     codec = LatentCodec(decoder, LatentConfig(limit=16))
     text, question = "The capital of Ruritania is Hamburg.", "What is the capital of Ruritania?"
     before, after = decoder.around_recalled(question)
-    prefix = codec.lined_up(codec.exact(codec.padded([codec.tokens(text)])))
+    prefix = codec.placed(codec.exact(codec.padded([codec.tokens(text)])))
     assert prefix.mask.sum() == len(before) + len(codec.tokens(text)) + 1
     tokens = torch.tensor([after])
     streamer = TextIteratorStreamer(decoder.tokenizer, skip_prompt=True, skip_special_tokens=True)
@@ -262,7 +262,7 @@ def test_a_decoder_that_is_not_llama_like_is_refused() -> None:
 
     other = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=300))
     with pytest.raises(ModelError, match=r"The decoder 'gpt' cannot use latents\. It does not have"):
-        examine(Decoder(other, ByteTokenizer(), name="gpt"))
+        examine(TransformersDecoder(other, ByteTokenizer(), name="gpt"))
 
 
 def test_states_in_a_line() -> None:

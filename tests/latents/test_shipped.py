@@ -9,11 +9,10 @@ import pytest
 
 from benchmarks.recitation import said_again
 from larimar_memory import Larimar
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.latents import LatentCodec
-from larimar_memory.latents.bundle import latents_for
-from larimar_memory.latents.latent_memory import shipped_codec
+from larimar_memory.latents.bundle import latents_for, load_bundle
 from larimar_memory.train.evaluate import say
 from larimar_memory.types import Readout
 
@@ -32,8 +31,10 @@ SENTENCES = [
 
 
 @pytest.fixture(scope="module")
-def codec(decoder: Decoder) -> LatentCodec:
-    return shipped_codec(decoder)
+def codec(decoder: TransformersDecoder) -> LatentCodec:
+    folder = latents_for(decoder.name)
+    assert folder is not None
+    return load_bundle(folder, decoder)
 
 
 def test_sentences_are_said_again(codec: LatentCodec) -> None:
@@ -44,7 +45,7 @@ def test_sentences_are_said_again(codec: LatentCodec) -> None:
 
 def test_the_latent_decides_what_is_said(codec: LatentCodec) -> None:
     one, two = codec.encode(list(FACTS.values()))
-    rows = codec.prefixes([[two], [one], [one * 0]])
+    rows = codec.prefix([[two], [one], [one * 0]])
     swapped, back, nothing = (
         codec.decoder.tokenizer.decode([t for t in ids if t >= 0]) for ids in say(codec, rows, 32)
     )
@@ -55,7 +56,7 @@ def test_the_latent_decides_what_is_said(codec: LatentCodec) -> None:
 
 
 def test_a_memory_hands_its_latents_to_the_decoder(
-    decoder: Decoder, encoder: SentenceEncoder, tmp_path: Path
+    decoder: TransformersDecoder, encoder: SentenceEncoder, tmp_path: Path
 ) -> None:
     with Larimar.open(tmp_path / "m.larimar", encoder=encoder, decoder=decoder, latents=True) as memory:
         memory.write([*SENTENCES, FACTS["key"]])
@@ -72,7 +73,7 @@ def codec_tokens(memory: Larimar, readout: Readout) -> list[int]:
     return [*codec.tokens(readout.segments[0].text), codec.mark]
 
 
-def test_the_bundle_says_where_it_comes_from(decoder: Decoder) -> None:
+def test_the_bundle_says_where_it_comes_from(decoder: TransformersDecoder) -> None:
     folder = latents_for(decoder.name)
     assert folder is not None
     assert (folder / "latents.safetensors").stat().st_size <= 60e6

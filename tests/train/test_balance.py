@@ -37,12 +37,12 @@ def test_keys_and_values_stay_as_they_are(squeeze: int) -> None:
     config = SIZES.model_copy(update={"squeeze": squeeze})
     codec = random_codec(tiny_decoder(max_position_embeddings=512), config=config)
     before = codec.encode(TEXTS)
-    prefix = codec.prefix(before)
+    prefix = codec.prefix([before])
     scale = torch.linspace(0.2, 4, SIZES.dz)
     rescale(codec, scale)
     for z, scaled in zip(before, codec.encode(TEXTS), strict=True):
         np.testing.assert_allclose(scaled, z * scale.numpy(), rtol=1e-4, atol=1e-5)
-    after = codec.prefix(codec.encode(TEXTS))
+    after = codec.prefix([codec.encode(TEXTS)])
     torch.testing.assert_close(after.keys, prefix.keys, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(after.values, prefix.values, rtol=1e-3, atol=1e-4)
 
@@ -78,7 +78,7 @@ def test_balanced_latents_are_rounded_where_it_matters_least(codec: LatentCodec)
         for z in codec.encode(TEXTS * 8):
             back = form.unpack(form.pack(z))
             assert back is not None
-            mine, theirs = (codec.prefix([x]) for x in (back, z))
+            mine, theirs = (codec.prefix([[x]]) for x in (back, z))
             wrong += float((mine.values - theirs.values).square().sum())
             taken += form.pack(z).nbytes
         return taken, wrong

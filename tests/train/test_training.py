@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from larimar_memory.decoders.transformers import Decoder
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.errors import InputError
 from larimar_memory.latents import LatentCodec, LatentConfig, load_bundle
 from larimar_memory.train import Recipe, Stage, load_recipe, loop, recall, train
@@ -63,11 +63,11 @@ def one_thread() -> object:
 
 
 @pytest.fixture
-def tiny() -> Decoder:
+def tiny() -> TransformersDecoder:
     return tiny_decoder(max_position_embeddings=2048)
 
 
-def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, tiny: Decoder) -> None:
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, tiny: TransformersDecoder) -> None:
     data = texts(tmp_path / "texts")
     whole = train(recipe(*ALL), tiny, data, tmp_path / "whole")
     assert whole.done
@@ -86,7 +86,7 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, tiny: Decoder) ->
 
 @pytest.mark.parametrize("kind", range(4))
 def test_every_stage_can_be_cut_in_the_middle(
-    tmp_path: Path, tiny: Decoder, kind: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny: TransformersDecoder, kind: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed inside a stage, with the optimizer's moments and the schedule half way."""
     data, every = texts(tmp_path / "texts"), recipe(ALL[kind], save_every=0.0)
@@ -110,7 +110,7 @@ def test_every_stage_can_be_cut_in_the_middle(
         assert torch.equal(again.codec.state_dict()[name], tensor), name
 
 
-def test_a_run_can_start_from_a_bundle(tmp_path: Path, tiny: Decoder) -> None:
+def test_a_run_can_start_from_a_bundle(tmp_path: Path, tiny: TransformersDecoder) -> None:
     data = texts(tmp_path / "texts")
     first = train(recipe(*ALL[:2]), tiny, data, tmp_path / "first")
     begun = load_bundle(first.bundle, tiny).state_dict()
@@ -144,7 +144,7 @@ def test_a_run_can_start_from_a_bundle(tmp_path: Path, tiny: Decoder) -> None:
 
 
 def test_answers_are_compared_with_the_teachers_on_text_that_was_held_out(
-    tmp_path: Path, tiny: Decoder
+    tmp_path: Path, tiny: TransformersDecoder
 ) -> None:
     every = recipe(ALL[3], check_every=1, check_questions=8)
     train(every, tiny, texts(tmp_path / "texts"), tmp_path / "out")
@@ -154,7 +154,7 @@ def test_answers_are_compared_with_the_teachers_on_text_that_was_held_out(
     assert all(0 < x < 5 for x in found)
 
 
-def test_what_a_run_leaves_behind(tmp_path: Path, tiny: Decoder) -> None:
+def test_what_a_run_leaves_behind(tmp_path: Path, tiny: TransformersDecoder) -> None:
     done = train(recipe(*ALL), tiny, texts(tmp_path / "texts"), tmp_path / "out")
     assert tiny.model.config._attn_implementation == "sdpa"
     lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
@@ -179,7 +179,7 @@ def test_what_a_run_leaves_behind(tmp_path: Path, tiny: Decoder) -> None:
         train(recipe(*ALL), tiny, tmp_path / "texts", tmp_path / "out")
 
 
-def test_a_step_does_not_depend_on_how_it_is_cut(tiny: Decoder) -> None:
+def test_a_step_does_not_depend_on_how_it_is_cut(tiny: TransformersDecoder) -> None:
     torch.manual_seed(0)
     weight, hidden = torch.randn(50, 8), torch.randn(300, 8, requires_grad=True)
     labels = torch.randint(0, 50, (300,))
@@ -222,7 +222,7 @@ def test_a_student_that_equals_its_teacher_is_not_corrected() -> None:
     assert torch.autograd.grad(found, hidden)[0].abs().max() < 1e-4
 
 
-def test_recitals_ask_for_what_follows(tiny: Decoder) -> None:
+def test_recitals_ask_for_what_follows(tiny: TransformersDecoder) -> None:
     rows = [[Sample(list(range(10, 22)), ""), Sample(list(range(50, 56)), "")] for _ in range(64)]
     made = recital(rows, random.Random(0), mark=0, end=1, device=torch.device("cpu"))
     assert made.segments.tokens.shape == (128, 13)
@@ -240,7 +240,7 @@ def test_recitals_ask_for_what_follows(tiny: Decoder) -> None:
     assert 20 < whole < 45
 
 
-def test_recall_counts_what_is_said(tiny: Decoder) -> None:
+def test_recall_counts_what_is_said(tiny: TransformersDecoder) -> None:
     codec = LatentCodec(tiny, CODEC)
     found = recall(codec, [Sample([70, 71, 72], "Hij", ("ij",)), Sample([80] * 9, "")])
     assert (found.exact, found.rare, set(found.by_length)) == (0.0, 0.0, {8, 16})
@@ -249,7 +249,7 @@ def test_recall_counts_what_is_said(tiny: Decoder) -> None:
     assert [edit_distance([1, 2, 3], b) for b in ([1, 2, 3], [1, 3], [], [4, 1, 2, 3])] == [0, 1, 3, 1]
 
 
-def test_hidden_states_after_a_prefix_do_not_see_padding(tiny: Decoder) -> None:
+def test_hidden_states_after_a_prefix_do_not_see_padding(tiny: TransformersDecoder) -> None:
     codec = LatentCodec(tiny, CODEC)
     prefix = from_exact(codec)([[70, 71, 72]])
     short, long = torch.tensor([[0, 90]]), torch.tensor([[0, 90, 1, 1]])
@@ -278,7 +278,7 @@ def test_folders_are_read_in_one_order_and_hold_some_out(tmp_path: Path) -> None
         read_folder(tmp_path / "empty")
 
 
-def test_segments_are_cut_the_same_way_for_a_seed(tmp_path: Path, tiny: Decoder) -> None:
+def test_segments_are_cut_the_same_way_for_a_seed(tmp_path: Path, tiny: TransformersDecoder) -> None:
     passages, _ = read_folder(texts(tmp_path / "texts"))
     encode, spell = tokenizer_functions(tiny.tokenizer, tiny.tokenizer.decode)
     sampler = Sampler(passages, encode, spell, put_in, rare=0.5)
@@ -403,7 +403,7 @@ def test_the_weighted_code_errs_least_where_it_matters() -> None:
     torch.testing.assert_close(error(None, plain), error(plain.contiguous(), plain))
 
 
-def test_importance_is_that_of_the_decoders_loss(tiny: Decoder, tmp_path: Path) -> None:
+def test_importance_is_that_of_the_decoders_loss(tiny: TransformersDecoder, tmp_path: Path) -> None:
     """To second order, what an error adds to the loss grows with its weighted square."""
     torch.manual_seed(0)
     codec = LatentCodec(tiny, CODEC)

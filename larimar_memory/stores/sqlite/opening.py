@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
+from larimar_memory.errors import InputError
 from larimar_memory.stores.base import Store
 from larimar_memory.stores.ram import RamStore
 from larimar_memory.stores.sqlite.connection import check_length
@@ -15,6 +17,23 @@ from larimar_memory.stores.sqlite.meta import about
 from larimar_memory.stores.sqlite.salvage import looking
 from larimar_memory.stores.sqlite.store import SQLiteStore
 from larimar_memory.validate import check_file, check_synchronous, exists
+
+
+class FileOptions(TypedDict, total=False):
+    """How a memory file is opened.
+
+    Attributes:
+        create: whether to start a new memory where there is none; it is by default.
+        read_only: read a file that must not, or cannot, be changed.
+        busy_seconds: how long to wait while another process writes; 5 by default.
+        synchronous: "full", the default, where a write survives a power cut, or "normal", where it
+            survives a crash of the process only, and many small writes are faster.
+    """
+
+    create: bool
+    read_only: bool
+    busy_seconds: float
+    synchronous: str
 
 
 def open_store(
@@ -27,11 +46,12 @@ def open_store(
     busy_seconds: float = 5.0,
     synchronous: str = "full",
 ) -> Store:
-    """The store in a file, or a new one in RAM where there is no path; arguments as in `Larimar.open`.
+    """The store in a file, or a new one in RAM where there is no path.
 
     Args:
         encoder: fingerprint of what makes the keys.
         dimension: numbers of a key.
+        create, read_only, busy_seconds, synchronous: see `FileOptions`.
 
     Raises:
         InputError: if an argument cannot be used.
@@ -61,12 +81,19 @@ class Opened:
     dimension: int
 
 
-def written_with(path: Path) -> tuple[str, int]:
+def written_with(path: Path | None) -> tuple[str, int]:
     """Fingerprint and dimension of the encoder that a memory file was written with; "" and 0 for none.
 
     Raises:
+        InputError: if there is no file: a memory in RAM begins empty.
         MemoryFileError: if the file cannot be read.
     """
+    if path is None:
+        raise InputError(
+            "A memory in RAM cannot be opened without an encoder.",
+            "It is empty, and nothing could be written to it.",
+            "Name the file of a memory, or leave encoder=None out.",
+        )
     check_length(path)
     with looking(path) as db:
         known = about(db)

@@ -1,0 +1,160 @@
+"""The decoder contract: a frozen language model that answers, streaming.
+
+class Parrot:
+    name, context = "parrot", 512
+
+    def count(self, text):
+        return len(text.split())
+
+    def chat_tokens(self, chat, begin=""):
+        return [hash(word) for message in chat for word in message["content"].split()]
+
+    def generate(self, tokens, *, max_tokens=64, stop=(), temperature=0.0, seed=None):
+        return Generation(["Polly."], Usage(prompt_tokens=len(tokens), completion_tokens=1))
+
+A decoder answers from recalled text. One that also takes latents is a `LatentDecoder`.
+`larimar_memory.testing.DecoderLaws` tests either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Int
+from torch import Tensor
+
+from larimar_memory.errors import InputError
+from larimar_memory.types import Message, Usage
+
+
+@dataclass
+class Generation:
+    """Text of one generation, as an iterator of pieces; it can be iterated once.
+
+    Attributes:
+        pieces: add up to the text.
+        usage: tokens read and written; what was written is complete once the pieces are exhausted.
+    """
+
+    pieces: Iterable[str]
+    usage: Usage
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.pieces
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """A language model that is never trained here; safe for threads."""
+
+    @property
+    def name(self) -> str:
+        """What it is called: a folder, a hub name, any text."""
+
+    @property
+    def context(self) -> int:
+        """Tokens it can attend to, prompt and answer together."""
+
+    def count(self, text: str) -> int:
+        """Tokens in a text, control tokens in it read as plain text."""
+
+    def chat_tokens(self, chat: Sequence[Message], begin: str = "") -> list[int]:
+        """Token ids of a chat up to the assistant's turn, and of the words that the answer begins with.
+
+        No content of a message becomes a control token.
+        """
+
+    def generate(
+        self,
+        tokens: Sequence[int],
+        *,
+        max_tokens: int = 64,
+        stop: Sequence[str] = (),
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> Generation:
+        """Continue a prompt; closing the generation's iterator stops the model.
+
+        Args:
+            tokens: the prompt's ids.
+            max_tokens: most tokens to write.
+            stop: texts at which to end; they are not part of the result.
+            temperature: 0 is greedy; above, tokens are sampled.
+            seed: makes sampling repeatable.
+
+        Raises:
+            InputError: if prompt and answer do not fit `context`, or an argument cannot be used.
+        """
+
+
+class Conditioning(Protocol):
+    """What stands in front of a prompt without being in it: a readout's key/value prefix.
+
+    Attributes:
+        positions: places it takes up in the model's context.
+    """
+
+    positions: int
+
+    def inputs(self, tokens: Int[Tensor, "1 t"]) -> dict[str, Any]:
+        """What `model.generate` is called with so that it continues `tokens` after the prefix."""
+
+    def attached(self) -> AbstractContextManager[None]:
+        """A block in which this thread's use of the model is adapted to the prefix."""
+
+
+@runtime_checkable
+class LatentDecoder(Decoder, Protocol):
+    """A decoder that also answers from latents; its `generate` takes `conditioning`."""
+
+    @property
+    def model(self) -> Any:
+        """The causal language model, as transformers has it."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its tokenizer, as transformers has it."""
+
+    def plain_tokens(self, text: str) -> list[int]:
+        """Token ids of a text, control tokens in it read as plain text."""
+
+    def generate(
+        self,
+        tokens: Sequence[int],
+        *,
+        max_tokens: int = 64,
+        stop: Sequence[str] = (),
+        temperature: float = 0.0,
+        seed: int | None = None,
+        conditioning: Conditioning | None = None,
+    ) -> Generation:
+        """As any decoder's, with a readout to stand in front of the prompt."""
+
+    def around_recalled(
+        self, question: str, history: Sequence[Message] = (), begin: str = ""
+    ) -> tuple[list[int], list[int]]:
+        """Token ids of a grounded question's chat before and after what was recalled."""
+
+
+def check_decoder(given: Any, what: str) -> Decoder:
+    """A decoder, or an error that says what it lacks.
+
+    Args:
+        what: the sentence that says what cannot be done without one.
+
+    Raises:
+        InputError: if it is none.
+    """
+    if isinstance(given, Decoder):
+        return given
+    wanted = ("name", "context", "count", "chat_tokens", "generate")
+    missing = ", ".join(name for name in wanted if not hasattr(given, name))
+    raise InputError(
+        what,
+        f"Its decoder is a {type(given).__name__}, without {missing}.",
+        "Give the name of a model, `TransformersDecoder.load(name)`, or what keeps the contract "
+        "`larimar_memory.Decoder`.",
+    )

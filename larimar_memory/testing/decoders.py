@@ -1,0 +1,109 @@
+"""What holds of every decoder."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from larimar_memory.decoders.base import Decoder, check_decoder
+from larimar_memory.errors import InputError
+
+_CHAT = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Name a colour."})
+_TEXTS = (
+    "red",
+    "The pass key is 71432.",
+    "<|im_end|>\n</s>[INST]",
+    "\u4eca\u65e5\u306f e\u0301 \U0001f9d1",
+    " \n",
+)
+
+
+class DecoderLaws(ABC):
+    """The laws of a decoder, as pytest-style tests: subclass it as `Test...` and give the decoder."""
+
+    @abstractmethod
+    def decoder(self) -> Decoder:
+        """The decoder under test; it may be the same object each time."""
+
+    def test_it_is_a_decoder(self) -> None:
+        """It has the contract's members, a name and room for a prompt."""
+        decoder = check_decoder(self.decoder(), "The decoder cannot be tested.")
+        assert isinstance(decoder.name, str)
+        assert decoder.name
+        assert decoder.context > len(decoder.chat_tokens(_CHAT))
+
+    def test_tokens_are_counted(self) -> None:
+        """Nothing has none; text has some, and two texts have about as many as both together."""
+        count = self.decoder().count
+        assert count("") == 0
+        for text in _TEXTS[:-1]:
+            assert 0 < count(text) <= count(f"{text} {text}") <= 2 * count(text) + 2
+
+    def test_a_chat_becomes_tokens(self) -> None:
+        """Of any contents, the same for the same chat, and longer by what the answer begins with."""
+        decoder = self.decoder()
+        for text in _TEXTS:
+            chat = [*_CHAT, {"role": "assistant", "content": text}, _CHAT[1]]
+            ids = decoder.chat_tokens(chat)
+            assert all(isinstance(token, int) for token in ids)
+            assert ids == decoder.chat_tokens(chat) == decoder.chat_tokens(chat, "")
+            begun = decoder.chat_tokens(chat, "It is")
+            assert begun[: len(ids)] == ids
+            assert len(begun) == len(ids) + decoder.count("It is")
+
+    def test_what_is_written_comes_in_pieces(self) -> None:
+        """Pieces are text; usage counts what was read, and what was written up to its limit."""
+        decoder = self.decoder()
+        prompt = decoder.chat_tokens(_CHAT)
+        for limit in (1, 5):
+            generation = decoder.generate(prompt, max_tokens=limit)
+            assert all(isinstance(piece, str) for piece in generation)
+            assert generation.usage.prompt_tokens == len(prompt)
+            assert generation.usage.completion_tokens <= limit
+
+    def test_greedy_answers_repeat(self) -> None:
+        """At temperature 0 the same prompt gives the same text, and a seed repeats a sample."""
+        for options in ({}, {"temperature": 1.0, "seed": 3}):
+            assert self._said(**options) == self._said(**options)
+
+    def test_an_answer_ends_at_a_stop_text(self) -> None:
+        """What is written ends before the first stop text, which is no part of it."""
+        whole = self._said()
+        for stop in {whole[len(whole) // 2 :][:2], "\ufffe"} - {""}:
+            found = whole.find(stop)
+            assert self._said(stop=[stop]) == (whole if found < 0 else whole[:found])
+
+    def test_a_generation_that_is_left_harms_no_other(self) -> None:
+        """Closing the iterator stops the model, and the next generation is as ever."""
+        expected, decoder = self._said(), self.decoder()
+        left = iter(decoder.generate(decoder.chat_tokens(_CHAT), max_tokens=50))
+        next(left, None)
+        if close := getattr(left, "close", None):
+            close()
+        assert self._said() == expected
+
+    def test_threads_share_a_decoder(self) -> None:
+        """Texts generated in several threads at once are those generated in one."""
+        expected = self._said()
+        with ThreadPoolExecutor(3) as pool:
+            assert set(pool.map(lambda _: self._said(), range(3))) == {expected}
+
+    def test_what_does_not_fit_is_refused(self) -> None:
+        """A prompt that leaves no room, no tokens to write, a temperature below 0: `InputError`."""
+        decoder = self.decoder()
+        prompt = decoder.chat_tokens(_CHAT)
+        for tokens, options in (
+            (prompt, {"max_tokens": decoder.context}),
+            (prompt * decoder.context, {}),
+            (prompt, {"max_tokens": 0}),
+            (prompt, {"temperature": -1.0}),
+        ):
+            with pytest.raises(InputError):
+                "".join(decoder.generate(tokens, **options))
+
+    def _said(self, **options: object) -> str:
+        decoder = self.decoder()
+        prompt = decoder.chat_tokens(_CHAT)
+        return "".join(decoder.generate(prompt, max_tokens=8, **options))  # type: ignore[arg-type]
