@@ -58,7 +58,7 @@ def retention(session: Session, pool: list[Fact], size: Size) -> tuple[Figures, 
             done = count
             asked = range(0, count, max(1, count // size.asked))
             questions = [(f[n], f is after) for n in asked for f in (before, after)]
-            keys = session.encoder.encode_questions([fact.question for fact, _ in questions])
+            keys = session.encoder.encode([fact.question for fact, _ in questions], kind="question")
             said, old = list[bool](), list[bool]()
             for (fact, new), key in zip(questions, keys, strict=True):
                 (said if new else old).append(first(memory, fact.question, key) == fact.text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from jaxtyping import Float
 from benchmarks.peak import Peak
 from benchmarks.result import Figures
 from benchmarks.writer import DIMENSION, key_of
+from larimar_memory.encoders.base import Kind
 from larimar_memory.larimar import Larimar
 from larimar_memory.text.blocks import Text
 from larimar_memory.text.files import Files
@@ -28,19 +29,10 @@ class HashEncoder:
 
     dimension, fingerprint = DIMENSION, "hash"
 
-    def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
-        """Keys of segments."""
+    def encode(self, texts: Sequence[str], kind: Kind = "segment") -> Float[np.ndarray, "n d"]:
+        """Keys of segments and questions."""
         keys = [key_of(text.strip()) for text in texts]
         return np.array(keys, dtype=np.float32).reshape(len(texts), DIMENSION)
-
-    encode_questions = encode
-
-    def encode_stream(
-        self, batches: Iterable[Sequence[str]]
-    ) -> Iterator[tuple[Float[np.ndarray, "n d"], int]]:
-        """Keys of each batch; tokens are not counted."""
-        for batch in batches:
-            yield self.encode(batch), 0
 
 
 class StoppedError(Exception):

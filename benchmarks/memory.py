@@ -115,9 +115,8 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
 def _keyed(session: Session, pool: list[Fact]) -> _Keyed:
     session.note(f"encoding {len(pool):,} facts and their questions")
     latents = np.random.default_rng(session.seed).standard_normal((len(pool), LATENT))
-    texts = [[fact.text for fact in pool]]
-    keys = np.concatenate([part for part, _ in session.encoder.encode_stream(iter(texts))])
-    questions = session.encoder.encode_questions([fact.question for fact in pool])
+    keys = session.encoder.encode([fact.text for fact in pool])
+    questions = session.encoder.encode([fact.question for fact in pool], kind="question")
     return _Keyed(pool, keys, questions, latents.astype(np.float32))
 
 

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from larimar_memory.decoders.base import Decoder, Generation, LatentDecoder
 from larimar_memory.decoders.budget import fit, latest
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY, messages, passages
 from larimar_memory.errors import InputError
 from larimar_memory.latents.latent_memory import LatentMemory, unpacked
-from larimar_memory.latents.prefix import LatentReadout
 from larimar_memory.types import (
     Answer,
     AnswerOptions,
@@ -22,6 +22,9 @@ from larimar_memory.types import (
     Timings,
     Usage,
 )
+
+if TYPE_CHECKING:
+    from larimar_memory.latents.prefix import LatentReadout
 
 FOCUS = 0.1
 """A segment scoring this much less than the best is left out of the prompt: on questions about

@@ -20,7 +20,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from larimar_memory import validate
-from larimar_memory.encoders.keys import KeyEncoder
+from larimar_memory.encoders.base import Encoder
 from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileError
 from larimar_memory.stores.base import Document, Store, StoredSegment, WriteBatch
 from larimar_memory.stores.exported import FORMAT, VERSION, Exported, Read, digest, read, unusable
@@ -100,7 +100,7 @@ def import_into(
     *,
     encoder: str,
     dimension: int,
-    reencode: KeyEncoder | None = None,
+    reencode: Encoder | None = None,
     namespaces: Mapping[str, str] | None = None,
     replace_documents: bool = False,
     on_progress: OnSegments | None = None,
@@ -233,7 +233,7 @@ def _write(
     document: Document,
     held: list[Read],
     first: bool,
-    encoder: KeyEncoder | None,
+    encoder: Encoder | None,
 ) -> None:
     keys = np.array([r.key for r in held], dtype=np.float32)
     if encoder is not None:

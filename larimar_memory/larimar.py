@@ -19,7 +19,7 @@ from larimar_memory import answer, read, validate
 from larimar_memory.answer import AnswerStream
 from larimar_memory.decoders.base import Decoder, check_decoder
 from larimar_memory.decoders.transformers import TransformersDecoder
-from larimar_memory.encoders.keys import KeyEncoder
+from larimar_memory.encoders.base import Encoder, check_encoder
 from larimar_memory.encoders.none import NoEncoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
@@ -31,7 +31,7 @@ from larimar_memory.slots.bounded import Room, Slots
 from larimar_memory.slots.slots import WhenFull, check_slots
 from larimar_memory.stores.base import Document, Store, check_store
 from larimar_memory.stores.sqlite.opening import FileOptions, open_store, written_with
-from larimar_memory.text.blocks import Text
+from larimar_memory.text.blocks import Text, check_texts
 from larimar_memory.types import (
     DEFAULT_NAMESPACE,
     Answer,
@@ -45,7 +45,7 @@ from larimar_memory.types import (
     Readout,
     Where,
 )
-from larimar_memory.write import check_texts, write_texts
+from larimar_memory.write import write_texts
 
 READ_OPTIONS, ANSWER_OPTIONS = ReadOptions(), AnswerOptions()
 
@@ -73,7 +73,7 @@ class Larimar:
     def __init__(
         self,
         store: Store,
-        encoder: KeyEncoder,
+        encoder: Encoder,
         decoder: Decoder | str | os.PathLike[str],
         *,
         path: Path | None = None,
@@ -109,7 +109,7 @@ class Larimar:
         path: str | os.PathLike[str] | None = None,
         *,
         store: Store | None = None,
-        encoder: KeyEncoder | str | os.PathLike[str] | None = finding.DEFAULT_ENCODER,
+        encoder: Encoder | str | os.PathLike[str] | None = finding.DEFAULT_ENCODER,
         decoder: Decoder | str | os.PathLike[str] = finding.DEFAULT_DECODER,
         threshold: float = THRESHOLD,
         language: str = "en",
@@ -124,7 +124,7 @@ class Larimar:
             path: the memory file; made if it does not exist and `create` is true.
             store: where segments are kept, in place of a file: whatever keeps the contract `Store`. Its
                 keys must be the encoder's.
-            encoder: a loaded encoder, or whatever else is a `KeyEncoder`, or a folder, wheel or hub
+            encoder: a loaded encoder, or whatever else is an `Encoder`, or a folder, wheel or hub
                 name. None loads none: a file that was written with any encoder can be looked at,
                 forgotten from and purged, and not searched or written.
             decoder: a loaded decoder, or a folder, wheel or hub name, loaded when first needed.
@@ -154,8 +154,10 @@ class Larimar:
         validate.check_file(file, must_exist=not new or encoder is None)
         if encoder is None:
             encoder = NoEncoder(*written_with(file))
-        elif not isinstance(encoder, KeyEncoder):
+        elif isinstance(encoder, str | os.PathLike):
             encoder = SentenceEncoder.load(os.fspath(encoder))
+        else:
+            check_encoder(encoder)
         store = store or open_store(
             file, encoder=encoder.fingerprint, dimension=encoder.dimension, **file_options
         )

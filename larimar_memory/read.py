@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory import validate
-from larimar_memory.encoders.keys import KeyEncoder, check_key
+from larimar_memory.encoders.base import Encoder
+from larimar_memory.encoders.keys import check_key
 from larimar_memory.errors import InputError
 from larimar_memory.recall import search as recall
 from larimar_memory.recall.search import Candidate
@@ -22,7 +23,7 @@ from larimar_memory.types import Latents, ReadOptions, Readout, ReadoutCodec, Re
 
 def read(
     store: Store,
-    encoder: KeyEncoder,
+    encoder: Encoder,
     question: str,
     options: ReadOptions,
     *,
@@ -39,7 +40,7 @@ def read(
     """
     started = time.perf_counter()
     question = validate.check_question(question)
-    key = encoder.encode_questions([question])[0]
+    key = encoder.encode([question], kind="question")[0]
     held = None if slots is None else slots.read(options.namespace, key)
     found = recall.search(store, question, key, options, probe=None if held is None else held.key)
     best = max((candidate.score for candidate in found), default=0.0)
@@ -74,7 +75,7 @@ def read(
 
 def search(
     store: Store,
-    encoder: KeyEncoder,
+    encoder: Encoder,
     question: str | Float[np.ndarray, " d"],
     options: ReadOptions,
     slots: Slots | None,
@@ -85,7 +86,7 @@ def search(
     """
     if isinstance(question, str):
         asked = validate.check_question(question)
-        key = encoder.encode_questions([asked])[0]
+        key = encoder.encode([asked], kind="question")[0]
     else:
         asked, key = "", check_key(question, encoder.dimension)
     probe = None if slots is None else slots.read(options.namespace, key).key

@@ -19,7 +19,7 @@ MAX_DEPTH = 200
 
 READ_NAMES = frozenset(field.name for field in fields(ReadOptions))
 
-NO_UNICODE = "It holds half of a surrogate pair, which is no Unicode text."
+NO_UNICODE = "half of a surrogate pair, which is no Unicode text"
 
 
 def exists(path: Path) -> bool:
@@ -35,55 +35,30 @@ def is_folder(path: Path) -> bool:
     return exists(path) and path.is_dir()
 
 
-def check_text(text: Any, what: str = "The text") -> str:
-    """A non-empty str that can be stored as UTF-8."""
-    if not isinstance(text, str):
-        raise InputError(
-            f"{what} cannot be written.",
-            f"It is a {type(text).__name__}, not a str.",
-            "Decode bytes first, and pass one str per document.",
-        )
-    if not text.strip():
-        raise InputError(
-            f"{what} cannot be written.",
-            "It is empty.",
-            "Pass text with at least one visible character.",
-        )
-    if (at := lone_surrogate(text)) is not None:
-        raise InputError(
-            f"{what} cannot be written.",
-            f"At character {at} it holds half of a surrogate pair, which is no Unicode text.",
-            'Decode the source with errors="replace".',
-        )
-    return text
-
-
 def check_question(question: Any) -> str:
     """A question that is text and not absurdly long; what is no Unicode in it becomes "?"."""
-    if not isinstance(question, str) or not question.strip():
-        raise InputError(
-            "The question cannot be answered.",
-            "It is empty." if isinstance(question, str) else "It is not a str.",
-            "Ask with at least one word.",
-        )
-    if len(question) > MAX_QUESTION_CHARS:
-        raise InputError(
-            "The question cannot be answered.",
-            f"It has {len(question):,} characters, and {MAX_QUESTION_CHARS:,} is the most.",
-            "Write the long text to memory and ask a short question about it.",
-        )
-    return _sound(question)
+    if not isinstance(question, str):
+        why, remedy = "It is not a str.", "Ask with at least one word."
+    elif not question.strip():
+        why, remedy = "It is empty.", "Ask with at least one word."
+    elif len(question) > MAX_QUESTION_CHARS:
+        why = f"It has {len(question):,} characters, and {MAX_QUESTION_CHARS:,} is the most."
+        remedy = "Write the long text to memory and ask a short question about it."
+    else:
+        return sound(question)
+    raise InputError("The question cannot be answered.", why, remedy)
 
 
 def check_begin(begin: Any) -> str:
     """What an answer begins with: a str, of Unicode."""
-    if not isinstance(begin, str) or lone_surrogate(begin) is not None:
-        raise InputError(
-            "The answer cannot be begun.",
-            NO_UNICODE if isinstance(begin, str) else f"begin is a {type(begin).__name__}, not a str.",
-            "Pass the words that the answer is to begin with.",
-        )
-    return begin
+    if not isinstance(begin, str):
+        why = f"begin is a {type(begin).__name__}, not a str."
+    elif lone_surrogate(begin) is not None:
+        why = f"It holds {NO_UNICODE}."
+    else:
+        return begin
+    remedy = "Pass the words that the answer is to begin with."
+    raise InputError("The answer cannot be begun.", why, remedy)
 
 
 def check_history(history: Iterable[Any]) -> list[dict[str, str]]:
@@ -97,7 +72,7 @@ def check_history(history: Iterable[Any]) -> list[dict[str, str]]:
                 f'Its message {n} is no mapping of "role" ({", ".join(ROLES)}) and "content", a str.',
                 'Pass messages such as {"role": "user", "content": "Good morning."}.',
             )
-    return [{"role": m["role"], "content": _sound(m["content"])} for m in messages]
+    return [{"role": m["role"], "content": sound(m["content"])} for m in messages]
 
 
 def check_k(k: Any) -> int:
@@ -153,19 +128,13 @@ def answer_options(
 def check_name(name: Any, what: str) -> str:
     """A namespace or a document id: taken as it is, so that names that differ are two names."""
     if not isinstance(name, str) or not name or len(name) > MAX_NAME_CHARS or "\0" in name:
-        shown = repr(name) if len(repr(name)) < 60 else repr(name)[:57] + "..."
-        raise InputError(
-            f"{shown} cannot be a {what}.",
-            f"A {what} is a str of 1 to {MAX_NAME_CHARS:,} characters without NUL.",
-            "Choose another name.",
-        )
-    if (at := lone_surrogate(name)) is not None:
-        raise InputError(
-            f"{name!r} cannot be a {what}.",
-            f"At character {at} it holds half of a surrogate pair, which is no Unicode text.",
-            "Choose another name.",
-        )
-    return name
+        why = f"A {what} is a str of 1 to {MAX_NAME_CHARS:,} characters without NUL."
+    elif (at := lone_surrogate(name)) is not None:
+        why = f"At character {at} it holds {NO_UNICODE}."
+    else:
+        return name
+    shown = repr(name) if len(repr(name)) < 60 else repr(name)[:57] + "..."
+    raise InputError(f"{shown} cannot be a {what}.", why, "Choose another name.")
 
 
 def check_metadata(metadata: Any) -> dict[str, Any]:
@@ -194,9 +163,19 @@ def json_object(value: Any, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
         raise TypeError(f"it is a {type(value).__name__}")
     text = json.dumps(_plain(value, max_depth, max_depth), ensure_ascii=False, allow_nan=False)
     if lone_surrogate(text) is not None:
-        raise ValueError("it holds half of a surrogate pair, which is no Unicode text")
+        raise ValueError(f"it holds {NO_UNICODE}")
     copied: dict[str, Any] = json.loads(text)
     return copied
+
+
+def same_json(one: Any, other: Any) -> bool:
+    """Whether two JSON values are written alike; to Python, True equals 1, and 1 equals 1.0."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same_json(one[name], other[name]) for name in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(same_json, one, other))
+    # Their text tells 0.0 from -0.0.
+    return type(one) is type(other) and repr(one) == repr(other)
 
 
 def lone_surrogate(text: str) -> int | None:
@@ -261,6 +240,6 @@ def check_something_to_forget(*said: Any) -> None:
         )
 
 
-def _sound(text: str) -> str:
-    # Tokenizers refuse half of a surrogate pair.
+def sound(text: str) -> str:
+    """The text with "?" for half of a surrogate pair, which tokenizers refuse."""
     return text.encode("utf-8", "replace").decode("utf-8")

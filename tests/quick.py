@@ -1,50 +1,41 @@
-"""An encoder that hashes: keys without a model, in microseconds; and a store that only counts."""
+"""Encoders that hash: keys without a model, in microseconds; and a store that only counts."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from larimar_memory.encoders.base import Kind, TokenBatch
 from larimar_memory.encoders.keys import unit
-from larimar_memory.encoders.sentence import SentenceEncoder, TokenBatch
 from larimar_memory.larimar import Larimar
 from larimar_memory.stores.base import Document, WriteBatch
 from larimar_memory.stores.ram import RamStore
 
 
 class QuickEncoder:
-    """Keys of 16 numbers that follow from the text's hash; equal texts have equal keys.
-
-    Args:
-        threads: tokenise in a thread ahead of encoding, as the sentence encoder does.
-    """
+    """Keys of 16 numbers that follow from the text's hash; equal texts have equal keys."""
 
     dimension, fingerprint = 16, "quick"
 
-    def __init__(self, threads: bool = True) -> None:
-        self.threads = threads
+    def encode(self, texts: Sequence[str], kind: Kind = "segment") -> np.ndarray:
+        hashes = [hashlib.blake2b(text.strip().encode(), digest_size=16).digest() for text in texts]
+        return unit(np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(-1, 16) - 127.5)
+
+
+class QuickTokens(QuickEncoder):
+    """The same keys in two steps, as the sentence encoder makes them."""
 
     def tokenize(self, texts: Sequence[str]) -> TokenBatch:
-        hashes = (hashlib.blake2b(t.strip().encode(), digest_size=16).digest() for t in texts)
-        return TokenBatch([list(h) for h in hashes], special=0)
+        return TokenBatch([[ord(char) for char in text] for text in texts], special=0)
 
     def encode_tokens(self, batch: TokenBatch) -> np.ndarray:
-        return unit(np.array(batch.ids, dtype=np.float32).reshape(-1, 16) - 127.5)
+        return super().encode(["".join(map(chr, ids)) for ids in batch.ids])
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
+    def encode(self, texts: Sequence[str], kind: Kind = "segment") -> np.ndarray:
         return self.encode_tokens(self.tokenize(texts))
-
-    encode_questions = encode
-
-    def encode_stream(self, batches: Iterable[Sequence[str]]) -> Iterator[tuple[np.ndarray, int]]:
-        if self.threads:
-            yield from SentenceEncoder.encode_stream(self, batches)  # type: ignore[arg-type]
-        else:
-            for batch in batches:
-                yield self.encode(batch), 0
 
 
 class CountingStore(RamStore):

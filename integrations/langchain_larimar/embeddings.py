@@ -7,9 +7,10 @@ import threading
 
 from langchain_core.embeddings import Embeddings
 
-from larimar_memory.encoders.keys import KeyEncoder
+from larimar_memory.encoders.base import Encoder
 from larimar_memory.errors import InputError
 from larimar_memory.models.finding import DEFAULT_ENCODER
+from larimar_memory.validate import sound
 
 _LOADING = threading.Lock()
 
@@ -25,8 +26,8 @@ class LarimarEmbeddings(Embeddings):
         InputError: if it is none of these.
     """
 
-    def __init__(self, encoder: KeyEncoder | str | os.PathLike[str] = DEFAULT_ENCODER) -> None:
-        if not isinstance(encoder, (KeyEncoder, str, os.PathLike)):
+    def __init__(self, encoder: Encoder | str | os.PathLike[str] = DEFAULT_ENCODER) -> None:
+        if not isinstance(encoder, (Encoder, str, os.PathLike)):
             raise InputError(
                 "The embeddings cannot be made.",
                 f"Their encoder is a {type(encoder).__name__}.",
@@ -38,17 +39,17 @@ class LarimarEmbeddings(Embeddings):
     def model(self) -> str:
         """The encoder's name, or of a loaded one its fingerprint."""
         encoder = self._encoder
-        return encoder.fingerprint if isinstance(encoder, KeyEncoder) else os.fspath(encoder)
+        return encoder.fingerprint if isinstance(encoder, Encoder) else os.fspath(encoder)
 
     @property
-    def encoder(self) -> KeyEncoder:
+    def encoder(self) -> Encoder:
         """The encoder, loaded on first use.
 
         Raises:
             ModelError: if it cannot be loaded.
         """
         with _LOADING:
-            if not isinstance(self._encoder, KeyEncoder):
+            if not isinstance(self._encoder, Encoder):
                 from larimar_memory.encoders.sentence import SentenceEncoder
 
                 self._encoder = SentenceEncoder.load(os.fspath(self._encoder))
@@ -56,15 +57,10 @@ class LarimarEmbeddings(Embeddings):
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """A vector of d numbers for each text, as the memory keys its segments."""
-        vectors: list[list[float]] = self.encoder.encode([_sound(text) for text in texts]).tolist()
+        vectors: list[list[float]] = self.encoder.encode([sound(text) for text in texts]).tolist()
         return vectors
 
     def embed_query(self, text: str) -> list[float]:
         """A vector of d numbers, as the memory keys a question."""
-        vector: list[float] = self.encoder.encode_questions([_sound(text)])[0].tolist()
+        vector: list[float] = self.encoder.encode([sound(text)], kind="question")[0].tolist()
         return vector
-
-
-def _sound(text: str) -> str:
-    # Tokenizers refuse half of a surrogate pair, which damaged PDFs are full of.
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from langchain_core.embeddings import Embeddings
 
+from larimar_memory.encoders.base import Kind
 from larimar_memory.encoders.keys import unit
 from larimar_memory.errors import InputError
 
@@ -48,26 +49,16 @@ class EmbeddingsEncoder:
         self.dimension = self._matrix([embeddings.embed_query("dimension")], 1).shape[1]
         self.fingerprint = fingerprint or _fingerprint(embeddings, self.dimension)
 
-    def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
-        """Keys of segments, blanks at their ends left out."""
+    def encode(self, texts: Sequence[str], kind: Kind = "segment") -> Float[np.ndarray, "n d"]:
+        """Keys of unit length, float32, blanks at the texts' ends left out."""
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
-        return self._keys(self.embeddings.embed_documents([text.strip() for text in texts]), len(texts))
-
-    def encode_questions(self, questions: Sequence[str]) -> Float[np.ndarray, "n d"]:
-        """Keys of questions, blanks at their ends left out."""
-        vectors = [self.embeddings.embed_query(question.strip()) for question in questions]
-        return self._keys(vectors, len(questions))
-
-    def encode_stream(
-        self, batches: Iterable[Sequence[str]]
-    ) -> Iterator[tuple[Float[np.ndarray, "n d"], int]]:
-        """Keys of each batch; tokens are not counted."""
-        for batch in batches:
-            yield self.encode(batch), 0
-
-    def _keys(self, vectors: Any, count: int) -> Float[np.ndarray, "n d"]:
-        matrix = self._matrix(vectors, count)
+        stripped = [text.strip() for text in texts]
+        if kind == "segment":
+            vectors = self.embeddings.embed_documents(stripped)
+        else:
+            vectors = [self.embeddings.embed_query(text) for text in stripped]
+        matrix = self._matrix(vectors, len(texts))
         if matrix.shape[1] != self.dimension:
             raise self._unusable(f"{matrix.shape[1]} numbers a text, and {self.dimension} at first")
         return unit(matrix)

@@ -151,7 +151,7 @@ class LarimarStore(BaseStore):
         if not listed:
             return {}
         texts = [check_question(query) for query in listed]
-        return dict(zip(listed, self.memory.encoder.encode_questions(texts), strict=True))
+        return dict(zip(listed, self.memory.encoder.encode(texts, kind="question"), strict=True))
 
     def _read(self, op: Op, questions: _Questions, now: datetime) -> Result:
         if isinstance(op, GetOp):

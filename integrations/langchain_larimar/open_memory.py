@@ -10,7 +10,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_larimar.embeddings import LarimarEmbeddings
 from langchain_larimar.embeddings_encoder import EmbeddingsEncoder
 from langchain_larimar.given_memory import check_memory
-from larimar_memory.encoders.keys import KeyEncoder
+from larimar_memory.encoders.base import Encoder
 from larimar_memory.errors import EncoderMismatchError, InputError
 
 if TYPE_CHECKING:
@@ -57,14 +57,14 @@ def open_memory(
     return memory
 
 
-def to_encoder(embeddings: Embeddings) -> KeyEncoder:
+def to_encoder(embeddings: Embeddings) -> Encoder:
     """The encoder that makes the same keys."""
     if isinstance(embeddings, LarimarEmbeddings):
         return embeddings.encoder
     return EmbeddingsEncoder(embeddings)
 
 
-def to_embeddings(encoder: KeyEncoder) -> Embeddings:
+def to_embeddings(encoder: Encoder) -> Embeddings:
     """A memory's encoder as embeddings: those that it was made from, where it was."""
     if isinstance(encoder, EmbeddingsEncoder):
         return encoder.embeddings

@@ -29,15 +29,14 @@ def ingest(
 
     Interrupted, it keeps what was written; the same command goes on there.
     """
-    from larimar_memory.text.files import Files
+    from larimar_memory.text.files import Files, FileText, Skipped
     from larimar_memory.text.formats import Limits
-    from larimar_memory.text.sources import Skipped, Source
 
     count, listed, skipped = 0, list[str](), list[dict[str, str]]()
 
-    def found(one: Source | Skipped) -> None:
+    def found(one: FileText | Skipped) -> None:
         nonlocal count
-        if isinstance(one, Source):
+        if isinstance(one, FileText):
             count += 1
             # A million names are held only where they are asked for.
             if as_json:

@@ -1,38 +1,13 @@
-"""Keys, which say where a segment lies: the contract of what makes them, as `SentenceEncoder` does."""
+"""The arithmetic of keys: vectors of unit length, float32, compared by cosine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from larimar_memory.errors import InputError
-
-
-@runtime_checkable
-class KeyEncoder(Protocol):
-    """Makes keys of unit length, float32; safe for threads."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Identifies the model: a memory is opened only with the one it was written with."""
-
-    @property
-    def dimension(self) -> int:
-        """d, numbers in a key."""
-
-    def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
-        """Keys of segments, in the order given."""
-
-    def encode_questions(self, questions: Sequence[str]) -> Float[np.ndarray, "n d"]:
-        """Keys of questions, in the order given."""
-
-    def encode_stream(
-        self, batches: Iterable[Sequence[str]]
-    ) -> Iterator[tuple[Float[np.ndarray, "n d"], int]]:
-        """Keys of each batch of segments, and how many tokens it had; 0 where they are not counted."""
 
 
 def unit(vectors: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:

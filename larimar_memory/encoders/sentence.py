@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import torch
 from jaxtyping import Float
 from tokenizers import Tokenizer
 
+from larimar_memory.encoders.base import Kind, TokenBatch
 from larimar_memory.encoders.pooling import Pooling, load_pooling
 from larimar_memory.errors import ModelError
 from larimar_memory.models import finding
@@ -23,19 +22,6 @@ from larimar_memory.models.files import fingerprint
 
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 65536, "mps": 8192}
 _DEFAULT_MAX_TOKENS = 512
-
-
-@dataclass(frozen=True, slots=True)
-class TokenBatch:
-    """Token ids of segments in their order, special tokens included."""
-
-    ids: list[list[int]]
-    special: int
-
-    @property
-    def tokens(self) -> int:
-        """Source tokens, special ones not counted."""
-        return sum(map(len, self.ids)) - self.special * len(self.ids)
 
 
 class SentenceEncoder:
@@ -63,7 +49,7 @@ class SentenceEncoder:
         self._lock = threading.Lock()
         self._special = tokenizer.num_special_tokens_to_add(is_pair=False)
         self.fingerprint = fingerprint
-        self.dimension = self.encode_questions(["dimension"]).shape[1]
+        self.dimension = self.encode(["dimension"]).shape[1]
 
     @classmethod
     def load(
@@ -114,14 +100,12 @@ class SentenceEncoder:
             prompts=_read_json(folder / "config_sentence_transformers.json").get("prompts"),
         )
 
-    def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
-        """Keys of segments, float32, unit length, in the order given."""
-        return self.encode_tokens(self.tokenize(texts))
-
-    def encode_questions(self, questions: Sequence[str]) -> Float[np.ndarray, "n d"]:
-        """Keys of questions: as `encode`, with the model's query prompt where it has one."""
+    def encode(self, texts: Sequence[str], kind: Kind = "segment") -> Float[np.ndarray, "n d"]:
+        """Keys of unit length, float32, in the order given, with the model's prompt for their kind."""
+        if kind == "segment":
+            return self.encode_tokens(self.tokenize(texts))
         prompt = self._prompts.get("query", "")
-        return self.encode_tokens(self._tokens([prompt + q for q in questions]))
+        return self.encode_tokens(self._tokens([prompt + text for text in texts]))
 
     def tokenize(self, texts: Sequence[str]) -> TokenBatch:
         """Token ids of segments, cut at the model's length, with its document prompt if any."""
@@ -136,28 +120,8 @@ class SentenceEncoder:
         for bucket in _buckets(by_length, _BATCH_TOKENS.get(self._device.type, 8192)):
             rows.update(zip(bucket, self._forward(bucket), strict=True))
         if not rows:
-            return np.zeros((0, getattr(self, "dimension", 0)), dtype=np.float32)
+            return np.zeros((0, self.dimension), dtype=np.float32)
         return np.stack([rows[tuple(ids)] for ids in batch.ids])
-
-    def encode_stream(
-        self, batches: Iterable[Sequence[str]]
-    ) -> Iterator[tuple[Float[np.ndarray, "n d"], int]]:
-        """Keys and source-token count of each batch, tokenising the next while encoding this one."""
-        iterator = iter(batches)
-        pool = ThreadPoolExecutor(1, thread_name_prefix="larimar-tokenize")
-
-        def upcoming() -> TokenBatch | None:
-            texts = next(iterator, None)
-            return None if texts is None else self.tokenize(texts)
-
-        try:
-            future = pool.submit(upcoming)
-            while (batch := future.result()) is not None:
-                future = pool.submit(upcoming)
-                yield self.encode_tokens(batch), batch.tokens
-        finally:
-            # Not waited for: whoever interrupts does not want the next batch.
-            pool.shutdown(wait=False, cancel_futures=True)
 
     def _tokens(self, texts: list[str]) -> TokenBatch:
         return TokenBatch([e.ids for e in self._tokenizer.encode_batch_fast(texts)], self._special)

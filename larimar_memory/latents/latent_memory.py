@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int8
@@ -14,13 +14,13 @@ from jaxtyping import Float, Int8
 from larimar_memory.decoders.base import Decoder, LatentDecoder
 from larimar_memory.decoders.prompt import disarmed
 from larimar_memory.errors import LatentsUnavailableError
-from larimar_memory.latents.anatomy import fingerprint
-from larimar_memory.latents.bundle import latents_for, load_bundle, stored_form_of
-from larimar_memory.latents.codec import LatentCodec
-from larimar_memory.latents.prefix import LatentReadout
-from larimar_memory.latents.stored import StoredForm
 from larimar_memory.stores.base import Store
 from larimar_memory.types import Readout, RecalledSegment, Segment
+
+if TYPE_CHECKING:
+    from larimar_memory.latents.codec import LatentCodec
+    from larimar_memory.latents.prefix import LatentReadout
+    from larimar_memory.latents.stored import StoredForm
 
 WINDOW = 8
 """Segments of a document, counted from its beginning, that are read as one text for their latents."""
@@ -28,7 +28,7 @@ WINDOW = 8
 BATCH_SEGMENTS = 256
 """Segments given their latents in one commit: some seconds of work on two cores."""
 
-Codec: TypeAlias = LatentCodec | str | os.PathLike[str] | None
+Codec: TypeAlias = "LatentCodec | str | os.PathLike[str] | None"
 """A loaded codec, the folder of one, or None for the one that ships for the decoder."""
 
 
@@ -59,10 +59,10 @@ class LatentMemory:
         """
         with self._lock:
             if self._codec is None:
-                if isinstance(self._given, LatentCodec):
-                    self._codec = self._given
-                else:
-                    self._codec = self._codec_of(self._decoder())
+                given = self._given
+                if given is None or isinstance(given, str | os.PathLike):
+                    given = self._codec_of(self._decoder())
+                self._codec = given
             return self._codec
 
     @property
@@ -72,29 +72,36 @@ class LatentMemory:
         Raises:
             LatentsUnavailableError, ModelError: as `codec` does.
         """
-        if self._codec is None and not isinstance(self._given, LatentCodec) and self._name is not None:
-            return stored_form_of(self._folder(self._name))
-        return self.codec.stored_form
+        from larimar_memory.latents.bundle import stored_form_of
+
+        folder = None if self._codec or self._name is None else self._folder(self._name)
+        return self.codec.stored_form if folder is None else stored_form_of(folder)
 
     def _codec_of(self, decoder: Decoder) -> LatentCodec:
+        from larimar_memory.latents.anatomy import fingerprint
+        from larimar_memory.latents.bundle import load_bundle
+
         if not isinstance(decoder, LatentDecoder):
             raise _no_codec(f"The decoder {decoder.name!r} takes text only.")
-        if isinstance(self._given, LatentCodec):
-            if fingerprint(decoder) != fingerprint(self._given.decoder):
-                raise _no_codec(f"The memory's codec is not for the decoder {decoder.name!r}.")
-            return self._given
         folder = self._folder(decoder.name)
+        if folder is None:
+            if fingerprint(decoder) != fingerprint(self.codec.decoder):
+                raise _no_codec(f"The memory's codec is not for the decoder {decoder.name!r}.")
+            return self.codec
         # Kept with the decoder, which the codec refers to: both go when nobody uses them.
         held: dict[Path, LatentCodec] = vars(decoder).setdefault("_codecs", {})
         if folder not in held:
             held[folder] = load_bundle(folder, decoder)
         return held[folder]
 
-    def _folder(self, decoder: str) -> Path:
-        if self._given is not None and not isinstance(self._given, LatentCodec):
+    def _folder(self, decoder: str) -> Path | None:
+        """The folder of the decoder's codec; None where a loaded codec was given."""
+        from larimar_memory.latents.bundle import latents_for
+
+        if isinstance(self._given, str | os.PathLike):
             return Path(self._given).expanduser()
-        folder = latents_for(decoder)
-        if folder is None:
+        folder = None if self._given is not None else latents_for(decoder)
+        if folder is None and self._given is None:
             raise _no_codec(f"No trained latents ship for the decoder {decoder!r}.")
         return folder
 

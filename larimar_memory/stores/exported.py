@@ -213,5 +213,5 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     if validate.lone_surrogate(value) is not None:
-        raise ValueError(validate.NO_UNICODE)
+        raise ValueError(f"it holds {validate.NO_UNICODE}")
     return value

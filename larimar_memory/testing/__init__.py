@@ -1,16 +1,17 @@
 """Laws of the contracts: subclass one in a test file, and a part of your own is tested by pytest.
 
-from larimar_memory.testing import DecoderLaws
+from larimar_memory.testing import EncoderLaws
 
-class TestMine(DecoderLaws):
-    def decoder(self):
-        return MyDecoder()
+class TestMine(EncoderLaws):
+    def encoder(self):
+        return MyEncoder()
 """
 
 import pytest
 
-pytest.register_assert_rewrite(f"{__name__}.decoders")
+pytest.register_assert_rewrite(f"{__name__}.decoders", f"{__name__}.encoders")
 
-from larimar_memory.testing.decoders import DecoderLaws  # noqa: E402 - rewritten before it is imported
+from larimar_memory.testing.decoders import DecoderLaws  # noqa: E402 - rewritten before the import
+from larimar_memory.testing.encoders import EncoderLaws  # noqa: E402
 
-__all__ = ["DecoderLaws"]
+__all__ = ["DecoderLaws", "EncoderLaws"]

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from larimar_memory.errors import InputError
 from larimar_memory.types import Metadata
+from larimar_memory.validate import NO_UNICODE, check_metadata, check_name
 
 BLOCK_CHARS = 100_000
 
 Blocks: TypeAlias = Callable[[], Iterator[str]]
 """Gives the blocks of a text, in order, each time it is called."""
-
-
-def blocks_of(text: str | Blocks) -> Iterator[str]:
-    """The blocks of a text; a whole one is cut."""
-    if not isinstance(text, str):
-        return text()
-    return (text[at : at + BLOCK_CHARS] for at in range(0, len(text), BLOCK_CHARS))
 
 
 @dataclass(slots=True)
@@ -69,9 +64,75 @@ class Text:
     measure: Measure | None = None
 
 
+def blocks_of(text: str | Blocks) -> Iterator[str]:
+    """The blocks of a text; a whole one is cut."""
+    if not isinstance(text, str):
+        return text()
+    return (text[at : at + BLOCK_CHARS] for at in range(0, len(text), BLOCK_CHARS))
+
+
 def measured(blocks: Iterable[str]) -> Measure:
     """The measure of a text, read to its end."""
     measure = Measure()
     for _ in measure.take(blocks):
         pass
     return measure
+
+
+def checked_measure(blocks: Iterable[str], name: str) -> Measure:
+    """The measure of a text that can be written.
+
+    Raises:
+        InputError: if it is empty, or no Unicode; the message calls it by the name.
+    """
+    measure = Measure()
+    try:
+        for _ in measure.take(blocks):
+            pass
+    except UnicodeEncodeError as error:
+        why = f"At character {measure.characters + error.start} it holds {NO_UNICODE}."
+        raise unwritable(name, why, 'Decode the source with errors="replace".') from error
+    if not measure.visible:
+        remedy = "Pass text with at least one visible character, or leave it out."
+        raise unwritable(name, "It is empty.", remedy)
+    return measure
+
+
+def check_texts(
+    texts: str | Iterable[str], ids: Sequence[str] | None, metadatas: Sequence[Metadata] | None
+) -> list[Text]:
+    """The texts of a write with their ids and metadata, all sound.
+
+    An id left out is a hash of what the text says.
+
+    Raises:
+        InputError: if one of them cannot be used, or their numbers differ.
+    """
+    listed = [texts] if isinstance(texts, str) else list(texts)
+    for name, given in (("ids", ids), ("metadatas", metadatas)):
+        if given is not None and (isinstance(given, str) or len(given) != len(listed)):
+            raise InputError(
+                "Nothing was written.",
+                f"There are {len(listed)} texts and "
+                f"{'a single str' if isinstance(given, str) else len(given)} for {name}.",
+                f"Give one of {name} per text, or none.",
+            )
+    measures = [_check_text(text, f"Text {n}") for n, text in enumerate(listed, start=1)]
+    ids = [measure.digest() for measure in measures] if ids is None else ids
+    metadatas = [{}] * len(listed) if metadatas is None else metadatas
+    return [
+        Text(check_name(name, "document id"), text, check_metadata(metadata), measure)
+        for name, text, metadata, measure in zip(ids, listed, metadatas, measures, strict=True)
+    ]
+
+
+def unwritable(name: str, why: str, remedy: str) -> InputError:
+    """The error for a text that cannot be written."""
+    return InputError(f"{name} cannot be written.", why, remedy)
+
+
+def _check_text(text: Any, name: str) -> Measure:
+    if not isinstance(text, str):
+        remedy = "Decode bytes first, and pass one str per document."
+        raise unwritable(name, f"It is a {type(text).__name__}, not a str.", remedy)
+    return checked_measure(blocks_of(text), name)

@@ -1,17 +1,57 @@
-"""Files and folders as texts to be written, however large and however many, in flat memory."""
+"""Files and folders as texts to be written, however large and however many, in flat memory.
+
+Plain text and code, Markdown, HTML, PDF, standard input. Text files of any size are read in blocks.
+HTML and PDF cannot be, and have limits.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias, cast
 
 from larimar_memory.errors import InputError
-from larimar_memory.text.blocks import Text
-from larimar_memory.text.formats import Limits
-from larimar_memory.text.sources import STDIN, Skipped, Source, find_files, read_sources
+from larimar_memory.text.blocks import Blocks, Measure, Text, blocks_of, measured
+from larimar_memory.text.formats import Limits, decoded, html_text, pdf_text, unreadable
 from larimar_memory.types import OnProgress, WriteProgress
+from larimar_memory.validate import exists
+
+STDIN = "-"
+_TEXT_KINDS = (
+    ".txt .text .md .markdown .rst .adoc .org .tex .csv .tsv .json .jsonl .yaml .yml .toml .ini .cfg "
+    ".log .py .pyi .js .ts .tsx .jsx .java .c .h .cc .cpp .hpp .cs .go .rs .rb .php .pl .sh .sql .r "
+    ".jl .lua .swift .kt .scala .srt .vtt"
+)
+HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
+READABLE = frozenset(_TEXT_KINDS.split()) | HTML_SUFFIXES | {".pdf"}
+WHOLE_BYTES = 1 << 20
+"""Files up to this size are held whole, and so read once."""
+
+_LIMITS = Limits()
+_PDF_MARK = b"%PDF-"
+_Open: TypeAlias = Callable[[], AbstractContextManager[BinaryIO]]
+
+
+@dataclass(frozen=True, slots=True)
+class FileText(Text):
+    """The text of a file: its id is the file's name, and it has been measured."""
+
+    measure: Measure
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file of a folder that was passed over: its name as text, and why, in one sentence."""
+
+    name: str
+    why: str
 
 
 class Files:
@@ -39,17 +79,12 @@ class Files:
         paths: Sequence[str],
         *,
         encoding: str = "utf-8",
-        limits: Limits | None = None,
-        on_found: Callable[[Source | Skipped], None] | None = None,
+        limits: Limits = _LIMITS,
+        on_found: Callable[[FileText | Skipped], None] | None = None,
     ) -> None:
-        self._on_found = on_found
-        self._size = 0
         # Bytes of the files to come, characters of those read.
         self._characters = sum(map(_size, find_files(paths)))
-        found = read_sources(
-            self._noted(find_files(paths)), explicit=paths, encoding=encoding, limits=limits or Limits()
-        )
-        texts = self._texts(found)
+        texts = self._read(paths, encoding, limits, on_found)
         first = next(texts, None)
         if first is None:
             raise InputError(
@@ -57,7 +92,7 @@ class Files:
             )
         self._left = chain([first], texts)
 
-    def __iter__(self) -> Iterator[Text]:
+    def __iter__(self) -> Iterator[FileText]:
         return self._left
 
     def progress(self, report: OnProgress | None) -> OnProgress | None:
@@ -70,19 +105,143 @@ class Files:
 
         return told
 
-    def _noted(self, files: Iterator[Path]) -> Iterator[Path]:
-        for path in files:
-            self._size = _size(path)
+    def _read(
+        self,
+        paths: Sequence[str],
+        encoding: str,
+        limits: Limits,
+        on_found: Callable[[FileText | Skipped], None] | None,
+    ) -> Iterator[FileText]:
+        named = {Path(name).expanduser() for name in paths}
+        for path in find_files(paths):
+            size = _size(path)
+            found: FileText | Skipped
+            try:
+                found = read_file(path, encoding=encoding, limits=limits)
+            except InputError as error:
+                # A file that was named must be readable; one in a folder is passed over.
+                if path in named:
+                    raise
+                found = Skipped(shown(path), error.why)
+            if on_found is not None:
+                on_found(found)
+            self._characters -= size
+            if isinstance(found, FileText):
+                self._characters += found.measure.characters
+                yield found
+
+
+def find_files(paths: Sequence[str]) -> Iterator[Path]:
+    """The files named, and those of readable kinds inside the folders named, each folder's sorted.
+
+    Names are held for the folders on the way only; links to folders are not followed.
+
+    Raises:
+        InputError: at once, if a path does not exist, or a folder holds nothing readable.
+    """
+    named = [Path(name) if name == STDIN else Path(name).expanduser() for name in paths]
+    for path in named:
+        if str(path) != STDIN and not exists(path):
+            raise unreadable(shown(path), "There is no such file or folder.", "Check the path.")
+        if _is_folder(path) and next(_inside(path), None) is None:
+            raise InputError(
+                f"Nothing can be ingested from the folder {shown(path)}.",
+                "It holds no file of a readable kind (text, Markdown, code, HTML or PDF).",
+                "Name another folder, or name files one by one.",
+            )
+    return chain.from_iterable(_inside(path) if _is_folder(path) else [path] for path in named)
+
+
+def read_file(path: Path, *, encoding: str = "utf-8", limits: Limits = _LIMITS) -> FileText:
+    """The text of one file; `-` is standard input.
+
+    Raises:
+        InputError: if the file is binary, empty, not in that encoding, too large, or a damaged PDF.
+    """
+    name = shown(path)
+    metadata: dict[str, Any] = {"source": name}
+    content: str | Blocks
+    try:
+        opened, size = _opener(path)
+
+        def blocks() -> Iterator[str]:
+            with opened() as file:
+                yield from decoded(file, name, encoding)
+
+        with opened() as file:
+            is_pdf = file.read(len(_PDF_MARK)) == _PDF_MARK or path.suffix.lower() == ".pdf"
+        if is_pdf:
+            with opened() as file:
+                content, metadata["pages"] = pdf_text(file, name, limits)
+        elif path.suffix.lower() in HTML_SUFFIXES:
+            content = html_text(blocks(), name, limits)
+        else:
+            content = "".join(blocks()) if size <= WHOLE_BYTES else blocks
+        measure = measured(blocks_of(content))
+    except OSError as error:
+        raise _refused(path, error) from error
+    if not measure.visible:
+        raise unreadable(
+            name, "There is no text in it.", "Name a file with text; a scanned page needs OCR first."
+        )
+    return FileText(name, content, metadata, measure)
+
+
+def shown(path: Path) -> str:
+    """A path as text; bytes in it that are no UTF-8 are written as escapes."""
+    if str(path) == STDIN:
+        return "standard input"
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+
+
+def _opener(path: Path) -> tuple[_Open, int]:
+    """What opens a file from its beginning, as often as it is called, and its size in bytes."""
+    if str(path) == STDIN:
+        return _kept(sys.stdin.buffer)
+    if path.is_file():
+        return lambda: path.open("rb"), path.stat().st_size
+    with path.open("rb") as pipe:
+        return _kept(pipe)
+
+
+def _kept(stream: BinaryIO) -> tuple[_Open, int]:
+    """As `_opener`, of what can be read only once: a large one is kept in a file without a name."""
+    # It is gone when nothing refers to it any more.
+    kept = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=WHOLE_BYTES))  # noqa: SIM115
+    shutil.copyfileobj(stream, kept)
+
+    @contextmanager
+    def opened() -> Iterator[BinaryIO]:
+        kept.seek(0)
+        yield kept
+
+    return opened, kept.tell()
+
+
+def _is_folder(path: Path) -> bool:
+    return str(path) != STDIN and path.is_dir()
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    """The readable files in a folder and its folders, in the order of their paths."""
+    waiting = [_listed(folder)]
+    while waiting:
+        path = next(waiting[-1], None)
+        if path is None:
+            waiting.pop()
+        elif path.is_dir():
+            if not path.is_symlink():
+                waiting.append(_listed(path))
+        elif path.suffix.lower() in READABLE and path.is_file():
             yield path
 
-    def _texts(self, found: Iterator[Source | Skipped]) -> Iterator[Text]:
-        for one in found:
-            if self._on_found is not None:
-                self._on_found(one)
-            self._characters -= self._size
-            if isinstance(one, Source):
-                self._characters += one.measure.characters
-                yield Text(one.id, one.content, one.metadata, one.measure)
+
+def _listed(folder: Path) -> Iterator[Path]:
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        raise _refused(folder, error) from error
+    return (folder / name for name in names)
 
 
 def _size(path: Path) -> int:
@@ -90,3 +249,8 @@ def _size(path: Path) -> int:
         return 0 if str(path) == STDIN else path.stat().st_size
     except OSError:
         return 0
+
+
+def _refused(path: Path, error: OSError) -> InputError:
+    why = f"The system said: {error.strerror or error}."
+    return unreadable(shown(path), why, "Check its permissions.")

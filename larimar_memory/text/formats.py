@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from larimar_memory.errors import InputError
+from larimar_memory.validate import sound
 
 BLOCK_BYTES = 1 << 18
 PROBE_BYTES = 8192
@@ -97,8 +98,8 @@ def html_text(blocks: Iterator[str], name: str, limits: Limits) -> str:
     return "\n".join(line.strip() for line in lines if line.strip())
 
 
-def pdf_text(file: BinaryIO, name: str, limits: Limits) -> tuple[str, dict[str, Any]]:
-    """The text of an open PDF, a blank line between pages, and metadata.
+def pdf_text(file: BinaryIO, name: str, limits: Limits) -> tuple[str, int]:
+    """The text of an open PDF, a blank line between pages, and how many there are.
 
     Raises:
         InputError: if it is damaged, or has more pages or characters than allowed.
@@ -136,8 +137,7 @@ def pdf_text(file: BinaryIO, name: str, limits: Limits) -> tuple[str, dict[str, 
             f"It is not a sound PDF: {str(error).rstrip('.') or type(error).__name__}.",
             "Open it and save it again.",
         ) from error
-    text = "\n\n".join(texts).encode("utf-8", "replace").decode("utf-8")
-    return text, {"pages": len(texts)}
+    return sound("\n\n".join(texts)), len(texts)
 
 
 def unreadable(name: str, why: str, remedy: str) -> InputError:

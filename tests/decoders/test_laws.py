@@ -78,8 +78,8 @@ def test_a_memory_answers_with_a_decoder_of_ones_own(encoder: SentenceEncoder) -
     with Larimar.open(encoder=encoder, decoder=Echo(), threshold=0.3) as memory:
         memory.write(
             [
-                "The ferry to Stromness leaves at seven in the morning from the old pier below the church of "
-                "Saint Magnus."
+                "The ferry to Stromness leaves at seven in the morning from the old pier, below the "
+                "church of Saint Magnus."
             ]
         )
         answer = memory.answer("When does the ferry to Stromness leave?")

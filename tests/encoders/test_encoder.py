@@ -119,12 +119,12 @@ def test_order_and_company_do_not_change_a_key(encoder: SentenceEncoder) -> None
     np.testing.assert_allclose((together[: len(TEXTS)] * backwards).sum(1), 1.0, atol=1e-3)
 
 
-def test_streamed_batches_equal_one_batch(encoder: SentenceEncoder) -> None:
-    parts = list(encoder.encode_stream([TEXTS[:2], TEXTS[2:3], TEXTS[3:]]))
-    assert [len(keys) for keys, _ in parts] == [2, 1, 3]
-    whole = encoder.encode(TEXTS)
-    assert (np.concatenate([keys for keys, _ in parts]) * whole).sum(1).min() > 0.999
-    assert sum(tokens for _, tokens in parts) == encoder.tokenize(TEXTS).tokens
+def test_tokenised_batches_equal_one_batch(encoder: SentenceEncoder) -> None:
+    parts = [encoder.tokenize(texts) for texts in (TEXTS[:2], TEXTS[2:3], TEXTS[3:])]
+    keys = [encoder.encode_tokens(part) for part in parts]
+    assert [len(part) for part in keys] == [2, 1, 3]
+    assert (np.concatenate(keys) * encoder.encode(TEXTS)).sum(1).min() > 0.999
+    assert sum(part.tokens for part in parts) == encoder.tokenize(TEXTS).tokens
 
 
 def test_special_tokens_are_not_counted(encoder: SentenceEncoder) -> None:

@@ -10,7 +10,7 @@ import pytest
 from larimar_memory import Larimar
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileError
-from larimar_memory.text.sources import Skipped, find_files, read_file, read_sources
+from larimar_memory.text.files import Files, FileText, Skipped, find_files, read_file
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,12 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_bad_file_in_a_folder_is_passed_over_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "good.txt").write_text("good")
     (tmp_path / "bad.txt").write_bytes(b"\0\0")
-    found = list(read_sources(find_files([str(tmp_path)]), explicit=[str(tmp_path)]))
-    assert [type(f) for f in found] == [Skipped, type(found[1])]
-    assert found[0].why == "It is a binary file."  # type: ignore[union-attr]
+    found = list[FileText | Skipped]()
+    texts = list(Files([str(tmp_path)], on_found=found.append))
+    assert found == [Skipped((tmp_path / "bad.txt").as_posix(), "It is a binary file."), *texts]
+    assert [text.text for text in texts] == ["good"]
+    with pytest.raises(InputError, match=r"bad\.txt cannot be ingested\. It is a binary file\."):
+        Files([str(tmp_path / "bad.txt")])
 
 
 def one_page_pdf(text: str) -> bytes:

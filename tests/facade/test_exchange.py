@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from larimar_memory import exchange
+from larimar_memory.encoders.base import Kind
 from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileError
 from larimar_memory.exchange import export, import_into
 from larimar_memory.stores import Document, RamStore, Store, WriteBatch
@@ -33,11 +35,8 @@ class FakeEncoder:
 
     fingerprint, dimension = "other-encoder", DIMENSION
 
-    def encode(self, texts: list[str]) -> np.ndarray:
+    def encode(self, texts: Sequence[str], kind: Kind = "segment") -> np.ndarray:
         return np.array([key_of(text + "?") for text in texts])
-
-    encode_questions = encode
-    encode_stream = None
 
 
 def moved(source: Store, folder: Path, target: Store, **options: object) -> None:

@@ -23,9 +23,9 @@ from larimar_memory.stores.sqlite.backup import backup
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
 from larimar_memory.text import formats
-from larimar_memory.text.files import Files
+from larimar_memory.text.blocks import blocks_of
+from larimar_memory.text.files import Files, read_file
 from larimar_memory.text.formats import Limits
-from larimar_memory.text.sources import read_file
 from tests.facade.test_bad_input import one_page_pdf
 from tests.fuzz import seeds, targets
 from tests.quick import QuickEncoder
@@ -86,14 +86,15 @@ def test_large_text_in_other_encodings_is_read_in_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(formats, "BLOCK_BYTES", 7)
-    monkeypatch.setattr("larimar_memory.text.sources.WHOLE_BYTES", 10)
+    monkeypatch.setattr("larimar_memory.text.files.WHOLE_BYTES", 10)
     text = "caf\u00e9 \u4eca\u65e5\u306f \U0001f98a\r\n" * 9
     path = tmp_path / "a.txt"
     for encoding in ("utf-8", "utf-16", "utf-32-le", "utf-7", "gb18030", "utf-16-be"):
         path.write_bytes(text.encode(encoding))
         found = read_file(path, encoding=encoding)
-        assert not isinstance(found.content, str)
-        assert found.text == path.read_bytes().decode("utf-8-sig" if encoding == "utf-8" else encoding)
+        assert not isinstance(found.text, str)
+        whole = path.read_bytes().decode("utf-8-sig" if encoding == "utf-8" else encoding)
+        assert "".join(blocks_of(found.text)) == whole
     path.write_bytes(b"x" * 100 + b"\xff")
     with pytest.raises(InputError, match=r"a\.txt cannot be ingested\. At byte 100 it is not utf-8\."):
         read_file(path)
@@ -130,7 +131,7 @@ def pages(content: bytes, count: int = 1) -> bytes:
 def test_a_pdf_that_expands_is_refused(tmp_path: Path) -> None:
     path, line = tmp_path / "bomb.pdf", b"BT /F1 12 Tf 72 720 Td (" + b"a" * 1000 + b") Tj ET\n"
     path.write_bytes(pages(line * 2))
-    assert len(read_file(path).text) >= 2000
+    assert read_file(path).measure.characters >= 2000
     path.write_bytes(pages(line * 300, 40))
     assert path.stat().st_size < 20_000
     began = time.perf_counter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larimar_memory import Larimar, write
-from larimar_memory.encoders.keys import KeyEncoder, unit
+from larimar_memory.encoders.base import Encoder, Kind
+from larimar_memory.encoders.keys import unit
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import EncoderMismatchError, InputError
-from larimar_memory.recall import search as recall
+from larimar_memory.recall import search
 
 DIMENSION = 8
 LONG = "The first sentence says what this is about. The second one adds that it is long.\n\n" * 9
@@ -28,15 +29,9 @@ class Hashing:
     fingerprint = "hashing"
     dimension = DIMENSION
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
+    def encode(self, texts: Sequence[str], kind: Kind = "segment") -> np.ndarray:
         drawn = [np.random.default_rng(list(t.encode())).standard_normal(DIMENSION) for t in texts]
         return unit(np.array(drawn).reshape(len(texts), DIMENSION))
-
-    encode_questions = encode
-
-    def encode_stream(self, batches: Iterable[Sequence[str]]) -> Iterator[tuple[np.ndarray, int]]:
-        for batch in batches:
-            yield self.encode(batch), 0
 
 
 @pytest.fixture(params=["ram", "file"])
@@ -51,9 +46,9 @@ def segments(memory: Larimar, name: str) -> list[str]:
 
 
 def test_encoders_of_any_kind(encoder: SentenceEncoder, tmp_path: Path) -> None:
-    assert isinstance(encoder, KeyEncoder)
-    assert isinstance(Hashing(), KeyEncoder)
-    assert not isinstance("a name", KeyEncoder)
+    assert isinstance(encoder, Encoder)
+    assert isinstance(Hashing(), Encoder)
+    assert not isinstance("a name", Encoder)
     with Larimar.open(tmp_path / "m.larimar", encoder=Hashing()) as memory:
         memory.write(["red", "green", "blue"])
         assert memory.read("green", k=1, hybrid=False).segments[0].text == "green"
@@ -116,7 +111,7 @@ def test_a_search_finds_what_is_nearest_with_its_key(hashed: Larimar) -> None:
     said = [f"entry {n}" for n in range(60)]
     hashed.write(said, metadatas=[{"n": n} for n in range(60)], whole=True)
     hashed.write(["entry 7"], ["other"], namespace="other")
-    keys, asked = Hashing().encode(said), Hashing().encode_questions(["entry 7"])[0]
+    keys, asked = Hashing().encode(said), Hashing().encode(["entry 7"], kind="question")[0]
     order = np.argsort(-(keys @ asked))
     for question in ("entry 7", asked, list(3.5 * asked)):
         found = hashed.search(question, 50, hybrid=False)  # type: ignore[arg-type]
@@ -155,7 +150,7 @@ def test_the_rarest_words_are_searched_while_few_are_ranked_for_them(
 
     monkeypatch.setattr(hashed.store, "lexical", spy)
     for most in (3_000, 32, 31, 12, 11, 1):
-        monkeypatch.setattr(recall, "RANKED", most)
+        monkeypatch.setattr(search, "RANKED", most)
         hashed.search("common, half, rare, absent?")
     assert searched == [
         *(["rare", "half", "common"], ["rare", "half", "common"], ["rare", "half"]),

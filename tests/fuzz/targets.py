@@ -29,8 +29,9 @@ from larimar_memory.latents.stored import StoredForm
 from larimar_memory.stores.filters import matches, to_sql
 from larimar_memory.stores.packing import pack, unpack
 from larimar_memory.text import formats
+from larimar_memory.text.blocks import blocks_of
+from larimar_memory.text.files import read_file
 from larimar_memory.text.segments import MAX_CHARS, segment
-from larimar_memory.text.sources import read_file
 from tests.fuzz import stored
 from tests.quick import QuickEncoder
 
@@ -204,9 +205,10 @@ def files(data: bytes) -> None:
     limits = formats.Limits(pages=5, characters=50_000)
     with suppress(InputError):
         found = read_file(path, encoding=ENCODINGS[encoding[0] % len(ENCODINGS)], limits=limits)
-        assert found.text.strip()
-        found.text.encode("utf-8")
-        assert found.measure.characters == len(found.text)
+        text = "".join(blocks_of(found.text))
+        assert text.strip()
+        text.encode("utf-8")
+        assert found.measure.characters == len(text)
 
 
 def pdf(data: bytes) -> None:

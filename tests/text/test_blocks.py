@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from larimar_memory import write
+from larimar_memory.encoders.base import TokenizingEncoder
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
 from larimar_memory.text import segments
@@ -26,7 +27,7 @@ from larimar_memory.text.blocks import Blocks, Text, measured
 from larimar_memory.text.files import Files
 from larimar_memory.text.segments import segment
 from larimar_memory.types import WriteProgress
-from tests.quick import CountingStore, QuickEncoder, contents
+from tests.quick import CountingStore, QuickEncoder, QuickTokens, contents
 
 ROOT = Path(__file__).parents[2]
 PARTS = [
@@ -64,7 +65,8 @@ def sentences(count: int, seed: int = 0) -> str:
 
 
 def open_quick(path: Path | None = None, **options: Any) -> Larimar:
-    return Larimar.open(path, encoder=QuickEncoder(options.pop("threads", True)), **options)
+    encoder = QuickTokens() if options.pop("tokens", True) else QuickEncoder()
+    return Larimar.open(path, encoder=encoder, **options)
 
 
 @given(PROSE | st.text(), st.lists(st.integers(0, 10_000), max_size=8), st.integers(5, 500))
@@ -100,8 +102,8 @@ def test_what_is_written_again_in_blocks_is_known(tmp_path: Path) -> None:
 def test_one_id_again_and_again_ends_with_the_last() -> None:
     texts = [sentences(3, seed) for seed in (0, 1)]
     order = [0, 1, 0, 0, 1, 1, 0, 1, 0]
-    for threads in (True, False):
-        with open_quick(threads=threads) as memory, pytest.MonkeyPatch.context() as patch:
+    for tokens in (True, False):
+        with open_quick(tokens=tokens) as memory, pytest.MonkeyPatch.context() as patch:
             patch.setattr(write, "BATCH_SEGMENTS", 2)
             for last in (0, 1):
                 memory.write_each(Text("d", texts[n], {}) for n in [*order, last])
@@ -129,8 +131,9 @@ def test_what_is_half_written_is_under_way_still(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(write, "BATCH_SEGMENTS", 2)
     # Each batch is in the store before the next is read.
     monkeypatch.setattr(write, "ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr(write, "_ahead", lambda batches, stopped: batches)
     text = sentences(5)
-    with open_quick(threads=False) as memory:
+    with open_quick(tokens=False) as memory:
         memory.write_each(Text("d", text, {}) for _ in range(4))
         assert memory.text("d") == text
         assert memory.stats().segments == len(list(segment(text)))
@@ -175,10 +178,11 @@ def interrupting(place: str, memory: Larimar, stop: Interruption) -> Callable[[A
 
         setattr(owner, name, called)
 
+    in_steps = isinstance(encoder, TokenizingEncoder)
     if place == "tokenising":
-        around(encoder, "tokenize")
+        around(encoder, "tokenize" if in_steps else "encode")
     elif place == "encoding":
-        around(encoder, "encode_tokens")
+        around(encoder, "encode_tokens" if in_steps else "encode")
     elif place in ("before a commit", "after a commit"):
         around(store, "write", after=place.startswith("after"))
     elif place == "looking up":
@@ -217,17 +221,17 @@ def three_texts(stop: Interruption | None = None) -> Iterator[Text]:
 )
 @settings(max_examples=40)
 def test_interrupted_anywhere_it_ends_as_if_it_had_not_been(
-    tmp_path_factory: pytest.TempPathFactory, stops: list[tuple[str, int]], threads: bool
+    tmp_path_factory: pytest.TempPathFactory, stops: list[tuple[str, int]], tokens: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("interrupted")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(write, "BATCH_SEGMENTS", 7)
-        with open_quick(threads=threads) as memory:
+        with open_quick(tokens=tokens) as memory:
             memory.write_each(three_texts())
             expected = contents(memory)
         for place, at in stops:
             stop = Interruption(at)
-            with open_quick(folder / "m.larimar", threads=threads, synchronous="normal") as memory:
+            with open_quick(folder / "m.larimar", tokens=tokens, synchronous="normal") as memory:
                 report = interrupting(place, memory, stop)
                 texts = three_texts(stop if place == "text" else None)
                 try:
@@ -237,7 +241,7 @@ def test_interrupted_anywhere_it_ends_as_if_it_had_not_been(
                 else:
                     assert not stop.happened
                     assert contents(memory) == expected
-        with open_quick(folder / "m.larimar", threads=threads, synchronous="normal") as memory:
+        with open_quick(folder / "m.larimar", tokens=tokens, synchronous="normal") as memory:
             memory.write_each(three_texts())
             assert contents(memory) == expected
             rows = [s.row for s in memory.store.neighbours("default", "one", 0, 999)]
@@ -297,8 +301,10 @@ def test_a_text_that_changes_while_it_is_read_is_not_kept(tmp_path: Path) -> Non
 
 def test_texts_before_one_that_cannot_be_written_are_written() -> None:
     bad = {
-        r"d cannot be written\. It is empty\. Leave": Text("d", blocks(" \n"), {}),
-        r"d cannot be written\. It holds half of a surrogate": Text("d", blocks("a\ud800"), {}),
+        r"d cannot be written\. It is empty\. Pass text with": Text("d", blocks(" \n"), {}),
+        r"d cannot be written\. At character 1 it holds half of a surrogate": Text(
+            "d", blocks("a\ud800"), {}
+        ),
         r"'' cannot be a document id": Text("", "text", {}),
     }
     for message, item in bad.items():
@@ -313,14 +319,14 @@ import signal, sys
 sys.path[:0] = [sys.argv.pop(1)]
 # As at a terminal: what a shell runs in the background starts with interrupts ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from tests.quick import QuickEncoder
+from tests.quick import QuickTokens
 from larimar_memory import larimar, write
 from larimar_memory.encoders import sentence
 from larimar_memory.cli import main
 waits = sys.argv.pop(1) == "waits"
 write.BATCH_SEGMENTS = 50
 
-class Slow(QuickEncoder):
+class Slow(QuickTokens):
     def encode_tokens(self, batch):
         print("encoding", file=sys.stderr, flush=True)
         if waits:

@@ -1,0 +1,99 @@
+"""The encoder contract: an encoder makes keys, which say where a segment lies and a question leads.
+
+An encoder is any object with three members; it derives from nothing. This one is complete:
+
+    >>> import hashlib
+    >>> import numpy as np
+    >>> from larimar_memory import Larimar
+    >>> from larimar_memory.encoders.keys import unit
+    >>> class Hashing:
+    ...     fingerprint, dimension = "hashing-1", 64
+    ...
+    ...     def encode(self, texts, kind="segment"):
+    ...         hashes = [hashlib.blake2b(text.strip().encode()).digest() for text in texts]
+    ...         numbers = np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(-1, 64)
+    ...         return unit(numbers - 127.5)
+    >>> with Larimar.open(encoder=Hashing()) as memory:
+    ...     _ = memory.write(["red", "green", "blue"])
+    ...     memory.read("green", k=1).segments[0].text
+    'green'
+
+Batches, threads and progress are the writer's. `larimar_memory.testing.EncoderLaws` tests an encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from larimar_memory.errors import InputError
+
+Kind: TypeAlias = Literal["segment", "question"]
+"""What a text is: a model may key questions otherwise than the segments that answer them."""
+
+_MEMBERS = ("fingerprint", "dimension", "encode")
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Makes keys of texts; safe for threads."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the model: a memory opens only with the one it was written with."""
+
+    @property
+    def dimension(self) -> int:
+        """d, numbers in a key."""
+
+    def encode(self, texts: Sequence[str], kind: Kind = "segment") -> Float[np.ndarray, "n d"]:
+        """Keys of unit length, float32, in the order of the texts; (0, d) of none."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Token ids of segments in their order, special tokens included."""
+
+    ids: list[list[int]]
+    special: int
+
+    @property
+    def tokens(self) -> int:
+        """Source tokens, special ones not counted."""
+        return sum(map(len, self.ids)) - self.special * len(self.ids)
+
+
+@runtime_checkable
+class TokenizingEncoder(Encoder, Protocol):
+    """An encoder in two steps: the writer tokenises the next batch meanwhile, and counts tokens.
+
+    `encode_tokens(tokenize(texts))` equals `encode(texts)`.
+    """
+
+    def tokenize(self, texts: Sequence[str]) -> TokenBatch:
+        """Token ids of segments."""
+
+    def encode_tokens(self, batch: TokenBatch) -> Float[np.ndarray, "n d"]:
+        """Keys of tokenised segments, as `encode` makes them."""
+
+
+def check_encoder(value: Any) -> Encoder:
+    """The value, where it is an encoder.
+
+    Raises:
+        InputError: if it is none.
+    """
+    if isinstance(value, type) or not isinstance(value, Encoder):
+        lacking = [name for name in _MEMBERS if not hasattr(value, name)]
+        raise InputError(
+            "The encoder cannot be used.",
+            f"It is the class {value.__name__}, not an object of it."
+            if isinstance(value, type)
+            else f"It is a {type(value).__name__}, which has no {' and no '.join(lacking)}.",
+            "Pass an object with fingerprint, dimension and encode(texts, kind), or a model's name.",
+        )
+    return value

@@ -1,0 +1,115 @@
+"""What holds of every encoder."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from jaxtyping import Float
+
+from larimar_memory.encoders.base import Encoder, Kind, TokenizingEncoder, check_encoder
+
+_TEXTS = (
+    "The ferry to Ren leaves at noon.",
+    "When does the ferry leave?",
+    "x",
+    " \n",
+    "",
+    "\0\x01\x1b[2J\x7f\u200b\ufeff\ufffe",
+    "\u4eca\u65e5\u306f\u826f\u3044\u5929\u6c17\u3067\u3059\u3002",
+    "\U0001f9d1\u200d\U0001f680\U0001f1e9\U0001f1ea e\u0301\u0302\u0303 \u202eabc",
+    "One sentence is much longer than the others, " * 20,
+    "word " * 5000,
+    "\u00e9" * 20_000,
+)
+_KINDS: tuple[Kind, ...] = ("segment", "question")
+
+
+class EncoderLaws(ABC):
+    """The laws of an encoder, as pytest-style tests: subclass it as `Test...` and give the encoder.
+
+    Attributes:
+        tolerance: most that a cosine may lose to rounding where the same text is encoded in other
+            company, as in batches of another shape.
+    """
+
+    tolerance = 1e-3
+
+    @abstractmethod
+    def encoder(self) -> Encoder:
+        """An encoder of the model under test; it may be the same object each time."""
+
+    def test_it_is_an_encoder(self) -> None:
+        """It has the contract's members."""
+        assert check_encoder(self.encoder()).dimension > 0
+
+    def test_keys_are_of_unit_length_whatever_the_text(self) -> None:
+        """Any Unicode text has a finite key of unit length, float32."""
+        for kind in _KINDS:
+            keys = self._keys(_TEXTS, kind)
+            assert np.isfinite(keys).all()
+            np.testing.assert_allclose(np.linalg.norm(keys, axis=1), 1.0, atol=1e-3)
+
+    def test_no_texts_have_no_keys(self) -> None:
+        """Of no texts, the keys are an array of shape (0, d)."""
+        for kind in _KINDS:
+            self._keys([], kind)
+
+    def test_keys_come_in_the_order_of_the_texts(self) -> None:
+        """The keys of texts in another order are the keys in that order."""
+        for kind in _KINDS:
+            self._same(self._keys(_TEXTS, kind)[::-1], self._keys(_TEXTS[::-1], kind))
+
+    def test_a_batch_is_its_texts_one_by_one(self) -> None:
+        """A text's key does not depend on its company."""
+        for kind in _KINDS:
+            alone = [self._keys([text], kind) for text in _TEXTS]
+            self._same(self._keys(_TEXTS, kind), np.concatenate(alone))
+
+    def test_equal_texts_have_equal_keys(self) -> None:
+        """To the last bit within a call, to rounding between calls; others have others."""
+        first, other, again = keys = self._keys([_TEXTS[0], _TEXTS[1], _TEXTS[0]], "segment")
+        np.testing.assert_array_equal(first, again)
+        assert first @ other < 1 - self.tolerance
+        self._same(keys, self._keys([_TEXTS[0], _TEXTS[1], _TEXTS[0]], "segment"))
+
+    def test_a_fingerprint_is_stable(self) -> None:
+        """It names the model, before and after work, and of each object made of it."""
+        encoder = self.encoder()
+        fingerprint = encoder.fingerprint
+        assert isinstance(fingerprint, str)
+        assert fingerprint
+        encoder.encode(_TEXTS[:1])
+        assert encoder.fingerprint == self.encoder().fingerprint == fingerprint
+
+    def test_threads_share_an_encoder(self) -> None:
+        """Keys made in several threads at once are those made in one."""
+        encoder = self.encoder()
+        expected = encoder.encode(_TEXTS)
+        with ThreadPoolExecutor(4) as pool:
+            for keys in pool.map(lambda _: encoder.encode(_TEXTS), range(8)):
+                self._same(expected, keys)
+
+    def test_two_steps_are_one(self) -> None:
+        """Where it tokenises, `encode_tokens(tokenize(texts))` is `encode(texts)`."""
+        encoder = self.encoder()
+        if isinstance(encoder, TokenizingEncoder):
+            for texts in (_TEXTS, ()):
+                batch = encoder.tokenize(texts)
+                assert len(batch.ids) == len(texts)
+                assert batch.tokens >= 0
+                self._same(encoder.encode_tokens(batch), encoder.encode(texts))
+
+    def _keys(self, texts: Sequence[str], kind: Kind) -> Float[np.ndarray, "n d"]:
+        encoder = self.encoder()
+        keys = encoder.encode(texts, kind=kind)
+        assert isinstance(keys, np.ndarray)
+        assert keys.dtype == np.float32
+        assert keys.shape == (len(texts), encoder.dimension)
+        return keys
+
+    def _same(self, keys: Float[np.ndarray, "n d"], others: Float[np.ndarray, "n d"]) -> None:
+        assert keys.shape == others.shape
+        np.testing.assert_allclose((keys * others).sum(axis=1), 1.0, atol=self.tolerance)
