@@ -241,7 +241,7 @@ class LarimarMemory:
                 mapping that holds one.
             as_text: as in `as_runnable`.
         """
-        from langchain_larimar.message_history import Remembering
+        from langchain_larimar.remembering import Remembering
 
         return Remembering(chain=chain, turns=self, as_text=as_text)
 
@@ -254,7 +254,7 @@ class LarimarMemory:
         Raises:
             InputError: if langchain-classic is not installed, or no session is named.
         """
-        from langchain_larimar.message_history import classic_memory
+        from langchain_larimar.classic_memory import classic_memory
 
         return classic_memory(self, return_messages)
 
