@@ -14,8 +14,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import run_in_executor
 
 from langchain_larimar.convert import Line, to_block, to_messages, to_role, to_text
-from langchain_larimar.given_memory import check_memory, check_threshold
-from langchain_larimar.locks import lock_of
+from langchain_larimar.given_memory import check_memory, check_threshold, lock_of
 from langchain_larimar.tokens import CountTokens
 from larimar_memory.decoders.budget import fit
 from larimar_memory.errors import InputError

@@ -253,11 +253,10 @@ class LarimarRetrievalQA(OneBody[Question, Output]):
 
     def _answer(self, call: Call) -> AnswerStream:
         retriever = cast(LarimarRetriever, self.retriever)
-        options = retriever.read_options(call.read)
-        if self.context_tokens is not None:
-            options["context_tokens"] = self.context_tokens
-        history = to_history(call.history)
-        return retriever.larimar().stream(call.query, **{**options, **call.model, "history": history})
+        reading, grounding = retriever.options(call.read)
+        given = {} if self.context_tokens is None else {"context_tokens": self.context_tokens}
+        options = {**given, **call.model, "grounding": grounding, "history": to_history(call.history)}
+        return retriever.larimar().stream(call.query, reading=reading, **options)
 
     def _fitting(self, call: Call, read: list[Document]) -> list[Document]:
         budget = call.model.pop("context_tokens", self.context_tokens)
