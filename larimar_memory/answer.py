@@ -161,11 +161,10 @@ def _text_within(
     budget: int, segments: tuple[RecalledSegment, ...], decoder: Decoder
 ) -> tuple[tuple[RecalledSegment, ...], list[str]]:
     """The best segments whose passages fit the token budget, and those passages."""
-    count = fit(
-        segments, lambda some: sum(decoder.count(text) + 1 for text in passages(some)) <= budget
-    )
+    texts = [segment.context for segment in segments]
+    count = fit(texts, lambda some: sum(decoder.count(text) + 1 for text in passages(some)) <= budget)
     _check_fits(count, budget)
-    return segments[:count], passages(segments[:count])
+    return segments[:count], passages(texts[:count])
 
 
 def _latents_within(

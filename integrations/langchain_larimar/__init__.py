@@ -12,28 +12,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from langchain_larimar.chat_models import ChatLarimar
+    from langchain_larimar.conversation import LarimarMemory
     from langchain_larimar.embeddings import LarimarEmbeddings
-    from langchain_larimar.encoder import EmbeddingsEncoder
-    from langchain_larimar.history import LarimarChatMessageHistory
-    from langchain_larimar.memory import LarimarMemory
+    from langchain_larimar.embeddings_encoder import EmbeddingsEncoder
+    from langchain_larimar.graph_store import LarimarStore
+    from langchain_larimar.message_history import LarimarChatMessageHistory
     from langchain_larimar.middleware import LarimarMiddleware
     from langchain_larimar.retrieval_qa import LarimarRetrievalQA
     from langchain_larimar.retrievers import LarimarRetriever
-    from langchain_larimar.stores import LarimarStore
     from langchain_larimar.tools import larimar_tools
     from langchain_larimar.vectorstores import LarimarVectorStore
 
 # Names are imported when first used: an import of this package alone costs no model library.
 _MODULES = {
     "ChatLarimar": "langchain_larimar.chat_models",
-    "EmbeddingsEncoder": "langchain_larimar.encoder",
-    "LarimarChatMessageHistory": "langchain_larimar.history",
+    "EmbeddingsEncoder": "langchain_larimar.embeddings_encoder",
+    "LarimarChatMessageHistory": "langchain_larimar.message_history",
     "LarimarEmbeddings": "langchain_larimar.embeddings",
-    "LarimarMemory": "langchain_larimar.memory",
+    "LarimarMemory": "langchain_larimar.conversation",
     "LarimarMiddleware": "langchain_larimar.middleware",
     "LarimarRetrievalQA": "langchain_larimar.retrieval_qa",
     "LarimarRetriever": "langchain_larimar.retrievers",
-    "LarimarStore": "langchain_larimar.stores",
+    "LarimarStore": "langchain_larimar.graph_store",
     "LarimarVectorStore": "langchain_larimar.vectorstores",
     "larimar_tools": "langchain_larimar.tools",
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from langchain_larimar.checks import check_memory
+from langchain_larimar.given_memory import check_memory
 from larimar_memory.errors import InputError
 from larimar_memory.models.finding import DEFAULT_DECODER
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -17,12 +18,17 @@ from pydantic import ConfigDict
 
 from langchain_larimar.chat_decoder import UNUSABLE, ChatDecoder
 from langchain_larimar.chat_messages import to_chat, to_end, to_piece, to_question
-from langchain_larimar.chat_options import ChatOptions, check_options
+from langchain_larimar.chat_options import SETTINGS, ChatOptions
 from langchain_larimar.streams import off_loop, stripped
 from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:
     from larimar_memory.answer import AnswerStream
+    from larimar_memory.types import AnswerOptions, ReadOptions
+
+_Stop: TypeAlias = list[str] | None
+_Run: TypeAlias = CallbackManagerForLLMRun | None
+_AsyncRun: TypeAlias = AsyncCallbackManagerForLLMRun | None
 
 
 class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
@@ -63,7 +69,7 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
         self.settle()
         if self.grounding is None:
             self.grounding = "none" if self.memory is None else "text"
-        check_options(self.__dict__)
+        self.options({})
         if self.memory is not None or self.grounding != "none":
             if self.cache:
                 raise InputError(
@@ -108,30 +114,22 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
         )
 
     def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        self, messages: list[BaseMessage], stop: _Stop = None, run_manager: _Run = None, **kwargs: Any
     ) -> ChatResult:
         return generate_from_stream(self._chunks(messages, stop, kwargs))
 
     async def _agenerate(
         self,
         messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        stop: _Stop = None,
+        run_manager: _AsyncRun = None,
         **kwargs: Any,
     ) -> ChatResult:
         async with aclosing(off_loop(self._chunks(messages, stop, kwargs))) as chunks:
             return await agenerate_from_stream(chunks)
 
     def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        self, messages: list[BaseMessage], stop: _Stop = None, run_manager: _Run = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
         for chunk in self._chunks(messages, stop, kwargs):
             if run_manager is not None:
@@ -141,8 +139,8 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
     async def _astream(
         self,
         messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        stop: _Stop = None,
+        run_manager: _AsyncRun = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         async with aclosing(off_loop(self._chunks(messages, stop, kwargs))) as chunks:
@@ -154,27 +152,25 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
     def _chunks(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, overrides: dict[str, Any]
     ) -> Generator[ChatGenerationChunk, None, None]:
-        options = self.options(overrides)
-        answer = self._answer(messages, self.stop if stop is None else stop, options)
+        started = time.perf_counter()
+        asked, options = self.options(overrides)
+        question, history = to_question(messages)
+        stop = self.stop if stop is None else stop
+        answer = self._answer(
+            question, asked, replace(options, history=history, stop=stop or ()), started
+        )
         for text in stripped(answer):
             yield to_piece(text)
-        remembering = options["grounding"] != "none"
-        yield to_end(answer.result(), self.model_name, remembering=remembering)
+        yield to_end(answer.result(), self.model_name, remembering=options.grounding != "none")
 
     def _answer(
-        self, messages: Sequence[BaseMessage], stop: list[str] | None, options: dict[str, Any]
+        self, question: str, asked: ReadOptions, options: AnswerOptions, started: float
     ) -> AnswerStream:
-        from larimar_memory.answer import plain
-        from larimar_memory.types import AnswerOptions
+        if options.grounding == "none":
+            from larimar_memory.answer import plain
 
-        started = time.perf_counter()
-        question, history = to_question(messages)
-        options = {**options, "stop": stop or ()}
-        if options["grounding"] == "none":
-            spoken = {name: options[name] for name in ("max_tokens", "stop", "temperature", "seed")}
-            return plain(question, AnswerOptions(history=history, **spoken), self.local(), started)
-        threshold = options.pop("score_threshold")
-        return self.larimar().stream(question, history=history, threshold=threshold, **options)
+            return plain(question, options, self.local(), started)
+        return self.larimar().stream(question, reading=asked, options=options)
 
     @property
     def _llm_type(self) -> str:
@@ -182,7 +178,7 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {"model": self.model_name, "stop": self.stop, **self.options({})}
+        return {"model": self.model_name, "stop": self.stop, **self.settings(SETTINGS, {}, "")}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         kwargs = {"model": self.model_name, **kwargs}

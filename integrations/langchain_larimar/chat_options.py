@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
-from langchain_larimar.checks import check_threshold
+from langchain_larimar.read_fields import ReadFields, reading
 from larimar_memory.errors import InputError
-from larimar_memory.validate import check_k, check_name
+from larimar_memory.types import AnswerOptions, ReadOptions
 
-LANGCHAIN_SWITCHES = ("stream",)
-"""Arguments of a call that LangChain has acted on and leaves where they are."""
+_ANSWERING = ("fallback", "context_tokens", "max_tokens", "temperature", "seed")
+SETTINGS = ("grounding", *ReadFields.model_fields, *_ANSWERING)
+"""Fields of the model that a call can override."""
 
 
-class ChatOptions(BaseModel):
-    """Settings that a call can override.
+class ChatOptions(ReadFields):
+    """Settings that a call can override, those of `ReadFields` among them.
 
     Args:
         grounding: "text" puts recalled text into the prompt, "latent" attaches readouts of the memory's
             latents and leaves the text out, and "none" lets the decoder answer without the memory. By
             default "text" where there is a memory, and "none" where there is not.
-        k: most segments to recall.
-        namespace: where to read.
-        where: a metadata filter.
-        hybrid: search by words as well as by key.
-        neighbours: segments of context to add on either side of each.
-        score_threshold: score under which a question is out of scope, in [0, 1]; None is the memory's
-            own.
         fallback: when a question is out of scope, let the plain decoder answer.
         context_tokens: most prompt tokens spent on what is recalled.
         max_tokens: most tokens to write.
@@ -37,20 +28,14 @@ class ChatOptions(BaseModel):
     """
 
     grounding: str | None = None
-    k: int = 5
-    namespace: str = "default"
-    where: dict[str, Any] | None = None
-    hybrid: bool = True
-    neighbours: int = 0
-    score_threshold: float | None = None
     fallback: bool = False
     context_tokens: int = 1024
     max_tokens: int = 256
     temperature: float = 0.0
     seed: int | None = None
 
-    def options(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of one call.
+    def options(self, overrides: dict[str, Any]) -> tuple[ReadOptions, AnswerOptions]:
+        """How to read and to answer for one call.
 
         Args:
             overrides: what holds for this call only.
@@ -58,39 +43,15 @@ class ChatOptions(BaseModel):
         Raises:
             InputError: if one of them is no setting, or cannot be used.
         """
-        known = tuple(ChatOptions.model_fields)
-        unknown = [name for name in overrides if name not in (*known, *LANGCHAIN_SWITCHES)]
-        if unknown:
-            raise InputError(
-                f"The chat model cannot take {', '.join(map(repr, unknown))}.",
-                f"A call can override stop, {', '.join(known)}.",
-                "Leave it out, or correct its name.",
-            )
-        options = {name: overrides.get(name, getattr(self, name)) for name in known}
-        check_options(options)
-        return options
-
-
-def check_options(options: Mapping[str, Any]) -> None:
-    """Check the settings that can be told to be wrong before a memory is read.
-
-    Raises:
-        InputError: if one of them cannot be used.
-    """
-    check_k(options["k"])
-    check_name(options["namespace"], "namespace")
-    if options["grounding"] not in ("text", "latent", "none"):
-        raise InputError(
-            f"A chat model cannot have grounding={options['grounding']!r}.",
-            'It is "text", "latent" or "none".',
-            'Use grounding="text".',
-        )
-    least = options["score_threshold"]
-    check_threshold(least, f"A chat model cannot have score_threshold={least}.")
-    for name, lowest in (("max_tokens", 1), ("context_tokens", 1), ("temperature", 0)):
-        if options[name] < lowest:
-            raise InputError(
-                f"A chat model cannot have {name}={options[name]}.",
-                f"It is {lowest} or more.",
-                f"Raise it, or leave it out for {ChatOptions.model_fields[name].default}.",
-            )
+        # LangChain has acted on it, and leaves it among the arguments of a call.
+        overrides.pop("stream", None)
+        settings = self.settings(SETTINGS, overrides, "The chat model", ("stop",))
+        asked = reading(settings, "A chat model", ("text", "latent", "none"))
+        for name, lowest in (("max_tokens", 1), ("context_tokens", 1), ("temperature", 0)):
+            if settings[name] < lowest:
+                raise InputError(
+                    f"A chat model cannot have {name}={settings[name]}.",
+                    f"It is {lowest} or more.",
+                    f"Raise it, or leave it out for {ChatOptions.model_fields[name].default}.",
+                )
+        return asked, AnswerOptions(**{name: settings[name] for name in ("grounding", *_ANSWERING)})

@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-from larimar_memory.decoders.prompt import block, passage, passages
+from larimar_memory.decoders.prompt import block, passage
 from larimar_memory.errors import InputError
 from larimar_memory.types import RecalledSegment
 
@@ -53,11 +53,6 @@ def to_document(segment: RecalledSegment) -> Document:
 def to_documents(segments: Iterable[RecalledSegment]) -> list[Document]:
     """Recalled segments as documents, in the same order."""
     return [to_document(segment) for segment in segments]
-
-
-def to_passages(texts: Iterable[str]) -> list[str]:
-    """Texts made safe to stand between the delimiters of recalled text."""
-    return passages([RecalledSegment("", "", 0, t, 0, len(t), {}, 0.0, 0.0) for t in texts])
 
 
 def to_role(message: BaseMessage) -> str | None:

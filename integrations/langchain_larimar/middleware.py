@@ -11,9 +11,9 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables.config import run_in_executor
 from typing_extensions import NotRequired
 
+from langchain_larimar.conversation import LarimarMemory
 from langchain_larimar.convert import to_block
 from langchain_larimar.identity import User, check_user, user_of
-from langchain_larimar.memory import LarimarMemory
 from langchain_larimar.tokens import CountTokens
 from langchain_larimar.turns import Turn, turns_of, with_block
 from larimar_memory.errors import InputError

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -12,17 +13,18 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableSerializable
-from langchain_core.runnables.config import ensure_config, merge_configs, run_in_executor
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.runnables.config import ensure_config, merge_configs
 from langchain_core.runnables.utils import AddableDict
 from pydantic import ConfigDict, Field, SkipValidation
 
-from langchain_larimar.classic import inner_fields
-from langchain_larimar.conversations import check_conversation, earlier, is_conversation, keep
+from langchain_larimar.classic_arguments import inner_fields
+from langchain_larimar.classic_memory import check_conversation, earlier, is_conversation, keep
 from langchain_larimar.convert import to_documents, to_history
-from langchain_larimar.prompts import Call, check_prompt, fill_prompt, has_place, read_call
+from langchain_larimar.one_body import OneBody, Way
+from langchain_larimar.qa_prompt import Call, check_prompt, fill_prompt, has_place, read_call
 from langchain_larimar.retrievers import READ_OPTIONS, LarimarRetriever
-from langchain_larimar.streams import off_loop, stripped
+from langchain_larimar.streams import stripped
 from langchain_larimar.tokens import CountTokens, fitting, written
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.errors import InputError
@@ -39,7 +41,7 @@ Output: TypeAlias = dict[str, Any]
 _CONTEXT_TOKENS = 2000
 
 
-class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
+class LarimarRetrievalQA(OneBody[Question, Output]):
     """Answer questions from a memory; made by `from_llm` or `from_chain_type`.
 
     Takes a question, or `{"query": question, "chat_history": [messages]}`, and returns `{"query",
@@ -192,107 +194,31 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
             )
         return cls.from_llm(llm, **{**inner_fields(chain_type_kwargs), **options})
 
-    def invoke(self, input: Question, config: RunnableConfig | None = None, **kwargs: Any) -> Output:
-        """Answer one question."""
-        return self._call_with_config(self._invoke, input, self._configured(config), **kwargs)
-
-    async def ainvoke(
-        self, input: Question, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> Output:
-        """Answer one question, the work off the event loop."""
-        config = self._configured(config)
-        return await self._acall_with_config(self._ainvoke, input, config, **kwargs)
-
-    def stream(
-        self, input: Question, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> Iterator[Output]:
-        """Answer one question piece by piece."""
-        config = self._configured(config)
-        yield from self._transform_stream_with_config(iter([input]), self._stream, config, **kwargs)
-
-    async def astream(
-        self, input: Question, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> AsyncIterator[Output]:
-        """Answer one question piece by piece, the work off the event loop."""
-
-        async def inputs() -> AsyncIterator[Question]:
-            yield input
-
-        config = self._configured(config)
-        chunks = self._atransform_stream_with_config(inputs(), self._astream, config, **kwargs)
-        async for chunk in chunks:
-            yield chunk
-
-    def _invoke(self, input: Question, config: Any = None, **options: Any) -> Output:
-        call = self._call(input, options, config)
-        if self.llm is None:
-            answer = self._answer(call).result()
-            found, text = to_documents(answer.sources), answer.text
-        else:
-            found = self._fitting(call, self.retriever.invoke(call.query, config, **call.read))
-            model, prompt = self._model(call, found)
-            text = model.invoke(prompt, config)
-        self._keep(call, text, config)
-        return self._output(call, found, text)
-
-    async def _ainvoke(self, input: Question, config: Any = None, **options: Any) -> Output:
-        call = await run_in_executor(None, self._call, input, options, config)
-        if self.llm is None:
-            answer = await run_in_executor(None, lambda: self._answer(call).result())
-            found, text = to_documents(answer.sources), answer.text
-        else:
-            read = await self.retriever.ainvoke(call.query, config, **call.read)
-            found = await run_in_executor(None, self._fitting, call, read)
-            model, prompt = self._model(call, found)
-            text = await model.ainvoke(prompt, config)
-        await run_in_executor(None, self._keep, call, text, config)
-        return self._output(call, found, text)
-
-    def _stream(
-        self, inputs: Iterator[Question], config: Any = None, **options: Any
-    ) -> Iterator[Output]:
-        call, text = self._call(next(inputs), options, config), ""
+    async def body(
+        self, way: Way, given: Question, config: RunnableConfig, options: dict[str, Any]
+    ) -> AsyncGenerator[Output, None]:
+        """Answer one question: read, fit, ask the model, and keep the turn once it is complete."""
+        call = await way.work(self._call, given, options, config)
         if not call.only_outputs:
             yield AddableDict({self.input_key: call.query})
         if self.llm is None:
-            answer = self._answer(call)
-            found = to_documents(answer.sources)
-            pieces: Iterator[str] = stripped(answer)
+            answer = await way.work(self._answer, call)
+            found, pieces = to_documents(answer.sources), way.each(stripped(answer))
         else:
-            found = self._fitting(call, self.retriever.invoke(call.query, config, **call.read))
-            model, prompt = self._model(call, found)
-            pieces = model.stream(prompt, config)
+            read = await way.invoke(self.retriever, call.query, config, **call.read)
+            found = await way.work(self._fitting, call, read)
+            pieces = way.run(*self._model(call, found), config)
         if self.return_source_documents:
             yield AddableDict(source_documents=found)
-        for piece in pieces:
-            text += piece
-            yield AddableDict({self.output_key: piece})
-        self._keep(call, text, config)
+        text = ""
+        async with aclosing(pieces):
+            async for piece in pieces:
+                text += piece
+                yield AddableDict({self.output_key: piece})
+        await way.work(self._keep, call, text, config)
 
-    async def _astream(
-        self, inputs: AsyncIterator[Question], config: Any = None, **options: Any
-    ) -> AsyncIterator[Output]:
-        given, text = await anext(inputs), ""
-        call = await run_in_executor(None, self._call, given, options, config)
-        if not call.only_outputs:
-            yield AddableDict({self.input_key: call.query})
-        if self.llm is None:
-            answer = await run_in_executor(None, self._answer, call)
-            found = to_documents(answer.sources)
-            pieces: AsyncIterator[str] = off_loop(stripped(answer))
-        else:
-            read = await self.retriever.ainvoke(call.query, config, **call.read)
-            found = await run_in_executor(None, self._fitting, call, read)
-            model, prompt = self._model(call, found)
-            pieces = model.astream(prompt, config)
-        if self.return_source_documents:
-            yield AddableDict(source_documents=found)
-        async for piece in pieces:
-            text += piece
-            yield AddableDict({self.output_key: piece})
-        await run_in_executor(None, self._keep, call, text, config)
-
-    def _configured(self, config: RunnableConfig | None) -> RunnableConfig | None:
+    def configured(self, config: RunnableConfig | None) -> RunnableConfig | None:
+        """The config of a call, with the callbacks, tags and metadata of the chain."""
         named = {"callbacks": self.callbacks, "tags": self.tags, "metadata": self.metadata}
         own = RunnableConfig(**{name: value for name, value in named.items() if value})  # type: ignore[typeddict-item]
         printing = RunnableConfig(callbacks=[StdOutCallbackHandler()]) if self.verbose else None
@@ -327,11 +253,10 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
 
     def _answer(self, call: Call) -> AnswerStream:
         retriever = cast(LarimarRetriever, self.retriever)
-        options = retriever.read_options(call.read)
-        if self.context_tokens is not None:
-            options["context_tokens"] = self.context_tokens
-        history = to_history(call.history)
-        return retriever.larimar().stream(call.query, **{**options, **call.model, "history": history})
+        reading, grounding = retriever.options(call.read)
+        given = {} if self.context_tokens is None else {"context_tokens": self.context_tokens}
+        options = {**given, **call.model, "grounding": grounding, "history": to_history(call.history)}
+        return retriever.larimar().stream(call.query, reading=reading, **options)
 
     def _fitting(self, call: Call, read: list[Document]) -> list[Document]:
         budget = call.model.pop("context_tokens", self.context_tokens)
@@ -345,8 +270,3 @@ class LarimarRetrievalQA(RunnableSerializable[Question, Output]):
         texts = [written(document, self.document_prompt) for document in found]
         filled = fill_prompt(self.prompt, call.query, texts, call.history, self.document_separator)
         return model | StrOutputParser(), filled
-
-    def _output(self, call: Call, found: list[Document], text: str) -> Output:
-        asked = {} if call.only_outputs else {self.input_key: call.query}
-        sources = {"source_documents": found} if self.return_source_documents else {}
-        return {**asked, self.output_key: text, **sources}

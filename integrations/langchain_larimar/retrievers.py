@@ -10,15 +10,17 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict, Field
 
-from langchain_larimar.checks import check_memory, check_threshold
 from langchain_larimar.convert import to_documents
+from langchain_larimar.given_memory import check_memory
+from langchain_larimar.read_fields import ReadFields, reading
 from larimar_memory.errors import InputError
+from larimar_memory.types import Grounding, ReadOptions
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
     from larimar_memory.types import Readout
 
-READ_OPTIONS = ("k", "namespace", "where", "hybrid", "neighbours", "score_threshold", "grounding")
+READ_OPTIONS = (*ReadFields.model_fields, "grounding")
 """Fields of the retriever that a call can override."""
 
 
@@ -35,7 +37,7 @@ class RecalledDocuments(list[Document]):
         self.readout = readout
 
 
-class LarimarRetriever(BaseRetriever):
+class LarimarRetriever(ReadFields, BaseRetriever):
     """Documents that a memory recalls for a question, best first, with their scores in [0, 1].
 
     They come as `RecalledDocuments`, a list that also has the `readout`, for a chain that conditions a
@@ -65,18 +67,14 @@ class LarimarRetriever(BaseRetriever):
 
     # Any: the class of the memory imports torch, and this module must not.
     memory: Any = Field(default=None, exclude=True, repr=False)
-    k: int = 5
-    namespace: str = "default"
-    where: dict[str, Any] | None = None
-    hybrid: bool = True
-    neighbours: int = 0
     score_threshold: float | None = 0.0
     grounding: Literal["text", "latent"] = "text"
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
         if self.memory is not None:
-            self._check()
+            self.options({})
+            self.larimar()
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -87,7 +85,7 @@ class LarimarRetriever(BaseRetriever):
         """The memory that is read.
 
         Raises:
-            InputError: if none was set, as after loading a dump.
+            InputError: if none was set, as after loading a dump, or it is none.
         """
         if self.memory is None:
             raise InputError(
@@ -95,34 +93,19 @@ class LarimarRetriever(BaseRetriever):
                 "It has no memory; a retriever loaded from a dump starts without one.",
                 "Set `retriever.memory` to an open Larimar.",
             )
-        memory: Larimar = self.memory
-        return memory
+        return check_memory(self.memory, "The retriever cannot read.")
 
-    def read_options(self, overrides: dict[str, Any]) -> dict[str, Any]:
-        """The options of `Larimar.stream` that say how to read, for one call.
+    def options(self, overrides: dict[str, Any]) -> tuple[ReadOptions, Grounding]:
+        """How to read for one call, and what is to control the decoder.
 
         Args:
             overrides: fields that hold for this call only.
 
         Raises:
-            InputError: if one of them is no field that can be overridden.
+            InputError: if one of them is no field that can be overridden, or cannot be used.
         """
-        unknown = [name for name in overrides if name not in READ_OPTIONS]
-        if unknown:
-            raise InputError(
-                f"The retriever cannot take {', '.join(map(repr, unknown))}.",
-                f"A call can override {', '.join(READ_OPTIONS)}.",
-                "Leave it out, or correct its name.",
-            )
-        options = {name: overrides.get(name, getattr(self, name)) for name in READ_OPTIONS}
-        options["threshold"] = _threshold(options.pop("score_threshold"))
-        if options["grounding"] not in ("text", "latent"):
-            raise InputError(
-                f"The retriever cannot have grounding={options['grounding']!r}.",
-                'It is "text" or "latent".',
-                'Use grounding="text".',
-            )
-        return options
+        settings = self.settings(READ_OPTIONS, overrides, "The retriever")
+        return reading(settings, "The retriever", ("text", "latent")), settings["grounding"]
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
@@ -137,9 +120,8 @@ class LarimarRetriever(BaseRetriever):
     def _read(self, query: str, overrides: dict[str, Any]) -> list[Document]:
         # LangChain's own switch, left among the arguments of a call.
         overrides.pop("verbose", None)
-        options = self.read_options(overrides)
-        grounding = options.pop("grounding")
-        readout = self.larimar().read(query, **options).scoring(options["threshold"] or 0.0)
+        options, grounding = self.options(overrides)
+        readout = self.larimar().read(query, options=options).scoring(options.threshold or 0.0)
         if grounding == "latent" and readout.segments:
             self.larimar().latents.check(readout)
         return RecalledDocuments(readout)
@@ -151,15 +133,3 @@ class LarimarRetriever(BaseRetriever):
         if self.memory is not None:
             params["ls_embedding_model"] = self.larimar().encoder.fingerprint
         return params
-
-    def _check(self) -> None:
-        from larimar_memory.validate import check_k, check_name
-
-        check_memory(self.memory, "The retriever cannot be made.")
-        check_k(self.k)
-        check_name(self.namespace, "namespace")
-        _threshold(self.score_threshold)
-
-
-def _threshold(least: float | None) -> float | None:
-    return check_threshold(least, f"The retriever cannot have score_threshold={least}.")

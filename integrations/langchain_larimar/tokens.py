@@ -9,6 +9,7 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.prompts import BasePromptTemplate, format_document
 
+from larimar_memory.decoders.budget import fit
 from larimar_memory.errors import InputError
 
 CountTokens: TypeAlias = Callable[[list[BaseMessage]], int]
@@ -33,12 +34,8 @@ def fitting(
     Raises:
         InputError: if not even the best one fits.
     """
-    text, count = "", 0
-    for document in documents:
-        text += f"{written(document, document_prompt)}\n"
-        if count_tokens([HumanMessage(text)]) > tokens:
-            break
-        count += 1
+    texts = [written(document, document_prompt) for document in documents]
+    count = fit(texts, lambda some: count_tokens([HumanMessage("\n".join(some))]) <= tokens)
     if documents and not count:
         raise InputError(
             f"Nothing that was recalled fits into {tokens} tokens.",

@@ -16,7 +16,7 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
 from langchain_larimar.diversity import marginal_relevance
-from langchain_larimar.opening import open_memory, to_embeddings
+from langchain_larimar.open_memory import open_memory, to_embeddings
 from larimar_memory.encoders.keys import check_key
 from larimar_memory.errors import InputError
 from larimar_memory.validate import check_k, check_name
@@ -201,13 +201,7 @@ class LarimarVectorStore(VectorStore):
         return found
 
     def similarity_search(
-        self,
-        query: str,
-        k: int = 4,
-        filter: Where | None = None,
-        *,
-        hybrid: bool | None = None,
-        **kwargs: Any,
+        self, query: str, k: int = 4, filter: Where | None = None, **kwargs: Any
     ) -> list[Document]:
         """The k entries that match a query best, best first.
 
@@ -215,69 +209,62 @@ class LarimarVectorStore(VectorStore):
             query: any text.
             k: fewer come back only where fewer are there.
             filter: a metadata filter.
-            hybrid: overrides the store's own.
+            kwargs: `hybrid` overrides the store's own.
         """
-        found = self.similarity_search_with_score(query, k, filter, hybrid=hybrid, **kwargs)
-        return [document for document, _ in found]
+        return self._documents(self._search(query, k, filter, kwargs))
 
     def similarity_search_with_score(
-        self,
-        query: str,
-        k: int = 4,
-        filter: Where | None = None,
-        *,
-        hybrid: bool | None = None,
-        **kwargs: Any,
+        self, query: str, k: int = 4, filter: Where | None = None, **kwargs: Any
     ) -> list[tuple[Document, float]]:
         """As `similarity_search`, with scores in [0, 1], higher is better."""
-        _refuse("search with", kwargs)
-        found = self._search(query, k, filter, hybrid)
+        found = self._search(query, k, filter, kwargs)
         scores = [candidate.score for candidate in found]
         return list(zip(self._documents(found), scores, strict=True))
 
     def similarity_search_by_vector(
         self, embedding: Sequence[float], k: int = 4, filter: Where | None = None, **kwargs: Any
     ) -> list[Document]:
-        """As `similarity_search`, for a vector of d numbers, of any length."""
-        _refuse("search with", kwargs)
-        return self._documents(self._search(self._key(embedding), k, filter))
+        """As `similarity_search`, for a vector of d numbers, of any length; words do not count."""
+        return self._documents(self._search(self._key(embedding), k, filter, kwargs))
 
     def max_marginal_relevance_search(
         self,
-        query: str,
+        query: str | Float[np.ndarray, " d"],
         k: int = 4,
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
         filter: Where | None = None,
-        *,
-        hybrid: bool | None = None,
         **kwargs: Any,
     ) -> list[Document]:
         """The k entries of the `fetch_k` best that match a query and differ from one another.
 
         Args:
-            query: any text.
+            query: any text, or a key.
             k: how many to return.
             fetch_k: how many to choose from, k at least.
             lambda_mult: what likeness to the query counts for against difference, in [0, 1].
             filter: a metadata filter.
-            hybrid: overrides the store's own; says what there is to choose from.
+            kwargs: `hybrid` overrides the store's own; says what there is to choose from.
         """
-        _refuse("search with", kwargs)
-        return self._diverse(query, k, fetch_k, lambda_mult, filter, hybrid)
+        check_k(k)
+        if not 0 <= lambda_mult <= 1:
+            raise InputError(
+                f"The vector store cannot search with lambda_mult={lambda_mult}.",
+                "It lies between 0, all difference, and 1, all likeness.",
+                "Use 0.5, the default, or another number in that range.",
+            )
+        found = self._search(query, max(k, fetch_k), filter, kwargs)
+        if not found:
+            return []
+        relevance = np.array([candidate.cosine for candidate in found])
+        keys = np.stack([candidate.segment.key for candidate in found])
+        return self._documents([found[n] for n in marginal_relevance(relevance, keys, k, lambda_mult)])
 
     def max_marginal_relevance_search_by_vector(
-        self,
-        embedding: Sequence[float],
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        filter: Where | None = None,
-        **kwargs: Any,
+        self, embedding: Sequence[float], *args: Any, **kwargs: Any
     ) -> list[Document]:
         """As `max_marginal_relevance_search`, for a vector of d numbers, of any length."""
-        _refuse("search with", kwargs)
-        return self._diverse(self._key(embedding), k, fetch_k, lambda_mult, filter)
+        return self.max_marginal_relevance_search(self._key(embedding), *args, **kwargs)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return float
@@ -286,37 +273,12 @@ class LarimarVectorStore(VectorStore):
         return check_key(embedding, self.memory.encoder.dimension)
 
     def _search(
-        self,
-        query: str | Float[np.ndarray, " d"],
-        k: int,
-        where: Where | None,
-        hybrid: bool | None = None,
+        self, query: str | Float[np.ndarray, " d"], k: int, where: Where | None, options: dict[str, Any]
     ) -> list[Candidate]:
+        _refuse("search with", options, known=("hybrid",) if isinstance(query, str) else ())
+        hybrid = options.get("hybrid")
         hybrid = self.hybrid if hybrid is None else hybrid
         return self.memory.search(query, k, namespace=self.namespace, where=where, hybrid=hybrid)
-
-    def _diverse(
-        self,
-        query: str | Float[np.ndarray, " d"],
-        k: int,
-        fetch_k: int,
-        lambda_mult: float,
-        where: Where | None,
-        hybrid: bool | None = None,
-    ) -> list[Document]:
-        check_k(k)
-        if not 0 <= lambda_mult <= 1:
-            raise InputError(
-                f"The vector store cannot search with lambda_mult={lambda_mult}.",
-                "It lies between 0, all difference, and 1, all likeness.",
-                "Use 0.5, the default, or another number in that range.",
-            )
-        found = self._search(query, max(k, fetch_k), where, hybrid)
-        if not found:
-            return []
-        relevance = np.array([candidate.cosine for candidate in found])
-        keys = np.stack([candidate.segment.key for candidate in found])
-        return self._documents([found[n] for n in marginal_relevance(relevance, keys, k, lambda_mult)])
 
     def _segment(self, id: str) -> StoredSegment | None:
         """The segment of a text written otherwise that a search returned under this id."""

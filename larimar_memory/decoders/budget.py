@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from itertools import accumulate, takewhile
 from typing import TypeVar
 
 from larimar_memory.types import Message
@@ -12,16 +12,19 @@ Item = TypeVar("Item")
 
 
 def fit(items: Sequence[Item], fits: Callable[[Sequence[Item]], bool]) -> int:
-    """How many of the first items fit together: all before the first with which they do not.
+    """How many of the first items fit together: so many do, and one more does not or is not there.
+
+    About 2 log2(n) prefixes are tried, none of them longer than twice what fits.
 
     Args:
         items: best first.
-        fits: whether so many of them do.
+        fits: whether so many of them do, as a rule with every shorter prefix too.
     """
-    count = 0
-    while count < len(items) and fits(items[: count + 1]):
-        count += 1
-    return count
+    most = 1
+    while most <= len(items) and fits(items[:most]):
+        most *= 2
+    counts = range(most // 2 + 1, min(most, len(items) + 1))
+    return most // 2 + bisect_left(counts, True, key=lambda count: not fits(items[:count]))
 
 
 def latest(
@@ -44,10 +47,9 @@ def latest(
     system = [message for message in history if message["role"] == "system"]
     said = [message for message in history if message["role"] != "system"]
     left = budget - sum(count(message["content"]) + 1 for message in system)
-    sums = accumulate(count(message["content"]) + 1 for message in reversed(said))
-    kept = said[len(said) - sum(1 for _ in takewhile(lambda total: total <= left, sums)) :]
-    while kept and not fits([*system, *kept]):
-        del kept[0]
+    newest = said[::-1]
+    newest = newest[: fit(newest, lambda some: sum(count(m["content"]) + 1 for m in some) <= left)]
+    kept = newest[: fit(newest, lambda some: fits([*system, *some[::-1]]))][::-1]
     while kept and len(kept) < len(said) and kept[0]["role"] == "assistant":
         del kept[0]
     return [*system, *kept]

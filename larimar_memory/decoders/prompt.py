@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from larimar_memory.types import Message, RecalledSegment
+from larimar_memory.types import Message
 
 OPEN, CLOSE = "<recalled>", "</recalled>"
 NOT_IN_MEMORY = "Not in memory."
@@ -57,11 +57,10 @@ def block(passages: Sequence[str]) -> str:
     return "\n".join([OPEN, *([disarmed("\n".join(passages))] if passages else []), CLOSE])
 
 
-def passages(segments: Sequence[RecalledSegment]) -> list[str]:
-    """One passage per stretch of text, best first; a stretch inside another is not repeated."""
+def passages(texts: Iterable[str]) -> list[str]:
+    """Texts as passages, best first, none of which stands in another."""
     kept = list[str]()
-    for segment in segments:
-        text = passage(segment.context)
+    for text in map(passage, texts):
         if text and not any(text in other for other in kept):
             kept = [other for other in kept if other not in text] + [text]
     return kept

@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 
 from langchain_larimar import larimar_tools
 from langchain_larimar.convert import Line, to_block
-from langchain_larimar.prompts import fill_prompt
+from langchain_larimar.qa_prompt import fill_prompt
 from langchain_larimar.turns import with_block
 from larimar_memory.decoders.prompt import (
     CLOSE,

@@ -131,7 +131,6 @@ def test_what_is_half_written_is_under_way_still(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(write, "BATCH_SEGMENTS", 2)
     # Each batch is in the store before the next is read.
     monkeypatch.setattr(write, "ThreadPoolExecutor", AtOnce)
-    monkeypatch.setattr(write, "_ahead", lambda batches, stopped: batches)
     text = sentences(5)
     with open_quick(tokens=False) as memory:
         memory.write_each(Text("d", text, {}) for _ in range(4))

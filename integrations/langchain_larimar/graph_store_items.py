@@ -11,6 +11,7 @@ from typing import Any
 from langgraph.store.base import Item, SearchItem, get_text_at_path
 
 PREFIX = "store:"
+_KEPT = ("value", "created_at", "updated_at", "ttl", "expires_at")
 
 Namespace = tuple[str, ...]
 
@@ -57,20 +58,13 @@ class Entry:
     @classmethod
     def read(cls, namespace: Namespace, key: str, metadata: Mapping[str, Any]) -> Entry | None:
         """The item of a document with this metadata, or None for a document that is no item."""
-        fields = ("value", "created_at", "updated_at", "ttl", "expires_at")
-        if any(name not in metadata for name in fields):
+        if any(name not in metadata for name in _KEPT):
             return None
-        return cls(namespace, key, *(metadata[name] for name in fields))
+        return cls(namespace, key, *(metadata[name] for name in _KEPT))
 
     def metadata(self) -> dict[str, Any]:
         """What `read` reads."""
-        return {
-            "value": self.value,
-            "created_at": self.created_at,
-            "updated_at": self.updated_at,
-            "ttl": self.ttl,
-            "expires_at": self.expires_at,
-        }
+        return {name: getattr(self, name) for name in _KEPT}
 
     def expired(self, now: datetime) -> bool:
         """Whether its time is over."""

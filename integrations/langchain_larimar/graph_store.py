@@ -31,11 +31,11 @@ except ImportError as error:
         'Install it with `pip install "larimar-memory[agents]"`.',
     ) from error
 
-from langchain_larimar.checks import check_memory
-from langchain_larimar.store_checks import check_op, check_paths, check_value
-from langchain_larimar.store_documents import Items
-from langchain_larimar.store_filters import matches
-from langchain_larimar.store_items import Entry, Namespace, expiry, indexed_text, stamp
+from langchain_larimar.given_memory import check_memory
+from langchain_larimar.graph_store_documents import Items
+from langchain_larimar.graph_store_filters import matches
+from langchain_larimar.graph_store_items import Entry, Namespace, expiry, indexed_text, stamp
+from langchain_larimar.graph_store_ops import check_op, check_paths, check_value
 
 if TYPE_CHECKING:
     import numpy as np

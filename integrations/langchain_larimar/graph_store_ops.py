@@ -6,8 +6,8 @@ from typing import Any
 
 from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, SearchOp, validate_op_namespace
 
-from langchain_larimar.store_filters import check_filter
-from langchain_larimar.store_items import to_space
+from langchain_larimar.graph_store_filters import check_filter
+from langchain_larimar.graph_store_items import to_space
 from larimar_memory.errors import InputError
 from larimar_memory.validate import check_name, check_question, json_object
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from langchain_larimar.locks import lock_of
-from langchain_larimar.store_items import Entry, Namespace, expiry, stamp, to_namespace, to_space
+from langchain_larimar.given_memory import lock_of
+from langchain_larimar.graph_store_items import Entry, Namespace, expiry, stamp, to_namespace, to_space
 
 if TYPE_CHECKING:
     import numpy as np

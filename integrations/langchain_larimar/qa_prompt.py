@@ -10,9 +10,8 @@ from langchain_core.messages import BaseMessage, convert_to_messages, get_buffer
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.retrievers import BaseRetriever
 
-from langchain_larimar.convert import to_passages
-from langchain_larimar.overrides import part_overrides
-from larimar_memory.decoders.prompt import block, messages
+from langchain_larimar.qa_overrides import part_overrides
+from larimar_memory.decoders.prompt import block, messages, passages
 from larimar_memory.errors import InputError
 
 CHAT_HISTORY = "chat_history"
@@ -110,7 +109,7 @@ def fill_prompt(
         history: messages before the question.
         separator: stands between the texts.
     """
-    safe = to_passages(texts)
+    safe = passages(texts)
     if prompt is None:
         # The best last, as `messages` has it.
         *instruction, asked = convert_to_messages(messages(question, [separator.join(safe[::-1])]))

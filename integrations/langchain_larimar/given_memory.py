@@ -1,13 +1,18 @@
-"""What several faces are given and must be able to use: an open memory, a score threshold."""
+"""What faces are given: an open memory, which has one lock for all of them, and a score threshold."""
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
+
+_locks: WeakKeyDictionary[Larimar, threading.RLock] = WeakKeyDictionary()
+_guard = threading.Lock()
 
 
 def check_memory(memory: Any, what: str, subject: str = "Its memory") -> Larimar:
@@ -47,3 +52,9 @@ def check_threshold(
         remedy = "Use a number in that range, or None for the memory's own."
         raise InputError(what, why, remedy)
     return least
+
+
+def lock_of(memory: Larimar) -> threading.RLock:
+    """The memory's lock, where something is read and written as one step; the same at every call."""
+    with _guard:
+        return _locks.setdefault(memory, threading.RLock())

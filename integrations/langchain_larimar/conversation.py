@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,10 +13,10 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import run_in_executor
 
-from langchain_larimar.checks import check_memory, check_threshold
 from langchain_larimar.convert import Line, to_block, to_messages, to_role, to_text
-from langchain_larimar.locks import lock_of
+from langchain_larimar.given_memory import check_memory, check_threshold, lock_of
 from langchain_larimar.tokens import CountTokens
+from larimar_memory.decoders.budget import fit
 from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:
@@ -241,7 +240,7 @@ class LarimarMemory:
                 mapping that holds one.
             as_text: as in `as_runnable`.
         """
-        from langchain_larimar.history import Remembering
+        from langchain_larimar.remembering import Remembering
 
         return Remembering(chain=chain, turns=self, as_text=as_text)
 
@@ -254,7 +253,7 @@ class LarimarMemory:
         Raises:
             InputError: if langchain-classic is not installed, or no session is named.
         """
-        from langchain_larimar.history import classic_memory
+        from langchain_larimar.classic_memory import classic_memory
 
         return classic_memory(self, return_messages)
 
@@ -296,19 +295,20 @@ class LarimarMemory:
     def cut(self, lines: Sequence[Line]) -> list[Line]:
         """The last of the lines that fit into `window_tokens`, and the end of the one before them."""
 
-        def fit(latest: Sequence[Line]) -> bool:
-            return self.count_tokens(to_messages(latest)) <= self.window_tokens
+        def fits(newest: Sequence[Line]) -> bool:
+            return self.count_tokens(to_messages(newest[::-1])) <= self.window_tokens
 
-        first = bisect_left(range(len(lines)), True, key=lambda at: fit(lines[at:]))
-        chosen = list(lines[first:])
-        if first:
-            line = lines[first - 1]
-            places = range(len(line.text))
-            at = bisect_left(
-                places, True, key=lambda at: fit([replace(line, text=line.text[at:]), *chosen])
-            )
-            chosen = [*(replace(line, text=line.text[at:]) for at in places[at : at + 1]), *chosen]
-        return chosen
+        newest = [*reversed(lines)]
+        newest = newest[: fit(newest, fits)]
+        if len(newest) < len(lines):
+            line = lines[-len(newest) - 1]
+
+            def end(count: int) -> Line:
+                return replace(line, text=line.text[-count:])
+
+            count = fit(line.text, lambda some: fits([*newest, end(len(some))]))
+            newest = [*newest, *([end(count)] if count else [])]
+        return newest[::-1]
 
     def _fits(self, chosen: Mapping[int, list[Line]]) -> bool:
         block = HumanMessage(to_block(_in_order(chosen)))

@@ -10,8 +10,8 @@ import pytest
 from langgraph.store.base import PutOp, SearchItem
 from langgraph.store.memory import InMemoryStore
 
-from langchain_larimar import LarimarStore, store_documents
-from langchain_larimar.store_items import indexed_text
+from langchain_larimar import LarimarStore, graph_store_documents
+from langchain_larimar.graph_store_items import indexed_text
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 
@@ -163,7 +163,7 @@ def test_an_empty_query_ranks_nothing(items: LarimarStore) -> None:
 def test_a_filter_leaves_nothing_out(
     items: LarimarStore, monkeypatch: pytest.MonkeyPatch, first_depth: int
 ) -> None:
-    monkeypatch.setattr(store_documents, "_FIRST_DEPTH", first_depth)
+    monkeypatch.setattr(graph_store_documents, "_FIRST_DEPTH", first_depth)
     items.batch(
         PutOp(("a",), f"k{n:02d}", {"text": f"Parrot number {n} sings.\n\nIt eats seeds.", "n": n})
         for n in range(40)

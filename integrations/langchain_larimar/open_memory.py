@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from langchain_core.embeddings import Embeddings
 
-from langchain_larimar.checks import check_memory
 from langchain_larimar.embeddings import LarimarEmbeddings
-from langchain_larimar.encoder import EmbeddingsEncoder
+from langchain_larimar.embeddings_encoder import EmbeddingsEncoder
+from langchain_larimar.given_memory import check_memory
 from larimar_memory.encoders.base import Encoder
 from larimar_memory.errors import EncoderMismatchError, InputError
 

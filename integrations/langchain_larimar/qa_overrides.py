@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from langchain_core.retrievers import BaseRetriever
@@ -10,11 +11,9 @@ from langchain_core.vectorstores import VectorStoreRetriever
 
 from langchain_larimar.retrievers import READ_OPTIONS, LarimarRetriever
 from larimar_memory.errors import InputError
+from larimar_memory.types import AnswerOptions
 
-_DECODER_OPTIONS = (
-    *("begin", "context_tokens", "fallback", "history_tokens"),
-    *("max_tokens", "seed", "stop", "temperature"),
-)
+_DECODER_OPTIONS = sorted({field.name for field in fields(AnswerOptions)} - {"grounding", "history"})
 """Options of `Larimar.stream` for the memory's own decoder, besides those that say what to read."""
 
 _OF_VECTOR_STORES = ("k", "filter", "fetch_k", "lambda_mult", "score_threshold")

@@ -1,14 +1,19 @@
-"""The conversation that a question is part of: a `LarimarMemory`, or the memory of a classic chain."""
+"""A conversation as the memory of a classic chain, and such a memory as a conversation."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
 from langchain_core.runnables import RunnableConfig
+from pydantic import Field
 
-from langchain_larimar.memory import LarimarMemory
+from langchain_larimar.conversation import LarimarMemory
 from larimar_memory.errors import InputError
+
+if TYPE_CHECKING:
+    from langchain_classic.base_memory import BaseMemory
 
 
 def is_conversation(given: Any) -> bool:
@@ -63,3 +68,46 @@ def keep(conversation: Any, question: str, reply: str, config: RunnableConfig | 
 
 def _named(conversation: Any, field: str, usual: str, text: str) -> dict[str, str]:
     return {getattr(conversation, field, None) or usual: text}
+
+
+def classic_memory(turns: LarimarMemory, return_messages: bool) -> BaseMemory:
+    """See `LarimarMemory.as_classic`."""
+    turns.namespace  # noqa: B018 - refuses to go on without a session
+    memory: BaseMemory = _classic_class()(turns=turns, return_messages=return_messages)
+    return memory
+
+
+@cache
+def _classic_class() -> Any:
+    """The class, made when it is first wanted: langchain-classic is optional."""
+    try:
+        from langchain_classic.base_memory import BaseMemory
+    except ImportError as error:
+        raise InputError(
+            "The classic memory cannot be made.",
+            "The package langchain-classic is not installed.",
+            "Install it with `pip install langchain-classic`.",
+        ) from error
+
+    class LarimarClassicMemory(BaseMemory):
+        """A `LarimarMemory` as the memory of a classic chain."""
+
+        turns: Any = Field(exclude=True)
+        return_messages: bool = False
+
+        @property
+        def memory_variables(self) -> list[str]:
+            return [self.turns.memory_key]
+
+        def load_memory_variables(self, inputs: dict[str, Any]) -> dict[str, Any]:
+            said = self.turns.said(inputs)
+            loaded = self.turns.load(said) if self.return_messages else self.turns.load_text(said)
+            return {self.turns.memory_key: loaded}
+
+        def save_context(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+            self.turns.save(self.turns.said(inputs), self.turns.replied(outputs))
+
+        def clear(self) -> None:
+            self.turns.clear()
+
+    return LarimarClassicMemory

@@ -15,8 +15,8 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrou
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
 from langchain_larimar import LarimarChatMessageHistory, LarimarMemory
+from langchain_larimar.classic_memory import _classic_class
 from langchain_larimar.convert import Line
-from langchain_larimar.history import _classic_class
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
 

@@ -1,0 +1,64 @@
+"""A session's messages as LangChain's chat message history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from langchain_core.chat_history import BaseChatMessageHistory
+from langchain_core.messages import BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
+
+from langchain_larimar.conversation import LarimarMemory
+from langchain_larimar.convert import to_messages
+from langchain_larimar.tokens import CountTokens
+
+if TYPE_CHECKING:
+    from larimar_memory import Larimar
+
+
+class LarimarChatMessageHistory(BaseChatMessageHistory):
+    """A session's messages, as `RunnableWithMessageHistory` takes them.
+
+    It hands out messages without recalling any; `LarimarMemory.remembering` does both. It keeps the
+    text of human, AI and system messages, and leaves out those of tools.
+
+    Args:
+        memory: where messages are kept, together with those of `LarimarMemory`.
+        session: whose conversation it is.
+        limit: most messages to hand out, the latest ones; None is all of them.
+        max_tokens: most tokens of them; of the message that is too long for what is left, the end is
+            taken. None is any number.
+        count_tokens: counts them, given a list of messages.
+
+    Raises:
+        InputError: if an argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        memory: Larimar,
+        session: str,
+        *,
+        limit: int | None = None,
+        max_tokens: int | None = None,
+        count_tokens: CountTokens = count_tokens_approximately,
+    ) -> None:
+        tokens = 0 if max_tokens is None else max_tokens
+        self._turns = LarimarMemory(memory, session, window_tokens=tokens, count_tokens=count_tokens)
+        self._limit, self._cut = limit, max_tokens is not None
+
+    @property
+    def messages(self) -> list[BaseMessage]:  # type: ignore[override]
+        """The messages, oldest first."""
+        lines = self._turns.all_lines()
+        lines = lines if self._limit is None else lines[max(0, len(lines) - self._limit) :]
+        return to_messages(self._turns.cut(lines) if self._cut else lines)
+
+    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Keep messages that have text."""
+        self._turns.save_messages(messages)
+
+    def clear(self) -> None:
+        """Forget the session's messages, for good."""
+        self._turns.clear()
