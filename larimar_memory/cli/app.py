@@ -5,20 +5,33 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
-import json
 import os
 import sys
 import threading
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from larimar_memory import __version__
 from larimar_memory.cli import care, output, train
 from larimar_memory.cli.ingest import ingest
-from larimar_memory.cli.options import AsJson, Encoder, Memory, Namespace, open_memory
+from larimar_memory.cli.options import (
+    AsJson,
+    DecoderName,
+    EncoderName,
+    K,
+    LatentsFolder,
+    Memory,
+    Namespace,
+    Neighbours,
+    Threshold,
+    WhereText,
+    open_memory,
+    parsed,
+)
 from larimar_memory.errors import InputError, LarimarError
+from larimar_memory.types import AnswerOptions, ReadOptions
 from larimar_memory.validate import exists
 
 app = typer.Typer(
@@ -29,20 +42,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-Decoder = Annotated[
-    str,
-    typer.Option("--decoder", help="Language model: a folder or a hub name.", show_default="bundled"),
-]
-WhereText = Annotated[
-    str, typer.Option("--where", help='Metadata filter as JSON, such as \'{"source": "a.txt"}\'.')
-]
-Count = Annotated[int, typer.Option("-k", help="Segments to read.")]
-Neighbours = Annotated[int, typer.Option("--neighbours", help="Segments of context on either side.")]
-Threshold = Annotated[
-    float | None, typer.Option("--threshold", help="Score under which the answer is 'not in memory'.")
-]
-
-
 app.command()(ingest)
 
 
@@ -50,34 +49,28 @@ app.command()(ingest)
 def ask(
     question: Annotated[str, typer.Argument(help="The question.")],
     memory: Memory,
-    k: Count = 5,
+    k: K = 5,
     namespace: Namespace = "default",
     where: WhereText = "",
     neighbours: Neighbours = 0,
     threshold: Threshold = None,
     grounding: Annotated[str, typer.Option("--grounding", help="text or latent.")] = "text",
-    codec: train.CodecFolder = "",
+    latents: LatentsFolder = "",
     max_tokens: Annotated[int, typer.Option("--max-tokens", help="Longest answer, in tokens.")] = 64,
     begin: Annotated[str, typer.Option("--begin", help="Words that the answer begins with.")] = "",
-    encoder: Encoder = "",
-    decoder: Decoder = "",
+    encoder: EncoderName = "",
+    decoder: DecoderName = "",
     plain: Annotated[bool, typer.Option("--plain", help="Print the answer's text only.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Answer a question from memory, with its sources."""
     if exists(memory) and not decoder:
         _check_ahead()
-    with open_memory(memory, encoder, decoder, create=False, latents=codec or False) as opened:
+    with open_memory(memory, encoder, decoder, create=False, latents=latents or False) as opened:
         stream = opened.stream(
             question,
-            k,
-            namespace=namespace,
-            where=_where(where),
-            neighbours=neighbours,
-            threshold=threshold,
-            grounding=grounding,  # type: ignore[arg-type]
-            max_tokens=max_tokens,
-            begin=begin,
+            reading=ReadOptions(k, namespace, parsed(where), neighbours, threshold=threshold),
+            options=AnswerOptions(grounding, max_tokens=max_tokens, begin=begin),  # type: ignore[arg-type]
         )
         if not as_json:
             for piece in stream:
@@ -95,24 +88,18 @@ def ask(
 def read(
     question: Annotated[str, typer.Argument(help="The question.")],
     memory: Memory,
-    k: Count = 5,
+    k: K = 5,
     namespace: Namespace = "default",
     where: WhereText = "",
     neighbours: Neighbours = 0,
     threshold: Threshold = None,
-    encoder: Encoder = "",
+    encoder: EncoderName = "",
     as_json: AsJson = False,
 ) -> None:
     """Show the segments a question addresses, without answering."""
     with open_memory(memory, encoder, create=False) as opened:
-        readout = opened.read(
-            question,
-            k,
-            namespace=namespace,
-            where=_where(where),
-            neighbours=neighbours,
-            threshold=threshold,
-        )
+        options = ReadOptions(k, namespace, parsed(where), neighbours, threshold=threshold)
+        readout = opened.read(question, options=options)
     if as_json:
         output.print_json(readout.to_dict())
     else:
@@ -133,11 +120,8 @@ def forget(
 ) -> None:
     """Delete documents and erase them from the file: by id, by filter, or a whole namespace."""
     with open_memory(memory, None, create=False) as opened:
-        count = opened.forget(ids=ids or None, where=_where(where), namespace=namespace)
-    if as_json:
-        output.print_json({"forgotten": count})
-    else:
-        output.console.print(f"{count} documents forgotten.")
+        count = opened.forget(ids=ids or None, where=parsed(where), namespace=namespace)
+    output.print_result({"forgotten": count}, as_json, f"{count} documents forgotten.")
 
 
 @app.command()
@@ -154,10 +138,7 @@ def stats(
         values = asdict(opened.stats(namespace))
         if health:
             values["health"] = opened.health(namespace or "default").to_dict()
-    if as_json:
-        output.print_json(values)
-    else:
-        output.print_values(values)
+    output.print_result(values, as_json)
 
 
 @app.command()
@@ -178,9 +159,9 @@ def bench() -> None:
     )
 
 
-app.command("add-latents")(train.add_latents)
-app.command()(train.train)
-care.add_to(app)
+for _command in (train.add_latents, train.train, care.check, care.repair, care.backup, care.export):
+    app.command()(_command)
+app.command("import")(care.import_)
 
 
 def _version(wanted: bool) -> None:
@@ -209,23 +190,21 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
-    except LarimarError as error:
-        output.print_error(error, as_json)
-        sys.exit(output.EXIT_ERROR)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        if os.environ.get("LARIMAR_DEBUG"):
-            raise
-        unexpected = LarimarError(
-            "The command failed.",
-            f"{type(error).__name__}: {str(error) or 'no message'}.",
-            "Set LARIMAR_DEBUG=1 to see where, and report it.",
-        )
-        output.print_error(unexpected, as_json)
+        if not isinstance(error, LarimarError):
+            if os.environ.get("LARIMAR_DEBUG"):
+                raise
+            error = LarimarError(
+                "The command failed.",
+                f"{type(error).__name__}: {str(error) or 'no message'}.",
+                "Set LARIMAR_DEBUG=1 to see where, and report it.",
+            )
+        output.print_error(error, as_json)
         sys.exit(output.EXIT_ERROR)
 
 
@@ -239,26 +218,3 @@ def _check_ahead() -> None:
             finding.resolve(finding.DEFAULT_DECODER)
 
     threading.Thread(target=check, daemon=True).start()
-
-
-def _where(text: str) -> dict[str, Any] | None:
-    if not text:
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        why = str(error) or "it is nested too deep"
-        if isinstance(error, json.JSONDecodeError):
-            why = f"{error.msg} at character {error.pos}"
-        raise InputError(
-            "The filter cannot be used.",
-            f"It is not JSON: {why}.",
-            'Write it like \'{"source": "a.txt"}\'.',
-        ) from error
-    if not isinstance(value, dict):
-        raise InputError(
-            "The filter cannot be used.",
-            "It is no JSON object.",
-            'Write it like \'{"source": "a.txt"}\'.',
-        )
-    return value

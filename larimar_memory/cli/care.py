@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from larimar_memory.cli import output
+from larimar_memory.cli.options import AsJson, EncoderName, MemoryFile
 from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:
     from larimar_memory.stores.sqlite.integrity import Report
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The memory file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
-
-def check(memory: File, as_json: AsJson = False) -> None:
+def check(memory: MemoryFile, as_json: AsJson = False) -> None:
     """Look at every row and index of a memory file; status 0 where it is sound, 1 where it is not."""
-    from larimar_memory.stores.sqlite.integrity import check as run
+    from larimar_memory.stores.sqlite import integrity
 
-    with _counter("checking", not as_json) as tell:
-        report = run(memory, lambda _, done, total: tell(done, total))
+    with output.progress("checking", not as_json) as tell:
+        report = integrity.check(memory, lambda _, done, total: tell(done, total))
     if as_json:
         output.print_json(report.to_dict())
     else:
@@ -38,22 +33,22 @@ def check(memory: File, as_json: AsJson = False) -> None:
 
 
 def repair(
-    memory: File,
+    memory: MemoryFile,
     no_backup: Annotated[
         bool, typer.Option("--no-backup", help="Do not first copy the file as it is.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Keep all that is what was written, index it anew, and set the rest aside. Sound files stay."""
-    from larimar_memory.stores.sqlite.repair import repair as run
+    from larimar_memory.stores.sqlite import repair as repairing
 
-    with _counter("checking", not as_json) as tell:
-        done = run(memory, backup=not no_backup, on_progress=lambda _, seen, all_: tell(seen, all_))
-    if as_json:
-        output.print_json(done.to_dict())
-        return
-    if done.after is None:
-        output.console.print(f"{memory} is sound; nothing was changed.", soft_wrap=True)
+    with output.progress("checking", not as_json) as tell:
+        done = repairing.repair(
+            memory, backup=not no_backup, on_progress=lambda _, seen, total: tell(seen, total)
+        )
+    if as_json or done.after is None:
+        sound = f"{memory} is sound; nothing was changed."
+        output.print_result(done.to_dict(), as_json, sound)
         return
     _print_report(done.before)
     for kind, count in done.lost.items():
@@ -72,40 +67,38 @@ def repair(
 
 
 def backup(
-    memory: File,
+    memory: MemoryFile,
     out: Annotated[Path, typer.Argument(help="Where nothing is yet.")],
     as_json: AsJson = False,
 ) -> None:
     """Copy a memory file as it is at this moment, also while others write to it."""
-    from larimar_memory.stores.sqlite.backup import backup as run
+    from larimar_memory.stores.sqlite import backup as copying
 
-    with _counter("copying", not as_json) as tell:
-        run(memory, out, tell)
+    with output.progress("copying", not as_json) as tell:
+        copying.backup(memory, out, tell)
     result = {"memory": str(memory), "backup": str(out), "bytes": out.stat().st_size}
-    if as_json:
-        output.print_json(result)
-    else:
-        output.console.print(f"{memory} copied to {out}.", soft_wrap=True)
+    output.print_result(result, as_json, f"{memory} copied to {out}.")
 
 
 def export(
-    memory: File,
+    memory: MemoryFile,
     out: Annotated[Path, typer.Argument(help="A folder, made for it.")],
     as_json: AsJson = False,
 ) -> None:
     """Write a memory as JSON lines and safetensors, for other programs and for `larimar import`."""
-    from larimar_memory.exchange import export as run
+    from larimar_memory import exchange
     from larimar_memory.stores.sqlite.opening import open_as_written
 
-    with open_as_written(memory, read_only=True) as opened, _counter("exporting", not as_json) as tell:
-        moved = run(
+    progress = output.progress("exporting", not as_json)
+    with open_as_written(memory, read_only=True) as opened, progress as tell:
+        moved = exchange.export(
             opened.store, out, encoder=opened.encoder, dimension=opened.dimension, on_progress=tell
         )
-    _print_moved({"memory": str(memory), "export": str(out), **asdict(moved)}, as_json)
+    output.print_result({"memory": str(memory), "export": str(out), **asdict(moved)}, as_json)
 
 
 def import_(
-    memory: File,
+    memory: MemoryFile,
     folder: Annotated[Path, typer.Argument(help="A folder that `larimar export` wrote.")],
     namespaces: Annotated[
         list[str] | None,
@@ -117,13 +110,11 @@ def import_(
     reencode: Annotated[
         bool, typer.Option("--reencode", help="Make the keys anew where they are another encoder's.")
     ] = False,
-    encoder: Annotated[
-        str, typer.Option("--encoder", help="Sentence encoder for that.", show_default="bundled")
-    ] = "",
+    encoder: EncoderName = "",
     as_json: AsJson = False,
 ) -> None:
     """Write what was exported to a memory, new or not, exactly as it was."""
-    from larimar_memory.exchange import import_into
+    from larimar_memory import exchange
     from larimar_memory.stores.exported import look
     from larimar_memory.stores.sqlite.opening import open_as_written
 
@@ -135,14 +126,15 @@ def import_(
 
         model = SentenceEncoder.load(encoder or finding.DEFAULT_ENCODER)
         new = (model.fingerprint, model.dimension)
-    with open_as_written(memory, new=new) as opened, _counter("importing", not as_json) as tell:
+    progress = output.progress("importing", not as_json)
+    with open_as_written(memory, new=new) as opened, progress as tell:
         if model is not None and model.fingerprint != opened.encoder:
             raise InputError(
                 f"The export {folder} cannot be imported.",
                 "The memory's keys are neither the export's encoder's nor those of the one named.",
                 "Name the memory's own encoder with `--encoder`.",
             )
-        moved = import_into(
+        moved = exchange.import_into(
             opened.store,
             found,
             encoder=opened.encoder,
@@ -152,14 +144,7 @@ def import_(
             replace_documents=replace,
             on_progress=tell,
         )
-    _print_moved({"memory": str(memory), "import": str(folder), **asdict(moved)}, as_json)
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add these commands."""
-    for command in (check, repair, backup, export):
-        app.command()(command)
-    app.command("import")(import_)
+    output.print_result({"memory": str(memory), "import": str(folder), **asdict(moved)}, as_json)
 
 
 def _names(given: list[str]) -> dict[str, str]:
@@ -174,13 +159,6 @@ def _names(given: list[str]) -> dict[str, str]:
             )
         names[old] = new
     return names
-
-
-def _print_moved(result: dict[str, object], as_json: bool) -> None:
-    if as_json:
-        output.print_json(result)
-    else:
-        output.print_values(result)
 
 
 def _print_report(report: Report) -> None:
@@ -206,11 +184,3 @@ def _print_report(report: Report) -> None:
             "`larimar repair` erases it, and so does a program that opens the memory to write and "
             "closes it."
         )
-
-
-@contextmanager
-def _counter(label: str, shown: bool) -> Iterator[Callable[[int, int], None]]:
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=output.errors, disable=not shown) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -41,8 +41,8 @@ def run(as_json: bool, memory_file: Path | None = None) -> None:
         text = haystack()
         before = memory.stats().segments
         started = time.perf_counter()
-        with output.progress_bar("remembering the Python reference", not as_json) as report:
-            memory.write(text, [DOCUMENT], on_progress=report)
+        with output.write_progress("remembering the Python reference", not as_json) as tell:
+            memory.write(text, [DOCUMENT], on_progress=tell)
         seconds = time.perf_counter() - started
         stats = memory.stats()
         if not as_json:

@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from larimar_memory.cli import output
-from larimar_memory.cli.options import AsJson, Encoder, Memory, Namespace, open_memory
+from larimar_memory.cli.options import AsJson, EncoderName, Memory, Namespace, open_memory
 
 
 def ingest(
     paths: Annotated[list[str], typer.Argument(help="Files or folders; - reads standard input.")],
     memory: Memory,
     namespace: Namespace = "default",
-    encoder: Encoder = "",
+    encoder: EncoderName = "",
     encoding: Annotated[str, typer.Option("--encoding", help="Encoding of text files.")] = "utf-8",
     with_latents: Annotated[
         bool, typer.Option("--latents", help="Write latents too; see add-latents.")
@@ -50,10 +50,10 @@ def ingest(
     try:
         with (
             open_memory(memory, encoder, latents=with_latents) as opened,
-            output.progress_bar("ingesting", not as_json) as report,
+            output.write_progress("ingesting", not as_json) as tell,
         ):
             before = opened.stats(namespace)
-            opened.write_each(files, namespace=namespace, on_progress=files.progress(report))
+            opened.write_each(files, namespace=namespace, on_progress=files.progress(tell))
             after = opened.stats(namespace)
     except KeyboardInterrupt:
         output.print_note("Interrupted: what was committed is kept, and the same command goes on.")
@@ -67,12 +67,9 @@ def ingest(
         "segments": after.segments,
         "bytes_on_disk": after.bytes_on_disk,
     }
-    if as_json:
-        output.print_json(result)
-    else:
-        output.console.print(
-            f"{count:,} files read; {output.plain(str(memory))} holds {after.documents:,} documents, "
-            f"{after.segments:,} segments, {after.bytes_on_disk / 1e6:,.1f} MB.",
-            soft_wrap=True,
-            markup=False,
-        )
+    output.print_result(
+        result,
+        as_json,
+        f"{count:,} files read; {memory} holds {after.documents:,} documents, "
+        f"{after.segments:,} segments, {after.bytes_on_disk / 1e6:,.1f} MB.",
+    )

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import gc
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import platformdirs
 import typer
 
-from larimar_memory.errors import MemoryFileError
+from larimar_memory.errors import InputError, MemoryFileError
 from larimar_memory.validate import exists
 
 if TYPE_CHECKING:
     from larimar_memory.larimar import Larimar
+    from larimar_memory.types import Where
 
 Memory = Annotated[
     Path,
@@ -26,12 +28,53 @@ Memory = Annotated[
         show_default="in the user's data folder",
     ),
 ]
+MemoryFile = Annotated[Path, typer.Argument(metavar="FILE", help="The memory file.")]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the documents.")]
-Encoder = Annotated[
+EncoderName = Annotated[
     str,
     typer.Option("--encoder", help="Sentence encoder: a folder or a hub name.", show_default="bundled"),
 ]
+DecoderName = Annotated[
+    str,
+    typer.Option("--decoder", help="Language model: a folder or a hub name.", show_default="bundled"),
+]
+LatentsFolder = Annotated[
+    str,
+    typer.Option(
+        "--latents",
+        help="Latents for the decoder: a folder that training wrote.",
+        show_default="bundled",
+    ),
+]
+K = Annotated[int, typer.Option("-k", help="Segments to read.")]
+WhereText = Annotated[
+    str, typer.Option("--where", help='Metadata filter as JSON, such as \'{"source": "a.txt"}\'.')
+]
+Neighbours = Annotated[int, typer.Option("--neighbours", help="Segments of context on either side.")]
+Threshold = Annotated[
+    float | None, typer.Option("--threshold", help="Score under which the answer is 'not in memory'.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def parsed(where: str) -> Where | None:
+    """The filter that `--where` gives, or None.
+
+    Raises:
+        InputError: if it is no JSON object.
+    """
+    if not where:
+        return None
+    try:
+        value, why = json.loads(where), "It is no JSON object."
+    except RecursionError:
+        value, why = None, "It is nested too deep."
+    except ValueError as error:
+        value, why = None, f"It is not JSON: {error}."
+    if not isinstance(value, dict):
+        remedy = 'Write it like \'{"source": "a.txt"}\'.'
+        raise InputError("The filter cannot be used.", why, remedy)
+    return value
 
 
 def open_memory(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from larimar_memory.errors import LarimarError
 
 if TYPE_CHECKING:
-    from larimar_memory.types import Answer, OnProgress, Readout, RecalledSegment, WriteProgress
+    from larimar_memory.types import Answer, OnProgress, Readout, RecalledSegment
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -46,6 +46,16 @@ def print_json(value: Any) -> None:
     sys.stdout.write(_json(value, indent=2))
 
 
+def print_result(result: dict[str, Any], as_json: bool, text: str = "") -> None:
+    """What a command did: a JSON object, or what it says in words, or the values one a line."""
+    if as_json:
+        print_json(result)
+    elif text:
+        console.print(plain(text), markup=False, soft_wrap=True)
+    else:
+        print_values(result)
+
+
 def print_note(note: str) -> None:
     """A line on standard error."""
     errors.print(plain(note), style="yellow", markup=False, soft_wrap=True)
@@ -66,47 +76,41 @@ def print_error(error: LarimarError, as_json: bool) -> None:
 
 
 @contextmanager
-def progress_bar(label: str, shown: bool) -> Iterator[OnProgress | None]:
-    """A bar with characters done and tokens per second, on standard error."""
-    if not shown:
-        yield None
-        return
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=errors,
-    ) as bar:
-        task = bar.add_task(label, total=None, rate="")
+def progress(label: str, shown: bool) -> Iterator[Callable[..., None]]:
+    """A bar on standard error, moved by telling it what is done, of how much, and a note."""
+    columns = ("{task.description}", "{task.percentage:>3.0f}%", "{task.fields[note]}")
+    described, share, noted = (TextColumn(column) for column in columns)
+    shape = (described, BarColumn(), share, noted, TimeRemainingColumn())
+    with Progress(*shape, console=errors, disable=not shown) as bar:
+        task = bar.add_task(label, total=None, note="")
 
-        def update(now: WriteProgress) -> None:
-            bar.update(
-                task,
-                total=now.total_characters,
-                completed=now.characters,
-                rate=f"{now.tokens_per_second:,.0f} tokens/s",
-            )
+        def tell(done: int, total: int, note: str = "") -> None:
+            bar.update(task, completed=done, total=total, note=note or f"{done:,}/{total:,}")
 
-        yield update
+        yield tell
 
 
-def print_sources(segments: tuple[RecalledSegment, ...], limit: int = 3) -> None:
-    """Where an answer came from: document, character span, score, and the text's beginning."""
-    for segment in segments[:limit]:
-        text = " ".join(segment.text.split())
-        shown = text if len(text) <= _SOURCE_WIDTH else text[: _SOURCE_WIDTH - 3] + "..."
-        console.print(
-            f"  [cyan]{_shown(segment.document_id)}[/] "
-            f"[{segment.start:,}-{segment.end:,}] score {segment.score:.2f}  [dim]{_shown(shown)}[/]",
-            soft_wrap=True,
+@contextmanager
+def write_progress(label: str, shown: bool) -> Iterator[OnProgress]:
+    """A bar with characters done and tokens per second."""
+    with progress(label, shown) as tell:
+        yield lambda now: tell(
+            now.characters, now.total_characters, f"{now.tokens_per_second:,.0f} tokens/s"
         )
 
 
-def print_answer(answer: Answer) -> None:
-    """An answer's sources and times, after its text was streamed."""
-    print_sources(answer.sources)
+def _place(segment: RecalledSegment) -> str:
+    """Document, character span and score."""
+    span = f"[{segment.start:,}-{segment.end:,}]"
+    return f"[cyan]{_shown(segment.document_id)}[/] {span} score {segment.score:.2f}"
+
+
+def print_answer(answer: Answer, sources: int = 3) -> None:
+    """Where an answer came from and how long it took, after its text was streamed."""
+    for segment in answer.sources[:sources]:
+        text = " ".join(segment.text.split())
+        shown = text if len(text) <= _SOURCE_WIDTH else text[: _SOURCE_WIDTH - 3] + "..."
+        console.print(f"  {_place(segment)}  [dim]{_shown(shown)}[/]", soft_wrap=True)
     timings = answer.timings
     console.print(
         f"  [dim]grounding {answer.grounding} | read {timings.read * 1000:.0f} ms | "
@@ -119,10 +123,7 @@ def print_readout(readout: Readout) -> None:
     if not readout.in_scope:
         console.print(f"Not in memory (best score {readout.best_score:.2f} < {readout.threshold:.2f}).")
     for segment in readout.segments:
-        console.print(
-            f"[cyan]{_shown(segment.document_id)}[/] [{segment.start:,}-{segment.end:,}] "
-            f"score {segment.score:.2f} weight {segment.weight:.2f}"
-        )
+        console.print(f"{_place(segment)} weight {segment.weight:.2f}")
         console.print(f"  {_shown(segment.context.strip())}", soft_wrap=True)
 
 

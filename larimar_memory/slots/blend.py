@@ -78,27 +78,18 @@ def matrix(values: object, what: str, width: int | None = None) -> Float[np.ndar
     """
     if hasattr(values, "detach"):
         values = values.detach().float().cpu().numpy()
-    array = np.asarray(values)
+    array, refused = np.asarray(values), f"The {what} cannot be used."
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.floating):
-        raise InputError(
-            f"The {what} cannot be used.",
-            f"They are an array of shape {array.shape} and type {array.dtype}.",
-            "Give a matrix of floating-point numbers, one row each.",
-        )
+        why = f"They are an array of shape {array.shape} and type {array.dtype}."
+        raise InputError(refused, why, "Give a matrix of floating-point numbers, one row each.")
     if width is not None and array.shape[1] != width:
-        raise InputError(
-            f"The {what} cannot be used.",
-            f"They have {array.shape[1]} numbers each, and this memory's have {width}.",
-            "Give them the width that the memory was made with.",
-        )
+        why = f"They have {array.shape[1]} numbers each, and this memory's have {width}."
+        raise InputError(refused, why, "Give them the width that the memory was made with.")
     with np.errstate(over="ignore"):
         found = array.astype(np.float32)
     if not np.isfinite(found).all():
-        raise InputError(
-            f"The {what} cannot be used.",
-            "Some of their numbers are infinite, not a number, or beyond float32.",
-            "Give finite numbers below 3.4e38.",
-        )
+        why = "Some of their numbers are infinite, not a number, or beyond float32."
+        raise InputError(refused, why, "Give finite numbers below 3.4e38.")
     return np.ascontiguousarray(found)
 
 

@@ -7,5 +7,17 @@ codec = load_bundle(trained.bundle, decoder)
 from larimar_memory.train.evaluate import Recall, recall
 from larimar_memory.train.loop import Trained, train
 from larimar_memory.train.recipe import Recipe, Stage, load_recipe
+from larimar_memory.train.sampling import Sample, Sampler, SampleSource
 
-__all__ = ["Recall", "Recipe", "Stage", "Trained", "load_recipe", "recall", "train"]
+__all__ = [
+    "Recall",
+    "Recipe",
+    "Sample",
+    "SampleSource",
+    "Sampler",
+    "Stage",
+    "Trained",
+    "load_recipe",
+    "recall",
+    "train",
+]

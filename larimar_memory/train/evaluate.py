@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -36,13 +36,9 @@ class Recall:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
-        return {
-            "segments": self.segments,
-            "exact": round(self.exact, 4),
-            "edit": round(self.edit, 4),
-            "rare": None if self.rare is None else round(self.rare, 4),
-            "by_length": {str(k): round(v, 4) for k, v in sorted(self.by_length.items())},
-        }
+        shares = {str(k): round(v, 4) for k, v in sorted(self.by_length.items())}
+        values = {**asdict(self), "by_length": shares}
+        return {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
 
 
 def from_latents(codec: LatentCodec, segments: list[list[int]]) -> Prefix:

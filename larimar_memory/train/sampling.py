@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from larimar_memory.train.passages import Passages
 from larimar_memory.train.rare import put_in
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|\n\s*\n")
@@ -17,15 +18,6 @@ _CHARACTERS_PER_TOKEN = 7
 _TRIES = 8
 _SENTENCES = 0.6
 """Share of segments that begin where a sentence does."""
-
-
-@runtime_checkable
-class Texts(Protocol):
-    """Numbered passages."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, number: int) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +57,7 @@ class Sampler:
         rare: share of segments that rare strings are put into.
     """
 
-    def __init__(self, texts: Texts, tokenizer: Any, *, rare: float = 0.3) -> None:
+    def __init__(self, texts: Passages | Sequence[str], tokenizer: Any, *, rare: float = 0.3) -> None:
         self._texts, self._tokenizer, self._rare = texts, tokenizer, rare
 
     def samples(self, rng: random.Random, count: int, length: int) -> list[Sample]:
