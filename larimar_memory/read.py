@@ -26,7 +26,6 @@ def read(
     encoder: Encoder,
     question: str,
     options: ReadOptions,
-    *,
     threshold: float,
     slots: Slots | None,
     codec: ReadoutCodec | None,
