@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -269,7 +269,7 @@ def segments_of(
         f"WHERE s.namespace_id = ? AND s.id IN {LISTED}",
         (space, json.dumps([int(row) for row in rows])),
     )
-    return {segment.row: segment for segment in segments_from(found, dimension)}
+    return {segment.row: segment for segment in segments_from(found.fetchall(), dimension)}
 
 
 def segments_in(
@@ -360,7 +360,7 @@ def document_from(row: tuple[Any, ...]) -> Document:
     return Document(name, content_hash, characters, _metadata(row), bool(complete), written, count)
 
 
-def segments_from(rows: Iterable[tuple[Any, ...]], dimension: int) -> Iterator[StoredSegment]:
+def segments_from(rows: Sequence[tuple[Any, ...]], dimension: int) -> list[StoredSegment]:
     """Segments from rows that begin with the columns of a segment and its latent.
 
     Raises:
@@ -368,27 +368,27 @@ def segments_from(rows: Iterable[tuple[Any, ...]], dimension: int) -> Iterator[S
     """
     checked = dict[int, tuple[Any, ...]]()
     for row in rows:
-        document, (number, position, start, end, text, key, seal, key_seal, blob, blob_seal) = (
-            row[:9],
-            row[9:19],
-        )
+        document, (number, position, start, end, text, key, seal, key_seal) = row[:9], row[9:17]
         if checked.get(document[0]) != document:
             _check_document(document)
             checked[document[0]] = document
-        name = document[3]
         made = checksums.of_segment(number, document[1], document[0], position, start, end, text)
-        what = f"segment {position} of document {name!r}"
+        what = f"segment {position} of document {document[3]!r}"
         if not checksums.fits(made, seal):
             raise Damaged(what)
         if not checksums.fits(checksums.of_key(number, key), key_seal):
             raise Damaged(f"the key of {what}")
         if not is_key(key, dimension):
             raise Damaged(f"the key of {what}", _OTHER_SIZE)
-        (vector,) = keys_from([key], dimension)
-        yield StoredSegment(
-            *(number, name, position, start, end, text, _metadata(document), vector),
-            _latent(number, blob, blob_seal),
+    keys = keys_from([row[14] for row in rows], dimension)
+    found = list[StoredSegment]()
+    for row, vector in zip(rows, keys, strict=True):
+        number, position, start, end, text = row[9:14]
+        metadata, latent = _metadata(row), _latent(number, *row[17:19])
+        found.append(
+            StoredSegment(number, row[3], position, start, end, text, metadata, vector, latent)
         )
+    return found
 
 
 def _latent(row: int, blob: bytes | None, seal: Any) -> np.ndarray | None:
