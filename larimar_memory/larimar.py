@@ -426,14 +426,11 @@ class Larimar:
         if namespace is not None:
             validate.check_name(namespace, "namespace")
         held = self.store.stats(namespace)
+        counted = ("namespaces", "documents", "segments", "characters", "bytes_on_disk")
         return MemoryStats(
             path=None if self.path is None else str(self.path),
             namespace=namespace,
-            namespaces=held.namespaces,
-            documents=held.documents,
-            segments=held.segments,
-            characters=held.characters,
-            bytes_on_disk=held.bytes_on_disk,
+            **{name: getattr(held, name) for name in counted},
             encoder=self.encoder.fingerprint,
             threshold=self.threshold,
             slots=self._limit,

@@ -62,7 +62,6 @@ def search(
     options: ReadOptions,
     *,
     probe: Float[np.ndarray, " d"] | None = None,
-    latents: bool = False,
 ) -> list[Candidate]:
     """The k segments that match best, best first, whatever they score.
 
@@ -70,7 +69,6 @@ def search(
         key: the question's key, unit length.
         options: of which `hybrid` also searches by words (BM25).
         probe: what the search goes by in place of the key; a cosine remains one to the question.
-        latents: fetch the segments with their latents.
     """
     namespace, where, k, hybrid = options.namespace, options.where, options.k, options.hybrid
     aim = key if probe is None else probe
@@ -81,7 +79,7 @@ def search(
         hits = store.lexical(namespace, query_terms(question), depth, where, most=RANKED)
         by_words = {hit.row: hit.score for hit in hits}
     top = max(by_words.values(), default=0.0)
-    segments = store.fetch(namespace, list(dict.fromkeys([*rows, *by_words])), latents)
+    segments = store.fetch(namespace, list(dict.fromkeys([*rows, *by_words])))
     phrases = [0.0] * len(segments)
     if hybrid:
         phrases = shared_phrases(question, [segment.text for segment in segments])
@@ -100,12 +98,9 @@ def contexts(
 ) -> list[list[StoredSegment]]:
     """Each segment with `reach` neighbours on either side, in the order of the text, with latents.
 
-    A heading always comes with what follows it. One call of the store serves all, or none where the
-    segments, fetched with their latents, have nothing beside them.
+    A heading always comes with what follows it. One call of the store serves all.
     """
     onwards = [max(reach, 1) if is_heading(s.text) else reach for s in stored]
-    if not any(onwards):
-        return [[s] for s in stored]
     spans = [
         Span(s.document_id, s.index - reach, s.index + more)
         for s, more in zip(stored, onwards, strict=True)
