@@ -43,8 +43,7 @@ def read(
     key = encoder.encode([question], kind="question")[0]
     held = None if slots is None else slots.read(options.namespace, key)
     probe = None if held is None else held.key
-    latents = not options.neighbours
-    found = recall.search(store, question, key, options, probe=probe, latents=latents)
+    found = recall.search(store, question, key, options, probe=probe)
     best = max((candidate.score for candidate in found), default=0.0)
     threshold = float(threshold if options.threshold is None else options.threshold)
     in_scope = bool(found) and best >= threshold

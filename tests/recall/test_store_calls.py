@@ -59,13 +59,13 @@ def test_calls_are_the_same_however_many_are_read(memory: Larimar, calls: Counte
             assert [z[0] for z in s.latents if z is not None] == [n.row % 100 for n in near]
 
 
-def test_what_is_read_alone_takes_no_more_calls(memory: Larimar, calls: Counter[str]) -> None:
+def test_what_is_read_alone_takes_the_same_calls(memory: Larimar, calls: Counter[str]) -> None:
     for k in (1, 10):
         calls.clear()
         readout = memory.read("Which keeper sat at lamp 3?", k, threshold=0)
         assert [len(segment.latents) for segment in readout.segments] == [1] * k
         assert all(z is not None for segment in readout.segments for z in segment.latents)
-        assert calls == {"nearest": 1, "lexical": 1, "fetch": 1}
+        assert calls == {"nearest": 1, "lexical": 1, "fetch": 1, "spans": 1}
 
 
 def test_a_heading_brings_what_follows_it_and_its_latent(memory: Larimar, calls: Counter[str]) -> None:
@@ -78,3 +78,20 @@ def test_a_heading_brings_what_follows_it_and_its_latent(memory: Larimar, calls:
     assert best.after == "It stands on the cliff of Ren."
     assert [z.tolist() for z in best.latents if z is not None] == [[7] * 4, [8] * 4]
     assert calls == {"nearest": 1, "lexical": 1, "fetch": 1, "spans": 1}
+
+
+def test_what_is_replaced_while_it_is_read_stands_alone(
+    memory: Larimar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans = memory.store.spans
+
+    def replaced_first(*given: Any, **options: Any) -> Any:
+        for document in list(memory.documents()):
+            memory.write(["Something else is said now. " * 9], [document.id])
+        return spans(*given, **options)
+
+    monkeypatch.setattr(memory.store, "spans", replaced_first)
+    for segment in memory.read("Which keeper sat at lamp 3?", 3, neighbours=1, threshold=0).segments:
+        assert segment.context == segment.text
+        assert "Keeper" in segment.text
+        assert segment.latents == (None,)
