@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME`: measure, compare with the bars, write the result."""
+"""`python -m benchmarks NAME`: measure, compare with the bars, write the result; in a checkout only."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import typer
 
 import benchmarks
 from larimar_memory.cli import output
-from larimar_memory.errors import LarimarError
+from larimar_memory.errors import InputError, LarimarError
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
+RESULTS, PLOTS = ROOT / "benchmarks" / "results", ROOT / "benchmarks" / "plots"
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -48,15 +49,17 @@ def bench(
     """Measure, and compare with the bars; a missed bar is reported, and is no error."""
     if name == "list":
         for known, line in benchmarks.NAMES.items():
-            output.console.print(f"{known:>10}  {line}")
+            output.console.print(f"{known:>11}  {line}", soft_wrap=True)
         return
     if name == "report":
         from benchmarks import plots, report
 
-        changed = report.update(HERE.parent / "README.md", HERE / "results")
-        plots.draw_all(HERE / "results", HERE / "plots")
+        changed = report.update(ROOT / "README.md", RESULTS)
+        plots.draw_all(RESULTS, PLOTS)
         output.console.print(f"README.md {'updated' if changed else 'is up to date'}.")
         return
+    if out is not None:
+        _make_room(out)
     result = benchmarks.run(
         name,
         quick=quick,
@@ -67,7 +70,6 @@ def bench(
         on_note=lambda note: output.errors.print(note, style="dim", markup=False),
     )
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if as_json:
         output.print_json(result)
@@ -77,10 +79,24 @@ def bench(
             output.console.print(f"{mark}  {bar['measure']}: {bar['value']} (bar {bar['bar']})")
 
 
+def _make_room(out: Path) -> None:
+    """Make the result's folder, before hours of measuring, and not after them."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+    except OSError as error:
+        raise InputError(
+            f"The result cannot be written to {out}.",
+            f"The system says: {error.strerror}.",
+            "Name a file in a folder that you may write to.",
+        ) from error
+
+
 def main() -> None:
     """Run the command line; an error ends in one line and a non-zero exit status."""
     try:
-        app()
+        app(prog_name="python -m benchmarks")
     except LarimarError as error:
         output.print_error(error, "--json" in sys.argv)
         sys.exit(output.EXIT_ERROR)

@@ -10,7 +10,7 @@ from larimar_memory.models import finding
 
 PACKAGES = (
     "faiss-cpu",
-    "langchain-community",
+    "langchain-core",
     "langchain-huggingface",
     "langchain-text-splitters",
     "sentence-transformers",
@@ -33,7 +33,6 @@ class LangChainPipeline:
         self._embeddings = import_module("langchain_huggingface").HuggingFaceEmbeddings(
             model_name=str(model)
         )
-        self._faiss = import_module("langchain_community.vectorstores").FAISS
 
     @classmethod
     def default(cls) -> LangChainPipeline:
@@ -43,4 +42,5 @@ class LangChainPipeline:
     def write(self, texts: Sequence[str]) -> int:
         """Index the texts, in RAM; returns how many chunks they were cut into."""
         chunks = [chunk for text in texts for chunk in self._splitter.split_text(text)]
-        return int(self._faiss.from_texts(chunks, self._embeddings).index.ntotal)
+        store = import_module("benchmarks.faiss_store").FaissStore
+        return len(store.from_texts(chunks, self._embeddings))

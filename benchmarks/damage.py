@@ -134,7 +134,7 @@ def contents(path: Path) -> dict[str, list[str]]:
     store = opened(path)
     try:
         return {
-            document.id: [s.text for s in store.neighbours(SPACE, document.id, 0, 99)]
+            document.id: [s.text for s in store.segments(SPACE, document.id)]
             for document in store.documents(SPACE)
         }
     finally:

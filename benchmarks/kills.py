@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.writer import SPACE, key_of, opened, pieces
+from larimar_memory.stores import Span
 from larimar_memory.stores.sqlite.integrity import check
 
 _MOST_STEPS, _MOST_SECONDS = 40, 0.02
@@ -114,7 +115,7 @@ def _compare(path: Path, outcome: Outcome, tried: tuple[str, str, int] | None) -
         if tried is not None and tried[1] == document and tried[0] != "save":
             allowed.add(tried[2] if tried[0] == "write" else None)
         known = store.document(SPACE, document)
-        held = store.neighbours(SPACE, document, 0, 99)
+        (held,) = store.spans(SPACE, [Span(document)], latents=True)
         now = None if known is None else int(known.content_hash)
         said = [segment.text for segment in held]
         outcome.lost += now not in allowed
@@ -123,7 +124,7 @@ def _compare(path: Path, outcome: Outcome, tried: tuple[str, str, int] | None) -
             words = store.lexical(SPACE, [said[0].split()[2]], 9)
             nearest = store.nearest(SPACE, key_of(said[1]), 1)
             whole = [h.row for h in words] == [held[0].row] and nearest[0].row == held[1].row
-            whole = whole and all(latent is not None for latent in store.latents(SPACE, [held[2].row]))
+            whole = whole and held[2].latent is not None
         outcome.torn += not whole
         if now != version:
             _apply(outcome, "forget" if now is None else "write", document, now or 0)

@@ -19,7 +19,6 @@ from benchmarks.result import Bar, Figures, bar
 from benchmarks.session import Session
 from larimar_memory.larimar import Larimar
 from larimar_memory.slots import GrowingMemory, SelfKeyedMemory, SlotMemory, slot_health
-from larimar_memory.stores import RamStore
 
 PACKAGES = ()
 
@@ -200,7 +199,7 @@ def _forget(session: Session, held: _Keyed, size: Size) -> tuple[Figures, list[B
         count = times * size.slots
         session.note(f"forgetting {size.forgotten} of {count:,}, one at a time")
         fixed = _slots(session, held, range(count), size.slots)
-        grown = GrowingMemory(RamStore())
+        grown = GrowingMemory(SQLiteStore(None, encoder="", dimension=held.keys.shape[1]))
         grown.write(held.ids[:count], held.keys[:count], held.latents[:count])
         chosen = session.draw("forget", count).sample(range(count), size.forgotten)
         modes: Figures = {}

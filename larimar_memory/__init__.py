@@ -13,23 +13,58 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from larimar_memory.errors import LarimarError
+from larimar_memory import deprecated
+from larimar_memory.errors import (
+    ClosedError,
+    EncoderMismatchError,
+    InputError,
+    LarimarError,
+    LatentsUnavailableError,
+    MemoryBusyError,
+    MemoryFileError,
+    ModelError,
+)
 
 if TYPE_CHECKING:
+    from larimar_memory.decoders.base import Decoder
+    from larimar_memory.encoders.base import Encoder
     from larimar_memory.larimar import Larimar
-    from larimar_memory.types import Answer, Readout, RecalledSegment
+    from larimar_memory.stores.base import Store
+    from larimar_memory.types import Answer, AnswerOptions, ReadOptions, Readout, RecalledSegment
 
 __version__ = "0.1.0"
-__all__ = ["Answer", "Larimar", "LarimarError", "Readout", "RecalledSegment", "__version__"]
+__all__ = [
+    "Answer",
+    "AnswerOptions",
+    "ClosedError",
+    "Decoder",
+    "Encoder",
+    "EncoderMismatchError",
+    "InputError",
+    "Larimar",
+    "LarimarError",
+    "LatentsUnavailableError",
+    "MemoryBusyError",
+    "MemoryFileError",
+    "ModelError",
+    "ReadOptions",
+    "Readout",
+    "RecalledSegment",
+    "Store",
+    "__version__",
+]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+deprecated.install()
 
 # Loaded on first use: what needs no model, such as the errors, should not wait seconds for torch.
+_TYPES = ("Answer", "AnswerOptions", "ReadOptions", "Readout", "RecalledSegment")
 _LAZY = {
-    "Answer": "larimar_memory.types",
+    "Decoder": "larimar_memory.decoders.base",
+    "Encoder": "larimar_memory.encoders.base",
     "Larimar": "larimar_memory.larimar",
-    "Readout": "larimar_memory.types",
-    "RecalledSegment": "larimar_memory.types",
+    "Store": "larimar_memory.stores.base",
+    **dict.fromkeys(_TYPES, "larimar_memory.types"),
 }
 
 

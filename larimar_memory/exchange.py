@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 from larimar_memory import validate
 from larimar_memory.encoders.base import Encoder
 from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileError
-from larimar_memory.stores.base import Document, Store, StoredSegment, WriteBatch
+from larimar_memory.stores.base import Document, Span, Store, StoredSegment, WriteBatch
 from larimar_memory.stores.exported import FORMAT, VERSION, Exported, Read, digest, read, unusable
 from larimar_memory.stores.packing import pack
 from larimar_memory.stores.sqlite.backup import check_free
@@ -67,7 +67,7 @@ def export(
                 for namespace in namespaces:
                     for document in store.documents(namespace):
                         lines.write(_line(_document_values(namespace, document)))
-                        writer.add(_segments(store, namespace, document.id))
+                        writer.add(_segments(store, namespace, document))
             writer.flush()
         about = {
             "format": FORMAT,
@@ -205,13 +205,13 @@ class _Writer:
             self.on_progress(self.segments, max(self.total, self.segments))
 
 
-def _segments(store: Store, namespace: str, id: str) -> Iterator[tuple[StoredSegment, bytes]]:
-    first, count = 0, store.segment_count(namespace, id)
+def _segments(store: Store, namespace: str, of: Document) -> Iterator[tuple[StoredSegment, bytes]]:
+    first, count = 0, of.segments
     while count > 0:
-        held = store.neighbours(namespace, id, first, first + _BATCH_SEGMENTS - 1)
-        latents = store.latents(namespace, [s.row for s in held])
-        for segment, latent in zip(held, latents, strict=True):
-            yield segment, b"" if latent is None else pack(latent)
+        span = Span(of.id, first, first + _BATCH_SEGMENTS - 1)
+        (held,) = store.spans(namespace, [span], latents=True)
+        for segment in held:
+            yield segment, b"" if segment.latent is None else pack(segment.latent)
         first, count = first + _BATCH_SEGMENTS, count - len(held)
 
 

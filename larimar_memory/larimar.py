@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
@@ -426,10 +425,12 @@ class Larimar:
         """Counts and sizes, of a namespace or of the whole memory."""
         if namespace is not None:
             validate.check_name(namespace, "namespace")
+        held = self.store.stats(namespace)
+        counted = ("namespaces", "documents", "segments", "characters", "bytes_on_disk")
         return MemoryStats(
             path=None if self.path is None else str(self.path),
             namespace=namespace,
-            **asdict(self.store.stats(namespace)),
+            **{name: getattr(held, name) for name in counted},
             encoder=self.encoder.fingerprint,
             threshold=self.threshold,
             slots=self._limit,

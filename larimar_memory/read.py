@@ -17,8 +17,8 @@ from larimar_memory.recall.search import Candidate
 from larimar_memory.slots import address
 from larimar_memory.slots.bounded import Slots
 from larimar_memory.stores.base import Document, Store
-from larimar_memory.stores.sqlite.checksums import damaged
-from larimar_memory.types import Latents, ReadOptions, Readout, ReadoutCodec, RecalledSegment
+from larimar_memory.stores.sqlite.failures import damaged
+from larimar_memory.types import ReadOptions, Readout, ReadoutCodec, RecalledSegment
 
 
 def read(
@@ -42,7 +42,8 @@ def read(
     question = validate.check_question(question)
     key = encoder.encode([question], kind="question")[0]
     held = None if slots is None else slots.read(options.namespace, key)
-    found = recall.search(store, question, key, options, probe=None if held is None else held.key)
+    probe = None if held is None else held.key
+    found = recall.search(store, question, key, options, probe=probe)
     best = max((candidate.score for candidate in found), default=0.0)
     threshold = float(threshold if options.threshold is None else options.threshold)
     in_scope = bool(found) and best >= threshold
@@ -53,13 +54,11 @@ def read(
             key, np.array([c.segment.key for c in found], np.float32).reshape(-1, len(key))
         )
     segments = list[RecalledSegment]()
-    for candidate, weight in zip(found, weights, strict=True):
-        if in_scope:
-            around = recall.context(store, options.namespace, candidate.segment, options.neighbours)
-            latents: Latents = tuple(store.latents(options.namespace, [s.row for s in around]))
-            segments.append(
-                recall.recalled(candidate.segment, candidate.score, float(weight), around, latents)
-            )
+    if in_scope:
+        hits = [candidate.segment for candidate in found]
+        around = recall.contexts(store, options.namespace, hits, options.neighbours)
+        for candidate, weight, near in zip(found, weights, around, strict=True):
+            segments.append(recall.recalled(candidate.segment, candidate.score, float(weight), near))
     return Readout(
         question,
         options.namespace,
@@ -121,9 +120,9 @@ def text(store: Store, namespace: str, id: str, path: Path | None) -> str:
     """
     while True:
         document = known(store, namespace, id)
-        found = "".join(s.text for s in store.neighbours(namespace, id, 0, document.characters))
+        found = "".join(s.text for s in store.segments(namespace, id))
         if not document.complete or len(found) == document.characters:
             return found
         # Unless it was changed or forgotten while it was read.
         if store.document(namespace, id) == document:
-            raise damaged(path or Path("in RAM"), f"document {id!r}")
+            raise damaged(path, f"document {id!r}")

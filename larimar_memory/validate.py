@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -22,17 +23,8 @@ READ_NAMES = frozenset(field.name for field in fields(ReadOptions))
 NO_UNICODE = "half of a surrogate pair, which is no Unicode text"
 
 
-def exists(path: Path) -> bool:
-    """Whether there is a file or folder; nothing has a name that is too long, or holds a NUL."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
-def is_folder(path: Path) -> bool:
-    """Whether there is a folder of that name."""
-    return exists(path) and path.is_dir()
+exists = os.path.exists
+"""Whether there is a file or folder. Where a name is too long or holds a NUL, pathlib's own raises."""
 
 
 def check_question(question: Any) -> str:
@@ -192,9 +184,9 @@ def _plain(value: Any, levels: int, max_depth: int) -> Any:
     if not levels:
         raise ValueError(f"it is nested more than {max_depth} levels deep")
     if isinstance(value, Mapping):
-        wrong = [key for key in value if not isinstance(key, str)]
-        if wrong:
-            raise TypeError(f"it has the key {wrong[0]!r}, which is no str")
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"it has the key {key!r}, which is no str")
         return {key: _plain(part, levels - 1, max_depth) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(part, levels - 1, max_depth) for part in value]

@@ -67,12 +67,13 @@ def write_texts(
     again from its beginning, which is quick, and only what follows is encoded.
 
     Args:
-        texts: read as they are written, a few batches ahead, in another thread.
+        texts: read as they are written; where the encoder tokenises, ahead of it, in another thread.
         language: for cutting sentences; without one, each text is one segment.
         latents: makes the segments' latents, where they are to have some.
     """
-    known = [item.text for item in texts] if isinstance(texts, list) else []
-    progress = _Progress(sum(len(text) for text in known if isinstance(text, str)), on_progress)
+    known = texts if isinstance(texts, list) else []
+    total = sum(len(item.text) for item in known if isinstance(item.text, str))
+    progress = _Progress(total, on_progress)
     documents = _Documents(store, namespace, language, progress)
     tokenizing = encoder if isinstance(encoder, TokenizingEncoder) else None
 
@@ -86,14 +87,14 @@ def write_texts(
         return tokenizing.encode_tokens(tokens)
 
     with (
-        ThreadPoolExecutor(1, thread_name_prefix="larimar-commit") as committing,
-        closing(_ahead(read(), documents.stopped)) as batches,
+        ThreadPoolExecutor(1, "larimar-commit") as committing,
+        closing(read() if tokenizing is None else _ahead(read(), documents.stopped)) as batches,
     ):
         commit: Future[None] | None = None
         for runs, tokens in batches:
             keys = encode(runs, tokens)
             spans = [(run.document.id, run.segments) for run in runs]
-            made = None if latents is None else latents(namespace, spans)
+            made = [None] * len(runs) if latents is None else latents(namespace, spans)
             if commit is not None:
                 commit.result()
             commit = committing.submit(documents.commit, runs, keys, made, tokens)
@@ -103,7 +104,7 @@ def write_texts(
 
 def _ahead(items: Generator[_T, None, None], stopped: threading.Event) -> Generator[_T, None, None]:
     """The items, each made in a thread while the one before is used; once closed, none is made."""
-    pool = ThreadPoolExecutor(1, thread_name_prefix="larimar-read")
+    pool = ThreadPoolExecutor(1, "larimar-read")
     try:
         upcoming = pool.submit(next, items, None)
         while (item := upcoming.result()) is not None:
@@ -180,11 +181,12 @@ class _Documents:
     def runs(self, texts: Iterable[Text]) -> Iterator[Run]:
         """The segments to be committed, those of a document in runs of at most a batch."""
         for item in texts:
+            if self.stopped.is_set():
+                return
             validate.check_name(item.id, "document id")
             measure = item.measure or checked_measure(self._blocks(item), item.id)
-            document = Document(
-                item.id, measure.digest(self._manner), measure.characters, item.metadata, complete=False
-            )
+            digest = measure.digest(self._manner)
+            document = Document(item.id, digest, measure.characters, item.metadata, complete=False)
             known, last = self._look_up(document)
             if known:
                 self._progress.add(measure.characters)
@@ -195,17 +197,16 @@ class _Documents:
         self,
         runs: list[Run],
         keys: Float[np.ndarray, "n d"],
-        latents: Sequence[Sequence[np.ndarray]] | None,
+        latents: Sequence[Sequence[np.ndarray] | None],
         tokens: TokenBatch | None,
     ) -> None:
         """Commit a batch; from then on the store says what its documents hold, where complete."""
-        writes, at = list[WriteBatch](), 0
-        for n, run in enumerate(runs):
-            document = replace(run.document, complete=True) if run.last else run.document
-            keys_of_run = keys[at : at + len(run.segments)]
-            latents_of_run = None if latents is None else latents[n]
-            writes.append(WriteBatch(document, run.segments, keys_of_run, run.first, latents_of_run))
-            at += len(run.segments)
+        ends = np.cumsum([len(run.segments) for run in runs])
+        of_runs = zip(runs, np.split(keys, ends[:-1]), latents, strict=True)
+        writes = [
+            WriteBatch(replace(run.document, complete=run.last), run.segments, own, run.first, made)
+            for run, own, made in of_runs
+        ]
         self._store.write(self._namespace, writes)
         with self._lock:
             for run in runs:
@@ -213,9 +214,9 @@ class _Documents:
                 if run.last and self._underway.get(run.document.id) is run.document:
                     del self._underway[run.document.id]
         # Numbers only: neither texts nor the names of documents are for a log.
-        log.debug("committed %d segments of %d documents", at, len(runs))
+        log.debug("committed %d segments of %d documents", len(keys), len(runs))
         characters = sum(s.end - s.start for run in runs for s in run.segments)
-        self._progress.add(characters, at, 0 if tokens is None else tokens.tokens)
+        self._progress.add(characters, len(keys), 0 if tokens is None else tokens.tokens)
 
     def _look_up(self, document: Document) -> tuple[bool, StoredSegment | None]:
         """Whether the document is known, whole; if not, the segment after which to go on, if any."""
@@ -232,11 +233,10 @@ class _Documents:
                 return True, None
         with self._lock:
             self._underway[document.id] = document
-        if underway or not same_text:
+        if underway or held is None or not same_text:
             return False, None
-        count = self._store.segment_count(self._namespace, document.id)
-        held_last = self._store.neighbours(self._namespace, document.id, count - 1, count - 1)
-        return False, next(iter(held_last), None)
+        at = held.segments - 1
+        return False, next(iter(self._store.segments(self._namespace, document.id, at, at)), None)
 
     def _cut(
         self, item: Text, measure: Measure, document: Document, last: StoredSegment | None

@@ -21,7 +21,6 @@ install_import_hook(
             "recall",
             "slots",
             "stores.packing",
-            "stores.ram",
             "stores.sqlite.store",
             "stores.sqlite.vectors",
             "train",

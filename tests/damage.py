@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from larimar_memory.stores import Document, Hit, SQLiteStore, WriteBatch
+from larimar_memory.stores import Document, Hit, Span, SQLiteStore, WriteBatch
 from larimar_memory.stores.exported import digest
 from larimar_memory.stores.sqlite import vectors as vectors_module
+from larimar_memory.testing.stores import key_of
 from larimar_memory.types import Segment
-from tests.stores.test_laws import key_of, open_file
+from tests.stores.test_laws import open_file
 
 SPACES = ("one", "two \u00e9")
 
@@ -70,8 +71,7 @@ def contents(store: SQLiteStore) -> dict[tuple[str, str], Any]:
     found: dict[tuple[str, str], Any] = {}
     for space in store.namespaces():
         for document in store.documents(space):
-            held = store.neighbours(space, document.id, 0, 2**40)
-            latents = store.latents(space, [s.row for s in held])
+            (held,) = store.spans(space, [Span(document.id)], latents=True)
             found[space, document.id] = (
                 document.content_hash,
                 document.characters,
@@ -79,7 +79,10 @@ def contents(store: SQLiteStore) -> dict[tuple[str, str], Any]:
                 document.complete,
                 document.written_at,
                 [(s.index, s.start, s.end, s.text, s.key.tobytes()) for s in held],
-                [None if z is None else (z.dtype.str, z.shape, z.tobytes()) for z in latents],
+                [
+                    None if z is None else (z.dtype.str, z.shape, z.tobytes())
+                    for z in (s.latent for s in held)
+                ],
             )
     return found
 

@@ -11,8 +11,7 @@ import numpy as np
 from larimar_memory.encoders.base import Kind, TokenBatch
 from larimar_memory.encoders.keys import unit
 from larimar_memory.larimar import Larimar
-from larimar_memory.stores.base import Document, WriteBatch
-from larimar_memory.stores.ram import RamStore
+from larimar_memory.stores import Document, SQLiteStore, WriteBatch
 
 
 class QuickEncoder:
@@ -38,18 +37,17 @@ class QuickTokens(QuickEncoder):
         return self.encode_tokens(self.tokenize(texts))
 
 
-class CountingStore(RamStore):
+class CountingStore(SQLiteStore):
     """Keeps a hash of the segments it is given, and nothing of them."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.segments = self.characters = self.done = 0
+        super().__init__(None, encoder=QuickEncoder.fingerprint, dimension=QuickEncoder.dimension)
+        self.characters = self.done = 0
         self.hash = hashlib.blake2b()
 
     def write(self, namespace: str, batches: Sequence[WriteBatch]) -> None:
         for batch in batches:
             for segment in batch.segments:
-                self.segments += 1
                 self.characters += segment.end - segment.start
                 self.hash.update(segment.text.encode())
             self.done += batch.document.complete
@@ -62,7 +60,7 @@ def contents(memory: Larimar, namespace: str = "default") -> list[Any]:
     """All that a namespace holds, but for row numbers."""
     held = list[Any]()
     for document in memory.documents(namespace=namespace):
-        found = memory.store.neighbours(namespace, document.id, 0, 1 << 40)
+        found = memory.store.segments(namespace, document.id)
         spans = [(s.index, s.start, s.end, s.text, s.key.tobytes()) for s in found]
-        held.append((document, memory.store.segment_count(namespace, document.id), spans))
+        held.append((document, document.segments, spans))
     return held

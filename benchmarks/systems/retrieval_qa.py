@@ -37,7 +37,7 @@ class RetrievalQASystem(ABC):
             chunk_size=CHUNK_CHARS, chunk_overlap=OVERLAP_CHARS
         )
         self._chunks = dict[str, list[str]]()
-        self.store = self.open_store(session.langchain_embeddings)
+        self.store: VectorStore = self.open_store(session.langchain_embeddings)
         self._chat = DecoderChat(decoder=session.decoder)
         with warnings.catch_warnings():
             # It is deprecated, and still what most people have.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from larimar_memory import Larimar
     from larimar_memory.recall.search import Candidate
     from larimar_memory.stores.base import StoredSegment, Where
-
-_LAST = sys.maxsize
 
 
 class LarimarVectorStore(VectorStore):
@@ -196,7 +193,7 @@ class LarimarVectorStore(VectorStore):
         found = list[Document]()
         for id in dict.fromkeys(ids):
             # One read, so that text and metadata belong together.
-            if held := self.memory.store.neighbours(self.namespace, id, 0, _LAST):
+            if held := self.memory.store.segments(self.namespace, id):
                 text = "".join(segment.text for segment in held)
                 found.append(_document(id, text, held[0]))
             elif segment := self._segment(id):
@@ -297,14 +294,16 @@ class LarimarVectorStore(VectorStore):
         name, _, index = id.rpartition("#")
         if not name or not index.isdecimal() or self.memory.store.document(self.namespace, id):
             return None
-        held = self.memory.store.neighbours(self.namespace, name, int(index), int(index))
+        held = self.memory.store.segments(self.namespace, name, int(index), int(index))
         return held[0] if held else None
 
     def _documents(self, found: Iterable[Candidate]) -> list[Document]:
-        store, documents = self.memory.store, list[Document]()
-        for segment in (candidate.segment for candidate in found):
+        segments, documents = [candidate.segment for candidate in found], list[Document]()
+        ids = list({segment.document_id for segment in segments})
+        counts = {d.id: d.segments for d in self.memory.store.documents(self.namespace, ids=ids)}
+        for segment in segments:
             name = segment.document_id
-            if segment.index or store.segment_count(self.namespace, name) > 1:
+            if segment.index or counts.get(name, 0) > 1:
                 name = f"{name}#{segment.index}"
             documents.append(_document(name, segment.text, segment))
         return documents

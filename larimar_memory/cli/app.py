@@ -168,6 +168,16 @@ def demo(as_json: AsJson = False) -> None:
     run(as_json)
 
 
+@app.command(hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def bench() -> None:
+    """Gone: benchmarks run as `python -m benchmarks` in a checkout of the repository."""
+    raise InputError(
+        "There is no `larimar bench` any more.",
+        "Benchmarks are no part of the installed package.",
+        "Run `python -m benchmarks list` in a checkout of https://github.com/larimar-memory/larimar-memory.",
+    )
+
+
 app.command("add-latents")(train.add_latents)
 app.command()(train.train)
 care.add_to(app)

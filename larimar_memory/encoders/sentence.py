@@ -146,8 +146,7 @@ def _buckets(by_length: Sequence[tuple[int, ...]], budget: int) -> Iterator[Sequ
     """Runs of neighbours in length whose padded size stays within the token budget."""
     start = 0
     for end in range(1, len(by_length) + 1):
-        full = end == len(by_length) or (end - start + 1) * len(by_length[end]) > budget
-        if full:
+        if end == len(by_length) or (end - start + 1) * len(by_length[end]) > budget:
             yield by_length[start:end]
             start = end
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int8
 from larimar_memory.decoders.base import Decoder, LatentDecoder
 from larimar_memory.decoders.prompt import disarmed
 from larimar_memory.errors import LatentsUnavailableError
-from larimar_memory.stores.base import Store
+from larimar_memory.stores.base import Span, Store
 from larimar_memory.types import Readout, RecalledSegment, Segment
 
 if TYPE_CHECKING:
@@ -126,12 +126,11 @@ class LatentMemory:
                 is in the store.
         """
         windows, places = list[list[str]](), list[tuple[int, int]]()
-        for document, segments in runs:
-            first = segments[0].index if segments else 0
-            start = first - first % WINDOW
-            held = (
-                self._store.neighbours(namespace, document, start, first - 1) if start < first else []
-            )
+        firsts = [segments[0].index if segments else 0 for _, segments in runs]
+        before = [Span(run[0], n - n % WINDOW, n - 1) for run, n in zip(runs, firsts, strict=True)]
+        known = self._store.spans(namespace, before) if any(n % WINDOW for n in firsts) else None
+        for n, (_, segments) in enumerate(runs):
+            held = known[n] if known else []
             texts = [s.text for s in held] + [s.text for s in segments]
             places.append((len(windows), len(held)))
             windows += in_windows(texts)
@@ -162,24 +161,24 @@ class LatentMemory:
         return made
 
     def _write(self, namespace: str, rows: list[int]) -> int:
-        held = self._store.latents(namespace, rows)
-        missing = [row for row, latent in zip(rows, held, strict=True) if not self._fits(latent)]
-        last = dict[tuple[str, int], int]()
-        for segment in self._store.fetch(namespace, missing):
-            window = segment.document_id, segment.index // WINDOW
-            last[window] = max(last.get(window, 0), segment.index)
-        found = [
-            self._store.neighbours(namespace, document, number * WINDOW, end)
-            for (document, number), end in last.items()
-        ]
+        missing, last = set[int](), dict[tuple[str, int], int]()
+        for segment in self._store.fetch(namespace, rows, latents=True):
+            if not self._fits(segment.latent):
+                missing.add(segment.row)
+                window = segment.document_id, segment.index // WINDOW
+                last[window] = max(last.get(window, 0), segment.index)
+        if not missing:
+            return 0
+        spans = [Span(document, number * WINDOW, end) for (document, number), end in last.items()]
+        found = self._store.spans(namespace, spans)
         latents = self.encode([[segment.text for segment in window] for window in found])
-        wanted, made = set(missing), dict[int, Int8[np.ndarray, " n"]]()
+        made = dict[int, Int8[np.ndarray, " n"]]()
         for segments, window_latents in zip(found, latents, strict=True):
             for segment, latent in zip(segments, window_latents, strict=True):
-                if segment.row in wanted:
+                if segment.row in missing:
                     made[segment.row] = latent
         if made:
-            self._store.set_latents(namespace, list(made), list(made.values()))
+            self._store.attach(namespace, list(made), list(made.values()))
         return len(made)
 
     def _fits(self, latent: np.ndarray | None) -> bool:

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
@@ -48,23 +47,16 @@ def verify(path: Path, expected: str) -> None:
 def fingerprint(folder: Path) -> str:
     """A short hash that identifies a model by its weights and how they are pooled."""
     digest = hashlib.sha256()
-    for path in sorted(_identity_files(folder)):
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*_Pooling/config.json")]):
         digest.update(f"{path.relative_to(folder).as_posix()}:{_cached_sha256(path)};".encode())
     return digest.hexdigest()[:32]
-
-
-def _identity_files(folder: Path) -> Iterator[Path]:
-    yield from folder.glob("*.safetensors")
-    yield from folder.glob("*_Pooling/config.json")
 
 
 def _cached_sha256(path: Path) -> str:
     """SHA-256 of a file, remembered per path, size and modification time."""
     stat = path.stat()
-    identity = hashlib.sha256(
-        f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()
-    ).hexdigest()
-    note = cache_folder() / "sha256" / identity
+    identity = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()
+    note = cache_folder() / "sha256" / hashlib.sha256(identity).hexdigest()
     if note.is_file():
         return note.read_text(encoding="ascii")
     digest = sha256(path)

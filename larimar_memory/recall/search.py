@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory.recall.phrases import shared_phrases
-from larimar_memory.stores.base import Store, StoredSegment
+from larimar_memory.stores.base import Span, Store, StoredSegment
 from larimar_memory.text.segments import is_heading
 from larimar_memory.text.words import query_terms
-from larimar_memory.types import Latents, ReadOptions, RecalledSegment
+from larimar_memory.types import ReadOptions, RecalledSegment
 
 CANDIDATES = 40
 """Hits taken from each search before they are fused."""
@@ -76,9 +76,8 @@ def search(
     rows = [hit.row for hit in store.nearest(namespace, aim, depth, where)]
     by_words = dict[int, float]()
     if hybrid:
-        terms = query_terms(question)
-        rare = _rarest(terms, store.document_frequency(namespace, terms, RANKED))
-        by_words = {hit.row: hit.score for hit in store.lexical(namespace, rare, depth, where)}
+        hits = store.lexical(namespace, query_terms(question), depth, where, most=RANKED)
+        by_words = {hit.row: hit.score for hit in hits}
     top = max(by_words.values(), default=0.0)
     segments = store.fetch(namespace, list(dict.fromkeys([*rows, *by_words])))
     phrases = [0.0] * len(segments)
@@ -94,33 +93,23 @@ def search(
     return found[:k]
 
 
-def _rarest(terms: Sequence[str], counts: Sequence[int]) -> list[str]:
-    chosen, left = list[str](), RANKED
-    for count, term in sorted(zip(counts, terms, strict=True)):
-        if 0 < count < left:
-            chosen.append(term)
-            left -= count
-    return chosen
+def contexts(
+    store: Store, namespace: str, stored: Sequence[StoredSegment], reach: int
+) -> list[list[StoredSegment]]:
+    """Each segment with `reach` neighbours on either side, in the order of the text, with latents.
 
-
-def context(store: Store, namespace: str, stored: StoredSegment, reach: int) -> list[StoredSegment]:
-    """A segment with `reach` neighbours on either side, in the order of the text.
-
-    A heading always comes with what follows it.
+    A heading always comes with what follows it. One call of the store serves all.
     """
-    onwards = max(reach, 1) if is_heading(stored.text) else reach
-    if not onwards:
-        return [stored]
-    first, last = stored.index - reach, stored.index + onwards
-    return store.neighbours(namespace, stored.document_id, first, last)
+    onwards = [max(reach, 1) if is_heading(s.text) else reach for s in stored]
+    spans = [
+        Span(s.document_id, s.index - reach, s.index + more)
+        for s, more in zip(stored, onwards, strict=True)
+    ]
+    return store.spans(namespace, spans, latents=True)
 
 
 def recalled(
-    stored: StoredSegment,
-    score: float,
-    weight: float,
-    around: Sequence[StoredSegment],
-    latents: Latents = (),
+    stored: StoredSegment, score: float, weight: float, around: Sequence[StoredSegment]
 ) -> RecalledSegment:
     """A stored segment as a readout holds it, with its context."""
     return RecalledSegment(
@@ -135,5 +124,5 @@ def recalled(
         weight=weight,
         before="".join(s.text for s in around if s.index < stored.index),
         after="".join(s.text for s in around if s.index > stored.index),
-        latents=latents,
+        latents=tuple(s.latent for s in around),
     )

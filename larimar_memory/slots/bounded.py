@@ -121,7 +121,7 @@ class Room:
         for document in documents[:-1]:
             if excess <= 0:
                 break
-            excess -= self._store.segment_count(namespace, document.id)
+            excess -= document.segments
             doomed.append(document.id)
         if doomed:
             self._store.delete(namespace, ids=doomed)

@@ -19,7 +19,7 @@ from larimar_memory.slots.blend import (
     unit_rows,
     with_length,
 )
-from larimar_memory.stores.base import Document, Store, Where, WriteBatch
+from larimar_memory.stores.base import Document, Span, Store, Where, WriteBatch
 from larimar_memory.types import Segment
 
 
@@ -101,15 +101,13 @@ class GrowingMemory:
     def merge(self, other: GrowingMemory) -> None:
         """Copy what another memory holds; an item that both hold is the other's afterwards."""
         for document in other.store.documents(other.namespace):
-            held = other.store.neighbours(other.namespace, document.id, 0, 2**62)
-            latents = other.store.latents(other.namespace, [s.row for s in held])
-            known = [latent for latent in latents if latent is not None]
+            (held,) = other.store.spans(other.namespace, [Span(document.id)], latents=True)
             batch = WriteBatch(
                 document,
                 [Segment(s.index, s.start, s.end, s.text) for s in held],
                 np.array([s.key for s in held], dtype=np.float32),
                 replace=True,
-                latents=known if len(known) == len(held) else None,
+                latents=[s.latent for s in held],
             )
             self.store.write(self.namespace, [batch])
 
@@ -140,17 +138,13 @@ class GrowingMemory:
         self, query: Float[np.ndarray, " d"], k: int, where: Where | None
     ) -> tuple[Float[np.ndarray, "1 c"], Float[np.ndarray, " n"], tuple[Source, ...]]:
         hits = self.store.nearest(self.namespace, query, k, where)
-        found = self.store.fetch(self.namespace, [hit.row for hit in hits])
+        found = self.store.fetch(self.namespace, [hit.row for hit in hits], latents=True)
         if not found:
             return np.zeros((1, 0), dtype=np.float32), np.zeros(0), ()
         weights = address(query, np.array([s.key for s in found]), self.alpha)
         order = np.argsort(-weights, kind="stable")
         weights, found = weights[order], [found[n] for n in order]
-        latents = [
-            latent.reshape(-1)
-            for latent in self.store.latents(self.namespace, [s.row for s in found])
-            if latent is not None
-        ]
+        latents = [s.latent.reshape(-1) for s in found if s.latent is not None]
         if len(latents) < len(found):
             raise LatentsUnavailableError(
                 "The memory cannot be read.",

@@ -1,14 +1,13 @@
-"""Where segments live: one contract, a store in RAM and one in a file."""
+"""Where segments live: one contract, and SQLite in a file or in RAM."""
 
-from larimar_memory.stores.base import Document, Hit, Store, StoredSegment, StoreStats, WriteBatch
-from larimar_memory.stores.ram import RamStore
+from larimar_memory.stores.base import Document, Hit, Span, Store, StoredSegment, StoreStats, WriteBatch
 from larimar_memory.stores.sqlite.store import SQLiteStore
 
 __all__ = [
     "Document",
     "Hit",
-    "RamStore",
     "SQLiteStore",
+    "Span",
     "Store",
     "StoreStats",
     "StoredSegment",

@@ -1,11 +1,35 @@
-"""The store contract. Every implementation passes the same laws (`tests/test_store_laws.py`)."""
+"""The store contract: what a place for segments must do, and what follows from that.
+
+A store implements the 11 abstract methods of `Store`; all else has a default made of them, which it
+overrides where it can be quicker or must be atomic. `larimar_memory.testing.StoreLaws` test it:
+
+    class BucketStore(Store):
+        def __init__(self, bucket):
+            self._bucket = bucket
+
+        def documents(self, namespace, where=None, ids=None):
+            for entry in self._bucket.list(namespace):  # in the order of their first writing
+                if (ids is None or entry.id in ids) and self._satisfies(where, entry.metadata):
+                    yield Document(entry.id, entry.hash, entry.characters, entry.metadata, ...)
+
+        ...  # write, spans, nearest, lexical, fetch, attach, keys, delete, purge, stats
+
+    class TestBucketStore(StoreLaws):
+        @pytest.fixture
+        def store(self, tmp_path):
+            return BucketStore(open_bucket(tmp_path))
+
+    memory = Larimar.open(store=BucketStore(bucket))
+"""
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -25,6 +49,7 @@ class Document:
         characters: length of the text.
         complete: False while its segments are still being committed.
         written_at: when it was last written, `YYYY-MM-DD HH:MM:SS` in UTC; None says now.
+        segments: how many of its segments are committed, as a store counts them.
     """
 
     id: str
@@ -33,11 +58,18 @@ class Document:
     metadata: Metadata = field(default_factory=dict)
     complete: bool = True
     written_at: str | None = field(default=None, compare=False)
+    segments: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSegment:
-    """A segment as it is kept. `row` is the store's own handle, never reused."""
+    """A segment as it is kept.
+
+    Attributes:
+        row: the store's own handle, never reused.
+        key: unit length, float32, rounded to float16.
+        latent: None where it has none, or where latents were not asked for.
+    """
 
     row: int
     document_id: str
@@ -47,6 +79,15 @@ class StoredSegment:
     text: str
     metadata: Metadata
     key: Float[np.ndarray, " d"]
+    latent: np.ndarray | None = field(default=None, compare=False)
+
+
+class Span(NamedTuple):
+    """Segments of a document, by index: from `first` to `last`, both included; None is the end."""
+
+    document_id: str
+    first: int = 0
+    last: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,40 +116,51 @@ class WriteBatch:
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """What a namespace, or the whole store, holds."""
+    """Counts of a namespace, or of the whole store; `names` are those of its namespaces, sorted."""
 
-    namespaces: int
+    names: tuple[str, ...]
     documents: int
     segments: int
     characters: int
     bytes_on_disk: int
 
+    @property
+    def namespaces(self) -> int:
+        """How many namespaces hold documents."""
+        return len(self.names)
+
 
 class Store(ABC):
     """Segments with keys, grouped in documents, separated by namespace; thread-safe.
 
-    Nothing given for one namespace can be seen, counted or changed from another.
+    Nothing given for one namespace can be seen, counted or changed from another. A namespace is there
+    while it holds a document. A method that takes `where` raises InputError for a filter that cannot be
+    used.
     """
 
     @abstractmethod
     def write(self, namespace: str, batches: Sequence[WriteBatch]) -> None:
-        """Commit the batches in one transaction: after return they survive, before it none exist."""
+        """Commit the batches in one transaction: after return they survive, before it none exist.
+
+        Raises:
+            InputError: if a latent is of a type or shape that cannot be stored.
+        """
 
     @abstractmethod
-    def document(self, namespace: str, document_id: str) -> Document | None:
-        """The document of that id, or None."""
+    def documents(
+        self, namespace: str, where: Where | None = None, ids: Sequence[str] | None = None
+    ) -> Iterator[Document]:
+        """The documents of a namespace, in the order they were first written.
+
+        Args:
+            ids: only these; unknown ones are passed over.
+        """
 
     @abstractmethod
-    def documents(self, namespace: str, where: Where | None = None) -> Iterator[Document]:
-        """The documents of a namespace, in the order they were first written."""
-
-    @abstractmethod
-    def segment_count(self, namespace: str, document_id: str) -> int:
-        """Segments committed for a document, 0 if there is none."""
-
-    @abstractmethod
-    def set_metadata(self, namespace: str, document_id: str, metadata: Metadata) -> None:
-        """Replace a document's metadata, leaving its segments."""
+    def spans(
+        self, namespace: str, spans: Sequence[Span], latents: bool = False
+    ) -> list[list[StoredSegment]]:
+        """The segments of each span, in the order of the text; spans may overlap."""
 
     @abstractmethod
     def nearest(
@@ -118,24 +170,26 @@ class Store(ABC):
 
     @abstractmethod
     def lexical(
-        self, namespace: str, terms: Sequence[str], k: int, where: Where | None = None
+        self,
+        namespace: str,
+        terms: Sequence[str],
+        k: int,
+        where: Where | None = None,
+        most: int | None = None,
     ) -> list[Hit]:
-        """The k rows of largest BM25 score over `terms` (any of them), best first."""
+        """The k rows of largest BM25 score over `terms` (any of them), best first.
+
+        Args:
+            most: rank fewer than so many segments, counted once for each term they hold: the rarest
+                terms are searched, and those that no longer fit are passed over.
+        """
 
     @abstractmethod
-    def document_frequency(self, namespace: str, terms: Sequence[str], cap: int) -> list[int]:
-        """Number of segments that hold each term, counted no further than `cap`."""
-
-    @abstractmethod
-    def fetch(self, namespace: str, rows: Sequence[int]) -> list[StoredSegment]:
+    def fetch(self, namespace: str, rows: Sequence[int], latents: bool = False) -> list[StoredSegment]:
         """The segments of those rows, in that order, missing ones left out."""
 
     @abstractmethod
-    def latents(self, namespace: str, rows: Sequence[int]) -> list[np.ndarray | None]:
-        """The latents of those rows, in that order; None for a row without one."""
-
-    @abstractmethod
-    def set_latents(self, namespace: str, rows: Sequence[int], latents: Sequence[np.ndarray]) -> None:
+    def attach(self, namespace: str, rows: Sequence[int], latents: Sequence[np.ndarray]) -> None:
         """Give segments their latents; rows that are gone are passed over."""
 
     @abstractmethod
@@ -146,16 +200,6 @@ class Store(ABC):
 
         Nothing is held between chunks: one moment sees them all only inside `snapshot`.
         """
-
-    @abstractmethod
-    def generation(self, namespace: str) -> int:
-        """A number that changes whenever rows are deleted."""
-
-    @abstractmethod
-    def neighbours(
-        self, namespace: str, document_id: str, first: int, last: int
-    ) -> list[StoredSegment]:
-        """The segments of a document whose index lies in [first, last], in order."""
 
     @abstractmethod
     def delete(
@@ -175,31 +219,62 @@ class Store(ABC):
 
     @abstractmethod
     def purge(self) -> None:
-        """Erase every trace of deleted content from the store's files.
+        """Erase every trace of deleted content.
 
         Raises:
             MemoryBusyError: if another reader or writer keeps it from its end.
         """
 
-    def clear(self) -> None:  # noqa: B027 - a store that leaves nothing has nothing to clear
-        """Delete what an interrupted process left beside the store, which costs next to nothing."""
-
-    @abstractmethod
-    def namespaces(self) -> list[str]:
-        """Names of the namespaces that hold documents."""
-
     @abstractmethod
     def stats(self, namespace: str | None = None) -> StoreStats:
         """Counts for a namespace, or for all."""
 
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """What this thread reads meanwhile is one moment's, whatever others write."""
-        yield
+    # --- derived ---
 
-    @abstractmethod
-    def close(self) -> None:
-        """Release files; the store cannot be used afterwards."""
+    def document(self, namespace: str, document_id: str) -> Document | None:
+        """The document of that id, or None."""
+        return next(iter(self.documents(namespace, ids=[document_id])), None)
+
+    def segments(
+        self, namespace: str, document_id: str, first: int = 0, last: int | None = None
+    ) -> list[StoredSegment]:
+        """The segments of a document whose index lies in [first, last], in order; by default all."""
+        (found,) = self.spans(namespace, [Span(document_id, first, last)])
+        return found
+
+    def set_metadata(self, namespace: str, document_id: str, metadata: Metadata) -> None:
+        """Replace a document's metadata, leaving its segments.
+
+        This one is not atomic: what is written to the document meanwhile may be taken back.
+        """
+        if (known := self.document(namespace, document_id)) is not None:
+            changed, nothing = replace(known, metadata=metadata), np.empty((0, 0), dtype=np.float32)
+            self.write(namespace, [WriteBatch(changed, [], nothing, replace=False)])
+
+    def namespaces(self) -> list[str]:
+        """Names of the namespaces that hold documents, sorted."""
+        return list(self.stats().names)
+
+    def generation(self, namespace: str) -> int:
+        """A number that is another one once rows that were there are deleted.
+
+        This one is made of all rows, and changes when rows are written, too: a store that counts what
+        it deletes overrides it.
+        """
+        made = hashlib.blake2b(digest_size=7)
+        for rows, _ in self.keys(namespace):
+            made.update(np.ascontiguousarray(rows, dtype="<i8").tobytes())
+        return int.from_bytes(made.digest(), "little")
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """What this thread reads inside is one moment's, where a store can hold one."""
+        return nullcontext()
+
+    def clear(self) -> None:  # noqa: B027 - a store that leaves nothing has nothing to clear
+        """Delete what an interrupted process left beside the store, which costs next to nothing."""
+
+    def close(self) -> None:  # noqa: B027 - a store that holds nothing has nothing to release
+        """Release what the store holds; it cannot be used afterwards."""
 
 
 def check_store(given: Any, path: object = None) -> Store:

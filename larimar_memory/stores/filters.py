@@ -1,4 +1,4 @@
-"""Metadata filters: one small language, as a Python predicate and as SQL.
+"""Metadata filters: one small language, made into SQL.
 
 `{"source": "a.txt"}` compares for equality; `{"year": {"$gte": 2020, "$lt": 2024}}` uses operators;
 several keys must all hold; `$and`, `$or` take lists of filters and `$not` takes one. Values compare
@@ -10,48 +10,45 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from larimar_memory.errors import InputError
 from larimar_memory.stores.base import Where
-from larimar_memory.types import Metadata
 from larimar_memory.validate import lone_surrogate
 
-_ORDER: dict[str, Callable[[Any, Any], bool]] = {
-    "$gt": lambda a, b: a > b,
-    "$gte": lambda a, b: a >= b,
-    "$lt": lambda a, b: a < b,
-    "$lte": lambda a, b: a <= b,
-}
-_SQL_ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+_ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 OPERATORS = ("$eq", "$ne", "$in", "$nin", "$exists", *_ORDER)
 MAX_DEPTH = 30
 """Levels that `$and`, `$or` and `$not` may be nested."""
 
-_MISSING = object()
+_MAX_HEIGHT = 62
+"""Of the 100 symbols that SQLite's parser holds; the statement and a comparison take the others."""
 
 
-def matches(where: Where | None, metadata: Metadata, depth: int = 0) -> bool:
-    """Whether `metadata` satisfies the filter, which is inside `depth` others."""
-    # All are looked at: what cannot be used is refused whatever the others say.
-    held = [_condition(name, wanted, metadata, depth) for name, wanted in _items(where, depth)]
-    return all(held)
+class _Condition(NamedTuple):
+    """A condition in SQL, its parameters, and how high it piles up in SQLite's parser."""
+
+    sql: str
+    values: list[Any]
+    height: int = 0
 
 
-def to_sql(where: Where | None, column: str, depth: int = 0) -> tuple[str, list[Any]]:
-    """The filter as a SQL condition over a JSON column, values as parameters only."""
-    parts, parameters = ["1"], list[Any]()
-    for name, wanted in _items(where, depth):
-        sql, values = _condition_sql(name, wanted, column, depth)
-        parts.append(sql)
-        parameters += values
-    return "(" + " AND ".join(parts) + ")", parameters
+def to_sql(where: Where | None, column: str) -> tuple[str, list[Any]]:
+    """The filter as a SQL condition over a JSON column, values as parameters only.
+
+    Raises:
+        InputError: if it cannot be used.
+    """
+    made = _all(where, column, 0)
+    if made.height > _MAX_HEIGHT:
+        raise _bad("long filters are nested too deep")
+    return made.sql, made.values
 
 
-def _items(where: Where | None, depth: int) -> list[tuple[str, Any]]:
+def _all(where: Where | None, column: str, depth: int) -> _Condition:
     if where is None:
-        return []
+        return _Condition("1", [])
     if not isinstance(where, Mapping):
         raise _bad(f"it is a {type(where).__name__}")
     if depth > MAX_DEPTH:
@@ -60,65 +57,45 @@ def _items(where: Where | None, depth: int) -> list[tuple[str, Any]]:
         if not isinstance(name, str):
             raise _bad(f"{name!r} is no name of an entry")
         _check_storable(name)
-    return list(where.items())
+    return _joined("AND", [_condition(name, wanted, column, depth) for name, wanted in where.items()])
 
 
-def _condition(name: str, wanted: Any, metadata: Metadata, depth: int) -> bool:
+def _joined(by: str, parts: list[_Condition]) -> _Condition:
+    if len(parts) < 2:
+        return parts[0] if parts else _Condition("1", [])
+    # The parser keeps what is open on the left of what it reads: the highest goes first.
+    parts.sort(key=lambda part: -part.height)
+    height = max(parts[0].height, parts[1].height + 2) + 1
+    values = [value for part in parts for value in part.values]
+    return _Condition("(" + f" {by} ".join(part.sql for part in parts) + ")", values, height)
+
+
+def _not(part: _Condition) -> _Condition:
+    return _Condition(f"NOT {part.sql}", part.values, part.height + 1)
+
+
+def _condition(name: str, wanted: Any, column: str, depth: int) -> _Condition:
     if name in ("$and", "$or"):
-        fold = all if name == "$and" else any
-        return fold([matches(part, metadata, depth + 1) for part in _parts(name, wanted)])
+        return _joined(name[1:], [_all(part, column, depth + 1) for part in _parts(name, wanted)])
     if name == "$not":
-        return not matches(wanted, metadata, depth + 1)
-    value = metadata.get(name, _MISSING)
-    return all(_compare(op, value, operand) for op, operand in _operations(name, wanted))
+        return _not(_all(wanted, column, depth + 1))
+    return _joined("AND", [_compare(op, name, of, column) for op, of in _operations(name, wanted)])
 
 
-def _compare(op: str, value: Any, operand: Any) -> bool:
+def _compare(op: str, name: str, operand: Any, column: str) -> _Condition:
     if op == "$exists":
-        return (value is not _MISSING) is operand
-    if op in ("$in", "$nin"):
-        return any(_equal(value, o) for o in operand) == (op == "$in")
-    if op in ("$eq", "$ne"):
-        return _equal(value, operand) == (op == "$eq")
-    return _kind(value) == _kind(operand) and bool(_ORDER[op](value, operand))
-
-
-def _equal(value: Any, operand: Any) -> bool:
-    return _kind(value) == _kind(operand) and bool(value == operand)
-
-
-def _condition_sql(name: str, wanted: Any, column: str, depth: int) -> tuple[str, list[Any]]:
-    if name in ("$and", "$or"):
-        compiled = [to_sql(part, column, depth + 1) for part in _parts(name, wanted)]
-        joined = (" AND " if name == "$and" else " OR ").join(sql for sql, _ in compiled)
-        return f"({joined})", [value for _, values in compiled for value in values]
-    if name == "$not":
-        sql, values = to_sql(wanted, column, depth + 1)
-        return f"(NOT {sql})", values
-    parts, parameters = list[str](), list[Any]()
-    for op, operand in _operations(name, wanted):
-        sql, values = _compare_sql(op, name, operand, column)
-        parts.append(sql)
-        parameters += values
-    return "(" + " AND ".join(parts) + ")", parameters
-
-
-def _compare_sql(op: str, name: str, operand: Any, column: str) -> tuple[str, list[Any]]:
-    if op == "$exists":
-        sql, values = _entry_sql(column, name, "1", [])
-        return (sql if operand else f"NOT {sql}"), values
+        found = _entry(column, name, "1", [])
+        return found if operand else _not(found)
     if op in ("$eq", "$ne", "$in", "$nin"):
-        condition, values = _any_sql(operand if op in ("$in", "$nin") else [operand])
-        sql, values = _entry_sql(column, name, condition, values)
-        return (sql if op in ("$eq", "$in") else f"NOT {sql}"), values
-    condition, values = _value_sql(_SQL_ORDER[op], operand)
-    return _entry_sql(column, name, condition, values)
+        found = _entry(column, name, *_any_sql(operand if op in ("$in", "$nin") else [operand]))
+        return found if op in ("$eq", "$in") else _not(found)
+    return _entry(column, name, *_value_sql(_ORDER[op], operand))
 
 
-def _entry_sql(column: str, name: str, condition: str, values: list[Any]) -> tuple[str, list[Any]]:
+def _entry(column: str, name: str, condition: str, values: list[Any]) -> _Condition:
     # json_each binds the key as a parameter, where a JSON path would have to be quoted by hand.
     sql = f"EXISTS (SELECT 1 FROM json_each({column}) AS e WHERE e.key = ? AND {condition})"
-    return sql, [name, *values]
+    return _Condition(sql, [name, *values])
 
 
 def _any_sql(operands: Sequence[Any]) -> tuple[str, list[Any]]:

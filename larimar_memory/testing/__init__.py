@@ -9,9 +9,10 @@ class TestMine(EncoderLaws):
 
 import pytest
 
-pytest.register_assert_rewrite(f"{__name__}.decoders", f"{__name__}.encoders")
+pytest.register_assert_rewrite(f"{__name__}.decoders", f"{__name__}.encoders", f"{__name__}.stores")
 
 from larimar_memory.testing.decoders import DecoderLaws  # noqa: E402 - rewritten before the import
 from larimar_memory.testing.encoders import EncoderLaws  # noqa: E402
+from larimar_memory.testing.stores import StoreLaws  # noqa: E402
 
-__all__ = ["DecoderLaws", "EncoderLaws"]
+__all__ = ["DecoderLaws", "EncoderLaws", "StoreLaws"]

@@ -19,13 +19,14 @@ from larimar_memory import exchange
 from larimar_memory.encoders.base import Kind
 from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileError
 from larimar_memory.exchange import export, import_into
-from larimar_memory.stores import Document, RamStore, Store, WriteBatch
+from larimar_memory.stores import Document, Store, WriteBatch
 from larimar_memory.stores.exported import look
 from larimar_memory.stores.sqlite.backup import backup
 from larimar_memory.stores.sqlite.integrity import check
+from larimar_memory.testing.stores import DIMENSION, found, key_of
 from larimar_memory.types import Segment
 from tests.damage import contents, filled, flip, places, resealed, whole
-from tests.stores.test_laws import DIMENSION, found, key_of, open_file
+from tests.stores.test_laws import open_file
 
 KEYS = {"encoder": "test-encoder", "dimension": DIMENSION}
 
@@ -66,7 +67,7 @@ def test_a_round_trip_is_exact(
     tmp_path_factory: pytest.TempPathFactory, held: dict, shard: int
 ) -> None:
     folder = tmp_path_factory.mktemp("trip")
-    source, target, ram = open_file(folder / "a"), open_file(folder / "b"), RamStore()
+    source, target, ram = open_file(folder / "a"), open_file(folder / "b"), open_file(None)
     for (space, name), (pieces, metadata, complete, written) in held.items():
         segments = [Segment(i, i, i + len(t), t) for i, (t, _) in enumerate(pieces)]
         made = [
@@ -114,7 +115,7 @@ def test_a_longer_document_is_written_in_parts(tmp_path: Path) -> None:
 
 def test_namespaces_can_be_called_otherwise(tmp_path: Path) -> None:
     source = open_file(filled(tmp_path / "a"))
-    target = RamStore()
+    target = open_file(None)
     moved(source, tmp_path / "out", target, namespaces={"one": "uno"})
     assert target.namespaces() == ["two \u00e9", "uno"]
     assert target.stats("uno").segments == source.stats("one").segments
@@ -133,7 +134,7 @@ def test_documents_that_are_there_are_not_replaced_unless_asked(tmp_path: Path) 
 
 def test_another_encoders_keys_are_refused_or_made_anew(tmp_path: Path) -> None:
     source = open_file(filled(tmp_path / "a"))
-    target = RamStore()
+    target = open_file(None)
     export(source, tmp_path / "out", **KEYS)
     found_there = look(tmp_path / "out")
     with pytest.raises(
@@ -152,7 +153,7 @@ def test_another_encoders_keys_are_refused_or_made_anew(tmp_path: Path) -> None:
 
 
 def test_a_damaged_export_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    source, target = open_file(filled(tmp_path / "a")), RamStore()
+    source, target = open_file(filled(tmp_path / "a")), open_file(None)
     export(source, tmp_path / "out", **KEYS)
     for file in sorted((tmp_path / "out").iterdir()):
         before = file.read_bytes()

@@ -18,7 +18,7 @@ import pytest
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents.bundle import load_bundle
-from larimar_memory.stores.filters import MAX_DEPTH, matches, to_sql
+from larimar_memory.stores.filters import MAX_DEPTH, to_sql
 from larimar_memory.stores.sqlite.backup import backup
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
@@ -158,18 +158,41 @@ def nested(levels: int) -> dict[str, Any]:
     return where
 
 
+def doubled(levels: int, doubles: int) -> dict[str, Any]:
+    """Filters beside others at each level, of which the outer ones are equally deep."""
+    where: dict[str, Any] = {"a": {"$in": ["x", 1, None, True]}}
+    for _ in range(levels - doubles):
+        where = {"b": {"$exists": False}, "$not": where}
+    for _ in range(doubles):
+        where = {"$or": [where, where]}
+    return where
+
+
 def test_filters_of_any_depth_and_length() -> None:
-    assert matches(nested(MAX_DEPTH), {"a": 1}) is (MAX_DEPTH % 2 == 0)
-    for use in (lambda w: matches(w, {}), lambda w: to_sql(w, "d.metadata")):
+    too_deep = f"filters are nested more than {MAX_DEPTH} levels"
+    with Larimar.open(encoder=QuickEncoder()) as memory:
+        memory.write(["a"], metadatas=[{"a": 1}])
+        for where, held in (
+            (nested(MAX_DEPTH), 1),
+            (doubled(MAX_DEPTH, 0), 1),
+            (doubled(MAX_DEPTH - 2, 2), 1),
+        ):
+            assert len(list(memory.documents(where=where))) == held
+            assert len(memory.search("a", where=where)) == held
+            assert memory.store.delete("default", ids=["other"], where=where) == 0
         for where in (nested(MAX_DEPTH + 1), nested(900)):
-            with pytest.raises(InputError, match=f"filters are nested more than {MAX_DEPTH} levels"):
-                use(where)
-        with pytest.raises(InputError, match=r"In it, 1 is no name of an entry"):
-            use({1: 2})
-        with pytest.raises(InputError, match="there is half of a surrogate pair"):
-            use({"a": "\ud800"})
-        with pytest.raises(InputError, match="there is a NUL"):
-            use({"a": {"$in": ["x", "a\0"]}})
+            with pytest.raises(InputError, match=too_deep):
+                memory.documents(where=where)
+    for wrong, why in (
+        (nested(MAX_DEPTH + 1), too_deep),
+        (nested(900), too_deep),
+        (doubled(MAX_DEPTH, 2), "long filters are nested too deep"),
+        ({1: 2}, r"In it, 1 is no name of an entry"),
+        ({"a": "\ud800"}, "there is half of a surrogate pair"),
+        ({"a": {"$in": ["x", "a\0"]}}, "there is a NUL"),
+    ):
+        with pytest.raises(InputError, match=why):
+            to_sql(wrong, "d.metadata")
 
 
 def test_a_list_of_any_length_in_a_filter(tmp_path: Path) -> None:

@@ -137,9 +137,9 @@ def test_writing_again_changes_nothing(memory: Larimar, monkeypatch: pytest.Monk
 
 def test_metadata_alone_can_be_updated(memory: Larimar) -> None:
     memory.write([FACTS[0]], ["key"], [{"v": 1}])
-    rows = [s.row for s in memory.store.neighbours("default", "key", 0, 9)]
+    rows = [s.row for s in memory.store.segments("default", "key")]
     memory.update("key", FACTS[0], {"v": 2})
-    assert [s.row for s in memory.store.neighbours("default", "key", 0, 9)] == rows
+    assert [s.row for s in memory.store.segments("default", "key")] == rows
     assert memory.read("pass key").segments[0].metadata == {"v": 2}
     memory.update("key", FACTS[1])
     assert memory.read("lighthouse").segments[0].metadata == {"v": 2}
@@ -166,10 +166,10 @@ def test_an_interrupted_write_goes_on_where_it_was(
             memory.write([text], ["d"], on_progress=stop)
         kept = memory.stats().segments
         assert 24 <= kept < 60
-        rows = [s.row for s in memory.store.neighbours("default", "d", 0, 999)]
+        rows = [s.row for s in memory.store.segments("default", "d")]
         memory.write([text], ["d"])
         assert memory.text("d") == text
-        assert [s.row for s in memory.store.neighbours("default", "d", 0, 999)][:kept] == rows
+        assert [s.row for s in memory.store.segments("default", "d")][:kept] == rows
         assert memory.store.document("default", "d").complete  # type: ignore[union-attr]
 
 

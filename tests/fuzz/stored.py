@@ -17,13 +17,13 @@ import numpy as np
 
 from larimar_memory.errors import EncoderMismatchError, LarimarError
 from larimar_memory.exchange import export, import_into
-from larimar_memory.stores import RamStore
 from larimar_memory.stores.exported import look
 from larimar_memory.stores.sqlite import checksums, vectors
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
+from larimar_memory.testing.stores import DIMENSION
 from tests.damage import answers, contents, copied, filled, resealed
-from tests.stores.test_laws import DIMENSION, open_file
+from tests.stores.test_laws import open_file
 from tests.stores.test_schema import version_1
 
 _KEYS: dict[str, Any] = {"encoder": "test-encoder", "dimension": DIMENSION}
@@ -84,12 +84,12 @@ def exports(folder: Path, data: bytes) -> None:
             _change(file, data[2:])
         with suppress(ValueError, KeyError, TypeError, RecursionError):
             resealed(folder / "export")
-        store = RamStore()
+        store = open_file(None)
         with suppress(LarimarError):
             import_into(store, look(folder / "export"), **_KEYS)
             for space in store.namespaces():
                 for document in store.documents(space):
-                    store.neighbours(space, document.id, 0, 1 << 40)
+                    store.segments(space, document.id)
                 assert store.nearest(space, np.ones(DIMENSION, dtype=np.float32), 3) is not None
             return
         assert store.namespaces() == []

@@ -100,8 +100,10 @@ def test_a_latent_knows_the_segments_before_it_whenever_it_is_made(
 
     def stored(memory: Larimar) -> None:
         rows = [int(row) for rows, _ in memory.store.keys("default") for row in rows]
-        held = [codec.stored_form.unpack(z) for z in memory.store.latents("default", rows)]
-        found.append([z for z in held if z is not None])
+        held = memory.store.fetch("default", rows, latents=True)
+        assert len(held) == len(rows)
+        unpacked = [codec.stored_form.unpack(s.latent) for s in held]
+        found.append([z for z in unpacked if z is not None])
 
     with opened(codec, encoder, latents=codec) as memory:
         memory.write([text, *FACTS])
@@ -189,8 +191,8 @@ def test_swapped_latents_swap_the_answers(codec: LatentCodec, encoder: SentenceE
             memory.store.set_metadata("default", id, {"id": id})
         before = said()
         assert before["a"] != before["b"]
-        held = memory.store.latents("default", rows)
-        memory.store.set_latents("default", rows, held[::-1])
+        held = [s.latent for s in memory.store.fetch("default", rows, latents=True)]
+        memory.store.attach("default", rows, held[::-1])
         after = said()
         assert (after["a"], after["b"]) == (before["b"], before["a"])
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -37,20 +40,32 @@ def test_the_index_names_every_notebook() -> None:
         assert f"({path.name})" in index
 
 
-def run(name: str, monkeypatch: pytest.MonkeyPatch, **size: str) -> nbformat.NotebookNode:
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelManager]:
+    """One for all notebooks, each with names of its own: torch is imported once."""
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(
+        cwd=str(tmp_path_factory.mktemp("notebooks")),
+        env={**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+    )
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
+def run(name: str, kernel: KernelManager, **size: str) -> nbformat.NotebookNode:
     """Execute a notebook at a small size."""
-    for variable, value in size.items():
-        monkeypatch.setenv(f"LARIMAR_NOTEBOOK_{variable}", value)
-    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     small = nbformat.read(FOLDER / name, as_version=4)
-    NotebookClient(small, timeout=600, kernel_name="python3").execute()
+    variables = {f"LARIMAR_NOTEBOOK_{variable}": value for variable, value in size.items()}
+    begin = f"%reset -f\nimport os\nos.environ.update({variables})\ndel os"
+    small.cells.insert(0, nbformat.v4.new_code_cell(begin))
+    NotebookClient(small, km=kernel, timeout=600).execute()
     return small
 
 
-def test_remember_and_recall(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remember_and_recall(kernel: KernelManager) -> None:
     name = "01_remember_and_recall.ipynb"
     committed = nbformat.read(FOLDER / name, as_version=4)
-    for notebook in (committed, run(name, monkeypatch, CHARACTERS="12000")):
+    for notebook in (committed, run(name, kernel, CHARACTERS="12000")):
         said = printed(notebook)
         assert pictures(notebook) == 1
         assert re.search(r"What is the pass key\?\n.*71432", said)
@@ -60,10 +75,10 @@ def test_remember_and_recall(monkeypatch: pytest.MonkeyPatch) -> None:
         assert said.rstrip().endswith("The pass key is 20815.")
 
 
-def test_inside_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inside_the_memory(kernel: KernelManager) -> None:
     name = "02_inside_the_memory.ipynb"
     committed = nbformat.read(FOLDER / name, as_version=4)
-    for notebook in (committed, run(name, monkeypatch, SLOTS="64")):
+    for notebook in (committed, run(name, kernel, SLOTS="64")):
         assert pictures(notebook) == 5
         said = printed(notebook)
         assert "same bits as never written: True" in said
@@ -71,14 +86,14 @@ def test_inside_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "It holds 2.0 times as many items as slots" in said
 
 
-def test_against_vector_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_against_vector_stores(kernel: KernelManager) -> None:
     for module in ("faiss", "langchain_chroma", "langchain_classic"):
         pytest.importorskip(module)
     name = "03_against_vector_stores.ipynb"
     committed = nbformat.read(FOLDER / name, as_version=4)
     # Answers are what takes long; the benchmark's own tests have them.
     small = {"TOKENS": "1000", "RULER": "0", "TRIALS": "1", "ANSWERS": "0"}
-    for notebook in (committed, run(name, monkeypatch, **small)):
+    for notebook in (committed, run(name, kernel, **small)):
         said = printed(notebook)
         assert pictures(notebook) == 2
         assert re.search(r"^\d+ tasks, \d+ runs of a system on a text$", said, re.MULTILINE)
@@ -88,11 +103,11 @@ def test_against_vector_stores(monkeypatch: pytest.MonkeyPatch) -> None:
         assert said.count("right text read first, points above the better vector store") >= 6
 
 
-def test_an_agent_with_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_with_memory(kernel: KernelManager) -> None:
     pytest.importorskip("langchain")
     name = "04_an_agent_with_memory.ipynb"
     committed = nbformat.read(FOLDER / name, as_version=4)
-    for notebook in (committed, run(name, monkeypatch)):
+    for notebook in (committed, run(name, kernel)):
         said = printed(notebook)
         tuesday, bob = said.split("ana, tuesday: ")[1].split("bob, tuesday: ")
         assert "The alarm code of the office is 4711" in tuesday.replace("that the", "The")
@@ -105,10 +120,10 @@ def test_an_agent_with_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "My sister Ines moved to Coimbra." in said
 
 
-def test_train_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_latents(kernel: KernelManager) -> None:
     name = "05_train_latents.ipynb"
     committed = nbformat.read(FOLDER / name, as_version=4)
-    for notebook in (committed, run(name, monkeypatch, STEPS="1")):
+    for notebook in (committed, run(name, kernel, STEPS="1")):
         said = printed(notebook)
         assert pictures(notebook) == 1
         steps = re.search(r"done: True in (\d+) steps", said)

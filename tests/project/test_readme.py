@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+import benchmarks
 from benchmarks import report
 from larimar_memory.errors import InputError
 
 ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for kind, body in BLOCKS if kind == "bash" for line in body.splitlines() if line]
@@ -59,11 +61,17 @@ def test_make_commands_are_there(command: str) -> None:
     assert {"make demo": "larimar demo", "make test": "-m pytest"}[command] in done.stdout
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("larimar ")])
-def test_larimar_commands_run(command: str, folder: Path) -> None:
+IN_THE_CHECKOUT = "python -m benchmarks "
+TO_RUN = [c for c in COMMANDS if c.startswith(("larimar ", IN_THE_CHECKOUT))]
+
+
+@pytest.mark.parametrize("command", TO_RUN)
+def test_commands_run(command: str, folder: Path) -> None:
+    words = shlex.split(command)
+    module = words[1:] if words[0] == "python" else ["-m", "larimar_memory", *words[1:]]
     done = subprocess.run(
-        [sys.executable, "-m", "larimar_memory", *shlex.split(command)[1:]],
-        cwd=folder,
+        [sys.executable, *module],
+        cwd=ROOT if command.startswith(IN_THE_CHECKOUT) else folder,
         capture_output=True,
         text=True,
         check=False,
@@ -74,7 +82,7 @@ def test_larimar_commands_run(command: str, folder: Path) -> None:
 
 
 def test_every_other_command_is_an_installation_of_this_package() -> None:
-    others = [c for c in COMMANDS if not c.startswith(("make ", "larimar "))]
+    others = [c for c in COMMANDS if c not in TO_RUN and not c.startswith("make ")]
     assert others == ['pip install "larimar-memory[langchain]"']
     extras = re.findall(
         r"^(\w+) = \[$|^(\w+) = \[\"", (ROOT / "pyproject.toml").read_text(), re.MULTILINE
@@ -145,10 +153,20 @@ def test_what_the_table_of_retrieval_qa_names_is_there() -> None:
 
 def test_the_figures_are_the_committed_ones() -> None:
     shown = README.split(report.BEGIN)[1].split(report.END)[0].strip()
-    assert shown == report.render(ROOT / "benchmarks").strip()
+    assert shown == report.render(RESULTS).strip()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.json")), ids=lambda p: p.stem)
+def test_every_picture_is_there() -> None:
+    shown = [place for place in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in place]
+    assert any(place.startswith("benchmarks/plots/") for place in shown)
+    assert [place for place in shown if not (ROOT / place).exists()] == []
+
+
+def test_there_are_committed_results() -> None:
+    assert len(list(RESULTS.glob("*.json"))) >= len(benchmarks.NAMES)
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda p: p.stem)
 def test_committed_results_are_whole(path: Path) -> None:
     result = json.loads(path.read_text(encoding="utf-8"))
     # After the name, the machine, where the benchmark was run on several.

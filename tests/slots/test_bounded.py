@@ -56,7 +56,7 @@ def test_it_is_the_slots_that_are_read(encoder: SentenceEncoder) -> None:
     slots = memory.slots.memory("default")
     assert len(slots) == 6
     # The readouts of two facts are exchanged inside the slots; the store is left as it is.
-    rows = {n: memory.store.neighbours("default", str(n), 0, 0)[0] for n in (0, 2)}
+    rows = {n: memory.store.segments("default", str(n), 0, 0)[0] for n in (0, 2)}
     slots.update(str(rows[0].row), rows[0].key, rows[2].key)
     slots.update(str(rows[2].row), rows[2].key, rows[0].key)
     assert memory.read(QUESTIONS[0], hybrid=False).segments[0].document_id == "2"

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from larimar_memory.errors import InputError, LatentsUnavailableError
 from larimar_memory.slots import GrowingMemory, grow_health
-from larimar_memory.stores import Document, RamStore, SQLiteStore, Store, WriteBatch
+from larimar_memory.stores import Document, SQLiteStore, Store, WriteBatch
 from larimar_memory.types import Segment
 
 D, C = 8, 5
@@ -29,11 +29,13 @@ def names(count: int) -> list[str]:
     return [f"item {n}" for n in range(count)]
 
 
+def open_store(path: Path | None = None) -> SQLiteStore:
+    return SQLiteStore(path, encoder="test", dimension=D)
+
+
 @pytest.fixture(params=["ram", "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    opened: Store = RamStore()
-    if request.param == "sqlite":
-        opened = SQLiteStore(tmp_path / "m.larimar", encoder="test", dimension=D)
+    opened = open_store(tmp_path / "m.larimar" if request.param == "sqlite" else None)
     yield opened
     opened.close()
 
@@ -69,7 +71,7 @@ def test_one_by_one_merged_and_forgotten_are_as_never_otherwise(
 ) -> None:
     keys, latents, queries = gaussian(seed, 12, D), gaussian(seed + 9, 12, C), gaussian(7, 4, D)
     kept = [n for n in order if n not in doomed]
-    memory, left, right = (GrowingMemory(RamStore(), alpha=0.3) for _ in range(3))
+    memory, left, right = (GrowingMemory(open_store(), alpha=0.3) for _ in range(3))
     for n in order:
         memory.write([f"item {n}"], keys[n : n + 1], -latents[n : n + 1])
     for n in order:
@@ -96,7 +98,7 @@ def test_nothing_is_ever_not_a_number(
     keys: np.ndarray, queries: np.ndarray, one: float, two: float, data: st.DataObject
 ) -> None:
     latents = data.draw(hnp.arrays(np.float32, (len(keys), C), elements=UNIT)) * np.float32(two)
-    memory = GrowingMemory(RamStore(), alpha=data.draw(st.sampled_from([1e-3, 1.0, 100.0])))
+    memory = GrowingMemory(open_store(), alpha=data.draw(st.sampled_from([1e-3, 1.0, 100.0])))
     memory.write(names(len(keys)), keys * np.float32(one), latents)
     reading = memory.read(queries * np.float32(two))
     assert np.isfinite(reading.latents).all()

@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from larimar_memory.errors import InputError
-from larimar_memory.stores.filters import matches, to_sql
+from larimar_memory.stores.filters import to_sql
+from larimar_memory.testing.stores import batch, key_of
+from tests.predicate import matches
+from tests.stores.test_laws import open_file
 
 NAMES = st.sampled_from(["a", "b", "c.d", 'quo"te', "a.$b", "it's", "", "\u00e9"])
 SCALARS = st.one_of(
@@ -84,6 +87,17 @@ def test_what_the_operators_mean() -> None:
     ],
 )
 def test_bad_filters_are_named(where: Any, why: str) -> None:
-    for use in (lambda: matches(where, {"a": 1, "year": 1}), lambda: to_sql(where, "m.value")):
+    store = open_file(None)
+    store.write("n", [batch("d", ["text"], {"a": 1, "year": 1})])
+    uses = [lambda: to_sql(where, "m.value")]
+    if isinstance(where, dict):
+        uses += [
+            lambda: store.documents("n", where),
+            lambda: store.delete("n", where=where),
+            lambda: store.nearest("n", key_of("text"), 1, where),
+            lambda: store.lexical("n", ["text"], 1, where),
+        ]
+    for use in uses:
         with pytest.raises(InputError, match=rf"The metadata filter cannot be used\. .*{why}"):
             use()
+    assert store.stats("n").documents == 1

@@ -17,9 +17,10 @@ from larimar_memory.stores.sqlite import integrity as integrity_module
 from larimar_memory.stores.sqlite.decoding import metadata_from
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
+from larimar_memory.testing.stores import found, key_of
 from larimar_memory.validate import MAX_DEPTH
 from tests.damage import contents, filled, sql, whole, with_index
-from tests.stores.test_laws import found, key_of, open_file
+from tests.stores.test_laws import open_file
 from tests.stores.test_schema import TEXTS, version_1
 
 DEEP = '{"a":' * 5000 + "1" + "}" * 5000
@@ -30,13 +31,13 @@ def uses(store: SQLiteStore) -> list[Callable[[], Any]]:
     return [
         lambda: store.document("n", "d"),
         lambda: list(store.documents("n")),
-        lambda: store.neighbours("n", "d", 0, 9),
+        lambda: store.segments("n", "d"),
         lambda: found(store, "n", TEXTS[2], 5),
         lambda: found(store, "n", TEXTS[2], 5, where={"a": {"$ne": 2}}),
         lambda: list(store.keys("n")),
         lambda: store.fetch("n", [h.row for h in store.lexical("n", ["ferry"], 9)]),
         lambda: store.set_metadata("n", "d", {"b": 1}),
-        lambda: store.latents("n", list(range(10, 15))),
+        lambda: store.fetch("n", list(range(10, 15)), latents=True),
     ]
 
 

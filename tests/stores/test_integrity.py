@@ -18,8 +18,9 @@ from larimar_memory.stores.sqlite.integrity import Report, check
 from larimar_memory.stores.sqlite.repair import repair
 from larimar_memory.stores.sqlite.schema import PAGE_BYTES
 from larimar_memory.stores.sqlite.wal import lost_commits
+from larimar_memory.testing.stores import found, key_of
 from tests.damage import answers, contents, copied, filled, flip, places, sql, whole, with_index
-from tests.stores.test_laws import found, key_of, open_file
+from tests.stores.test_laws import open_file
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_every_column_of_a_document_is_sealed(path: Path, column: str) -> None:
     for use in (
         lambda: list(store.documents("one")),
         lambda: store.set_metadata("one", "{}" if column == "name" else "d3", {"a": 1}),
-        lambda: store.neighbours("one", "{}" if column == "name" else "d3", 0, 5),
+        lambda: store.segments("one", "{}" if column == "name" else "d3", 0, 5),
     ):
         with pytest.raises(MemoryFileError, match=r"for document '.*' is not what was written"):
             use()
@@ -165,7 +166,7 @@ def test_a_document_that_lost_a_segment_can_be_written_again(path: Path) -> None
     done = repair(path)
     assert done.incomplete == {"one": ["d3"]}
     store = open_file(path)
-    assert [s.index for s in store.neighbours("one", "d3", 0, 9)] == [0, 2]
+    assert [s.index for s in store.segments("one", "d3")] == [0, 2]
     document = store.document("one", "d3")
     assert document is not None
     assert not document.complete
@@ -512,5 +513,5 @@ def test_a_sqlite_error_that_is_no_text_is_told(path: Path) -> None:
     database.commit()
     database.close()
     with pytest.raises(MemoryFileError, match=r"is damaged|cannot be used"):
-        open_file(path).neighbours("one", "d2", 0, 5)
+        open_file(path).segments("one", "d2", 0, 5)
     assert not check(path).sound

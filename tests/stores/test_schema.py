@@ -13,8 +13,9 @@ from larimar_memory.stores.packing import pack
 from larimar_memory.stores.sqlite import schema
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
+from larimar_memory.testing.stores import found, key_of
 from tests.damage import contents, sql, whole
-from tests.stores.test_laws import found, key_of, open_file
+from tests.stores.test_laws import open_file
 
 VERSION_1 = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

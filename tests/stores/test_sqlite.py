@@ -15,7 +15,8 @@ import pytest
 from larimar_memory.errors import ClosedError, EncoderMismatchError, MemoryBusyError, MemoryFileError
 from larimar_memory.stores import SQLiteStore
 from larimar_memory.stores.sqlite import vectors as vectors_module
-from tests.stores.test_laws import DIMENSION, batch, found, key_of, open_file
+from larimar_memory.testing.stores import DIMENSION, batch, found, key_of
+from tests.stores.test_laws import open_file
 
 
 @pytest.fixture
@@ -56,7 +57,8 @@ def test_the_file_survives_kill_9(path: Path) -> None:
     script = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
-        "from tests.stores.test_laws import batch, open_file\n"
+        "from larimar_memory.testing.stores import batch\n"
+        "from tests.stores.test_laws import open_file\n"
         "store = open_file(Path(sys.argv[2]))\n"
         "store.write('n', [batch('d', ['kept for good'])])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -242,7 +244,7 @@ def test_a_file_whose_log_was_half_folded_in_is_no_torn_one(path: Path, tmp_path
     half = tmp_path / "killed" / path.name
     half.write_bytes(path.read_bytes()[: 3 * 4096])
     store = open_file(half)
-    assert len(store.neighbours("n", "d", 0, 999)) == 200
+    assert len(store.segments("n", "d")) == 200
     store.close()
     assert half.stat().st_size == path.stat().st_size
 

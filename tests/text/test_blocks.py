@@ -131,7 +131,6 @@ def test_what_is_half_written_is_under_way_still(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(write, "BATCH_SEGMENTS", 2)
     # Each batch is in the store before the next is read.
     monkeypatch.setattr(write, "ThreadPoolExecutor", AtOnce)
-    monkeypatch.setattr(write, "_ahead", lambda batches, stopped: batches)
     text = sentences(5)
     with open_quick(tokens=False) as memory:
         memory.write_each(Text("d", text, {}) for _ in range(4))
@@ -244,7 +243,7 @@ def test_interrupted_anywhere_it_ends_as_if_it_had_not_been(
         with open_quick(folder / "m.larimar", tokens=tokens, synchronous="normal") as memory:
             memory.write_each(three_texts())
             assert contents(memory) == expected
-            rows = [s.row for s in memory.store.neighbours("default", "one", 0, 999)]
+            rows = [s.row for s in memory.store.segments("default", "one")]
             assert rows == sorted(rows)
 
 

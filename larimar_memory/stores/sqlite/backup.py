@@ -9,8 +9,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from larimar_memory.errors import InputError
-from larimar_memory.stores.sqlite.connection import FAILURES, translate
 from larimar_memory.stores.sqlite.disk import remove
+from larimar_memory.stores.sqlite.failures import translated
 from larimar_memory.stores.sqlite.salvage import looking
 from larimar_memory.stores.sqlite.wal import check_log
 from larimar_memory.validate import check_file, check_path, exists
@@ -44,16 +44,15 @@ def backup(path: Path, out: Path, on_progress: OnCopy | None = None) -> None:
             on_progress(total - left, total)
 
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with looking(path) as source, closing(sqlite3.connect(new)) as copy:
-            # The read holds the moment: writers go on in the log, and the copy does not begin again.
-            source.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            source.backup(copy, pages=_PAGES, progress=tell)
-        with new.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(new, out)
-    except (*FAILURES, OSError) as error:
-        raise error if hasattr(error, "remedy") else translate(error, out) from error
+        with translated(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with looking(path) as source, closing(sqlite3.connect(new)) as copy:
+                # The read holds the moment: writers go on in the log, the copy does not begin again.
+                source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                source.backup(copy, pages=_PAGES, progress=tell)
+            with new.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(new, out)
     finally:
         with suppress(OSError):
             remove(new)

@@ -11,14 +11,12 @@ import sqlite3
 import struct
 import zlib
 from collections.abc import Iterable
-from pathlib import Path
 
-from larimar_memory.errors import MemoryFileError
+from larimar_memory.stores.sqlite.failures import Damaged
 
 _NONE = -1
 _MASK = 0xFFFFFFFF
 _PLACE = struct.Struct("<6q")
-NO_FIT = "its checksum does not fit"
 
 
 def of_segment(
@@ -68,30 +66,8 @@ def add_functions(db: sqlite3.Connection) -> None:
         db.create_function(name, -1, function, deterministic=True)
 
 
-class Damaged(Exception):  # noqa: N818 - turned into a MemoryFileError, which names the file
-    """A row that is not what was written.
-
-    Args:
-        what: which, as the reader of an error can know it.
-        why: how that is known.
-    """
-
-    def __init__(self, what: str, why: str = NO_FIT) -> None:
-        self.why = why
-        super().__init__(what)
-
-
 def check_keys(pairs: Iterable[tuple[int, bytes, int]]) -> None:
     """Raise Damaged unless all keys are what was written, given rows, keys and checksums."""
     for row, key, checksum in pairs:
         if not fits(of_key(row, key), checksum):
             raise Damaged(f"the key of segment {row}")
-
-
-def damaged(path: Path, what: str, why: str = NO_FIT) -> MemoryFileError:
-    """The error for a row that is not what was written."""
-    return MemoryFileError(
-        f"The memory {path} is damaged.",
-        f"What is stored for {what} is not what was written: {why}.",
-        f"Run `larimar repair {path}`, which sets it aside, or restore a backup.",
-    )

@@ -1,4 +1,4 @@
-"""Open a memory file, keep one connection per thread, and turn SQLite's errors into ours."""
+"""Open a memory, and keep one connection per thread, or one for all where it is in RAM."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from larimar_memory.errors import ClosedError, LarimarError, MemoryBusyError, MemoryFileError
+from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.sqlite import schema
-from larimar_memory.stores.sqlite.checksums import Damaged, damaged
+from larimar_memory.stores.sqlite.failures import closed, not_changeable, translated
 from larimar_memory.stores.sqlite.wal import check_log, logged_pages
 
 _HEADER_BYTES = 100
 _LOG_BYTES = 4 << 20
 """Of the write-ahead log, from which on a commit folds it into the file."""
 
-FAILURES = (sqlite3.Error, UnicodeError)
-"""What reading a damaged file ends in: SQLite's word on it may itself be no longer text."""
-
 
 class Database:
-    """The connections to one memory file: one that writes, one that reads per thread.
+    """The connections to one memory: one that writes, and one that reads per thread.
+
+    In RAM, one connection does both, for one thread at a time: connections that share a database in RAM
+    lock each other's tables, or see half of what another one writes.
 
     Args:
-        path: the memory file; made, with its folders, if it does not exist.
+        path: the memory file, made, with its folders, if it does not exist; None for one in RAM.
         read_only: never write, so that a file on read-only media can be read.
         busy_seconds: how long to wait for another process's write lock.
         synchronous: "full" (a commit survives a power cut) or "normal" (it survives a crash of the
             process, and may be lost in a power cut).
     """
 
-    def __init__(self, path: Path, *, read_only: bool, busy_seconds: float, synchronous: str) -> None:
-        self.path = path
-        self.read_only = read_only
+    def __init__(
+        self, path: Path | None, *, read_only: bool, busy_seconds: float, synchronous: str
+    ) -> None:
+        self.path, self.read_only = path, read_only
         self._busy_seconds = busy_seconds
         self._synchronous = synchronous
         self._write_lock = threading.RLock()
@@ -44,13 +45,15 @@ class Database:
         self._idle = threading.Condition()
         self._inside: dict[int, int] = {}
         self._version = schema.SCHEMA_VERSION
-        with self.translated():
-            # Once for all threads: what one sees written, the others do.
-            self._address = address(path, read_only=read_only)
-            check_length(path)
-            check_log(path)
-            if not read_only:
-                path.parent.mkdir(parents=True, exist_ok=True)
+        with translated(path):
+            self._address = ":memory:"
+            if path is not None:
+                # Once for all threads: what one sees written, the others do.
+                self._address = address(path, read_only=read_only)
+                check_length(path)
+                check_log(path)
+                if not read_only:
+                    path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = self._connect()
             try:
                 schema.prepare(self._writer, path, read_only=read_only)
@@ -62,11 +65,31 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """This thread's connection, seeing the last commit."""
-        with self._open(), self.translated():
+        if self.path is None:
+            with self._open(), self._write_lock, translated(self.path):
+                yield self._writer
+            return
+        with self._open(), translated(self.path):
             thread = threading.get_ident()
             if thread not in self._readers:
                 self._readers[thread] = self._connect()
             yield self._readers[thread]
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """What this thread reads inside is one moment's."""
+        with self.reading() as db:
+            if self.path is None:
+                # Nobody else gets at it.
+                yield
+                return
+            db.execute("BEGIN")
+            try:
+                # A transaction sees the moment of its first statement.
+                db.execute("SELECT count(*) FROM meta").fetchone()
+                yield
+            finally:
+                db.execute("COMMIT")
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -84,13 +107,9 @@ class Database:
     @contextmanager
     def maintaining(self) -> Iterator[sqlite3.Connection]:
         """The writing connection outside a transaction, for VACUUM and checkpoints."""
-        with self._open(), self._write_lock, self.translated():
+        with self._open(), self._write_lock, translated(self.path):
             if self.read_only:
-                raise MemoryFileError(
-                    f"The memory {self.path} cannot be changed.",
-                    "It was opened read-only or its file cannot be written.",
-                    "Open a copy, or make the file writable.",
-                )
+                raise not_changeable(self.path)
             yield self._writer
 
     def close(self) -> None:
@@ -110,7 +129,8 @@ class Database:
     def _open(self) -> Iterator[None]:
         thread = threading.get_ident()
         with self._idle:
-            self._check_open()
+            if self._closed:
+                raise closed(self.path)
             self._inside[thread] = self._inside.get(thread, 0) + 1
         try:
             yield
@@ -120,26 +140,6 @@ class Database:
                 if not self._inside[thread]:
                     del self._inside[thread]
                     self._idle.notify_all()
-
-    @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Raise SQLite's and the system's errors about this file as MemoryFileError."""
-        try:
-            yield
-        except LarimarError:
-            raise
-        except Damaged as error:
-            raise damaged(self.path, str(error), error.why) from error
-        except (*FAILURES, OSError) as error:
-            raise translate(error, self.path) from error
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedError(
-                f"The memory {self.path} cannot be used.",
-                "It has been closed.",
-                "Open it again with `Larimar.open`.",
-            )
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -156,6 +156,9 @@ class Database:
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_BYTES // schema.PAGE_BYTES}")
+        if self.path is None:
+            # Nor does what VACUUM and sorting put down for a while reach the disk.
+            connection.execute("PRAGMA temp_store = MEMORY")
         schema.show_as_newest(connection, self._version)
         return connection
 
@@ -166,13 +169,11 @@ def check_length(path: Path) -> None:
     A file shorter than its header says was cut off; SQLite itself finds out only much later. But where
     folding in the log was interrupted, the rest is still in the log.
     """
-    try:
+    with translated(path):
         if not path.is_file() or path.stat().st_size == 0:
             return
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
-    except OSError as error:
-        raise translate(error, path) from error
     if not header.startswith(b"SQLite format 3\0"):
         raise MemoryFileError(
             f"The file {path} cannot be opened.",
@@ -202,58 +203,3 @@ def address(path: Path, *, read_only: bool) -> str:
         return f"{there}?mode=rw"
     # Without a log there is nothing to merge, and read-only media cannot hold its lock file.
     return f"{there}?mode=ro&immutable=1"
-
-
-def not_erased(path: Path) -> MemoryBusyError:
-    """The error for a purge that others keep from its end."""
-    return MemoryBusyError(
-        f"What was forgotten in the memory {path} is not found any more, but not yet erased.",
-        "Another reader or writer has been using its files for longer than the waiting time.",
-        "Call `purge()` again when it is done.",
-    )
-
-
-def translate(error: Exception, path: Path) -> LarimarError:
-    """SQLite's or the system's error about a memory file as one of ours."""
-    text = str(error)
-    if isinstance(error, OSError):
-        return MemoryFileError(
-            f"The memory {path} cannot be used.",
-            f"The system said: {error.strerror or text}.",
-            "Check the path, its permissions and the free space.",
-        )
-    if "locked" in text or "busy" in text:
-        return MemoryBusyError(
-            f"The memory {path} is busy.",
-            "Another process has been writing to it for longer than the waiting time.",
-            "Try again, or open it with a larger `busy_seconds`.",
-        )
-    if "full" in text:
-        return MemoryFileError(
-            f"Nothing more can be written to the memory {path}.",
-            "The disk is full.",
-            "Free some space and write again; all that was committed before is intact.",
-        )
-    if "readonly" in text or "read-only" in text:
-        return MemoryFileError(
-            f"The memory {path} cannot be changed.",
-            "Its file or folder is read-only.",
-            "Make it writable, or open it with `read_only=True` to read.",
-        )
-    if "not a database" in text or "malformed" in text or "corrupt" in text or "decode" in text:
-        return MemoryFileError(
-            f"The memory {path} is damaged.",
-            f"SQLite said: {text}.",
-            f"Run `larimar repair {path}`, which saves what can be read, or restore a backup.",
-        )
-    if "unable to open" in text:
-        return MemoryFileError(
-            f"The memory {path} cannot be opened.",
-            "The file does not exist, or there is no permission to open it."
-            if not os.path.isdir(path)
-            else "It is a folder.",
-            "Check the path and its permissions.",
-        )
-    return MemoryFileError(
-        f"The memory {path} cannot be used.", f"SQLite said: {text}.", "Check the file and the disk."
-    )

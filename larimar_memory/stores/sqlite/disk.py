@@ -8,8 +8,10 @@ from pathlib import Path
 from larimar_memory.stores.sqlite.listed import index_folder
 
 
-def bytes_on_disk(path: Path) -> int:
+def bytes_on_disk(path: Path | None) -> int:
     """Bytes of a memory file, its log and its indexes; what is deleted meanwhile does not count."""
+    if path is None:
+        return 0
     files, size = [path], 0
     for folder, pattern in ((path.parent, f"{path.name}-*"), (index_folder(path), "*")):
         with suppress(FileNotFoundError):

@@ -11,7 +11,8 @@ import sqlite3
 from collections.abc import Callable
 
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
-from larimar_memory.stores.sqlite.connection import Database, not_erased
+from larimar_memory.stores.sqlite.connection import Database
+from larimar_memory.stores.sqlite.failures import called, not_erased
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def erase(database: Database, clear: Callable[[], None]) -> None:
         with database.writing() as db:
             db.execute("DELETE FROM erasures WHERE id <= ?", (number,))
     except MemoryBusyError as error:
-        log.info("all is erased from %s, and will be once more: %s", database.path, error)
+        log.info("all is erased from %s, and will be once more: %s", called(database.path), error)
 
 
 def erase_if_due(database: Database, clear: Callable[[], None]) -> None:

@@ -13,7 +13,8 @@ from jaxtyping import Float
 
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.sqlite.connection import Database
-from larimar_memory.stores.sqlite.listed import enlist, index_folder, listed, unlink, unlisted
+from larimar_memory.stores.sqlite.failures import called
+from larimar_memory.stores.sqlite.listed import delist, enlist, index_folder, listed, unlink, unlisted
 from larimar_memory.stores.sqlite.parts import IndexFile, Part
 from larimar_memory.stores.sqlite.rows import existing_rows, keys_after, live_rows, matrix_of, next_row
 from larimar_memory.stores.sqlite.vectors import Vectors
@@ -25,13 +26,14 @@ class Indexes:
     """Finds nearest keys; safe for threads.
 
     Args:
-        database: the memory file. One that is read-only gets no index files, and loses none.
+        database: the memory. A file that is read-only gets no index files, and loses none; a memory in
+            RAM has none.
         dimension: d.
     """
 
     def __init__(self, database: Database, dimension: int) -> None:
         self._database, self._dimension = database, dimension
-        self.folder = index_folder(database.path)
+        self.folder = None if database.path is None else index_folder(database.path)
         self._vectors: dict[int, Vectors] = {}
         self._lock = threading.RLock()
 
@@ -59,6 +61,10 @@ class Indexes:
         """Hold what is on disk while it is listed, which a removal ends."""
         with self._lock:
             self._opened(db, space)
+
+    def delist(self, db: sqlite3.Connection, space: int, removed: list[int]) -> list[Path]:
+        """Strike off, inside the transaction that removes rows, the files that may hold one of them."""
+        return [] if self.folder is None else delist(db, self.folder, space, removed)
 
     def after_write(
         self, db: sqlite3.Connection, space: int, removed: list[int], delisted: list[Path]
@@ -89,7 +95,7 @@ class Indexes:
             with self._lock:
                 for space, vectors in self._vectors.items():
                     unlink(file.path for file in vectors.damaged)
-                    files = listed(db, self.folder, space)
+                    files = self._listed(db, space)
                     held = {(file.after, file.covers) for file in files if file.path.exists()}
                     for part in vectors.parts:
                         if (part.after, part.covers) not in held:
@@ -104,15 +110,18 @@ class Indexes:
         Raises:
             MemoryFileError: if that is not possible now.
         """
-        if unlisted(db, self.folder):
+        if self.folder is not None and unlisted(db, self.folder):
             # Who writes an index file holds the same lock: what is unfinished now, nobody finishes.
             with self._database.writing() as db:
                 unlink(unlisted(db, self.folder))
 
+    def _listed(self, db: sqlite3.Connection, space: int) -> list[IndexFile]:
+        return [] if self.folder is None else listed(db, self.folder, space)
+
     def _opened(self, db: sqlite3.Connection, space: int) -> Vectors:
         if space not in self._vectors:
             vectors = Vectors(self._dimension)
-            vectors.open(listed(db, self.folder, space), partial(live_rows, db, space))
+            vectors.open(self._listed(db, space), partial(live_rows, db, space))
             self._vectors[space] = vectors
         return self._vectors[space]
 
@@ -143,7 +152,7 @@ class Indexes:
             vectors = self._synced(db, space)
             if not vectors.ready():
                 raise MemoryFileError(
-                    f"The index of the memory {self._database.path} cannot be opened.",
+                    f"The index of the memory {called(self._database.path)} cannot be opened.",
                     f"What was just made again in {self.folder} cannot be opened either.",
                     "Free some RAM, or see whether the disk is sound, and ask again.",
                 )
@@ -151,6 +160,8 @@ class Indexes:
 
     def _save(self, space: int, part: Part) -> IndexFile | None:
         """Write and list a part; None where that is not possible now, or nothing of it is left."""
+        if self.folder is None:
+            return None
         try:
             # Nobody deletes a row of it before it is listed.
             with self._database.writing() as db:

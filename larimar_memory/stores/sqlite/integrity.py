@@ -14,14 +14,15 @@ import numpy as np
 
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.stores.packing import is_latent
-from larimar_memory.stores.sqlite.connection import FAILURES, check_length
+from larimar_memory.stores.sqlite.connection import check_length
 from larimar_memory.stores.sqlite.decoding import fault
 from larimar_memory.stores.sqlite.erasures import due
+from larimar_memory.stores.sqlite.failures import FAILURES, UNEXPECTED
 from larimar_memory.stores.sqlite.listed import index_folder, listed, unlisted
 from larimar_memory.stores.sqlite.meta import about
 from larimar_memory.stores.sqlite.parts import FILLER_BASE, IndexFile, checksum_of, open_index
 from larimar_memory.stores.sqlite.rows import live_rows
-from larimar_memory.stores.sqlite.salvage import UNEXPECTED, Row, looking, rows
+from larimar_memory.stores.sqlite.salvage import Row, looking, rows
 from larimar_memory.stores.sqlite.wal import lost_commits
 from larimar_memory.validate import check_file
 

@@ -11,7 +11,6 @@ from typing import TypedDict
 
 from larimar_memory.errors import InputError
 from larimar_memory.stores.base import Store
-from larimar_memory.stores.ram import RamStore
 from larimar_memory.stores.sqlite.connection import check_length
 from larimar_memory.stores.sqlite.meta import about
 from larimar_memory.stores.sqlite.salvage import looking
@@ -60,13 +59,12 @@ def open_store(
     """
     check_synchronous(synchronous)
     check_file(path, must_exist=read_only or not create)
-    if path is None:
-        return RamStore()
+    not_writable = path is not None and exists(path) and not os.access(path, os.W_OK)
     return SQLiteStore(
         path,
         encoder=encoder,
         dimension=dimension,
-        read_only=read_only or (exists(path) and not os.access(path, os.W_OK)),
+        read_only=read_only or not_writable,
         busy_seconds=busy_seconds,
         synchronous=synchronous,
     )

@@ -17,21 +17,13 @@ import numpy as np
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.stores.packing import is_latent
 from larimar_memory.stores.sqlite import checksums, schema
-from larimar_memory.stores.sqlite.connection import FAILURES, translate
 from larimar_memory.stores.sqlite.decoding import fault
 from larimar_memory.stores.sqlite.disk import remove, repairing
+from larimar_memory.stores.sqlite.failures import FAILURES, understood
 from larimar_memory.stores.sqlite.integrity import OnCheck, Report, check
 from larimar_memory.stores.sqlite.listed import index_folder
 from larimar_memory.stores.sqlite.meta import about, rows_about
-from larimar_memory.stores.sqlite.salvage import (
-    COLUMNS,
-    UNEXPECTED,
-    Row,
-    looking,
-    not_understood,
-    readable_text,
-    rows,
-)
+from larimar_memory.stores.sqlite.salvage import COLUMNS, Row, looking, readable_text, rows
 from larimar_memory.stores.sqlite.store import SQLiteStore
 
 _NOT_READ = "cannot be read"
@@ -96,32 +88,26 @@ def repair(path: Path, *, backup: bool = True, on_progress: OnCheck | None = Non
     rewritten = any(
         f.part != "vector index" and not f.harmless and not f.not_erased for f in done.before.findings
     )
-    try:
-        with ExitStack() as leaving:
-            with closing(_alone(path)) as old:
-                # Not before: it may be that of another repair.
-                leaving.callback(remove, new)
-                if backup and done.before.damaged:
-                    done.backup = str(path.with_name(f"{path.name}.before-repair-{stamp}"))
-                    shutil.copy2(path, done.backup)
-                    if log.exists():
-                        shutil.copy2(log, f"{done.backup}-wal")
-                if rewritten:
-                    aside = path.with_name(f"{path.name}.set-aside-{stamp}.jsonl")
-                    _rewrite(old, path, new, aside, done)
-                in_place = not rewritten or _put_in_place(new, old)
-            if not in_place:
-                # Before the new file is there: a log is taken for that of the file beside it.
-                remove(path, but_file=True)
-                os.replace(new, path)
+    with understood(path), ExitStack() as leaving:
+        with closing(_alone(path)) as old:
+            # Not before: it may be that of another repair.
+            leaving.callback(remove, new)
+            if backup and done.before.damaged:
+                done.backup = str(path.with_name(f"{path.name}.before-repair-{stamp}"))
+                shutil.copy2(path, done.backup)
+                if log.exists():
+                    shutil.copy2(log, f"{done.backup}-wal")
+            if rewritten:
+                aside = path.with_name(f"{path.name}.set-aside-{stamp}.jsonl")
+                _rewrite(old, path, new, aside, done)
+            in_place = not rewritten or _put_in_place(new, old)
+        if not in_place:
+            # Before the new file is there: a log is taken for that of the file beside it.
+            remove(path, but_file=True)
+            os.replace(new, path)
+        leaving.close()
         shutil.rmtree(index_folder(path), ignore_errors=True)
         _index(path)
-    except MemoryFileError:
-        raise
-    except (*FAILURES, OSError) as error:
-        raise translate(error, path) from error
-    except UNEXPECTED as error:
-        raise not_understood(error, path) from error
     done.after = check(path, on_progress)
     return done
 

@@ -6,36 +6,34 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from larimar_memory.encoders.keys import cosines
-from larimar_memory.errors import EncoderMismatchError
-from larimar_memory.stores.base import Document, Hit, StoredSegment, Where, WriteBatch
+from larimar_memory.errors import MemoryFileError
+from larimar_memory.stores.base import Document, Hit, Span, StoredSegment, Where, WriteBatch
 from larimar_memory.stores.filters import to_sql
-from larimar_memory.stores.packing import is_latent, pack, unpack
+from larimar_memory.stores.packing import pack, unpack
 from larimar_memory.stores.sqlite import checksums
 from larimar_memory.stores.sqlite.decoding import KEY_TYPE, is_key, keys_from, metadata_from, wrong_type
-from larimar_memory.stores.sqlite.meta import About
+from larimar_memory.stores.sqlite.failures import Damaged
 from larimar_memory.stores.sqlite.schema import create_text_index
 from larimar_memory.types import Metadata
 
 CHUNK = 4096
-_VARIABLES = 500
 _DOCUMENT = "d.name, d.content_hash, d.characters, d.metadata, d.complete, d.written_at"
 _DOCUMENT_COLUMNS = ["namespace_id", *(column.removeprefix("d.") for column in _DOCUMENT.split(", "))]
 _OTHER_SIZE = "it is of another size"
-SELECT_DOCUMENT = f"SELECT d.id, d.namespace_id, d.checksum, {_DOCUMENT} FROM documents d "
-SELECT_SEGMENT = (
-    f'SELECT d.id, d.namespace_id, d.checksum, {_DOCUMENT}, s.id, s.position, s.start, s."end", '
-    "s.text, s.key, s.checksum, s.key_checksum "
-    "FROM segments s JOIN documents d ON d.id = s.document_id WHERE s.namespace_id = ?"
-)
+LISTED = "(SELECT value FROM json_each(?))"
+"""What is in a list that is one parameter: SQLite takes only so many."""
 
-COMPLETE = 7
+_CHECKED = f"d.id, d.namespace_id, d.checksum, {_DOCUMENT}"
+_COUNT = "(SELECT count(*) FROM segments s WHERE s.document_id = d.id)"
+SELECT_DOCUMENT = f"SELECT {_CHECKED}, {_COUNT} FROM documents d WHERE d.namespace_id = ? "
+_SEGMENT = f'{_CHECKED}, s.id, s.position, s.start, s."end", s.text, s.key, s.checksum, s.key_checksum'
+_COMPLETE = 7
 """Where in both a document's `complete` is."""
 
 
@@ -45,8 +43,21 @@ def namespace_number(db: sqlite3.Connection, name: str) -> int | None:
     if row is None:
         return None
     if checksums.of_values(row[0], name) != row[1]:
-        raise checksums.Damaged(f"namespace {name!r}")
+        raise Damaged(f"namespace {name!r}")
     return int(row[0])
+
+
+def namespaces_of(db: sqlite3.Connection, name: str | None) -> list[tuple[str, int]]:
+    """Names and numbers of all namespaces, sorted by name, or of the one of that name."""
+    found = db.execute(
+        "SELECT name, generation, id FROM namespaces WHERE ? IS NULL OR name = ? ORDER BY name",
+        (name, name),
+    ).fetchall()
+    for named, generation, _ in found:
+        values = {"name": named, "generation": generation}
+        if (why := wrong_type("namespaces", values)) is not None:
+            raise Damaged(f"namespace {named!r}", why)
+    return [(named, number) for named, _, number in found]
 
 
 def namespace_for_writing(db: sqlite3.Connection, name: str) -> int:
@@ -66,7 +77,7 @@ def generation_of(db: sqlite3.Connection, space: int) -> int:
     """How many deletions a namespace has seen."""
     row = db.execute("SELECT generation FROM namespaces WHERE id = ?", (space,)).fetchone()
     if row is not None and type(row[0]) is not int:
-        raise checksums.Damaged(f"namespace {space}", "its generation is no number")
+        raise Damaged(f"namespace {space}", "its generation is no number")
     return int(row[0]) if row else 0
 
 
@@ -107,12 +118,11 @@ def put_document(db: sqlite3.Connection, space: int, document: Document) -> int:
 def put_metadata(db: sqlite3.Connection, namespace: str, name: str, metadata: Metadata) -> None:
     """Give a document, if there is one of that name, other metadata."""
     space = namespace_number(db, namespace)
-    sql = f"{SELECT_DOCUMENT} WHERE d.namespace_id = ? AND d.name = ?"
-    row = db.execute(sql, (space, name)).fetchone()
+    row = db.execute(f"{SELECT_DOCUMENT} AND d.name = ?", (space, name)).fetchone()
     if row is None or space is None:
         return
     document_from(row)
-    columns = (*row[3:6], to_json(metadata), *row[7:])
+    columns = (*row[3:6], to_json(metadata), *row[7:9])
     db.execute("UPDATE documents SET metadata = ? WHERE id = ?", (columns[3], row[0]))
     _seal_document(db, row[0], space, columns)
 
@@ -185,19 +195,30 @@ def keys_after(db: sqlite3.Connection, space: int | None, row: int) -> list[tupl
 
 def existing_rows(db: sqlite3.Connection, rows: list[int]) -> set[int]:
     """Which of the rows are still there."""
-    existing = set[int]()
-    for chunk in chunks(rows):
-        marks = ",".join("?" * len(chunk))
-        found = db.execute(f"SELECT id FROM segments WHERE id IN ({marks})", chunk)
-        existing.update(row for (row,) in found)
-    return existing
+    found = db.execute(f"SELECT id FROM segments WHERE id IN {LISTED}", (json.dumps(rows),))
+    return {row for (row,) in found}
+
+
+def chosen(where: Where | None, ids: Sequence[str] | None) -> tuple[str, list[Any]]:
+    """The condition that a document `d` satisfies a filter, and is one of those, with its parameters.
+
+    Names as SQLite reads them from a list end at a NUL: who uses it compares them once more.
+    """
+    condition, parameters = to_sql(where, "d.metadata")
+    if ids is not None:
+        condition, parameters = f"{condition} AND d.name IN {LISTED}", [*parameters, json.dumps(ids)]
+    return condition, parameters
 
 
 def nearest_where(
-    db: sqlite3.Connection, space: int, key: Float[np.ndarray, " d"], k: int, where: Where
+    db: sqlite3.Connection,
+    space: int,
+    key: Float[np.ndarray, " d"],
+    k: int,
+    condition: str,
+    parameters: Sequence[Any],
 ) -> list[Hit]:
-    """Exact scan of the segments whose document satisfies the filter, a chunk at a time."""
-    condition, parameters = to_sql(where, "d.metadata")
+    """Exact scan of the segments whose document satisfies a condition, a chunk at a time."""
     cursor = db.execute(
         "SELECT s.id, s.key, s.key_checksum FROM documents d JOIN segments s ON s.document_id = d.id "
         f"WHERE d.namespace_id = ? AND {condition}",
@@ -222,7 +243,7 @@ def matrix_of(
     checksums.check_keys(found)
     for row, key, _ in found:
         if not is_key(key, dimension):
-            raise checksums.Damaged(f"the key of segment {row}", _OTHER_SIZE)
+            raise Damaged(f"the key of segment {row}", _OTHER_SIZE)
     rows = np.array([row for row, _, _ in found], dtype=np.int64)
     return rows, keys_from([key for _, key, _ in found], dimension)
 
@@ -239,44 +260,88 @@ def latent_blobs(batch: WriteBatch) -> Iterator[bytes | None]:
     return (None if latent is None else pack(latent) for latent in batch.latents)
 
 
-def latents_of(db: sqlite3.Connection, space: int | None, rows: Sequence[int]) -> dict[int, np.ndarray]:
-    """The latents of those rows that have one."""
-    found = dict[int, np.ndarray]()
-    for chunk in chunks(list(rows)):
-        marks = ",".join("?" * len(chunk))
-        sql = (
-            "SELECT id, latent, latent_checksum FROM segments "
-            f"WHERE namespace_id = ? AND id IN ({marks})"
-        )
-        for row, blob, seal in db.execute(sql, [space, *chunk]):
-            if not checksums.fits(checksums.of_blob(row, blob), seal):
-                raise checksums.Damaged(f"the latent of segment {row}")
-            if blob is not None:
-                if not is_latent(blob):
-                    raise checksums.Damaged(f"the latent of segment {row}", "it is no latent")
-                found[row] = unpack(blob)
-    return found
-
-
-def mismatch(path: Path, known: About, encoder: str, dimension: int) -> EncoderMismatchError:
-    """The error for a file that was written with another encoder."""
-    return EncoderMismatchError(
-        f"The memory {path} cannot be opened with this sentence encoder.",
-        f"It was written with encoder {(known.encoder or 'unknown')[:12]} "
-        f"({known.dimension} numbers a key), and this one is {encoder[:12]} "
-        f"({dimension}); their keys cannot be compared.",
-        "Open it with the encoder it was written with, or write the texts to a new memory.",
+def segments_of(
+    db: sqlite3.Connection, space: int | None, rows: Sequence[int], dimension: int, latents: bool
+) -> dict[int, StoredSegment]:
+    """The segments of those rows of a namespace, by row."""
+    found = db.execute(
+        f"SELECT {_columns(latents)} FROM segments s JOIN documents d ON d.id = s.document_id "
+        f"WHERE s.namespace_id = ? AND s.id IN {LISTED}",
+        (space, json.dumps([int(row) for row in rows])),
     )
+    return {segment.row: segment for segment in segments_from(found, dimension)}
 
 
-def chunks(rows: list[int]) -> Iterator[list[int]]:
-    """Lists short enough for one statement's parameters."""
-    return (rows[i : i + _VARIABLES] for i in range(0, len(rows), _VARIABLES))
+def segments_in(
+    db: sqlite3.Connection, space: int | None, spans: Sequence[Span], dimension: int, latents: bool
+) -> list[list[StoredSegment]]:
+    """The segments of each span of a namespace's documents, in order, as one moment has them.
+
+    Raises:
+        Damaged: if one is not what was written, or one is missing inside a span.
+    """
+    # In this order: a span names one document, and a document's segments lie by their position.
+    found = db.execute(
+        f"SELECT {_columns(latents)}, w.key FROM json_each(?) AS w "
+        "CROSS JOIN documents d ON d.namespace_id = ? AND d.name = json_extract(w.value, '$[0]') "
+        "CROSS JOIN segments s ON s.document_id = d.id AND s.namespace_id = d.namespace_id "
+        "AND s.position >= json_extract(w.value, '$[1]') "
+        "AND s.position <= coalesce(json_extract(w.value, '$[2]'), 9223372036854775807)",
+        (json.dumps(spans), space),
+    ).fetchall()
+    held: list[list[StoredSegment]] = [[] for _ in spans]
+    whole = set[str]()
+    for row, segment in zip(found, segments_from(found, dimension), strict=True):
+        # SQLite reads a name in a list to its first NUL.
+        if segment.document_id == spans[row[-1]].document_id:
+            held[row[-1]].append(segment)
+        if row[_COMPLETE]:
+            whole.add(segment.document_id)
+    for segments in held:
+        segments.sort(key=lambda segment: segment.index)
+        places = [segment.index - segments[0].index for segment in segments]
+        if places != list(range(len(places))) and segments[0].document_id in whole:
+            raise Damaged(f"document {segments[0].document_id!r}")
+    return held
 
 
-def quoted_term(term: str) -> str:
+def ranked(
+    db: sqlite3.Connection,
+    space: int,
+    terms: Sequence[str],
+    k: int,
+    where: tuple[str, list[Any]] | None,
+) -> list[Hit]:
+    """The best segments of a namespace by BM25 over terms, of documents that satisfy a condition."""
+    condition, parameters = where or ("1", [])
+    joined = "JOIN segments s ON s.id = f.rowid JOIN documents d ON d.id = s.document_id "
+    found = db.execute(
+        f"SELECT f.rowid, -f.rank FROM fts_{space} f {joined if where else ''}"
+        f"WHERE fts_{space} MATCH ? AND {condition} ORDER BY f.rank, f.rowid LIMIT ?",
+        [" OR ".join(map(_quoted, terms)), *parameters, k],
+    )
+    return [Hit(int(row), float(score)) for row, score in found]
+
+
+def rarest(db: sqlite3.Connection, space: int, terms: Sequence[str], most: int) -> list[str]:
+    """The terms that fewest segments hold, which together hold fewer than so many postings."""
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM fts_{space} WHERE fts_{space} MATCH ? LIMIT ?)"
+    counts = [db.execute(sql, (_quoted(term), most)).fetchone()[0] for term in terms]
+    kept = list[str]()
+    for count, term in sorted(zip(counts, terms, strict=True)):
+        if 0 < count < most:
+            kept.append(term)
+            most -= count
+    return kept
+
+
+def _quoted(term: str) -> str:
     """A word as an FTS5 string, in which nothing is an operator."""
     return '"' + term.replace('"', '""') + '"'
+
+
+def _columns(latents: bool) -> str:
+    return _SEGMENT + (", s.latent, s.latent_checksum" if latents else ", NULL, NULL")
 
 
 def to_json(metadata: Metadata) -> str:
@@ -290,20 +355,23 @@ def document_from(row: tuple[Any, ...]) -> Document:
     Raises:
         Damaged: if it is not what was written.
     """
-    _check_document(row)
-    name, content_hash, characters, _, complete, written = row[3:]
-    return Document(name, content_hash, characters, _metadata(row), bool(complete), written)
+    _check_document(row[:9])
+    name, content_hash, characters, _, complete, written, count = row[3:]
+    return Document(name, content_hash, characters, _metadata(row), bool(complete), written, count)
 
 
 def segments_from(rows: Iterable[tuple[Any, ...]], dimension: int) -> Iterator[StoredSegment]:
-    """Segments from the columns of `SELECT_SEGMENT`.
+    """Segments from rows that begin with the columns of a segment and its latent.
 
     Raises:
         Damaged: if one, or its document, is not what was written.
     """
     checked = dict[int, tuple[Any, ...]]()
     for row in rows:
-        document, (number, position, start, end, text, key, seal, key_seal) = row[:9], row[9:]
+        document, (number, position, start, end, text, key, seal, key_seal, blob, blob_seal) = (
+            row[:9],
+            row[9:19],
+        )
         if checked.get(document[0]) != document:
             _check_document(document)
             checked[document[0]] = document
@@ -311,28 +379,38 @@ def segments_from(rows: Iterable[tuple[Any, ...]], dimension: int) -> Iterator[S
         made = checksums.of_segment(number, document[1], document[0], position, start, end, text)
         what = f"segment {position} of document {name!r}"
         if not checksums.fits(made, seal):
-            raise checksums.Damaged(what)
+            raise Damaged(what)
         if not checksums.fits(checksums.of_key(number, key), key_seal):
-            raise checksums.Damaged(f"the key of {what}")
+            raise Damaged(f"the key of {what}")
         if not is_key(key, dimension):
-            raise checksums.Damaged(f"the key of {what}", _OTHER_SIZE)
+            raise Damaged(f"the key of {what}", _OTHER_SIZE)
         (vector,) = keys_from([key], dimension)
-        yield StoredSegment(number, name, position, start, end, text, _metadata(document), vector)
+        yield StoredSegment(
+            *(number, name, position, start, end, text, _metadata(document), vector),
+            _latent(number, blob, blob_seal),
+        )
+
+
+def _latent(row: int, blob: bytes | None, seal: Any) -> np.ndarray | None:
+    if not checksums.fits(checksums.of_blob(row, blob), seal):
+        raise Damaged(f"the latent of segment {row}")
+    try:
+        return None if blob is None else unpack(blob)
+    except MemoryFileError as error:
+        raise Damaged(f"the latent of segment {row}", "it is no latent") from error
 
 
 def _check_document(row: tuple[Any, ...]) -> None:
     number, space, seal, *columns = row
     if checksums.of_values(number, space, *columns) != seal:
-        raise checksums.Damaged(f"document {columns[0]!r}")
+        raise Damaged(f"document {columns[0]!r}")
     values = dict(zip(_DOCUMENT_COLUMNS, (space, *columns), strict=True))
     if (wrong := wrong_type("documents", values)) is not None:
-        raise checksums.Damaged(f"document {columns[0]!r}", f"it has {wrong}")
+        raise Damaged(f"document {columns[0]!r}", f"it has {wrong}")
 
 
 def _metadata(row: tuple[Any, ...]) -> Metadata:
     try:
         return metadata_from(row[6])
     except ValueError as error:
-        raise checksums.Damaged(
-            f"document {row[3]!r}", f"its metadata is no JSON object ({error})"
-        ) from error
+        raise Damaged(f"document {row[3]!r}", f"its metadata is no JSON object ({error})") from error

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from larimar_memory.errors import LarimarError, MemoryFileError
 from larimar_memory.stores.sqlite import checksums, schema
-from larimar_memory.stores.sqlite.connection import FAILURES, address, translate
+from larimar_memory.stores.sqlite.connection import address
+from larimar_memory.stores.sqlite.failures import FAILURES, understood
 
 _RANGE = 512
 _PROBES = 20_000
 _LEAST_BYTES = 16
 """No row takes less."""
-
-UNEXPECTED = (ValueError, TypeError, RecursionError, OverflowError, struct.error)
-"""What else contents end in that were made by no release."""
 
 COLUMNS = {
     "namespaces": ("id", "name", "generation", "checksum"),
@@ -63,7 +59,7 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         MemoryFileError: if it cannot be opened at all, or is no memory.
     """
-    try:
+    with understood(path):
         where = address(path, read_only=True)
         with closing(sqlite3.connect(where, uri=True, isolation_level=None)) as db:
             db.execute("PRAGMA trusted_schema = OFF")
@@ -71,21 +67,6 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
             schema.show_as_newest(db, schema.version_of(db, path))
             db.execute("BEGIN")
             yield db
-    except LarimarError:
-        raise
-    except (*FAILURES, OSError) as error:
-        raise translate(error, path) from error
-    except UNEXPECTED as error:
-        raise not_understood(error, path) from error
-
-
-def not_understood(error: Exception, path: Path) -> MemoryFileError:
-    """The error for contents that no memory has, where what reads them did not expect it."""
-    return MemoryFileError(
-        f"The memory {path} is damaged.",
-        f"What it holds cannot be understood ({error}).",
-        "Restore a backup.",
-    )
 
 
 def readable_text(raw: bytes) -> str:

@@ -79,7 +79,7 @@ def create_text_index(db: sqlite3.Connection, space: int) -> None:
     )
 
 
-def prepare(db: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
+def prepare(db: sqlite3.Connection, path: Path | None, *, read_only: bool) -> None:
     """See to it that a new connection finds the tables of this version.
 
     An empty file gets them; an older one is migrated, all at once or not at all; where that cannot be
@@ -110,7 +110,7 @@ def prepare(db: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
         raise
 
 
-def version_of(db: sqlite3.Connection, path: Path) -> int:
+def version_of(db: sqlite3.Connection, path: Path | None) -> int:
     """The version of a memory file's format.
 
     Raises:

@@ -1,0 +1,187 @@
+"""Every error about a memory, and how what SQLite and the system raise becomes one of them."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from larimar_memory.errors import (
+    ClosedError,
+    EncoderMismatchError,
+    LarimarError,
+    MemoryBusyError,
+    MemoryFileError,
+)
+
+FAILURES = (sqlite3.Error, UnicodeError)
+"""What reading a damaged file ends in: SQLite's word on it may itself be no longer text."""
+
+UNEXPECTED = (ValueError, TypeError, RecursionError, OverflowError, struct.error)
+"""What else contents end in that were made by no release."""
+
+NO_FIT = "its checksum does not fit"
+
+_DAMAGED = (
+    "The memory {name} is damaged.",
+    "SQLite said: {text}.",
+    "Run `larimar repair {name}`, which saves what can be read, or restore a backup.",
+)
+_READ_ONLY = (
+    "The memory {name} cannot be changed.",
+    "Its file or folder is read-only.",
+    "Make it writable, or open it with `read_only=True` to read.",
+)
+_BUSY = (
+    "The memory {name} is busy.",
+    "Another process has been writing to it for longer than the waiting time.",
+    "Try again, or open it with a larger `busy_seconds`.",
+)
+_SAID: tuple[tuple[str, tuple[str, str, str]], ...] = (
+    ("locked", _BUSY),
+    ("busy", _BUSY),
+    (
+        "full",
+        (
+            "Nothing more can be written to the memory {name}.",
+            "The disk is full.",
+            "Free some space and write again; all that was committed before is intact.",
+        ),
+    ),
+    ("readonly", _READ_ONLY),
+    ("read-only", _READ_ONLY),
+    ("not a database", _DAMAGED),
+    ("malformed", _DAMAGED),
+    ("corrupt", _DAMAGED),
+    ("decode", _DAMAGED),
+    (
+        "unable to open",
+        (
+            "The memory {name} cannot be opened.",
+            "The file does not exist, or there is no permission to open it.",
+            "Check the path and its permissions.",
+        ),
+    ),
+    ("", ("The memory {name} cannot be used.", "SQLite said: {text}.", "Check the file and the disk.")),
+)
+"""What SQLite's message has in it, and what is said then; the first that fits."""
+
+
+class Damaged(Exception):  # noqa: N818 - turned into a MemoryFileError, which names the file
+    """A row that is not what was written.
+
+    Args:
+        what: which, as the reader of an error can know it.
+        why: how that is known.
+    """
+
+    def __init__(self, what: str, why: str = NO_FIT) -> None:
+        self.why = why
+        super().__init__(what)
+
+
+def called(path: Path | None) -> str:
+    """What an error calls a memory: its path, or "in RAM"."""
+    return "in RAM" if path is None else str(path)
+
+
+@contextmanager
+def translated(path: Path | None) -> Iterator[None]:
+    """Raise SQLite's and the system's errors about a memory as MemoryFileError."""
+    try:
+        yield
+    except LarimarError:
+        raise
+    except Damaged as error:
+        raise damaged(path, str(error), error.why) from error
+    except (*FAILURES, OSError) as error:
+        raise translate(error, path) from error
+
+
+@contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """As `translated`, where contents that no memory has can end in any error."""
+    try:
+        with translated(path):
+            yield
+    except LarimarError:
+        raise
+    except UNEXPECTED as error:
+        raise MemoryFileError(
+            f"The memory {path} is damaged.",
+            f"What it holds cannot be understood ({error}).",
+            "Restore a backup.",
+        ) from error
+
+
+def translate(error: Exception, path: Path | None) -> MemoryFileError:
+    """SQLite's or the system's error about a memory as one of ours."""
+    name, text = called(path), str(error)
+    if isinstance(error, OSError):
+        return MemoryFileError(
+            f"The memory {name} cannot be used.",
+            f"The system said: {error.strerror or text}.",
+            "Check the path, its permissions and the free space.",
+        )
+    what, why, remedy = next(said for needle, said in _SAID if needle in text)
+    if "unable to open" in text and path is not None and path.is_dir():
+        why = "It is a folder."
+    kind = MemoryBusyError if what == _BUSY[0] else MemoryFileError
+    return kind(*(part.format(name=name, text=text) for part in (what, why, remedy)))
+
+
+def damaged(path: Path | None, what: str, why: str = NO_FIT) -> MemoryFileError:
+    """The error for a row that is not what was written."""
+    return MemoryFileError(
+        f"The memory {called(path)} is damaged.",
+        f"What is stored for {what} is not what was written: {why}.",
+        "Write it again."
+        if path is None
+        else f"Run `larimar repair {path}`, which sets it aside, or restore a backup.",
+    )
+
+
+def not_erased(path: Path | None) -> MemoryBusyError:
+    """The error for a purge that others keep from its end."""
+    return MemoryBusyError(
+        f"What was forgotten in the memory {called(path)} is not found any more, but not yet erased.",
+        "Another reader or writer has been using its files for longer than the waiting time.",
+        "Call `purge()` again when it is done.",
+    )
+
+
+def not_changeable(path: Path | None) -> MemoryFileError:
+    """The error for a change to a memory that is only read."""
+    return MemoryFileError(
+        f"The memory {called(path)} cannot be changed.",
+        "It was opened read-only or its file cannot be written.",
+        "Open a copy, or make the file writable.",
+    )
+
+
+def closed(path: Path | None) -> ClosedError:
+    """The error for a use of a memory after its end."""
+    return ClosedError(
+        f"The memory {called(path)} cannot be used.",
+        "It has been closed.",
+        "Open it again with `Larimar.open`." if path else "Open a new one with `Larimar.open`.",
+    )
+
+
+def mismatch(
+    path: Path | None, written: tuple[str, int], opened: tuple[str, int]
+) -> EncoderMismatchError:
+    """The error for a file that was written with another encoder.
+
+    Args:
+        written, opened: fingerprint and dimension of the encoder then and now.
+    """
+    return EncoderMismatchError(
+        f"The memory {called(path)} cannot be opened with this sentence encoder.",
+        f"It was written with encoder {(written[0] or 'unknown')[:12]} "
+        f"({written[1]} numbers a key), and this one is {opened[0][:12]} "
+        f"({opened[1]}); their keys cannot be compared.",
+        "Open it with the encoder it was written with, or write the texts to a new memory.",
+    )

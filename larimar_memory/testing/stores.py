@@ -1,0 +1,334 @@
+"""The laws of a store.
+
+    class TestBucketStore(StoreLaws):
+        @pytest.fixture
+        def store(self, tmp_path):
+            return BucketStore(tmp_path)
+
+Keys have `DIMENSION` numbers. Each law begins with an empty store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from jaxtyping import Float
+
+from larimar_memory.errors import InputError
+from larimar_memory.stores.base import Document, Span, Store, StoredSegment, WriteBatch
+from larimar_memory.types import Metadata, Segment
+
+DIMENSION = 8
+
+
+def key_of(text: str) -> Float[np.ndarray, " d"]:
+    """A unit vector that depends on the text alone."""
+    raw = np.random.default_rng(list(text.encode())).standard_normal(DIMENSION)
+    return np.asarray(raw / np.linalg.norm(raw), dtype=np.float32)
+
+
+def batch(
+    name: str,
+    texts: Sequence[str],
+    metadata: Metadata | None = None,
+    *,
+    first: int = 0,
+    replace: bool = True,
+    complete: bool = True,
+    latents: Sequence[np.ndarray | None] | None = None,
+) -> WriteBatch:
+    """Segments of a document, from index `first` on."""
+    segments = [Segment(first + i, 10 * i, 10 * i + len(t), t) for i, t in enumerate(texts)]
+    keys = np.array([key_of(t) for t in texts], dtype=np.float32).reshape(len(texts), DIMENSION)
+    document = Document(name, f"hash of {texts}", 10 * len(texts), metadata or {}, complete)
+    return WriteBatch(document, segments, keys, replace, latents)
+
+
+def said(segments: Sequence[StoredSegment]) -> list[str]:
+    """What segments say."""
+    return [segment.text for segment in segments]
+
+
+def found(store: Store, namespace: str, text: str, k: int = 3, **options: Any) -> list[str]:
+    """Texts of the nearest segments, best first."""
+    hits = store.nearest(namespace, key_of(text), k, **options)
+    return said(store.fetch(namespace, [hit.row for hit in hits]))
+
+
+def worded(store: Store, namespace: str, *terms: str, k: int = 9, **options: Any) -> list[str]:
+    """Texts of the segments that hold some of the terms, best first."""
+    hits = store.lexical(namespace, terms, k, **options)
+    return said(store.fetch(namespace, [hit.row for hit in hits]))
+
+
+class StoreLaws:
+    """What holds of every store; a subclass gives the fixture `store`, and perhaps `reopen`."""
+
+    @pytest.fixture
+    def store(self) -> Store:
+        """An empty store for keys of `DIMENSION` numbers."""
+        raise NotImplementedError
+
+    def reopen(self, store: Store) -> Store:
+        """A store over what this one keeps after it is closed; the same one where nothing is kept."""
+        return store
+
+    # --- what is written is there ---
+
+    def test_segments_come_back_whole(self, store: Store) -> None:
+        """All of a segment comes back, its key rounded to float16."""
+        store.write("n", [batch("d", ["one", "two"], {"source": "s", "n": [1, None]})])
+        store = self.reopen(store)
+        one, two = store.segments("n", "d")
+        assert (one.document_id, one.text, one.index, one.start, one.end) == ("d", "one", 0, 0, 3)
+        assert (two.document_id, two.text, two.index, two.start, two.end) == ("d", "two", 1, 10, 13)
+        assert one.metadata == {"source": "s", "n": [1, None]}
+        assert one.latent is None
+        assert one.key.dtype == np.float32
+        np.testing.assert_array_equal(one.key, key_of("one").astype(np.float16).astype(np.float32))
+        assert said(store.fetch("n", [two.row, 10**9, one.row])) == ["two", "one"]
+
+    def test_any_unicode_comes_back(self, store: Store) -> None:
+        """Names, texts and metadata of any Unicode come back as they are."""
+        names = ["\u00e9", "e\u0301", "\U0001f600", "\u202e x", "'; DROP TABLE segments; --", "%"]
+        for name in names:
+            store.write(name, [batch(name, [f"{name} \ufffe says"], {name: name})])
+        for name in names:
+            (document,) = store.documents(name)
+            assert (document.id, document.metadata) == (name, {name: name})
+            assert said(store.segments(name, name)) == [f"{name} \ufffe says"]
+        assert store.namespaces() == sorted(names) == list(store.stats().names)
+
+    def test_a_write_is_one_transaction(self, store: Store) -> None:
+        """Where one batch cannot be stored, none is."""
+        store.write("n", [batch("d", ["old"])])
+        unfit = [np.ones(2, dtype=np.complex64)]
+        with pytest.raises(InputError, match="array of type complex64 with 1 dimensions"):
+            store.write("n", [batch("d", ["new"]), batch("e", ["one"], latents=unfit)])
+        assert (said(store.segments("n", "d")), store.document("n", "e")) == (["old"], None)
+        assert (worded(store, "n", "new", "one"), found(store, "n", "new")) == ([], ["old"])
+        assert store.stats("n").segments == 1
+
+    def test_a_document_twice_in_one_write_is_what_the_last_says(self, store: Store) -> None:
+        """A later batch of the same write replaces an earlier one."""
+        for n in range(6):
+            store.write("n", [batch("d", [f"alpha {n}", "and more"]), batch("d", [f"beta {n}"])])
+            assert said(store.segments("n", "d")) == [f"beta {n}"]
+            assert len(worded(store, "n", "beta")) == store.stats("n").segments == 1
+            assert worded(store, "n", "alpha", "more") == []
+            assert found(store, "n", f"alpha {n}", 5) == [f"beta {n}"]
+
+    def test_replacing_leaves_nothing_behind(self, store: Store) -> None:
+        """What was replaced is not found again."""
+        store.write("n", [batch("d", ["old one", "old two"]), batch("e", ["other text"])])
+        store.write("n", [batch("d", ["new"])])
+        assert sorted(found(store, "n", "old one", 5)) == ["new", "other text"]
+        assert worded(store, "n", "old") == []
+        assert said(store.segments("n", "d")) == ["new"]
+        assert [(d.id, d.segments) for d in store.documents("n")] == [("d", 1), ("e", 1)]
+        assert found(store, "n", "other text", 1) == ["other text"]
+
+    def test_a_document_written_in_parts_is_whole_in_the_end(self, store: Store) -> None:
+        """Batches that do not replace append."""
+        store.write("n", [batch("d", ["a a", "b b"], complete=False)])
+        (document,) = store.documents("n")
+        assert (document.complete, document.segments) == (False, 2)
+        store.write("n", [batch("d", ["c c"], first=2, replace=False)])
+        (document,) = store.documents("n")
+        assert (document.complete, document.segments) == (True, 3)
+        assert said(store.segments("n", "d")) == ["a a", "b b", "c c"]
+
+    def test_documents_come_in_the_order_of_their_first_writing(self, store: Store) -> None:
+        """Writing again keeps a document's place; ids and filters choose."""
+        for name in ("c", "a", "b", "c"):
+            store.write("n", [batch(name, [f"text {name}"], {"of": name})])
+        assert [d.id for d in store.documents("n")] == ["c", "a", "b"]
+        assert [d.id for d in store.documents("n", ids=["b", "x", "c", "b", "a\0"])] == ["c", "b"]
+        assert [d.id for d in store.documents("n", {"of": {"$ne": "b"}}, ["b", "a"])] == ["a"]
+        assert list(store.documents("n", ids=[])) == []
+
+    def test_a_document_without_segments_is_kept_and_never_found(self, store: Store) -> None:
+        """A document may have no text."""
+        store.write("n", [batch("bare", [], {"v": 1}), batch("d", ["one"], {"v": 2})])
+        store.write("alone", [batch("bare", [])])
+        assert [d.id for d in store.documents("n", {"v": 1})] == ["bare"]
+        assert store.document("n", "bare") == Document("bare", "hash of []", 0, {"v": 1})
+        assert store.segments("n", "bare") == []
+        assert found(store, "n", "one", 9) == ["one"]
+        assert found(store, "alone", "one", 9) == []
+        assert store.namespaces() == ["alone", "n"]
+        assert (store.stats("n").documents, store.stats("n").segments) == (2, 1)
+        store.write("n", [batch("bare", ["two"]), batch("d", [])])
+        assert found(store, "n", "one", 9) == ["two"]
+        assert store.delete("n", ids=["bare", "d"]) == 2
+        assert store.namespaces() == ["alone"]
+
+    def test_metadata_can_change_alone(self, store: Store) -> None:
+        """New metadata leaves the segments."""
+        store.write("n", [batch("d", ["text"], {"v": 1})])
+        (before,) = store.documents("n")
+        store.set_metadata("n", "d", {"v": 2})
+        assert list(store.documents("n")) == [replace(before, metadata={"v": 2})]
+        (segment,) = store.segments("n", "d")
+        assert (segment.text, segment.metadata) == ("text", {"v": 2})
+        assert found(store, "n", "text", where={"v": 2}) == worded(store, "n", "text") == ["text"]
+        store.set_metadata("n", "absent", {"v": 3})
+        assert store.document("n", "absent") is None
+
+    # --- what is asked for is found ---
+
+    def test_a_written_segment_is_nearest_to_itself(self, store: Store) -> None:
+        """Its own key finds a segment, with a cosine of one."""
+        texts = [f"text number {i}" for i in range(20)]
+        store.write("n", [batch("d", texts)])
+        store = self.reopen(store)
+        for text in texts:
+            assert found(store, "n", text, 1) == [text]
+            (hit,) = store.nearest("n", key_of(text), 1)
+            assert hit.score == pytest.approx(1.0, abs=2e-3)
+
+    def test_filters_restrict_every_search_and_nearest_is_exact_then(self, store: Store) -> None:
+        """A filter chooses among documents; wrong ones are refused."""
+        for year in range(2014, 2024):
+            store.write("n", [batch(f"d{year}", [f"report of {year}"], {"year": year})])
+        where, texts = {"year": {"$gte": 2020}}, [f"report of {year}" for year in range(2020, 2024)]
+        order = sorted(texts, key=lambda text: -float(key_of(text) @ key_of("report of 2018")))
+        assert found(store, "n", "report of 2018", 10, where=where) == order
+        assert found(store, "n", "report of 2018", 2, where=where) == order[:2]
+        assert sorted(worded(store, "n", "report", where=where)) == texts
+        assert [d.id for d in store.documents("n", where)] == [f"d{n}" for n in range(2020, 2024)]
+        for use in (store.documents, lambda n, w: store.lexical(n, ["report"], 1, w)):
+            with pytest.raises(InputError, match="is no operator"):
+                use("n", {"year": {"$near": 2020}})
+        assert store.delete("n", ids=["d2020", "d2014"], where=where) == 1
+        assert store.delete("n", where=where) == 3
+        assert store.stats("n").documents == 6
+
+    def test_words_are_found_best_first_and_the_rarest_where_there_is_a_limit(
+        self, store: Store
+    ) -> None:
+        """BM25 orders; `most` drops the words that most segments hold."""
+        store.write("n", [batch("d", ["the cat sat", "the dog sat down", "the the the bird"])])
+        assert worded(store, "n", "cat") == ["the cat sat"]
+        assert worded(store, "n", "sat", "dog") == ["the dog sat down", "the cat sat"]
+        assert worded(store, "n", "sat", "dog", k=1) == ["the dog sat down"]
+        assert worded(store, "n", "absent") == worded(store, "n") == []
+        assert len(worded(store, "n", "the", "sat", most=6)) == 3
+        assert worded(store, "n", "the", "sat", "absent", most=5) == ["the cat sat", "the dog sat down"]
+        assert worded(store, "n", "the", "sat", "cat", most=3) == ["the cat sat"]
+        assert worded(store, "n", "the", most=3) == []
+
+    def test_spans_are_what_they_say(self, store: Store) -> None:
+        """Spans overlap, end anywhere, and bring latents where they are asked for."""
+        texts = [f"text {n}" for n in range(9)]
+        latents = [np.full(3, n, dtype=np.int8) for n in range(9)]
+        store.write("n", [batch("d", texts, latents=latents), batch("e", ["other"])])
+        asked = [Span("d", 3, 5), Span("e"), Span("d", 4), Span("d", -2, 0), Span("d", 5, 4), Span("x")]
+        held = store.spans("n", asked, latents=True)
+        assert [said(of) for of in held] == [texts[3:6], ["other"], texts[4:], texts[:1], [], []]
+        assert [of.latent.tolist() for of in held[0] if of.latent is not None] == [
+            [n] * 3 for n in (3, 4, 5)
+        ]
+        assert held[1][0].latent is None
+        assert all(of.latent is None for of in store.spans("n", asked[:1])[0])
+        assert store.spans("other", asked[:2]) == [[], []]
+        assert store.spans("n", []) == []
+        assert said(store.segments("n", "d", 7)) == texts[7:]
+
+    def test_latents_come_back_bit_for_bit(self, store: Store) -> None:
+        """Latents given at once, later, or never are told apart."""
+        given: list[np.ndarray] = [
+            np.ones((2, 3), dtype=np.float32),
+            np.array([[1, -128]], dtype=np.int8),
+        ]
+        late = np.array([1.5, np.inf, np.nan], dtype=np.float16)
+        store.write("n", [batch("d", ["one", "two"], latents=given), batch("e", ["three"])])
+        store.write("n", [batch("f", ["four", "five"], latents=[None, given[0]])])
+        rows = [s.row for name in ("d", "e", "f") for s in store.segments("n", name)]
+        store.attach("n", [rows[2], 10**9], [late, late])
+        store.attach("other", rows[:1], [late])
+        store = self.reopen(store)
+        held = [s.latent for s in store.fetch("n", rows, latents=True)]
+        bits = [None if z is None else (z.dtype, z.shape, z.tobytes()) for z in held]
+        wanted = [*given, late, None, given[0]]
+        assert bits == [None if z is None else (z.dtype, z.shape, z.tobytes()) for z in wanted]
+        assert [s.latent for s in store.fetch("n", rows)] == [None] * 5
+
+    # --- what is deleted is gone ---
+
+    def test_deleting_by_id_and_all(self, store: Store) -> None:
+        """What is deleted is gone, and can be written again."""
+        store.write("n", [batch(f"d{i}", [f"text {i}"]) for i in range(10)])
+        rows = [s.row for s in store.segments("n", "d3")]
+        assert store.delete("n", ids=["d3", "d4", "never there", "d5\0"], to_purge=True) == 2
+        store.purge()
+        assert store.delete("n", ids=[]) == 0
+        assert "text 3" not in found(store, "n", "text 3", 10)
+        assert (worded(store, "n", "3", "4"), store.fetch("n", rows)) == ([], [])
+        assert store.document("n", "d3") is None
+        assert store.delete("n") == 8
+        assert store.namespaces() == []
+        assert store.delete("n") == 0
+        store.write("n", [batch("d3", ["back again"])])
+        assert found(self.reopen(store), "n", "back again") == ["back again"]
+
+    def test_keys_ascend_and_generations_tell_what_was_deleted(self, store: Store) -> None:
+        """Rows only grow; a generation is another one after a deletion."""
+        assert list(store.keys("n")) == []
+        store.write("n", [batch("d", ["one", "two"])])
+        ((rows, keys),) = store.keys("n")
+        np.testing.assert_allclose(keys, [key_of("one"), key_of("two")], atol=1e-3)
+        store.write("n", [batch("e", ["three"]), batch("f", [f"text {n}" for n in range(9)])])
+        every = [int(row) for of, _ in store.keys("n") for row in of]
+        assert every == sorted(every)
+        assert [int(row) for of, _ in store.keys("n", int(rows[-1])) for row in of] == every[2:]
+        seen = {store.generation("n")}
+        store.delete("n", ids=["e", "f"])
+        assert store.generation("n") not in seen
+        assert list(store.keys("n", int(rows[-1]))) == []
+        seen.add(store.generation("n"))
+        store.write("n", [batch("d", ["one"])])
+        assert store.generation("n") not in seen
+        seen.add(store.generation("n"))
+        store.delete("n")
+        store.write("n", [batch("d", ["one", "two"])])
+        assert store.generation("n") not in seen
+
+    def test_namespaces_never_meet(self, store: Store) -> None:
+        """Equal ids and words in namespaces of similar names stay apart."""
+        names = ["a", "A", "a ", "a%", "a_", "'; DROP TABLE segments; --", "a.b", "\u00e9", "e\u0301"]
+        for name in names:
+            store.write(name, [batch("same id", [f"secret of {name}"])])
+        rows = {name: [int(r) for of, _ in store.keys(name) for r in of] for name in names}
+        everything = [row for of in rows.values() for row in of]
+        for name in names:
+            assert found(store, name, "secret of a", 50) == [f"secret of {name}"]
+            assert worded(store, name, "secret", most=2) == [f"secret of {name}"]
+            assert said(store.fetch(name, everything)) == [f"secret of {name}"]
+            stats = store.stats(name)
+            assert (stats.names, stats.documents, stats.segments) == ((name,), 1, 1)
+            assert stats.characters == 10
+        assert store.namespaces() == sorted(names) == list(store.stats().names)
+        assert store.delete("a") == 1
+        assert (found(store, "a", "secret of a"), store.fetch("a", everything)) == ([], [])
+        assert (store.stats().namespaces, store.stats("a").names) == (len(names) - 1, ())
+        assert found(store, "A", "secret of A") == ["secret of A"]
+
+    def test_an_empty_store_answers_and_closes(self, store: Store) -> None:
+        """Nothing is found in an empty store; a second close does nothing."""
+        assert store.nearest("n", key_of("x"), 3) == store.nearest("n", key_of("x"), 3, {"a": 1}) == []
+        assert store.lexical("n", ["x"], 3) == store.lexical("n", ["x"], 3, most=9) == []
+        assert store.fetch("n", [1, 2]) == store.segments("n", "d") == []
+        assert list(store.documents("n")) == []
+        assert store.stats().segments == store.stats().namespaces == 0
+        store.attach("n", [1], [np.ones(2, dtype=np.float32)])
+        store.purge()
+        store.clear()
+        with store.snapshot():
+            assert store.namespaces() == []
+        store.close()
+        store.close()
