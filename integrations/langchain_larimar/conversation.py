@@ -225,10 +225,7 @@ class LarimarMemory:
             at, said = self.at(config), self.said(given)
             return at.load_text(said) if as_text else at.load(said)
 
-        async def aload(given: Any, config: RunnableConfig) -> list[BaseMessage] | str:
-            return await run_in_executor(None, load, given, config)
-
-        return RunnableLambda(load, aload, name="LarimarMemory")
+        return RunnableLambda(load, name="LarimarMemory")
 
     def remembering(self, chain: Runnable[Any, Any], *, as_text: bool = False) -> Runnable[Any, Any]:
         """The chain with this memory around it: its prompt gets the history, its turns are kept.

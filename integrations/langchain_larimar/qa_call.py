@@ -22,14 +22,7 @@ _DECODER_OPTIONS = sorted({field.name for field in fields(AnswerOptions)} - {"gr
 _OF_VECTOR_STORES = ("k", "filter", "fetch_k", "lambda_mult", "score_threshold")
 _OF_NO_MODEL = {*READ_OPTIONS, *_OF_VECTOR_STORES, "search_kwargs", "threshold", "top_k"}
 _LIKE = {"filter": "where", "top_k": "k", "threshold": "score_threshold"}
-_INNER = {
-    "prompt": "prompt",
-    "document_prompt": "document_prompt",
-    "document_separator": "document_separator",
-    "memory": "conversation",
-    "callbacks": "callbacks",
-    "verbose": "verbose",
-}
+_INNER = ("prompt", "document_prompt", "document_separator", "memory", "callbacks", "verbose")
 
 
 @dataclass(frozen=True)
@@ -137,4 +130,6 @@ def inner_fields(*given: Mapping[str, Any] | None) -> dict[str, Any]:
             f"There is no inner chain that would take {', '.join(map(repr, unknown))}.",
             f"Pass {', '.join(_INNER)}, and options of a model with `llm.bind(...)`.",
         )
-    return {_INNER[name]: value for name, value in options.items()}
+    if "memory" in options:
+        options["conversation"] = options.pop("memory")
+    return options
