@@ -250,9 +250,11 @@ class LarimarMemory:
         Raises:
             InputError: if langchain-classic is not installed, or no session is named.
         """
-        from langchain_larimar.classic_memory import classic_memory
+        from langchain_larimar.classic_memory import classic_class
 
-        return classic_memory(self, return_messages)
+        self.namespace  # noqa: B018 - refuses to go on without a session
+        memory: BaseMemory = classic_class()(turns=self, return_messages=return_messages)
+        return memory
 
     def said(self, given: Any) -> str:
         """The text of a chain's input."""
