@@ -17,9 +17,8 @@ from benchmarks.result import Bar, Figures, bar, share
 from benchmarks.session import Session
 from larimar_memory.latents import LatentCodec, LatentConfig
 from larimar_memory.train.balance import balance
-from larimar_memory.train.rare import put_in
 from larimar_memory.train.recipe import Recipe, Stage
-from larimar_memory.train.sampling import Sampler, tokenizer_functions
+from larimar_memory.train.sampling import Sampler
 from larimar_memory.train.stages import Regress
 
 PACKAGES = ()
@@ -64,8 +63,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
     paragraphs = list(session.prose(size.prose).paragraphs)
     session.draw("codes").shuffle(paragraphs)
     half = len(paragraphs) // 2
-    tokenizer = shipped.decoder.tokenizer
-    source = Sampler(paragraphs[:half], *tokenizer_functions(tokenizer, tokenizer.decode), put_in)
+    source = Sampler(paragraphs[:half], shipped.decoder.tokenizer)
     sentences = recitation.sentences(paragraphs[half:])
     texts = recitation.openings(shipped, sentences, session.draw("openings"), size.segments, _LENGTHS)
     rows = list[Figures]()

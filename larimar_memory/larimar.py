@@ -25,9 +25,16 @@ from larimar_memory.errors import InputError
 from larimar_memory.latents.latent_memory import Codec, LatentMemory
 from larimar_memory.models import finding
 from larimar_memory.recall.search import Candidate
-from larimar_memory.slots import GrowingMemory, Health, grow_health, slot_health
-from larimar_memory.slots.bounded import Room, Slots
-from larimar_memory.slots.slots import WhenFull, check_slots
+from larimar_memory.slots import (
+    GrowingMemory,
+    Health,
+    Slots,
+    WhenFull,
+    check_slots,
+    evict_oldest,
+    grow_health,
+    slot_health,
+)
 from larimar_memory.stores.base import Document, Store, check_store
 from larimar_memory.stores.sqlite.opening import FileOptions, open_store, written_with
 from larimar_memory.text.blocks import Text, check_texts
@@ -82,7 +89,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         self._writes_latents = latents not in (False, None)
         self._limit = slots
         evict = when_full == "evict"
-        self._room = Room(store, slots) if slots and evict else None
+        self._most = slots if evict else None
         self.slots = Slots(store, slots, encoder.dimension) if slots and not evict else None
 
     def __reduce__(self) -> NoReturn:
@@ -229,8 +236,8 @@ class Larimar(AbstractContextManager["Larimar"]):
             on_progress=on_progress,
             latents=self.latents.encode_runs if self._writes_latents else None,
         )
-        if self._room is not None:
-            self._room.make(namespace)
+        if self._most is not None:
+            evict_oldest(self.store, namespace, self._most)
 
     def write_latents(
         self,
@@ -388,8 +395,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         validate.check_name(namespace, "namespace")
         if self.slots is not None:
             return slot_health(self.slots.memory(namespace))
-        room = None if self._room is None else self._room.slots
-        return grow_health(GrowingMemory(self.store, namespace), slots=room)
+        return grow_health(GrowingMemory(self.store, namespace), slots=self._most)
 
     def close(self) -> None:
         """Save the index and release the file; a second call does nothing."""

@@ -14,8 +14,7 @@ from larimar_memory.encoders.keys import check_key
 from larimar_memory.errors import InputError
 from larimar_memory.recall import search as recall
 from larimar_memory.recall.search import Candidate
-from larimar_memory.slots import address
-from larimar_memory.slots.bounded import Slots
+from larimar_memory.slots import Slots, address
 from larimar_memory.stores.base import Document, Store
 from larimar_memory.stores.sqlite.failures import damaged
 from larimar_memory.types import ReadOptions, Readout, ReadoutCodec, RecalledSegment

@@ -19,8 +19,8 @@ from larimar_memory.errors import InputError
 
 _MOVES = [
     ("store", "stores", "Document Hit SQLiteStore Store StoreStats StoredSegment WriteBatch"),
-    ("memory", "slots", "ALPHA GrowingMemory Health Reading SelfKeyedMemory SlotMemory Source"),
-    ("memory", "slots", "address grow_health load_slots save_slots slot_health"),
+    ("memory", "slots", "ALPHA GrowingMemory Health Reading=Blend SelfKeyedMemory SlotMemory"),
+    ("memory", "slots", "Source=Contribution address grow_health load_slots save_slots slot_health"),
     ("decoder", "decoders.transformers", "Decoder=TransformersDecoder"),
     ("decoder", "decoders.base", "Generation"),
     ("encoder", "encoders.sentence", "SentenceEncoder"),

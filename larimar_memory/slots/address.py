@@ -46,10 +46,8 @@ def address_all(
     queries: Float[np.ndarray, "n d"], reference: Float[np.ndarray, "k d"], alpha: float = ALPHA
 ) -> Float[np.ndarray, "n k"]:
     """`address` for each of n queries, float64."""
-    weights = np.empty((len(queries), len(reference)))
-    for row, query in zip(weights, queries, strict=True):
-        row[:] = address(query, reference, alpha)
-    return weights
+    weights = [address(query, reference, alpha) for query in queries]
+    return np.array(weights).reshape(len(queries), len(reference))
 
 
 def reference_keys(slots: int, dimension: int, seed: int = 0) -> Float[np.ndarray, "k d"]:

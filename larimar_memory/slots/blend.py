@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,8 @@ from larimar_memory.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A written item that a readout is made of.
+class Contribution:
+    """What a written item adds to a readout.
 
     Attributes:
         coefficient: what the item's direction is multiplied with in the blend; may be negative.
@@ -26,8 +27,8 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """Readouts of q queries.
+class Blend:
+    """Readouts of q queries, each a blend of latents.
 
     Attributes:
         latents: the blended latents with their length restored, float32.
@@ -38,7 +39,7 @@ class Reading:
 
     latents: Float[np.ndarray, "q c"]
     weights: tuple[Float[np.ndarray, " k"], ...]
-    sources: tuple[tuple[Source, ...], ...]
+    sources: tuple[tuple[Contribution, ...], ...]
 
 
 def with_length(
@@ -49,19 +50,19 @@ def with_length(
     A blend is shorter than what was written, and a decoder reads it better at the written length
     (arXiv 2407.16908).
     """
-    largest = np.abs(blend).max(axis=1, initial=0.0)
-    scaled = blend / np.where(largest > 0, largest, 1.0)[:, None]
-    own = np.sqrt(np.einsum("qc,qc->q", scaled, scaled))
-    unit = scaled / np.where(own > 0, own, 1.0)[:, None]
+    units, _ = normalised(blend)
     limit = float(np.finfo(np.float32).max)
-    return np.asarray(np.clip(unit * lengths[:, None], -limit, limit).astype(np.float32))
+    return np.asarray(np.clip(units * lengths[:, None], -limit, limit).astype(np.float32))
 
 
-def mean_length(
-    shares: Float[np.ndarray, "q n"], lengths: Float[np.ndarray, " n"]
-) -> Float[np.ndarray, " q"]:
-    """The length of the addressed latents, weighted by their shares; float64."""
-    return np.asarray(shares @ lengths)
+def normalised(
+    rows: Float[np.ndarray, "n c"],
+) -> tuple[Float[np.ndarray, "n c"], Float[np.ndarray, " n"]]:
+    """Rows at length 1 and their lengths, float64, at any scale; a row of zeros stays zero."""
+    largest = np.abs(rows).max(axis=1, initial=0.0)
+    scaled = rows / np.where(largest > 0, largest, 1.0)[:, None]
+    lengths = np.sqrt(np.einsum("nc,nc->n", scaled, scaled))
+    return scaled / np.where(lengths > 0, lengths, 1.0)[:, None], lengths * largest
 
 
 def unit_rows(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
@@ -101,12 +102,16 @@ def matrix(values: object, what: str, width: int | None = None) -> Float[np.ndar
     return np.ascontiguousarray(found)
 
 
-def check_ids(ids: object, count: int) -> list[str]:
-    """The ids as a list of so many texts.
+def check_items(ids: object, **columns: Sized) -> tuple[list[str], list[int]]:
+    """The ids to write and where they are given: of one that occurs twice, the last counts.
+
+    Args:
+        columns: what is written of each item, by name; one of them is "keys".
 
     Raises:
-        InputError: if they are not.
+        InputError: if the ids are no texts, or not as many as there are of everything else.
     """
+    count = len(columns["keys"])
     if isinstance(ids, str) or not isinstance(ids, list | tuple):
         raise InputError(
             "Nothing was written.",
@@ -119,4 +124,21 @@ def check_ids(ids: object, count: int) -> list[str]:
             f"There are {len(ids)} ids for {count} keys, or some are empty or no text.",
             "Give one id, a text that is not empty, per key.",
         )
-    return list(ids)
+    if any(len(column) != count for column in columns.values()):
+        *others, last = (f"{len(column)} {name}" for name, column in columns.items())
+        raise InputError(
+            "Nothing was written.",
+            f"There are {', '.join(others)} and {last}.",
+            "Give one of each per id.",
+        )
+    places = sorted({name: n for n, name in enumerate(ids)}.values())
+    return [ids[n] for n in places], places
+
+
+def unknown_item(id: str) -> InputError:
+    """The error that there is no item of that id."""
+    return InputError(
+        f"There is no item {id!r}.",
+        "Nothing of that id was written, or it was forgotten.",
+        "Write it with `write`.",
+    )

@@ -94,35 +94,22 @@ class Slots:
             return space.memory
 
 
-class Room:
-    """Keeps no more segments in a namespace than there are slots, each with one of its own.
+def evict_oldest(store: Store, namespace: str, most: int) -> list[str]:
+    """Delete the documents first written until a namespace has no more than `most` segments.
 
-    Args:
-        store: where segments are kept.
-        slots: K.
+    The newest document stays, whole, even where it alone has more; those without text take no slot.
+
+    Returns:
+        The ids of what was deleted.
     """
-
-    def __init__(self, store: Store, slots: int) -> None:
-        self.slots = slots
-        self._store = store
-
-    def make(self, namespace: str) -> list[str]:
-        """Delete the documents first written until no more segments than slots are left.
-
-        The newest document stays, whole, even where it alone has more; those without text take no slot.
-
-        Returns:
-            The ids of what was deleted.
-        """
-        excess = self._store.stats(namespace).segments - self.slots
-        held = self._store.documents(namespace) if excess > 0 else ()
-        documents = [document for document in held if document.characters]
-        doomed = list[str]()
-        for document in documents[:-1]:
-            if excess <= 0:
-                break
-            excess -= document.segments
-            doomed.append(document.id)
-        if doomed:
-            self._store.delete(namespace, ids=doomed)
-        return doomed
+    excess = store.stats(namespace).segments - most
+    held = store.documents(namespace) if excess > 0 else ()
+    doomed = list[str]()
+    for document in [document for document in held if document.characters][:-1]:
+        if excess <= 0:
+            break
+        excess -= document.segments
+        doomed.append(document.id)
+    if doomed:
+        store.delete(namespace, ids=doomed)
+    return doomed

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
+from larimar_memory.slots.blend import normalised
+
 BITS = 22
 ONE = 1 << BITS
 """The integer that stands for 1."""
@@ -38,12 +40,8 @@ def quantise_directions(
 
     A latent of zeros has length 0 and no direction.
     """
-    exact = latents.astype(np.float64)
-    largest = np.abs(exact).max(axis=1, initial=0.0)
-    scaled = exact / np.where(largest > 0, largest, 1.0)[:, None]
-    lengths = np.sqrt(np.einsum("nc,nc->n", scaled, scaled))
-    units = scaled / np.where(lengths > 0, lengths, 1.0)[:, None]
-    return np.rint(units * ONE).astype(np.int32), lengths * largest
+    units, lengths = normalised(latents.astype(np.float64))
+    return np.rint(units * ONE).astype(np.int32), lengths
 
 
 def product(left: Int[np.ndarray, "n a"], right: Int[np.ndarray, "n b"]) -> Int[np.ndarray, "a b"]:

@@ -11,12 +11,12 @@ from jaxtyping import Float
 from larimar_memory.errors import InputError, LatentsUnavailableError
 from larimar_memory.slots.address import ALPHA, address
 from larimar_memory.slots.blend import (
-    Reading,
-    Source,
-    check_ids,
+    Blend,
+    Contribution,
+    check_items,
     matrix,
-    mean_length,
     unit_rows,
+    unknown_item,
     with_length,
 )
 from larimar_memory.stores.base import Document, Span, Store, Where, WriteBatch
@@ -57,26 +57,19 @@ class GrowingMemory:
             InputError: if something of it cannot be used; then nothing was written.
         """
         key_rows, latent_rows = unit_rows(matrix(keys, "keys")), matrix(latents, "latents")
-        names = check_ids(ids, len(key_rows))
-        said = [""] * len(names) if texts is None else list(texts)
-        if not len(key_rows) == len(latent_rows) == len(said):
-            raise InputError(
-                "Nothing was written.",
-                f"There are {len(key_rows)} keys, {len(latent_rows)} latents and {len(said)} texts.",
-                "Give one of each per id.",
-            )
-        last = sorted({name: n for n, name in enumerate(names)}.values())
+        said = [""] * len(key_rows) if texts is None else list(texts)
+        names, places = check_items(ids, keys=key_rows, latents=latent_rows, texts=said)
         self.store.write(
             self.namespace,
             [
                 WriteBatch(
-                    Document(names[n], "", len(said[n])),
+                    Document(name, "", len(said[n])),
                     [Segment(0, 0, len(said[n]), said[n])],
                     key_rows[n : n + 1],
                     replace=True,
                     latents=[latent_rows[n]],
                 )
-                for n in last
+                for name, n in zip(names, places, strict=True)
             ],
         )
 
@@ -87,11 +80,7 @@ class GrowingMemory:
             InputError: if there is no item of that id, or a vector cannot be used.
         """
         if self.store.document(self.namespace, id) is None:
-            raise InputError(
-                f"There is no item {id!r}.",
-                "Nothing of that id was written, or it was forgotten.",
-                "Write it with `write`.",
-            )
+            raise unknown_item(id)
         self.write([id], key[None], latent[None], [text])
 
     def forget(self, ids: Sequence[str]) -> int:
@@ -111,7 +100,7 @@ class GrowingMemory:
             )
             self.store.write(self.namespace, [batch])
 
-    def read(self, queries: Any, k: int = 5, where: Where | None = None) -> Reading:
+    def read(self, queries: Any, k: int = 5, where: Where | None = None) -> Blend:
         """Address the k nearest slots of each query and blend what they hold.
 
         Args:
@@ -128,7 +117,7 @@ class GrowingMemory:
         read = [self._read_one(q, k, where) for q in unit_rows(matrix(queries, "queries"))]
         width = max((latent.shape[1] for latent, _, _ in read), default=0)
         empty = np.zeros((1, width), dtype=np.float32)
-        return Reading(
+        return Blend(
             latents=np.concatenate([r if r.shape[1] else empty for r, _, _ in read] or [empty[:0]]),
             weights=tuple(weights for _, weights, _ in read),
             sources=tuple(sources for _, _, sources in read),
@@ -136,7 +125,7 @@ class GrowingMemory:
 
     def _read_one(
         self, query: Float[np.ndarray, " d"], k: int, where: Where | None
-    ) -> tuple[Float[np.ndarray, "1 c"], Float[np.ndarray, " n"], tuple[Source, ...]]:
+    ) -> tuple[Float[np.ndarray, "1 c"], Float[np.ndarray, " n"], tuple[Contribution, ...]]:
         hits = self.store.nearest(self.namespace, query, k, where)
         found = self.store.fetch(self.namespace, [hit.row for hit in hits], latents=True)
         if not found:
@@ -160,8 +149,8 @@ class GrowingMemory:
         rows = matrix(np.array(latents, dtype=np.float32), "latents").astype(np.float64)
         lengths = np.linalg.norm(rows, axis=1)
         units = rows / np.where(lengths > 0, lengths, 1.0)[:, None]
-        blend = with_length((weights @ units)[None], mean_length(weights[None], lengths))
+        blend = with_length((weights @ units)[None], weights[None] @ lengths)
         sources = tuple(
-            Source(s.document_id, float(w), float(w)) for s, w in zip(found, weights, strict=True)
+            Contribution(s.document_id, float(w), float(w)) for s, w in zip(found, weights, strict=True)
         )
         return blend, weights, sources

@@ -69,7 +69,7 @@ def slot_health(memory: SlotMemory) -> Health:
     squared = np.einsum("sn,sn->s", coefficients, coefficients)
     own = coefficients[np.arange(len(chosen)), chosen]
     cosines = own / np.sqrt(np.where(squared > 0, squared, 1.0))
-    margin = own - _largest_other(coefficients, chosen)
+    margin, recall = _standing_out(coefficients, chosen)
     cosine = float(cosines.mean()) if count else 0.0
     load = count / memory.slots
     return Health(
@@ -79,8 +79,8 @@ def slot_health(memory: SlotMemory) -> Health:
         load=load,
         effective_rank=_effective_rank(gram / max(count, 1), solution.weights),
         condition=float((max(eigenvalues[-1], 0) + penalty) / (max(eigenvalues[0], 0) + penalty)),
-        margin=float(margin.mean()) if count else 0.0,
-        expected_recall=float((margin > 0).mean()) if count else 0.0,
+        margin=margin,
+        expected_recall=recall,
         expected_cosine=cosine,
         advice=_slot_advice(count, load, cosine),
     )
@@ -99,11 +99,9 @@ def grow_health(memory: GrowingMemory, slots: int | None = None) -> Health:
     sample = everything[chosen]
     eigenvalues = np.linalg.eigvalsh((sample @ sample.T).astype(np.float64))
     weights = address_all(sample, sample, memory.alpha)
-    rows = np.arange(len(chosen))
-    margin = weights[rows, rows] - _largest_other(weights, rows)
+    margin, recall = _standing_out(weights, np.arange(len(chosen)))
     positive = eigenvalues[eigenvalues > len(chosen) * 1e-6] if count else eigenvalues
     full = len(positive) == len(chosen)
-    recall = float((margin > 0).mean()) if count else 0.0
     return Health(
         mode="grow",
         items=count,
@@ -111,7 +109,7 @@ def grow_health(memory: GrowingMemory, slots: int | None = None) -> Health:
         load=count / (slots or count) if count else 0.0,
         effective_rank=_effective_rank(sample.T @ sample / max(len(sample), 1), sample),
         condition=float(positive[-1] / positive[0]) if count and full else float("inf"),
-        margin=float(margin.mean()) if count else 0.0,
+        margin=margin,
         expected_recall=recall,
         expected_cosine=1.0 if count else 0.0,
         advice=_grow_advice(count, recall),
@@ -138,10 +136,14 @@ def _effective_rank(second: Float[np.ndarray, "k k"], rows: Float[np.ndarray, "n
     return float(np.exp(-(parts * np.log(parts)).sum()))
 
 
-def _largest_other(values: Float[np.ndarray, "s n"], own: np.ndarray) -> Float[np.ndarray, " s"]:
-    others = values.copy()
-    others[np.arange(len(own)), own] = -np.inf
-    return np.asarray(np.maximum(others.max(axis=1, initial=-np.inf), 0.0))
+def _standing_out(values: Float[np.ndarray, "s n"], own: np.ndarray) -> tuple[float, float]:
+    """How far rows' own columns are above the largest others on average, and how many are."""
+    if not len(own):
+        return 0.0, 0.0
+    rows, others = np.arange(len(own)), values.copy()
+    others[rows, own] = -np.inf
+    margin = values[rows, own] - np.maximum(others.max(axis=1, initial=-np.inf), 0.0)
+    return float(margin.mean()), float((margin > 0).mean())
 
 
 def _slot_advice(count: int, load: float, cosine: float) -> str:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 
 from larimar_memory.errors import InputError
 from larimar_memory.slots.address import SLOT_ALPHA, address_all, reference_keys
 from larimar_memory.slots.blend import (
-    Reading,
-    Source,
-    check_ids,
+    Blend,
+    Contribution,
+    check_items,
     matrix,
-    mean_length,
     unit_rows,
+    unknown_item,
     with_length,
 )
 from larimar_memory.slots.fixed_point import (
@@ -28,7 +30,6 @@ from larimar_memory.slots.fixed_point import (
     quantise_directions,
     quantise_weights,
 )
-from larimar_memory.slots.solution import Solution, solve
 from larimar_memory.slots.table import Table
 
 WhenFull: TypeAlias = Literal["blend", "evict"]
@@ -40,6 +41,31 @@ RIDGE = 5e-5
 Without it, reading is at its worst at N = K; with ten times as much, what was written is not read
 back (cosine .90 at N = K in place of .98).
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """M with what it was solved from; the same bits for the same items, in whatever order they came.
+
+    Attributes:
+        ids: all items, sorted, so that rounding in sums over them does not depend on their order.
+        weights: W, the address weights of each item.
+        lengths: of the items' latents.
+        factor: lower Cholesky factor of A + lambda I (K x K), float64.
+        memory: M.
+    """
+
+    ids: list[str]
+    weights: Float[np.ndarray, "n k"]
+    lengths: Float[np.ndarray, " n"]
+    factor: torch.Tensor
+    memory: Float[np.ndarray, "k c"]
+
+    def coefficients(self, weights: Float[np.ndarray, "q k"]) -> Float[np.ndarray, "q n"]:
+        """`c = W (A + lambda I)^-1 w` for each query: its readout is `sum_n c_n u_n`."""
+        queries = torch.from_numpy(np.ascontiguousarray(weights.T))
+        solved: np.ndarray = torch.cholesky_solve(queries, self.factor).numpy()
+        return np.asarray((self.weights @ solved).T)
 
 
 class SlotMemory:
@@ -126,17 +152,9 @@ class SlotMemory:
         """
         key_rows = unit_rows(matrix(keys, "keys", self.reference.shape[1]))
         latent_rows = matrix(latents, "latents", self.latent)
-        names = check_ids(ids, len(key_rows))
-        if len(latent_rows) != len(key_rows):
-            raise InputError(
-                "Nothing was written.",
-                f"There are {len(key_rows)} keys and {len(latent_rows)} latents.",
-                "Give one latent per key.",
-            )
-        last = sorted({name: n for n, name in enumerate(names)}.values())
-        names = [names[n] for n in last]
-        weights = quantise_weights(address_all(key_rows[last], self.reference, self.alpha))
-        directions, lengths = quantise_directions(latent_rows[last])
+        names, places = check_items(ids, keys=key_rows, latents=latent_rows)
+        weights = quantise_weights(address_all(key_rows[places], self.reference, self.alpha))
+        directions, lengths = quantise_directions(latent_rows[places])
         with self._lock:
             return self._put(names, weights, directions, lengths)
 
@@ -152,11 +170,7 @@ class SlotMemory:
         """
         with self._lock:
             if id not in self._table:
-                raise InputError(
-                    f"There is no item {id!r}.",
-                    "Nothing of that id was written, or it was forgotten.",
-                    "Write it with `write`.",
-                )
+                raise unknown_item(id)
             self.write([id], key[None], latent[None])
 
     def forget(self, ids: Sequence[str]) -> int:
@@ -196,7 +210,7 @@ class SlotMemory:
         with self._lock:
             return self._put(names, *values)
 
-    def read(self, queries: Any, k: int = 5) -> Reading:
+    def read(self, queries: Any, k: int = 5) -> Blend:
         """Address the slots with queries and blend what they hold.
 
         Args:
@@ -211,13 +225,12 @@ class SlotMemory:
         squared = coefficients**2
         total = squared.sum(axis=1, keepdims=True)
         shares = squared / np.where(total > 0, total, 1.0)
-        lengths = mean_length(shares, solution.lengths)
-        return Reading(
-            latents=with_length(weights @ solution.memory, lengths),
+        return Blend(
+            latents=with_length(weights @ solution.memory, shares @ solution.lengths),
             weights=tuple(weights),
             sources=tuple(
                 tuple(
-                    Source(solution.ids[n], float(c[n]), float(s[n]))
+                    Contribution(solution.ids[n], float(c[n]), float(s[n]))
                     for n in np.argsort(-c, kind="stable")[:k]
                 )
                 for c, s in zip(coefficients, shares, strict=True)
@@ -274,13 +287,17 @@ class SlotMemory:
             self._gram, self._cross = state["gram"].copy(), state["cross"].copy()
 
     def solution(self) -> Solution:
-        """M, solved for unless it is known since the last change."""
+        """M = (A + lambda I)^-1 B by Cholesky, solved for unless it is known since the last change."""
         with self._lock:
             if self._solution is None:
                 ids = sorted(self._table)
                 weights, _, lengths = self._table.take(ids)
-                cross = self._cross / PRODUCT
-                self._solution = solve(ids, weights, lengths, self.gram(), cross, self.penalty())
+                normal = torch.from_numpy(self.gram())
+                normal.diagonal().add_(self.penalty())
+                factor = torch.linalg.cholesky(normal)
+                cross = torch.from_numpy(self._cross / PRODUCT)
+                memory: np.ndarray = torch.cholesky_solve(cross, factor).numpy()
+                self._solution = Solution(ids, weights / ONE, lengths, factor, memory)
             return self._solution
 
     def weights(self, queries: Any) -> Float[np.ndarray, "q k"]:

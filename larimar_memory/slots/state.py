@@ -70,24 +70,16 @@ def load_slots(path: str | os.PathLike[str]) -> SlotMemory:
         raise _unusable(path, "It is not a file of slots.")
     try:
         settings = json.loads(about["settings"])
-        version = settings["version"]
+        version = settings.pop("version")
         if version > _VERSION:
             raise _unusable(path, f"Its format is version {version}, newer than this release's.")
         if about["checksum"] != _checksum(about["settings"], tensors):
             raise _unusable(path, "Its checksum is not that of its contents: it is damaged.")
-        memory = SlotMemory(
-            slots=tensors["reference"].shape[0],
-            dimension=tensors["reference"].shape[1],
-            latent=tensors["cross"].shape[1],
-            alpha=settings["alpha"],
-            ridge=settings["ridge"],
-            when_full=settings["when_full"],
-            reference=tensors["reference"],
-        )
+        reference, cross = tensors["reference"], tensors["cross"]
+        slots, dimension = reference.shape
+        memory = SlotMemory(slots, dimension, cross.shape[1], reference=reference, **settings)
         memory.restore(tensors)
     except (KeyError, ValueError, TypeError, IndexError) as error:
-        if isinstance(error, MemoryFileError):
-            raise
         raise _unusable(path, f"Its contents do not fit together ({error}).") from error
     return memory
 

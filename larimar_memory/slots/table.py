@@ -19,9 +19,11 @@ class Table:
     def __init__(self, slots: int, latent: int) -> None:
         self._rows: dict[str, int] = {}
         self._names: list[str] = []
-        self._weights = np.zeros((0, slots), dtype=np.int32)
-        self._directions = np.zeros((0, latent), dtype=np.int32)
-        self._lengths = np.zeros(0)
+        self._columns: tuple[np.ndarray, ...] = (
+            np.zeros((0, slots), dtype=np.int32),
+            np.zeros((0, latent), dtype=np.int32),
+            np.zeros(0),
+        )
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -37,7 +39,8 @@ class Table:
     ) -> tuple[Int[np.ndarray, "n k"], Int[np.ndarray, "n c"], Float[np.ndarray, " n"]]:
         """Weights, directions and lengths of these items, as copies."""
         at = np.array([self._rows[id] for id in ids], dtype=np.int64)
-        return self._weights[at], self._directions[at], self._lengths[at]
+        weights, directions, lengths = (column[at] for column in self._columns)
+        return weights, directions, lengths
 
     def add(
         self,
@@ -48,15 +51,15 @@ class Table:
     ) -> None:
         """Append items whose ids are new."""
         first, last = len(self._rows), len(self._rows) + len(ids)
-        if last > len(self._lengths):
-            room = max(last, 2 * len(self._lengths), 16)
-            self._weights, self._directions, self._lengths = (
-                np.concatenate([old[:first], np.zeros((room - first, *old.shape[1:]), old.dtype)])
-                for old in (self._weights, self._directions, self._lengths)
+        allocated = len(self._columns[0])
+        if last > allocated:
+            more = max(last, 2 * allocated, 16) - first
+            self._columns = tuple(
+                np.concatenate([old[:first], np.zeros((more, *old.shape[1:]), old.dtype)])
+                for old in self._columns
             )
-        self._weights[first:last] = weights
-        self._directions[first:last] = directions
-        self._lengths[first:last] = lengths
+        for column, values in zip(self._columns, (weights, directions, lengths), strict=True):
+            column[first:last] = values
         self._rows.update(zip(ids, range(first, last), strict=True))
         self._names += ids
 
@@ -67,7 +70,6 @@ class Table:
             moved = self._names.pop()
             if row != last:
                 self._rows[moved], self._names[row] = row, moved
-                for values in (self._weights, self._directions, self._lengths):
-                    values[row] = values[last]
-            for values in (self._weights, self._directions, self._lengths):
-                values[last] = 0
+            for column in self._columns:
+                column[row] = column[last]
+                column[last] = 0

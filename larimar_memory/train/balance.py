@@ -17,13 +17,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from larimar_memory.latents.codec import LatentCodec
-from larimar_memory.train.stages import Learns
+from larimar_memory.train.stages import Learner
 
 _POWER = 0.3
 """Of s: where measured, latents of one size kept more with it than with 0 or with .5."""
 
 
-def sensitivity(codec: LatentCodec, learns: Learns, batches: Sequence[Any]) -> Float[Tensor, " dz"]:
+def sensitivity(codec: LatentCodec, learner: Learner, batches: Sequence[Any]) -> Float[Tensor, " dz"]:
     """Mean squares over labels of the loss's gradients by each number of a latent; 0 without any."""
     total = torch.zeros(codec.config.dz, device=codec.device)
     made = list[Tensor]()
@@ -37,7 +37,7 @@ def sensitivity(codec: LatentCodec, learns: Learns, batches: Sequence[Any]) -> F
     try:
         for batch in batches:
             made.clear()
-            loss = learns.loss(batch)
+            loss = learner.loss(batch)
             if made:
                 for gradient in torch.autograd.grad(loss, made, allow_unused=True):
                     if gradient is not None:
@@ -58,9 +58,9 @@ def rescale(codec: LatentCodec, scale: Float[Tensor, " dz"]) -> None:
         module.weight.div_(scale)
 
 
-def balance(codec: LatentCodec, learns: Learns, batches: Sequence[Any]) -> None:
+def balance(codec: LatentCodec, learner: Learner, batches: Sequence[Any]) -> None:
     """Scale a codec's latents by what errors in them cost; their mean deviation hardly changes."""
-    found = sensitivity(codec, learns, batches)
+    found = sensitivity(codec, learner, batches)
     if found.max() > 0:
         scale = found.clamp_min(found.max() * 1e-8).pow(_POWER)
         rescale(codec, scale / scale.log().mean().exp())

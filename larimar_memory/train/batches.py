@@ -5,15 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.prefix import Prefix
-from larimar_memory.latents.states import Segments, pad
+from larimar_memory.latents.states import Segments
 from larimar_memory.train.losses import cross_entropy
-from larimar_memory.train.sampling import Sample, Source, draw_length, in_rows
+from larimar_memory.train.sampling import Sample
 
 IGNORED = -100
 
@@ -36,7 +39,7 @@ class Recital:
     inputs: Int[Tensor, "b t"]
     labels: Int[Tensor, "b t"]
     seed: int
-    window: int = 1
+    window: int
 
     @property
     def size(self) -> int:
@@ -44,45 +47,9 @@ class Recital:
         return int((self.labels != IGNORED).sum())
 
 
-def recitals(
-    source: Source,
-    rng: random.Random,
-    *,
-    tokens: int,
-    batch: int,
-    lengths: tuple[int, int],
-    readouts: int,
-    mark: int,
-    end: int,
-    device: torch.device,
-) -> list[Recital]:
-    """Batches of segments of similar length, read over about `tokens` positions, `batch` in each.
-
-    As many batches as the tokens need, all of a size: chasing the exact count would end in many small
-    ones, which cost nearly as much as large ones.
-
-    Args:
-        lengths: fewest and most tokens of a segment.
-        readouts: most segments in a row.
-        mark: the token that ends a segment, and after which one is said.
-        end: the token to say after it.
-    """
-    out = list[Recital]()
-    passes = -(-tokens // batch)
-    for _ in range(passes):
-        count = 1 if rng.random() < 0.5 else rng.randint(1, readouts)
-        length = draw_length(rng, *lengths)
-        rows = max(1, tokens // passes // (length + 1))
-        samples = in_rows(source.samples(rng, rows * count, length), count)
-        out.append(recital(samples, rng, mark=mark, end=end, device=device))
-    return out
-
-
-def recital(
-    rows: Sequence[Sequence[Sample]], rng: random.Random, *, mark: int, end: int, device: torch.device
-) -> Recital:
+def recital(codec: LatentCodec, rows: Sequence[Sequence[Sample]], rng: random.Random) -> Recital:
     """Recite one segment of each row: from nothing the first, else any from where it was left off."""
-    inputs, labels = list[list[int]](), list[list[int]]()
+    inputs, labels, end = list[list[int]](), list[list[int]](), codec.anatomy.end
     for row in rows:
         kind = rng.random()
         ids = (row[0] if kind < 0.5 else rng.choice(row)).tokens
@@ -94,32 +61,30 @@ def recital(
         elif kind >= 0.5:
             ids = row[0].tokens
         following = [*ids[begin:], end]
-        inputs.append([mark, *following[:-1]])
+        inputs.append([codec.mark, *following[:-1]])
         labels.append([IGNORED] * given + following[given:])
-    width, count = max(len(row) for row in inputs), len(rows[0])
-    segments = pad([sample.tokens for row in rows for sample in row], mark, device)
     return Recital(
-        segments=segments,
-        count=count,
-        inputs=rectangle(inputs, width, end).to(device),
-        labels=rectangle(labels, width, IGNORED).to(device),
+        segments=codec.padded([sample.tokens for row in rows for sample in row]),
+        count=len(rows[0]),
+        inputs=rectangle(inputs, end, codec.device),
+        labels=rectangle(labels, IGNORED, codec.device),
         seed=rng.getrandbits(62),
-        window=count if rng.random() < 0.5 else 1,
+        window=len(rows[0]) if rng.random() < 0.5 else 1,
     )
 
 
-def recite_loss(
-    model: object, prefix: Prefix, inputs: Int[Tensor, "b t"], labels: Int[Tensor, "b t"]
-) -> Tensor:
-    """Summed cross-entropy of `labels` given the prefix and `inputs`; logits only where labels are."""
-    wanted = labels != IGNORED
-    hidden = after(model, prefix, inputs)[wanted]
-    return cross_entropy(hidden, model.lm_head.weight, labels[wanted])  # type: ignore[attr-defined]
+def recite_loss(codec: LatentCodec, prefix: Prefix, batch: Recital) -> Float[Tensor, ""]:
+    """Summed cross-entropy of the labels given prefix and inputs, the adapters attached."""
+    model, wanted = codec.anatomy.model, batch.labels != IGNORED
+    with codec.adapters.attached():
+        # Logits are made only where there are labels.
+        hidden = after(model, prefix, batch.inputs)[wanted]
+        return cross_entropy(hidden, model.lm_head.weight, batch.labels[wanted])
 
 
-def after(model: object, prefix: Prefix, inputs: Int[Tensor, "b t"]) -> Tensor:
+def after(model: Any, prefix: Prefix, inputs: Int[Tensor, "b t"]) -> Float[Tensor, "b t h"]:
     """Last hidden states of tokens that follow a prefix; padding must be on the right."""
-    out: Tensor = model.model(  # type: ignore[attr-defined]
+    out: Tensor = model.model(
         input_ids=inputs,
         past_key_values=prefix.cache(),
         attention_mask=prefix.covering(torch.ones_like(inputs, dtype=torch.bool)),
@@ -129,6 +94,9 @@ def after(model: object, prefix: Prefix, inputs: Int[Tensor, "b t"]) -> Tensor:
     return out
 
 
-def rectangle(rows: list[list[int]], width: int, fill: int) -> Int[Tensor, "b t"]:
-    """Rows padded on the right to one width."""
-    return torch.tensor([row + [fill] * (width - len(row)) for row in rows])
+def rectangle(
+    rows: Sequence[list[int]], fill: int, device: torch.device, side: str = "right"
+) -> Int[Tensor, "b t"]:
+    """Rows padded to one width."""
+    tensors = [torch.tensor(row) for row in rows]
+    return pad_sequence(tensors, True, fill, side).to(device)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from larimar_memory.errors import InputError
 
@@ -61,29 +61,22 @@ def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
     return {k.removeprefix(prefix): x for k, x in tensors.items() if k.startswith(prefix)}
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, Tensor]:
-    """An optimizer's state as named tensors.
-
-    Args:
-        names: of the parameters, by `id`.
-    """
+def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
+    """The state of an optimizer of a module's parameters, as named tensors."""
     return {
-        f"optimizer.{names[id(parameter)]}.{key}": torch.as_tensor(value)
-        for parameter, state in optimizer.state.items()
-        for key, value in state.items()
+        f"optimizer.{name}.{key}": torch.as_tensor(value)
+        for name, parameter in module.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
     }
 
 
 def restore_optimizer(
-    optimizer: torch.optim.Optimizer, names: Mapping[int, str], tensors: Mapping[str, Tensor]
+    optimizer: torch.optim.Optimizer, module: nn.Module, tensors: Mapping[str, Tensor]
 ) -> None:
     """Put back what `optimizer_tensors` took."""
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            start = f"optimizer.{names[id(parameter)]}."
-            state = {key[len(start) :]: x for key, x in tensors.items() if key.startswith(start)}
-            for key, x in state.items():
-                # The count of steps stays where the optimizer keeps it, the moments follow the weights.
-                state[key] = x if key == "step" else x.to(parameter)
-            if state:
-                optimizer.state[parameter] = state
+    for name, parameter in module.named_parameters():
+        if state := with_prefix(f"optimizer.{name}.", tensors):
+            # The count of steps stays where the optimizer keeps it, the moments follow the weights.
+            optimizer.state[parameter] = {
+                key: x if key == "step" else x.to(parameter) for key, x in state.items()
+            }

@@ -13,7 +13,7 @@ from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.prefix import Prefix, generation_inputs
 from larimar_memory.train.sampling import Sample
 
-MakePrefix = Callable[[list[list[int]]], Prefix]
+MakePrefix = Callable[[LatentCodec, list[list[int]]], Prefix]
 _BATCH = 32
 
 
@@ -45,22 +45,14 @@ class Recall:
         }
 
 
-def from_latents(codec: LatentCodec) -> MakePrefix:
+def from_latents(codec: LatentCodec, segments: list[list[int]]) -> Prefix:
     """Prefixes as a reader of memory makes them: from latents."""
-
-    def make(segments: list[list[int]]) -> Prefix:
-        return codec.placed(codec.head(*codec.latents(codec.padded(segments))))
-
-    return make
+    return codec.placed(codec.head(*codec.latents(codec.padded(segments))))
 
 
-def from_exact(codec: LatentCodec) -> MakePrefix:
+def from_exact(codec: LatentCodec, segments: list[list[int]]) -> Prefix:
     """Prefixes of the decoder's own keys and values, the best any latent could do."""
-
-    def make(segments: list[list[int]]) -> Prefix:
-        return codec.placed(codec.exact(codec.padded(segments)))
-
-    return make
+    return codec.placed(codec.exact(codec.padded(segments)))
 
 
 @torch.no_grad()
@@ -88,15 +80,14 @@ def say(codec: LatentCodec, prefix: Prefix, limit: int) -> list[list[int]]:
 
 
 def recall(
-    codec: LatentCodec, samples: Sequence[Sample], make: MakePrefix | None = None, step: int = 8
+    codec: LatentCodec, samples: Sequence[Sample], make: MakePrefix = from_latents, step: int = 8
 ) -> Recall:
     """Say every sample again from its latent alone.
 
     Args:
-        make: what the prefixes are made of; latents by default.
+        make: makes the prefixes, of latents or of something else.
         step: lengths are reported in steps of this many tokens.
     """
-    make = make or from_latents(codec)
     by_length = defaultdict[int, list[bool]](list)
     edits, rare = list[float](), list[bool]()
     samples = sorted(samples, key=lambda s: len(s.tokens))
@@ -104,7 +95,7 @@ def recall(
         batch = samples[at : at + _BATCH]
         segments = [s.tokens for s in batch]
         with torch.no_grad():
-            prefix = make(segments)
+            prefix = make(codec, segments)
         limit = max(len(s) for s in segments) + 4
         for sample, said in zip(batch, say(codec, prefix, limit), strict=True):
             by_length[-(-len(sample.tokens) // step) * step].append(said == sample.tokens)

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.prefix import States
 from larimar_memory.train.batches import Recital, recite_loss
-from larimar_memory.train.grouping import grouped
 
 _FLOOR = 0.01
 
@@ -28,12 +27,10 @@ def importance(codec: LatentCodec, batches: Sequence[Recital]) -> Float[Tensor, 
     everything is said rightly there are none, and where nothing is they do not tell one error from
     another. A small share of the identity is added, since few segments do not show every error.
     """
-    config = codec.config
     two, layers, heads, channels = codec.head.shape
     total = torch.zeros(two * layers * heads, channels, channels, device=codec.device)
     for batch in batches:
-        states = codec.exact(batch.segments, batch.window)
-        exact, mask = grouped(states, config.tokens_per_key)
+        exact, mask = grouped(codec, batch)
         exact = (exact - codec.head.mean) / codec.head.deviation
         with torch.no_grad():
             z, _ = codec.latents(batch.segments, batch.window)
@@ -44,9 +41,7 @@ def importance(codec: LatentCodec, batches: Sequence[Recital]) -> Float[Tensor, 
         moved = unit * codec.head.deviation + codec.head.mean
         keys, values = moved.permute(2, 3, 0, 4, 1, 5)
         prefix = codec.placed(States(keys, values, mask), batch.count)
-        with codec.adapters.attached():
-            loss = recite_loss(codec.anatomy.model, prefix, batch.inputs, batch.labels)
-        (gradient,) = torch.autograd.grad(loss, unit)
+        (gradient,) = torch.autograd.grad(recite_loss(codec, prefix, batch), unit)
         rows = gradient[mask].reshape(-1, len(total), channels).transpose(0, 1)
         total += rows.transpose(1, 2) @ rows
     # As a share of the mean, so that weighted errors are as large as plain ones.
@@ -65,3 +60,24 @@ def weighted(
     flat = unit.reshape(*unit.shape[:-4], len(roots), unit.shape[-1])
     out: Tensor = torch.einsum("...nc,ncd->...nd", flat, roots)
     return out
+
+
+def grouped(
+    codec: LatentCodec, batch: Recital
+) -> tuple[Float[Tensor, "b p two l g c"], Bool[Tensor, "b p"]]:
+    """A batch's exact keys and values, averaged over the tokens that are to share a virtual position.
+
+    Returns:
+        The averages, and which of them are of any token.
+    """
+    states, size = codec.exact(batch.segments, batch.window), codec.config.tokens_per_key
+    exact, mask = torch.stack([states.keys, states.values]).permute(2, 4, 0, 1, 3, 5), states.mask
+    if size == 1:
+        return exact, mask
+    missing = -mask.shape[1] % size
+    exact = torch.nn.functional.pad(exact, (0, 0) * 4 + (0, missing))
+    mask = torch.nn.functional.pad(mask, (0, missing))
+    weight = mask.reshape(len(mask), -1, size).float()
+    weight = weight / weight.sum(-1, keepdim=True).clamp_min(1)
+    exact = exact.reshape(*weight.shape, *exact.shape[2:])
+    return torch.einsum("bpsklgc,bps->bpklgc", exact, weight), mask[:, ::size]

@@ -8,29 +8,30 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.optim import Optimizer
 
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.errors import InputError
+from larimar_memory.latents.bundle import figures_of, save_bundle
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.train import checkpoint
 from larimar_memory.train.answers import Answers
 from larimar_memory.train.balance import balance
-from larimar_memory.train.evaluate import from_exact, recall
-from larimar_memory.train.export import export
+from larimar_memory.train.evaluate import from_exact, from_latents, recall
 from larimar_memory.train.passages import read_folder
-from larimar_memory.train.rare import put_in
 from larimar_memory.train.recipe import Recipe, Stage
-from larimar_memory.train.sampling import Sample, Sampler, Source, draw_length, tokenizer_functions
-from larimar_memory.train.stages import Exact, Learns, Recite, Regress
+from larimar_memory.train.sampling import Sample, Sampler, SampleSource, draw_length
+from larimar_memory.train.stages import Exact, Learner, Recite, Regress
 from larimar_memory.train.start import mix_in, start_from
 
-_STAGES: dict[str, Callable[[LatentCodec, Stage, Recipe, Source], Learns]] = {
+_LEARNERS: dict[str, Callable[[LatentCodec, Stage, Recipe, SampleSource], Learner]] = {
     "exact": Exact,
     "regress": Regress,
     "recite": Recite,
@@ -62,7 +63,7 @@ class Trained:
     Attributes:
         done: whether all stages are finished; if not, the time was up, and it can be resumed.
         bundle: folder of the exported codec.
-        checked: the last free-running check's figures.
+        progress: with the last free-running check's figures.
     """
 
     codec: LatentCodec
@@ -74,7 +75,7 @@ class Trained:
 def train(
     recipe: Recipe,
     decoder: TransformersDecoder,
-    data: Path | tuple[Source, Source],
+    data: Path | tuple[SampleSource, SampleSource],
     out: Path,
     *,
     start: Path | None = None,
@@ -112,11 +113,17 @@ def train(
         torch.manual_seed(recipe.seed)
         codec = LatentCodec(decoder, recipe.codec)
         found = checkpoint.load(out) if resume else None
-        progress = _restored(codec, recipe, found)
-        if found is None and start is not None:
+        progress, tensors = Progressed(), dict[str, Tensor]()
+        if found is not None:
+            progress, tensors = _restored(codec, recipe, *found), found[0]
+        elif start is not None:
             start_from(codec, start)
-        source, held_out = _sources(recipe, decoder, data) if isinstance(data, Path) else data
-        run = _Run(recipe, codec, source, held_out, out, progress, found[0] if found else {})
+        if isinstance(data, Path):
+            texts, held_out = read_folder(data, seed=recipe.seed, limit_mb=recipe.text_mb)
+            tokenizer, rare = decoder.tokenizer, recipe.rare
+            data = Sampler(texts, tokenizer, rare=rare), Sampler(held_out, tokenizer, rare=rare)
+        out.mkdir(parents=True, exist_ok=True)
+        run = _Run(recipe, codec, *data, out, progress, tensors)
         with _bar(recipe, show, progress.total_steps) as advance:
             done = run.to_the_end(began, time_limit, advance)
         if done and recipe.keep and start is not None:
@@ -124,66 +131,59 @@ def train(
         if done and recipe.balance:
             run.balance()
     codec.eval().requires_grad_(False)
-    bundle = export(
-        codec, recipe, out / "bundle", progress.checked, progress.tokens, progress.seconds, start
-    )
-    return Trained(codec, done, bundle, progress)
+    figures = {"recipe": recipe.model_dump(mode="json"), "tokens": progress.tokens}
+    figures |= {"seconds": round(progress.seconds, 1), "checked": progress.checked}
+    if start is not None:
+        figures["before"] = figures_of(start)
+    save_bundle(codec, out / "bundle", figures)
+    return Trained(codec, done, out / "bundle", progress)
 
 
+@dataclass
 class _Run:
-    def __init__(
-        self,
-        recipe: Recipe,
-        codec: LatentCodec,
-        source: Source,
-        held_out: Source,
-        out: Path,
-        progress: Progressed,
-        tensors: dict[str, torch.Tensor],
-    ) -> None:
-        self.recipe, self.codec, self.out, self.progress = recipe, codec, out, progress
-        self.source, self._resumed = source, tensors
-        self._names = {id(p): name for name, p in codec.named_parameters()}
-        self._held_out = held_out
-        self._last: Learns | None = None
-        out.mkdir(parents=True, exist_ok=True)
+    """A run of `train`; `tensors` are its checkpoint's, until they are put back."""
+
+    recipe: Recipe
+    codec: LatentCodec
+    source: SampleSource
+    held_out: SampleSource
+    out: Path
+    progress: Progressed
+    tensors: dict[str, Tensor]
+    learner: Learner | None = None
 
     def to_the_end(self, began: float, limit: float | None, advance: Any) -> bool:
         """Run all stages that are left; false if time was up before."""
-        base, saved = self.progress.seconds, time.perf_counter()
-        before = self.progress.total_steps
-        while self.progress.stage < len(self.recipe.stages):
-            stage = self.recipe.stages[self.progress.stage]
-            learns = self._last = self._learns(stage)
+        at, saved = self.progress, time.perf_counter()
+        base, before = at.seconds, at.total_steps
+        while at.stage < len(self.recipe.stages):
+            stage = self.recipe.stages[at.stage]
+            learner = self.learner = self._learner(stage)
             optimizer = self._optimizer(stage)
-            if self.progress.step == 0:
-                learns.begin(self._rng("begin"))
-            checkpoint.restore_optimizer(optimizer, self._names, self._resumed)
-            learns.tensors |= checkpoint.with_prefix("stage.", self._resumed)
-            self._resumed = {}
+            if at.step == 0:
+                learner.begin(self._rng("begin"))
+            checkpoint.restore_optimizer(optimizer, self.codec, self.tensors)
+            learner.tensors |= checkpoint.with_prefix("stage.", self.tensors)
+            self.tensors = {}
             mean = 0.0
-            while self.progress.step < stage.steps:
+            while at.step < stage.steps:
                 now = time.perf_counter()
-                late = limit is not None and now - began > limit
                 # However short the time, a run takes a step: repeated runs come to an end.
-                if late and self.progress.total_steps > before:
-                    self._save(optimizer, learns)
-                    return False
-                if now - saved > self.recipe.save_every:
-                    self._save(optimizer, learns)
+                late = limit is not None and now - began > limit and at.total_steps > before
+                if late or now - saved > self.recipe.save_every:
+                    self._save(optimizer, learner)
                     saved = now
-                loss, size = self._step(stage, learns, optimizer)
+                if late:
+                    return False
+                loss, size = self._step(stage, learner, optimizer)
                 mean = loss if not mean else _SMOOTHING * mean + (1 - _SMOOTHING) * loss
-                self.progress.seconds = base + time.perf_counter() - began
+                at.seconds = base + time.perf_counter() - began
                 rate = size / (time.perf_counter() - now)
-                self._log(stage=stage.kind, step=self.progress.step, loss=loss, tokens_per_second=rate)
-                advance(stage.kind, mean, rate, self.progress.checked)
-                if (
-                    self.progress.step % self.recipe.check_every == 0
-                    or self.progress.step == stage.steps
-                ):
-                    self._check(stage, learns)
-            self.progress.stage, self.progress.step = self.progress.stage + 1, 0
+                self._log(stage=stage.kind, step=at.step, loss=loss, tokens_per_second=rate)
+                advance(stage.kind, mean, rate, at.checked)
+                if at.step % self.recipe.check_every == 0 or at.step == stage.steps:
+                    self._check(stage, learner)
+            at.stage, at.step = at.stage + 1, 0
             self._save()
             saved = time.perf_counter()
         return True
@@ -191,26 +191,21 @@ class _Run:
     def balance(self) -> None:
         """After the last stage, by its own loss; checkpoints keep the latents as they were before."""
         # Where it has just run, it need not ask its teacher again.
-        learns = self._last or self._learns(self.recipe.stages[-1])
-        rng, batches = self._rng("balance"), list[Any]()
-        while sum(batch.size for batch in batches) < self.recipe.balance:
-            batches += learns.batches(rng)
-        balance(self.codec, learns, batches)
+        learner = self.learner or self._learner(self.recipe.stages[-1])
+        balance(self.codec, learner, learner.labelled(self._rng("balance"), self.recipe.balance))
 
-    def _learns(self, stage: Stage) -> Learns:
-        return _STAGES[stage.kind](self.codec, stage, self.recipe, self.source)
+    def _learner(self, stage: Stage) -> Learner:
+        return _LEARNERS[stage.kind](self.codec, stage, self.recipe, self.source)
 
-    def _step(
-        self, stage: Stage, learns: Learns, optimizer: torch.optim.Optimizer
-    ) -> tuple[float, int]:
+    def _step(self, stage: Stage, learner: Learner, optimizer: Optimizer) -> tuple[float, int]:
         for group in optimizer.param_groups:
             group["lr"] = group["highest"] * schedule(stage, self.progress.step)
-        batches = learns.batches(self._rng("step"))
+        batches = learner.batches(self._rng("step"))
         size = sum(batch.size for batch in batches)
         total = 0.0
         for batch in batches:
             # Weighted by labels, so that a step does not depend on how it was cut into batches.
-            loss = learns.loss(batch) / size
+            loss = learner.loss(batch) / size
             loss.backward()
             total += float(loss.detach())
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -222,59 +217,51 @@ class _Run:
         self.progress.tokens += size
         return total, size
 
-    def _optimizer(self, stage: Stage) -> torch.optim.Optimizer:
+    def _optimizer(self, stage: Stage) -> Optimizer:
         """AdamW over what the stage trains; everything else is frozen."""
-        codec, adapters = self.codec, self.codec.adapters
-        rates = {
-            "codec": 0.0 if stage.kind == "exact" else stage.codec_rate,
-            "adapters": 0.0 if stage.kind == "regress" else stage.adapter_rate,
-        }
-        members = {
-            "codec": [*codec.encoder.parameters(), *codec.head.parameters()],
-            "adapters": list(adapters.parameters()),
-        }
-        groups = list[dict[str, Any]]()
-        for name, rate in rates.items():
-            for parameter in members[name]:
+        codec, groups = self.codec, list[dict[str, Any]]()
+        codec_rate = 0.0 if stage.kind == "exact" else stage.codec_rate
+        adapter_rate = 0.0 if stage.kind == "regress" else stage.adapter_rate
+        for rate, parameters in (
+            (codec_rate, [*codec.encoder.parameters(), *codec.head.parameters()]),
+            (adapter_rate, list(codec.adapters.parameters())),
+        ):
+            for parameter in parameters:
                 parameter.requires_grad_(rate > 0)
             for decay, matrices in ((self.recipe.decay, True), (0.0, False)):
-                chosen = [p for p in members[name] if (p.ndim > 1) is matrices]
+                chosen = [p for p in parameters if (p.ndim > 1) is matrices]
                 if rate and chosen:
                     groups.append({"params": chosen, "highest": rate, "weight_decay": decay})
         return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
 
-    def _check(self, stage: Stage, learns: Learns) -> None:
+    def _check(self, stage: Stage, learner: Learner) -> None:
         if stage.kind == "regress":
             return
         # The same segments at every check of a stage, so that the figures can be compared.
         rng = random.Random(f"{self.recipe.seed}:check")  # noqa: S311 - no secrets are drawn
-        longest = stage.longest or self.recipe.codec.limit
         samples = list[Sample]()
         for _ in range(self.recipe.check_segments):
-            samples += self._held_out.samples(rng, 1, draw_length(rng, stage.shortest, longest))
-        make = from_exact(self.codec) if stage.kind == "exact" else None
-        self.progress.checked = {"stage": stage.kind, **recall(self.codec, samples, make).to_dict()}
-        if isinstance(learns, Answers):
-            self.progress.checked["divergence"] = learns.held_out(
-                self._held_out, self.recipe.check_questions
-            )
-        self._log(step=self.progress.step, **self.progress.checked)
+            length = draw_length(rng, stage.shortest, self.recipe.longest(stage))
+            samples += self.held_out.samples(rng, 1, length)
+        make = from_exact if stage.kind == "exact" else from_latents
+        checked = {"stage": stage.kind, **recall(self.codec, samples, make).to_dict()}
+        if isinstance(learner, Answers):
+            checked["divergence"] = learner.held_out(self.held_out, self.recipe.check_questions)
+        self.progress.checked = checked
+        self._log(step=self.progress.step, **checked)
 
     def _rng(self, purpose: str) -> random.Random:
         at = f"{self.recipe.seed}:{self.progress.stage}:{self.progress.step}"
         return random.Random(f"{at}:{purpose}")  # noqa: S311 - no secrets are drawn
 
-    def _save(
-        self, optimizer: torch.optim.Optimizer | None = None, learns: Learns | None = None
-    ) -> None:
+    def _save(self, optimizer: Optimizer | None = None, learner: Learner | None = None) -> None:
         tensors = {f"codec.{name}": x for name, x in self.codec.state_dict().items()}
-        if learns is not None:
-            tensors |= {f"stage.{name}": x for name, x in learns.tensors.items()}
+        if learner is not None:
+            tensors |= {f"stage.{name}": x for name, x in learner.tensors.items()}
         if optimizer is not None:
-            tensors |= checkpoint.optimizer_tensors(optimizer, self._names)
-        at = self.progress
-        counters = {name: getattr(at, name) for name in at.__slots__}
-        checkpoint.save(self.out, tensors, {**counters, "recipe": self.recipe.model_dump(mode="json")})
+            tensors |= checkpoint.optimizer_tensors(optimizer, self.codec)
+        counters = {**asdict(self.progress), "recipe": self.recipe.model_dump(mode="json")}
+        checkpoint.save(self.out, tensors, counters)
 
     def _log(self, **values: Any) -> None:
         line = {key: round(x, 5) if isinstance(x, float) else x for key, x in values.items()}
@@ -290,10 +277,10 @@ def schedule(stage: Stage, step: int) -> float:
     return stage.floor + (1 - stage.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def _restored(codec: LatentCodec, recipe: Recipe, found: Any) -> Progressed:
-    if found is None:
-        return Progressed()
-    tensors, counters = found
+def _restored(
+    codec: LatentCodec, recipe: Recipe, tensors: dict[str, Tensor], counters: dict[str, Any]
+) -> Progressed:
+    """Put a checkpoint's weights into the codec, and say how far it had come."""
     if Recipe.model_validate(counters["recipe"]) != recipe:
         raise InputError(
             "Training cannot be resumed.",
@@ -301,16 +288,7 @@ def _restored(codec: LatentCodec, recipe: Recipe, found: Any) -> Progressed:
             "Use the recipe it was made by, another folder, or resume=False.",
         )
     codec.load_state_dict(checkpoint.with_prefix("codec.", tensors))
-    return Progressed(**{name: counters[name] for name in Progressed.__slots__})
-
-
-def _sources(recipe: Recipe, decoder: TransformersDecoder, folder: Path) -> tuple[Source, Source]:
-    texts, held_out = read_folder(folder, seed=recipe.seed, limit_mb=recipe.text_mb)
-    encode, spell = tokenizer_functions(decoder.tokenizer, decoder.tokenizer.decode)
-    return (
-        Sampler(texts, encode, spell, put_in, rare=recipe.rare),
-        Sampler(held_out, encode, spell, put_in, rare=recipe.rare),
-    )
+    return Progressed(**{field.name: counters[field.name] for field in fields(Progressed)})
 
 
 @contextmanager
@@ -328,9 +306,6 @@ def _attention(decoder: TransformersDecoder) -> Iterator[None]:
 
 @contextmanager
 def _bar(recipe: Recipe, show: bool, done: int) -> Iterator[Any]:
-    if not show:
-        yield lambda *_: None
-        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -339,7 +314,7 @@ def _bar(recipe: Recipe, show: bool, done: int) -> Iterator[Any]:
         TextColumn("{task.fields[check]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns) as bar:
+    with Progress(*columns, disable=not show) as bar:
         total = sum(stage.steps for stage in recipe.stages)
         task = bar.add_task("training", total=total, completed=done, loss=0.0, rate=0.0, check="")
 

@@ -27,7 +27,7 @@ def cross_entropy(
         hidden: the decoder's last hidden states, where there are labels only.
         weight: of the frozen output head.
     """
-    out: Tensor = _Labelled.apply(hidden, weight, labels)  # type: ignore[no-untyped-call]
+    out: Tensor = _InBlocks.apply(hidden, weight, _labelled, labels)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -48,50 +48,49 @@ def divergence(
         tokens: the teacher's likeliest next tokens.
         scores: the natural logarithms of their probabilities among all tokens.
     """
-    out: Tensor = _Distilled.apply(hidden, weight, tokens, scores)  # type: ignore[no-untyped-call]
+    out: Tensor = _InBlocks.apply(hidden, weight, _distilled, tokens, scores)  # type: ignore[no-untyped-call]
     return out
 
 
-class _Labelled(torch.autograd.Function):
+class _InBlocks(torch.autograd.Function):
+    """A loss of rows and their targets, block by block.
+
+    `lose` is given a block's log-probabilities and targets; it returns the block's loss, and turns the
+    former into their logits' gradient.
+    """
+
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, lose: Any, *targets: Tensor) -> Tensor:
         total, gradient = hidden.new_zeros((), dtype=torch.float32), torch.empty_like(hidden)
         for at in range(0, len(hidden), _ROWS):
             rows = slice(at, at + _ROWS)
             scores = linear(hidden[rows], weight).float().log_softmax(-1)
-            wanted = labels[rows, None]
-            total -= scores.gather(1, wanted).sum()
-            scores.exp_().scatter_add_(1, wanted, -torch.ones_like(wanted, dtype=scores.dtype))
+            total += lose(scores, *(target[rows] for target in targets))
             gradient[rows] = scores.to(weight.dtype) @ weight
         ctx.save_for_backward(gradient)
+        ctx.others = 2 + len(targets)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * outer[0].to(gradient.dtype), None, None
+        return gradient * outer[0].to(gradient.dtype), *[None] * ctx.others
 
 
-class _Distilled(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, tokens: Tensor, scores: Tensor) -> Tensor:
-        total, gradient = hidden.new_zeros((), dtype=torch.float32), torch.empty_like(hidden)
-        for at in range(0, len(hidden), _ROWS):
-            rows = slice(at, at + _ROWS)
-            student = linear(hidden[rows], weight).float().log_softmax(-1)
-            named, teacher = tokens[rows], scores[rows].float()
-            chance, held = teacher.exp(), student.gather(1, named)
-            rest = (1 - chance.sum(1)).clamp_min(_TINY)
-            left = (1 - held.exp().sum(1)).clamp_min(_TINY)
-            total += (chance * (teacher - held)).sum() + (rest * (rest / left).log()).sum()
-            # Tokens that count as one share what is wanted of them as they share it now.
-            student.exp_().mul_((1 - rest / left)[:, None])
-            student.scatter_(1, named, held.exp() - chance)
-            gradient[rows] = student.to(weight.dtype) @ weight
-        ctx.save_for_backward(gradient)
-        return total
+def _labelled(scores: Tensor, labels: Tensor) -> Tensor:
+    wanted = labels[:, None]
+    loss = -scores.gather(1, wanted).sum()
+    scores.exp_().scatter_add_(1, wanted, -torch.ones_like(wanted, dtype=scores.dtype))
+    return loss
 
-    @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * outer[0].to(gradient.dtype), None, None, None
+
+def _distilled(student: Tensor, named: Tensor, teacher: Tensor) -> Tensor:
+    teacher = teacher.float()
+    chance, held = teacher.exp(), student.gather(1, named)
+    rest = (1 - chance.sum(1)).clamp_min(_TINY)
+    left = (1 - held.exp().sum(1)).clamp_min(_TINY)
+    loss = (chance * (teacher - held)).sum() + (rest * (rest / left).log()).sum()
+    # Tokens that count as one share what is wanted of them as they share it now.
+    student.exp_().mul_((1 - rest / left)[:, None])
+    student.scatter_(1, named, held.exp() - chance)
+    return loss

@@ -8,8 +8,22 @@ import re
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][\w'-]+(?: [A-Z][\w'-]+)*")
 _NUMBER = re.compile(r"(?<![\w.-])[$€£]?\d[\d,.:/]*\d|(?<![\w.-])\d(?![\w-])")
 _CODE = re.compile(r"\b(?=\w*[-_./]?\w*\d)[A-Za-z]+[-_/]?\w*\d[\w-]*\b|https?://\S+|\S+@\S+\.\w+")
+_SPANS = (("Name", _NAME), ("Number", _NUMBER), ("What", _CODE))
 _WORD = re.compile(r"[A-Za-z][\w'-]*")
 _BLANK = "____"
+_ABOUT = (
+    "What does it say about {}?",
+    "What is said about {}?",
+    "What do you know about {}?",
+    "Tell me about {}.",
+    "What about {}?",
+)
+_REPEAT = (
+    "Repeat the sentence about {}.",
+    "Quote what was said about {}, word for word.",
+    "Which sentence mentions {}?",
+)
+_WHOLE = ("Repeat the recalled text.", "What was recalled?", "Say in a few words what it says.")
 _STOP = re.compile(
     r"(?i:an?|and|are|as|at|be|been|but|by|for|from|had|has|have|he|her|his|i|if|in|is|it|its|may|more|not"
     r"|of|on|or|our|she|so|such|than|that|the|their|them|then|there|these|they|this|those|to|upon|was|we"
@@ -29,33 +43,15 @@ def ask(text: str, rare: tuple[str, ...], rng: random.Random) -> str:
 
 
 def _about(text: str, _: tuple[str, ...], rng: random.Random) -> str:
-    form = rng.choice(
-        (
-            "What does it say about {}?",
-            "What is said about {}?",
-            "What do you know about {}?",
-            "Tell me about {}.",
-            "What about {}?",
-        )
-    )
-    return form.format(_subject(text, rng))
+    return rng.choice(_ABOUT).format(_subject(text, rng))
 
 
 def _repeat(text: str, _: tuple[str, ...], rng: random.Random) -> str:
-    form = rng.choice(
-        (
-            "Repeat the sentence about {}.",
-            "Quote what was said about {}, word for word.",
-            "Which sentence mentions {}?",
-        )
-    )
-    return form.format(_subject(text, rng))
+    return rng.choice(_REPEAT).format(_subject(text, rng))
 
 
 def _whole(_: str, __: tuple[str, ...], rng: random.Random) -> str:
-    return rng.choice(
-        ("Repeat the recalled text.", "What was recalled?", "Say in a few words what it says.")
-    )
+    return rng.choice(_WHOLE)
 
 
 def _complete(text: str, _: tuple[str, ...], rng: random.Random) -> str:
@@ -81,17 +77,12 @@ def _which(text: str, rare: tuple[str, ...], rng: random.Random) -> str:
         return rng.choice(("Fill in the blank: {}", "What is missing here: {}")).format(around)
     near = " ".join([*before[-4:], *after[:3]])
     if kind == "Number":
-        return rng.choice(("What number goes with {!r}?", "How many, or which number: {} {}?")).format(
-            near, _BLANK
-        )
+        form = rng.choice(("What number goes with {!r}?", "How many, or which number: {} {}?"))
+        return form.format(near, _BLANK)
     if kind == "Name":
-        return rng.choice(("Who or what is named in {!r}?", "Who: {}?")).format(
-            around if rng.random() < 0.5 else near
-        )
+        form = rng.choice(("Who or what is named in {!r}?", "Who: {}?"))
+        return form.format(around if rng.random() < 0.5 else near)
     return f"What is the {_subject(text[:start] or text, rng)}: {around}?"
-
-
-_SPANS = (("Name", _NAME), ("Number", _NUMBER), ("What", _CODE))
 
 
 def _subject(text: str, rng: random.Random) -> str:

@@ -94,10 +94,13 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _lengths_fit(self) -> Recipe:
         for stage in self.stages:
-            longest = stage.longest or self.codec.limit
-            if stage.shortest > longest:
+            if stage.shortest > (longest := self.longest(stage)):
                 raise ValueError(f"there are no segments of {stage.shortest} to {longest} tokens")
         return self
+
+    def longest(self, stage: Stage) -> int:
+        """Most tokens of a segment in a stage."""
+        return stage.longest or self.codec.limit
 
 
 def load_recipe(name: str | Path) -> Recipe:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+from larimar_memory.train.rare import put_in
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|\n\s*\n")
 _BLANK = re.compile(r"\s+")
 # More characters than a token of ordinary text has, so that a cut holds enough tokens.
 _CHARACTERS_PER_TOKEN = 7
 _TRIES = 8
-
-PutIn = Callable[[str, random.Random, int], tuple[str, list[str]]]
+_SENTENCES = 0.6
+"""Share of segments that begin where a sentence does."""
 
 
 @runtime_checkable
@@ -42,7 +44,7 @@ class Sample:
 
 
 @runtime_checkable
-class Source(Protocol):
+class SampleSource(Protocol):
     """Where training gets its segments; a function of the generator's state alone."""
 
     def samples(self, rng: random.Random, count: int, length: int) -> list[Sample]:
@@ -59,25 +61,12 @@ class Sampler:
 
     Args:
         texts: passages.
-        encode: token ids of texts, no special tokens.
-        decode: the text of token ids.
-        put_in: replaces words by rare strings.
+        tokenizer: of the decoder, as transformers has it.
         rare: share of segments that rare strings are put into.
-        sentences: share of segments that begin where a sentence does.
     """
 
-    def __init__(
-        self,
-        texts: Texts,
-        encode: Callable[[list[str]], list[list[int]]],
-        decode: Callable[[list[int]], str],
-        put_in: PutIn,
-        *,
-        rare: float = 0.3,
-        sentences: float = 0.6,
-    ) -> None:
-        self._texts, self._encode, self._decode, self._put_in = texts, encode, decode, put_in
-        self._rare, self._sentences = rare, sentences
+    def __init__(self, texts: Texts, tokenizer: Any, *, rare: float = 0.3) -> None:
+        self._texts, self._tokenizer, self._rare = texts, tokenizer, rare
 
     def samples(self, rng: random.Random, count: int, length: int) -> list[Sample]:
         """`count` segments of 3/4 `length` to `length` tokens; whole sentences may be shorter."""
@@ -113,8 +102,15 @@ class Sampler:
             best = [*best, *self.samples(rng, count - len(best), length)]
         return best
 
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        """Token ids, no special tokens among them."""
+        rows: list[list[int]] = self._tokenizer(
+            texts, add_special_tokens=False, split_special_tokens=True
+        )["input_ids"]
+        return rows
+
     def _sample(self, ids: list[int], put: list[str]) -> Sample:
-        text = self._decode(ids)
+        text = self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
         return Sample(ids, text, tuple(s for s in put if s in text))
 
     def _with_rare(self, text: str, rng: random.Random, length: int) -> tuple[str, list[str]]:
@@ -122,7 +118,7 @@ class Sampler:
         if rng.random() >= self._rare:
             return text, []
         head = text[: length * 4]
-        changed, put = self._put_in(head, rng, rng.randint(1, max(1, length // 12)))
+        changed, put = put_in(head, rng, rng.randint(1, max(1, length // 12)))
         return changed + text[len(head) :], put
 
     def _cut(self, rng: random.Random, length: int) -> tuple[str, list[str], bool]:
@@ -132,7 +128,7 @@ class Sampler:
         # A cut may fall on blanks; passages that are all blanks do not exist.
         for _ in range(_TRIES):
             passage = self._texts[rng.randrange(len(self._texts))]
-            whole = rng.random() < self._sentences
+            whole = rng.random() < _SENTENCES
             text = _sentence(passage, rng, length) if whole else _stretch(passage, rng, size)
             if len(text) > 2:
                 break
@@ -168,20 +164,6 @@ def _stretch(passage: str, rng: random.Random, size: int) -> str:
         start = blank + 1 if 0 <= blank < len(passage) - 8 else start
     text = passage[start : start + size]
     return text.strip() if rng.random() < 0.2 else _BLANK.sub(" ", text).strip()
-
-
-def tokenizer_functions(
-    tokenizer: Callable[..., dict[str, list[list[int]]]], decode: Callable[..., str]
-) -> tuple[Callable[[list[str]], list[list[int]]], Callable[[list[int]], str]]:
-    """The two functions a `Sampler` needs, from a Hugging Face tokenizer."""
-
-    def encode(texts: list[str]) -> list[list[int]]:
-        return tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-
-    def spell(ids: list[int]) -> str:
-        return decode(ids, clean_up_tokenization_spaces=False)
-
-    return encode, spell
 
 
 def draw_length(rng: random.Random, shortest: int, longest: int) -> int:

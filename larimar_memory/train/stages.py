@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,90 +13,77 @@ from torch import Tensor
 
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.prefix import Prefix
-from larimar_memory.latents.states import Segments
-from larimar_memory.train.batches import Recital, recitals, recite_loss
+from larimar_memory.train.batches import Recital, recital, recite_loss
 from larimar_memory.train.closed_form import LinearCode, Moments
-from larimar_memory.train.grouping import grouped
-from larimar_memory.train.importance import importance, weighted
+from larimar_memory.train.importance import grouped, importance, weighted
 from larimar_memory.train.recipe import Recipe, Stage
-from larimar_memory.train.sampling import Source
+from larimar_memory.train.sampling import SampleSource, draw_length, in_rows
 
 _TINY = 1e-6
 _WIDEST = 5000
 """Features of more numbers take too long to decompose: encoders of these begin at random."""
 
 
-@runtime_checkable
-class Learns(Protocol):
+class Learner(ABC):
     """A stage at work: `batches` is a function of the generator, `loss` of a batch and the weights.
-
-    Attributes:
-        tensors: what `begin` found out and a resumed run needs.
-    """
-
-    tensors: dict[str, Tensor]
-
-    def begin(self, rng: random.Random) -> None:
-        """What is done once, before the stage's first step."""
-        ...
-
-    def batches(self, rng: random.Random) -> Sequence[Any]:
-        """The batches of one step, each with a `size`."""
-        ...
-
-    def loss(self, batch: Any) -> Float[Tensor, ""]:
-        """The summed loss over a batch's `size`, in nats or squared deviations."""
-        ...
-
-
-class StageBase:
-    """What the stages share.
 
     Args:
         codec: what is trained.
         stage, recipe: how.
         source: of segments.
+
+    Attributes:
+        tensors: what `begin` found out and a resumed run needs.
     """
 
-    def __init__(self, codec: LatentCodec, stage: Stage, recipe: Recipe, source: Source) -> None:
+    def __init__(self, codec: LatentCodec, stage: Stage, recipe: Recipe, source: SampleSource) -> None:
         self.codec, self.stage, self.recipe, self.source = codec, stage, recipe, source
-        self.model = codec.anatomy.model
         self.tensors = dict[str, Tensor]()
 
-    def begin(self, rng: random.Random) -> None:
-        """Nothing to do."""
+    def begin(self, rng: random.Random) -> None:  # noqa: B027 - most stages have nothing to do
+        """What is done once, before the stage's first step."""
 
     def batches(self, rng: random.Random) -> Sequence[Any]:
-        """Segments to recite."""
+        """The batches of one step, each with a `size`: segments to recite."""
         return self.recitals(rng, self.stage.tokens)
 
+    @abstractmethod
+    def loss(self, batch: Any) -> Float[Tensor, ""]:
+        """The summed loss over a batch's `size`, in nats or squared deviations."""
+
+    def labelled(self, rng: random.Random, count: int) -> list[Any]:
+        """The batches of as many steps as it takes to have `count` labels."""
+        out = list[Any]()
+        while sum(batch.size for batch in out) < count:
+            out += self.batches(rng)
+        return out
+
     def recitals(self, rng: random.Random, tokens: int) -> list[Recital]:
-        """Batches with about this many labels."""
-        return recitals(
-            self.source,
-            rng,
-            tokens=tokens,
-            batch=self.recipe.batch,
-            lengths=(self.stage.shortest, self.stage.longest or self.recipe.codec.limit),
-            readouts=self.stage.readouts,
-            mark=self.codec.mark,
-            end=self.codec.anatomy.end,
-            device=self.codec.device,
-        )
+        """Batches of segments of similar length, read over about `tokens` positions.
+
+        As many batches as the tokens need, all of a size: chasing the exact count would end in many
+        small ones, which cost nearly as much as large ones.
+        """
+        out, passes = list[Recital](), -(-tokens // self.recipe.batch)
+        for _ in range(passes):
+            count = 1 if rng.random() < 0.5 else rng.randint(1, self.stage.readouts)
+            length = draw_length(rng, self.stage.shortest, self.recipe.longest(self.stage))
+            rows = max(1, tokens // passes // (length + 1))
+            samples = in_rows(self.source.samples(rng, rows * count, length), count)
+            out.append(recital(self.codec, samples, rng))
+        return out
 
 
-class Exact(StageBase):
+class Exact(Learner):
     """Learn to recite from the decoder's own keys and values of a segment; trains the adapters."""
 
     def loss(self, batch: Recital) -> Float[Tensor, ""]:
         """Cross-entropy."""
         states = self.codec.exact(batch.segments)
-        prefix = self.codec.placed(states, batch.count)
-        with self.codec.adapters.attached():
-            return recite_loss(self.model, prefix, batch.inputs, batch.labels)
+        return recite_loss(self.codec, self.codec.placed(states, batch.count), batch)
 
 
-class Regress(StageBase):
+class Regress(Learner):
     """Learn to make the decoder's own keys and values; trains encoder and head, never goes backward
     through the decoder.
     """
@@ -108,7 +96,7 @@ class Regress(StageBase):
         wide = config.ratio * 2 * codec.anatomy.hidden
         moments = Moments(wide, config.spread * codec.head.mean.numel(), codec.device)
         while moments.count < self.recipe.calibration:
-            for batch in self.recitals(rng, self.stage.tokens):
+            for batch in self.batches(rng):
                 moments.add(*self._positions(batch))
         mean, deviation = moments.mean(), moments.deviation()
         shape = (config.spread, *codec.head.shape)
@@ -120,9 +108,7 @@ class Regress(StageBase):
         if linear:
             self._begin_from(moments.fit(config.dz))
         if self.recipe.importance:
-            batches = list[Recital]()
-            while sum(batch.size for batch in batches) < self.recipe.importance:
-                batches += self.recitals(rng, self.stage.tokens)
+            batches = self.labelled(rng, self.recipe.importance)
             self.tensors["importance"] = importance(codec, batches)
             if linear:
                 self._begin_from(moments.fit(config.dz, self.tensors["importance"]))
@@ -136,7 +122,7 @@ class Regress(StageBase):
     def _positions(self, batch: Recital) -> tuple[Float[Tensor, "n f"], Float[Tensor, "n o"]]:
         """Features of latent positions, and the exact keys and values that each is to stand for."""
         config, mask = self.codec.config, batch.segments.mask
-        exact, _ = grouped(self.codec.exact(batch.segments, batch.window), config.tokens_per_key)
+        exact, _ = grouped(self.codec, batch)
         features = self.codec.features.in_windows(batch.segments, batch.window)
         features, latent = self.codec.encoder.grouped(features, mask)
         missing = features.shape[1] * config.spread - exact.shape[1]
@@ -148,10 +134,9 @@ class Regress(StageBase):
         `size`.
         """
         codec = self.codec
-        states = codec.exact(batch.segments, batch.window)
-        exact, mask = grouped(states, codec.config.tokens_per_key)
+        exact, mask = grouped(codec, batch)
         features = codec.features.in_windows(batch.segments, batch.window)
-        with torch.autocast(codec.device.type, torch.bfloat16, enabled=_half(codec)):
+        with _autocast(codec):
             z, _ = codec.encoder(features, batch.segments.mask)
             made = codec.head.unit(z)
         made = made[:, : exact.shape[1]].float()
@@ -162,26 +147,21 @@ class Regress(StageBase):
         return difference.square().mean() * batch.size
 
 
-class Recite(StageBase):
+class Recite(Learner):
     """Learn to recite from latents, through the decoder; trains everything."""
 
     def loss(self, batch: Recital) -> Float[Tensor, ""]:
         """Cross-entropy."""
-        prefix = self.prefix(batch.segments, batch.count, batch.seed, batch.window)
-        with self.codec.adapters.attached():
-            return recite_loss(self.model, prefix, batch.inputs, batch.labels)
+        return recite_loss(self.codec, self.prefix(batch), batch)
 
-    def prefix(self, segments: Segments, count: int, seed: int, window: int) -> Prefix:
-        """What latents of the segments make, `count` side by side, noise added.
-
-        Args:
-            window: how many of them are read as one text.
-        """
+    def prefix(self, batch: Recital) -> Prefix:
+        """What latents of a batch's segments make, `count` side by side, noise added."""
         codec = self.codec
-        features = codec.features.in_windows(segments, window)
-        with torch.autocast(codec.device.type, torch.bfloat16, enabled=_half(codec)):
-            z, mask = codec.encoder(features, segments.mask)
-            return codec.placed(codec.head(noisy(z, self.stage.noise, seed), mask), count)
+        features = codec.features.in_windows(batch.segments, batch.window)
+        with _autocast(codec):
+            z, mask = codec.encoder(features, batch.segments.mask)
+            z = noisy(z, self.stage.noise, batch.seed)
+            return codec.placed(codec.head(z, mask), batch.count)
 
 
 def noisy(z: Float[Tensor, "b m dz"], most: float, seed: int) -> Float[Tensor, "b m dz"]:
@@ -198,5 +178,7 @@ def noisy(z: Float[Tensor, "b m dz"], most: float, seed: int) -> Float[Tensor, "
     return z + noise * amount * deviations.clamp_min(_TINY).log().mean().exp()
 
 
-def _half(codec: LatentCodec) -> bool:
-    return bool(codec.anatomy.model.dtype == torch.bfloat16)
+def _autocast(codec: LatentCodec) -> torch.autocast:
+    """A block of half precision, where the decoder has it."""
+    half = codec.anatomy.model.dtype == torch.bfloat16
+    return torch.autocast(codec.device.type, torch.bfloat16, enabled=half)

@@ -15,14 +15,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from larimar_memory.errors import InputError, MemoryFileError
-from larimar_memory.slots import (
-    Reading,
-    SelfKeyedMemory,
-    SlotMemory,
-    load_slots,
-    save_slots,
-    slot_health,
-)
+from larimar_memory.slots import Blend, SelfKeyedMemory, SlotMemory, load_slots, save_slots, slot_health
 from larimar_memory.slots.fixed_point import ONE, product, quantise_directions, quantise_weights
 from larimar_memory.slots.self_keyed import safe_pinv
 
@@ -65,7 +58,7 @@ def same_bits(a: SlotMemory, b: SlotMemory, queries: np.ndarray) -> bool:
     )
 
 
-def finite(reading: Reading) -> bool:
+def finite(reading: Blend) -> bool:
     numbers = [reading.latents, np.array(reading.weights)]
     numbers += [np.array([(s.coefficient, s.share) for s in row]) for row in reading.sources]
     return all(bool(np.isfinite(n).all()) for n in numbers)

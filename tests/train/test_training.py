@@ -23,7 +23,7 @@ from larimar_memory.train.losses import cross_entropy, divergence
 from larimar_memory.train.passages import read_folder
 from larimar_memory.train.questions import ask
 from larimar_memory.train.rare import put_in, rare_string
-from larimar_memory.train.sampling import Sample, Sampler, sentences, tokenizer_functions
+from larimar_memory.train.sampling import Sample, Sampler, sentences
 from tests.tiny import tiny_decoder
 
 CODEC = LatentConfig(dz=8, depth=0.5, width=16, rank=2, limit=12)
@@ -224,13 +224,14 @@ def test_a_student_that_equals_its_teacher_is_not_corrected() -> None:
 
 def test_recitals_ask_for_what_follows(tiny: TransformersDecoder) -> None:
     rows = [[Sample(list(range(10, 22)), ""), Sample(list(range(50, 56)), "")] for _ in range(64)]
-    made = recital(rows, random.Random(0), mark=0, end=1, device=torch.device("cpu"))
+    codec = LatentCodec(tiny, CODEC)
+    made = recital(codec, rows, random.Random(0))
     assert made.segments.tokens.shape == (128, 13)
     whole = 0
     for given, wanted in zip(made.inputs.tolist(), made.labels.tolist(), strict=True):
         said = [t for t in wanted if t != IGNORED]
-        assert given[0] == 0
-        assert said[-1] == 1
+        assert given[0] == codec.mark
+        assert said[-1] == codec.anatomy.end
         assert said[:-1] in ([*range(said[0], 22)], [*range(said[0], 56)])
         first = wanted.index(said[0])
         assert given[1 : 1 + first] == list(range(said[0] - first, said[0]))
@@ -245,13 +246,13 @@ def test_recall_counts_what_is_said(tiny: TransformersDecoder) -> None:
     found = recall(codec, [Sample([70, 71, 72], "Hij", ("ij",)), Sample([80] * 9, "")])
     assert (found.exact, found.rare, set(found.by_length)) == (0.0, 0.0, {8, 16})
     assert found.edit > 0.5
-    assert recall(codec, [Sample([70, 71], "")], from_exact(codec)).segments == 1
+    assert recall(codec, [Sample([70, 71], "")], from_exact).segments == 1
     assert [edit_distance([1, 2, 3], b) for b in ([1, 2, 3], [1, 3], [], [4, 1, 2, 3])] == [0, 1, 3, 1]
 
 
 def test_hidden_states_after_a_prefix_do_not_see_padding(tiny: TransformersDecoder) -> None:
     codec = LatentCodec(tiny, CODEC)
-    prefix = from_exact(codec)([[70, 71, 72]])
+    prefix = from_exact(codec, [[70, 71, 72]])
     short, long = torch.tensor([[0, 90]]), torch.tensor([[0, 90, 1, 1]])
     with torch.no_grad():
         torch.testing.assert_close(
@@ -280,22 +281,21 @@ def test_folders_are_read_in_one_order_and_hold_some_out(tmp_path: Path) -> None
 
 def test_segments_are_cut_the_same_way_for_a_seed(tmp_path: Path, tiny: TransformersDecoder) -> None:
     passages, _ = read_folder(texts(tmp_path / "texts"))
-    encode, spell = tokenizer_functions(tiny.tokenizer, tiny.tokenizer.decode)
-    sampler = Sampler(passages, encode, spell, put_in, rare=0.5)
+    sampler = Sampler(passages, tiny.tokenizer, rare=0.5)
     one, two = (sampler.samples(random.Random("a"), 200, 40) for _ in range(2))
     assert one == two != sampler.samples(random.Random("b"), 200, 40)
     assert all(1 <= len(s.tokens) <= 40 for s in one)
-    assert all(spell(s.tokens) == s.text for s in one)
+    spell = tiny.tokenizer.decode
+    assert all(spell(s.tokens, clean_up_tokenization_spaces=False) == s.text for s in one)
     rare = [s for s in one if s.rare]
     assert 40 < len(rare) < 140
     assert all(string in s.text for s in rare for string in s.rare)
 
 
 def test_consecutive_sentences() -> None:
-    decoder = tiny_decoder()
-    encode, spell = tokenizer_functions(decoder.tokenizer, decoder.tokenizer.decode)
+    tokenizer = tiny_decoder().tokenizer
     whole = [" ".join(f"Sentence {n}.{m} ends." for m in range(12)) for n in range(9)]
-    plain = Sampler(whole, encode, spell, put_in, rare=0.0)
+    plain = Sampler(whole, tokenizer, rare=0.0)
     rng = random.Random(0)
     for count in (1, 4, 12):
         texts = [s.text for s in plain.consecutive(rng, count, 4, 60)]
@@ -304,7 +304,7 @@ def test_consecutive_sentences() -> None:
     assert all(len(s.tokens) <= 9 for s in plain.consecutive(rng, 3, 4, 9))
     # Of a passage with too few sentences there are as many, and others beside them.
     assert len(plain.consecutive(rng, 20, 4, 60)) == 20
-    rare = Sampler(whole, encode, spell, put_in, rare=1.0).consecutive(rng, 12, 4, 60)
+    rare = Sampler(whole, tokenizer, rare=1.0).consecutive(rng, 12, 4, 60)
     assert all(string in s.text for s in rare for string in s.rare)
     assert any(s.rare for s in rare)
 
@@ -408,8 +408,7 @@ def test_importance_is_that_of_the_decoders_loss(tiny: TransformersDecoder, tmp_
     torch.manual_seed(0)
     codec = LatentCodec(tiny, CODEC)
     rows = [[Sample([10 + n, 20 + n, 30 + n, 40 + n], "")] for n in range(64)]
-    batch = recital(rows, random.Random(0), mark=12, end=1, device=torch.device("cpu"))
-    roots = importance(codec, [batch])
+    roots = importance(codec, [recital(codec, rows, random.Random(0))])
     assert roots.shape == (2 * 2 * 2, 8, 8)
     torch.testing.assert_close(roots, roots.transpose(1, 2), atol=1e-5, rtol=1e-4)
     mean = torch.einsum("nij,nij->n", roots, roots).mean() / 8
