@@ -6,8 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import NoReturn
 
 import numpy as np
@@ -42,36 +42,26 @@ from larimar_memory.types import (
     DEFAULT_NAMESPACE,
     Answer,
     AnswerKeywords,
-    AnswerOptions,
     MemoryStats,
     Metadata,
     OnProgress,
     ReadKeywords,
-    ReadOptions,
     Readout,
     Where,
 )
 from larimar_memory.write import write_texts
 
-READ_OPTIONS, ANSWER_OPTIONS = ReadOptions(), AnswerOptions()
+COUNTS = ("namespaces", "documents", "segments", "characters", "bytes_on_disk")
 
 THRESHOLD = 0.45
 """Cosine under which the memory says "not in memory", for the default encoder."""
 
 
-class Larimar:
+class Larimar(AbstractContextManager["Larimar"]):
     """An episodic memory for a frozen language model; made by `Larimar.open`, safe for threads.
 
-    Args:
-        store: where segments are kept.
-        encoder: makes keys of segments and questions.
-        decoder: answers; a name is loaded when the first answer is asked for.
-        path: the memory file, None where there is none.
-        threshold: score under which a question is out of scope, in [0, 1].
-        language: ISO 639-1 code for cutting sentences.
-        latents, slots, when_full: as in `open`.
-
     Attributes:
+        store, encoder, path, threshold: as in `open`.
         latents: what makes, finds and places the latents of its segments.
         slots: what is read through where segments share slots, else None.
     """
@@ -128,20 +118,19 @@ class Larimar:
 
         Args:
             path: the memory file; made if it does not exist and `create` is true.
-            store: where segments are kept, in place of a file: whatever keeps the contract `Store`. Its
-                keys must be the encoder's.
-            encoder: a loaded encoder, or whatever else is an `Encoder`, or a folder, wheel or hub
-                name. None loads none: a file that was written with any encoder can be looked at,
-                forgotten from and purged, and not searched or written.
-            decoder: a loaded decoder, or a folder, wheel or hub name, loaded when first needed.
+            store: where segments are kept, in place of a file; its keys must be the encoder's.
+            encoder: an `Encoder`, or the folder, wheel or hub name of one. None loads none: a file that
+                was written with any encoder can be looked at, forgotten from and purged, and neither
+                searched nor written.
+            decoder: a `Decoder`, or the folder, wheel or hub name of one, loaded when first needed.
             threshold: score under which the memory says it does not know; 0 answers always.
             language: ISO 639-1 code for cutting sentences.
             latents: write a latent beside every segment, for grounding="latent": True for the codec
                 that ships for the decoder, or the folder of one. `write_latents` can follow later.
             slots: K, at most so many slots per namespace; by default, a new one for each segment.
             when_full: "blend" lets segments share K fixed slots, less sharply the more there are; use
-                256 or more. "evict" forgets the documents first written so that each segment left
-                has a slot of its own; `purge` then erases them from the file's free pages too.
+                256 or more. "evict" forgets the documents first written, so that each segment has a
+                slot of its own; `purge` then erases them from the file's free pages too.
             file_options: `create`, `read_only`, `busy_seconds`, `synchronous`; see `FileOptions`.
 
         Raises:
@@ -156,8 +145,8 @@ class Larimar:
         if store is not None:
             check_store(store, path)
         # The file first: whether it can be used is known before a model has been loaded.
-        new = file_options.get("create", True) and not file_options.get("read_only", False)
-        validate.check_file(file, must_exist=not new or encoder is None)
+        old = not file_options.get("create", True) or file_options.get("read_only", False)
+        validate.check_file(file, must_exist=old or encoder is None)
         if encoder is None:
             encoder = NoEncoder(*written_with(file))
         elif isinstance(encoder, str | os.PathLike):
@@ -208,12 +197,10 @@ class Larimar:
         An id written before is replaced; equal content under the same id changes nothing.
 
         Args:
-            texts: one or more texts.
             ids: a name per text; by default a hash of the text, so that a text is kept once.
             metadatas: a JSON object per text.
             namespace: texts of one namespace are never seen from another.
-            whole: keep each text as one segment, whatever its length, so that all of it is read. Its
-                key follows from as much of it as the encoder takes in.
+            whole: keep each text as one segment; its key follows from what the encoder takes in of it.
             on_progress: called after every commit, from another thread.
 
         Returns:
@@ -279,14 +266,10 @@ class Larimar:
     ) -> None:
         """Replace what a document says; its metadata stays unless new ones are given.
 
-        Args:
-            whole: as in `write`.
-
         Raises:
             InputError: if there is no document of that id.
         """
-        validate.check_name(namespace, "namespace")
-        known = read.known(self.store, namespace, id)
+        known = read.known(self.store, validate.check_name(namespace, "namespace"), id)
         kept = [known.metadata if metadata is None else metadata]
         self.write([text], [id], kept, namespace=namespace, whole=whole)
 
@@ -304,13 +287,12 @@ class Larimar:
             ids: ids of documents; unknown ones are passed over.
             where: a metadata filter; with `ids`, both must hold.
             namespace: where to delete; given alone, all of it is deleted.
-            purge: also erase every trace from the files, which takes time in proportion to their
-                size; without it the content is no longer found, and `purge()` can follow later. If it
-                is interrupted, the memory does it when it is next opened for writing.
+            purge: also erase every trace from the files, in time in proportion to their size. Without
+                it, `purge()` can follow; interrupted, it is done when the memory is next opened.
 
         Raises:
             InputError: if nothing says what to forget.
-            MemoryBusyError: if it is forgotten, and not yet erased because others use the files.
+            MemoryBusyError: if it is forgotten, but others use the files and keep it from being erased.
         """
         validate.check_something_to_forget(ids, where, namespace)
         named = [ids] if isinstance(ids, str) else ids
@@ -330,86 +312,51 @@ class Larimar:
         """
         self.store.purge()
 
-    def read(
-        self,
-        question: str,
-        k: int | None = None,
-        *,
-        options: ReadOptions = READ_OPTIONS,
-        **changes: Unpack[ReadKeywords],
-    ) -> Readout:
+    def read(self, question: str, k: int | None = None, **how: Unpack[ReadKeywords]) -> Readout:
         """Address the memory with a question.
 
         Args:
             k: most segments to return, 5 by default.
-            options: how to read.
-            changes: fields of `ReadOptions` that hold in place of those of `options`.
+            how: `options`, a `ReadOptions`, and fields of it that hold in place of its own.
 
         Raises:
             InputError: if an argument cannot be used.
         """
-        return read.read(
-            self.store,
-            self.encoder,
-            question,
-            validate.read_options(options, k, changes),
-            threshold=self.threshold,
-            slots=self.slots,
-            codec=self.latents,
-        )
+        options, settings = validate.read_options(k, how), (self.threshold, self.slots, self.latents)
+        return read.read(self.store, self.encoder, question, options, *settings)
 
     def search(
-        self,
-        question: str | Float[np.ndarray, " d"],
-        k: int | None = None,
-        *,
-        options: ReadOptions = READ_OPTIONS,
-        **changes: Unpack[ReadKeywords],
+        self, question: str | Float[np.ndarray, " d"], k: int | None = None, **how: Unpack[ReadKeywords]
     ) -> list[Candidate]:
         """The k segments that match best, with their keys, whatever they score; best first.
 
         Args:
             question: text, or the key to go by, of any length; with a key, words do not count.
-            k, options, changes: as in `read`.
+            k, how: as in `read`.
         """
-        asked = validate.read_options(options, k, changes)
-        return read.search(self.store, self.encoder, question, asked, self.slots)
+        options = validate.read_options(k, how)
+        return read.search(self.store, self.encoder, question, options, self.slots)
 
-    def answer(
-        self,
-        question: str,
-        k: int | None = None,
-        *,
-        reading: ReadOptions = READ_OPTIONS,
-        options: AnswerOptions = ANSWER_OPTIONS,
-        **changes: Unpack[AnswerKeywords],
-    ) -> Answer:
+    def answer(self, question: str, k: int | None = None, **how: Unpack[AnswerKeywords]) -> Answer:
         """Answer from memory, as `stream` does piece by piece."""
-        return self.stream(question, k, reading=reading, options=options, **changes).result()
+        return self.stream(question, k, **how).result()
 
     def stream(
-        self,
-        question: str,
-        k: int | None = None,
-        *,
-        reading: ReadOptions = READ_OPTIONS,
-        options: AnswerOptions = ANSWER_OPTIONS,
-        **changes: Unpack[AnswerKeywords],
+        self, question: str, k: int | None = None, **how: Unpack[AnswerKeywords]
     ) -> AnswerStream:
         """Answer from memory, piece by piece; `.result()` gives the whole `Answer`.
 
         Args:
             k: most segments to read, 5 by default.
-            reading: how to read.
-            options: how to answer.
-            changes: fields of `ReadOptions` and `AnswerOptions` that hold in place of theirs.
+            how: `reading`, a `ReadOptions`, `options`, an `AnswerOptions`, and fields of both that hold
+                in place of their own.
 
         Raises:
             InputError: if an argument cannot be used.
             LatentsUnavailableError: if latent grounding is asked for and there are no latents.
         """
         started = time.perf_counter()
-        reading, options = validate.answer_options(reading, options, k, changes)
+        reading, options = validate.answer_options(k, how)
         readout = self.read(question, options=reading)
         return answer.start(readout, options, lambda: self.decoder, self.latents, started)
 
@@ -433,14 +380,14 @@ class Larimar:
         if namespace is not None:
             validate.check_name(namespace, "namespace")
         held = self.store.stats(namespace)
-        counted = ("namespaces", "documents", "segments", "characters", "bytes_on_disk")
+        counts = {name: getattr(held, name) for name in COUNTS}
         return MemoryStats(
             path=None if self.path is None else str(self.path),
             namespace=namespace,
-            **{name: getattr(held, name) for name in counted},
             encoder=self.encoder.fingerprint,
             threshold=self.threshold,
             slots=self._limit,
+            **counts,
         )
 
     def health(self, namespace: str = DEFAULT_NAMESPACE) -> Health:
@@ -454,10 +401,5 @@ class Larimar:
         """Save the index and release the file; a second call does nothing."""
         self.store.close()
 
-    def __enter__(self) -> Larimar:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

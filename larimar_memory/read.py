@@ -25,7 +25,6 @@ def read(
     encoder: Encoder,
     question: str,
     options: ReadOptions,
-    *,
     threshold: float,
     slots: Slots | None,
     codec: ReadoutCodec | None,

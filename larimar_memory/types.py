@@ -196,9 +196,7 @@ class AnswerOptions:
     begin: str = ""
 
 
-class ReadKeywords(TypedDict, total=False):
-    """Fields of `ReadOptions` as keyword arguments, but for k."""
-
+class _ReadFields(TypedDict, total=False):
     namespace: str
     where: Where | None
     neighbours: int
@@ -206,9 +204,17 @@ class ReadKeywords(TypedDict, total=False):
     threshold: float | None
 
 
-class AnswerKeywords(ReadKeywords, total=False):
-    """Fields of `AnswerOptions` and `ReadOptions` as keyword arguments, but for k."""
+class ReadKeywords(_ReadFields, total=False):
+    """What a read takes: options, and fields that hold in place of theirs."""
 
+    options: ReadOptions
+
+
+class AnswerKeywords(_ReadFields, total=False):
+    """What an answer takes: options of both kinds, and fields that hold in place of theirs."""
+
+    reading: ReadOptions
+    options: AnswerOptions
     grounding: Grounding
     context_tokens: int
     max_tokens: int

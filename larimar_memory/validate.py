@@ -78,35 +78,40 @@ def check_k(k: Any) -> int:
     return k
 
 
-def read_options(options: ReadOptions, k: int | None, changes: Mapping[str, Any]) -> ReadOptions:
-    """The options of a read with what a call changes of them, all sound.
+def read_options(k: int | None, how: Mapping[str, Any]) -> ReadOptions:
+    """The options of a read with what a call says in place of them, all sound.
+
+    Args:
+        how: `options`, and fields of it.
 
     Raises:
         InputError: if one cannot be used.
         TypeError: if there is none of that name.
     """
+    changes = dict(how)
+    options: ReadOptions = changes.pop("options", ReadOptions())
     if k is not None:
-        options = replace(options, k=k)
-    if changes:
-        options = replace(options, **changes)
+        changes["k"] = k
+    options = replace(options, **changes) if changes else options
     check_k(options.k)
     check_name(options.namespace, "namespace")
     return options
 
 
-def answer_options(
-    reading: ReadOptions, options: AnswerOptions, k: int | None, changes: Mapping[str, Any]
-) -> tuple[ReadOptions, AnswerOptions]:
-    """The options of an answer with what a call changes of them, all sound but for those of the read.
+def answer_options(k: int | None, how: Mapping[str, Any]) -> tuple[ReadOptions, AnswerOptions]:
+    """The options of an answer with what a call says in place of them, all sound.
+
+    Args:
+        how: `reading`, `options`, and fields of both.
 
     Raises:
         InputError: if one cannot be used.
         TypeError: if there is none of that name.
     """
-    of_read = {name: value for name, value in changes.items() if name in READ_NAMES}
-    reading = replace(reading, **of_read) if k is None else replace(reading, k=k, **of_read)
-    others = {name: value for name, value in changes.items() if name not in READ_NAMES}
-    options = replace(options, **others)
+    of_read = {name: value for name, value in how.items() if name in READ_NAMES}
+    changes = {name: value for name, value in how.items() if name not in READ_NAMES}
+    reading = read_options(k, {"options": changes.pop("reading", ReadOptions()), **of_read})
+    options = replace(changes.pop("options", AnswerOptions()), **changes)
     if options.grounding not in ("text", "latent"):
         raise InputError(
             f"An answer cannot have grounding={options.grounding!r}.",

@@ -61,11 +61,6 @@ def to_question(messages: Sequence[BaseMessage]) -> tuple[str, list[dict[str, st
     return question, chat[:last] + chat[last + 1 :]
 
 
-def to_piece(text: str) -> ChatGenerationChunk:
-    """A piece of an answer."""
-    return ChatGenerationChunk(message=AIMessageChunk(content=text))
-
-
 def to_end(answer: Answer, model: str, *, remembering: bool) -> ChatGenerationChunk:
     """What follows the last piece: the tokens used, and what the answer rests on, as JSON values.
 

@@ -12,12 +12,12 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import agenerate_from_stream, generate_from_stream
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import ConfigDict
 
 from langchain_larimar.chat_decoder import UNUSABLE, ChatDecoder
-from langchain_larimar.chat_messages import to_chat, to_end, to_piece, to_question
+from langchain_larimar.chat_messages import to_chat, to_end, to_question
 from langchain_larimar.chat_options import SETTINGS, ChatOptions
 from langchain_larimar.streams import off_loop, stripped
 from larimar_memory.errors import InputError
@@ -160,7 +160,7 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
             question, asked, replace(options, history=history, stop=stop or ()), started
         )
         for text in stripped(answer):
-            yield to_piece(text)
+            yield ChatGenerationChunk(message=AIMessageChunk(content=text))
         yield to_end(answer.result(), self.model_name, remembering=options.grounding != "none")
 
     def _answer(

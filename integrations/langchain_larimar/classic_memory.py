@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
 from langchain_core.runnables import RunnableConfig
@@ -11,9 +11,6 @@ from pydantic import Field
 
 from langchain_larimar.conversation import LarimarMemory
 from larimar_memory.errors import InputError
-
-if TYPE_CHECKING:
-    from langchain_classic.base_memory import BaseMemory
 
 
 def is_conversation(given: Any) -> bool:
@@ -70,16 +67,13 @@ def _named(conversation: Any, field: str, usual: str, text: str) -> dict[str, st
     return {getattr(conversation, field, None) or usual: text}
 
 
-def classic_memory(turns: LarimarMemory, return_messages: bool) -> BaseMemory:
-    """See `LarimarMemory.as_classic`."""
-    turns.namespace  # noqa: B018 - refuses to go on without a session
-    memory: BaseMemory = _classic_class()(turns=turns, return_messages=return_messages)
-    return memory
-
-
 @cache
-def _classic_class() -> Any:
-    """The class, made when it is first wanted: langchain-classic is optional."""
+def classic_class() -> Any:
+    """The class of `LarimarMemory.as_classic`, made when first wanted: langchain-classic is optional.
+
+    Raises:
+        InputError: if it is not installed.
+    """
     try:
         from langchain_classic.base_memory import BaseMemory
     except ImportError as error:

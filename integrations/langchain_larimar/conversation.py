@@ -225,10 +225,7 @@ class LarimarMemory:
             at, said = self.at(config), self.said(given)
             return at.load_text(said) if as_text else at.load(said)
 
-        async def aload(given: Any, config: RunnableConfig) -> list[BaseMessage] | str:
-            return await run_in_executor(None, load, given, config)
-
-        return RunnableLambda(load, aload, name="LarimarMemory")
+        return RunnableLambda(load, name="LarimarMemory")
 
     def remembering(self, chain: Runnable[Any, Any], *, as_text: bool = False) -> Runnable[Any, Any]:
         """The chain with this memory around it: its prompt gets the history, its turns are kept.
@@ -253,9 +250,11 @@ class LarimarMemory:
         Raises:
             InputError: if langchain-classic is not installed, or no session is named.
         """
-        from langchain_larimar.classic_memory import classic_memory
+        from langchain_larimar.classic_memory import classic_class
 
-        return classic_memory(self, return_messages)
+        self.namespace  # noqa: B018 - refuses to go on without a session
+        memory: BaseMemory = classic_class()(turns=self, return_messages=return_messages)
+        return memory
 
     def said(self, given: Any) -> str:
         """The text of a chain's input."""

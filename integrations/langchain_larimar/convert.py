@@ -29,7 +29,7 @@ class Line:
     text: str
 
 
-def to_document(segment: RecalledSegment) -> Document:
+def _to_document(segment: RecalledSegment) -> Document:
     """A recalled segment as a document: the metadata it was written with, and where it stands.
 
     `page_content` is the source's text from `start` to `end`, neighbours included, blanks at its ends
@@ -52,7 +52,7 @@ def to_document(segment: RecalledSegment) -> Document:
 
 def to_documents(segments: Iterable[RecalledSegment]) -> list[Document]:
     """Recalled segments as documents, in the same order."""
-    return [to_document(segment) for segment in segments]
+    return [_to_document(segment) for segment in segments]
 
 
 def to_role(message: BaseMessage) -> str | None:

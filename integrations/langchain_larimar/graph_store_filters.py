@@ -18,7 +18,7 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "$lt": operator.lt,
     "$lte": operator.le,
 }
-OPERATORS = ("$eq", "$ne", *_ORDER)
+_OPERATORS = ("$eq", "$ne", *_ORDER)
 
 
 def check_filter(wanted: Any) -> None:
@@ -50,7 +50,7 @@ def _check_part(part: Any) -> None:
     for name, operand in part.items():
         if not operators:
             _check_part(operand)
-        elif name not in OPERATORS:
+        elif name not in _OPERATORS:
             raise _bad(f"In it, {name!r} is no operator.")
         elif name in _ORDER and _number(operand) is None:
             raise _bad(f"In it, {name} is given {operand!r}, and only numbers are ordered.")
@@ -89,5 +89,5 @@ def _bad(why: str) -> InputError:
     return InputError(
         "The filter of the search cannot be used.",
         why,
-        f"Use values, mappings of values, or the operators {', '.join(OPERATORS)}.",
+        f"Use values, mappings of values, or the operators {', '.join(_OPERATORS)}.",
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from langgraph.store.base import Item, SearchItem, get_text_at_path
 
-PREFIX = "store:"
+_PREFIX = "store:"
 _KEPT = ("value", "created_at", "updated_at", "ttl", "expires_at")
 
 Namespace = tuple[str, ...]
@@ -18,14 +18,14 @@ Namespace = tuple[str, ...]
 
 def to_space(namespace: Namespace) -> str:
     """The memory's namespace for one of the store's; labels hold no period, so no two share one."""
-    return PREFIX + ".".join(namespace)
+    return _PREFIX + ".".join(namespace)
 
 
 def to_namespace(space: str) -> Namespace | None:
     """What `to_space` was given, or None for a namespace of the memory that is not the store's."""
-    if not space.startswith(PREFIX):
+    if not space.startswith(_PREFIX):
         return None
-    labels = space[len(PREFIX) :]
+    labels = space[len(_PREFIX) :]
     return tuple(labels.split(".")) if labels else ()
 
 

@@ -14,7 +14,7 @@ from larimar_memory.validate import check_name, check_question, json_object
 MAX_DEPTH = 100
 """Levels a value may be nested."""
 
-MAX_MINUTES = 1_000_000_000
+_MAX_MINUTES = 1_000_000_000
 _MAX_COUNT = 1_000_000_000
 
 
@@ -99,10 +99,10 @@ def _check_put(op: PutOp) -> None:
         check_paths(op.index)
     ttl = op.ttl
     number = isinstance(ttl, int | float) and not isinstance(ttl, bool)
-    if ttl is not None and not (number and 0 < ttl <= MAX_MINUTES):
+    if ttl is not None and not (number and 0 < ttl <= _MAX_MINUTES):
         raise InputError(
             f"The item {op.key!r} cannot be kept with ttl={ttl!r}.",
-            f"A time to live is a number of minutes above 0, at most {MAX_MINUTES:,}.",
+            f"A time to live is a number of minutes above 0, at most {_MAX_MINUTES:,}.",
             "Give such a number, or None to keep the item.",
         )
 

@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from langchain_core.runnables.config import run_in_executor
@@ -16,6 +16,7 @@ from pydantic import ConfigDict
 
 from langchain_larimar.streams import off_loop
 
+Config: TypeAlias = RunnableConfig | None
 Result = TypeVar("Result")
 
 
@@ -86,30 +87,26 @@ class OneBody(RunnableSerializable[Input, Output]):
         """
         raise NotImplementedError
 
-    def configured(self, config: RunnableConfig | None) -> RunnableConfig | None:
+    def configured(self, config: Config) -> Config:
         """The config of a call, with what the chain itself adds."""
         return config
 
-    def invoke(self, input: Input, config: RunnableConfig | None = None, **kwargs: Any) -> Output:
+    def invoke(self, input: Input, config: Config = None, **kwargs: Any) -> Output:
         """Run to the end."""
         return self._call_with_config(self._invoke, input, self.configured(config), **kwargs)
 
-    async def ainvoke(
-        self, input: Input, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> Output:
+    async def ainvoke(self, input: Input, config: Config = None, **kwargs: Any) -> Output:
         """Run to the end, the work off the event loop."""
         config = self.configured(config)
         return await self._acall_with_config(self._ainvoke, input, config, **kwargs)
 
-    def stream(
-        self, input: Input, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> Iterator[Output]:
+    def stream(self, input: Input, config: Config = None, **kwargs: Any) -> Iterator[Output]:
         """Run piece by piece."""
         config = self.configured(config)
         yield from self._transform_stream_with_config(iter([input]), self._stream, config, **kwargs)
 
     async def astream(
-        self, input: Input, config: RunnableConfig | None = None, **kwargs: Any
+        self, input: Input, config: Config = None, **kwargs: Any
     ) -> AsyncIterator[Output]:
         """Run piece by piece, the work off the event loop."""
 
@@ -122,14 +119,14 @@ class OneBody(RunnableSerializable[Input, Output]):
             yield chunk
 
     def _invoke(self, given: Input, config: Any = None, **options: Any) -> Output:
-        return reduce(add, at_once(self.body(Way(False, False), given, config, options)))
+        return reduce(add, _at_once(self.body(Way(False, False), given, config, options)))
 
     async def _ainvoke(self, given: Input, config: Any = None, **options: Any) -> Output:
         chunks = self.body(Way(True, False), given, config, options)
         return reduce(add, [chunk async for chunk in chunks])
 
     def _stream(self, inputs: Iterator[Input], config: Any = None, **options: Any) -> Iterator[Output]:
-        yield from at_once(self.body(Way(False, True), next(inputs), config, options))
+        yield from _at_once(self.body(Way(False, True), next(inputs), config, options))
 
     async def _astream(
         self, inputs: AsyncIterator[Input], config: Any = None, **options: Any
@@ -140,7 +137,7 @@ class OneBody(RunnableSerializable[Input, Output]):
                 yield chunk
 
 
-def at_once(pieces: AsyncGenerator[Result, None]) -> Generator[Result, None, None]:
+def _at_once(pieces: AsyncGenerator[Result, None]) -> Generator[Result, None, None]:
     """The pieces of an async generator that never waits, without an event loop."""
     try:
         with suppress(StopAsyncIteration):

@@ -36,7 +36,7 @@ def open_memory(
     if memory is None:
         if embeddings is None:
             return Larimar.open(path)
-        encoder = to_encoder(embeddings)
+        encoder = _to_encoder(embeddings)
         if isinstance(encoder, EmbeddingsEncoder):
             # What a cosine means is not known: nothing is out of scope.
             return Larimar.open(path, encoder=encoder, threshold=0.0)
@@ -48,7 +48,7 @@ def open_memory(
             "Both an open memory and a path were given.",
             "Give one of them.",
         )
-    if embeddings is not None and to_encoder(embeddings).fingerprint != memory.encoder.fingerprint:
+    if embeddings is not None and _to_encoder(embeddings).fingerprint != memory.encoder.fingerprint:
         raise EncoderMismatchError(
             "The memory cannot be used with these embeddings.",
             "It was opened with another encoder, and their keys cannot be compared.",
@@ -57,7 +57,7 @@ def open_memory(
     return memory
 
 
-def to_encoder(embeddings: Embeddings) -> Encoder:
+def _to_encoder(embeddings: Embeddings) -> Encoder:
     """The encoder that makes the same keys."""
     if isinstance(embeddings, LarimarEmbeddings):
         return embeddings.encoder

@@ -1,73 +1,17 @@
-"""From a call to a prompt: the question, its options, and recalled text between delimiters, as data."""
+"""The prompt of a model that answers questions: recalled text between delimiters, as data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage, convert_to_messages, get_buffer_string
 from langchain_core.prompts import BasePromptTemplate
-from langchain_core.retrievers import BaseRetriever
 
-from langchain_larimar.qa_overrides import part_overrides
 from larimar_memory.decoders.prompt import block, messages, passages
 from larimar_memory.errors import InputError
 
 CHAT_HISTORY = "chat_history"
-
-
-@dataclass(frozen=True)
-class Call:
-    """One question, with the options of its call parted by who takes them."""
-
-    query: str
-    history: list[BaseMessage]
-    read: dict[str, Any]
-    model: dict[str, Any]
-    only_outputs: bool = False
-
-
-def read_call(
-    given: Any,
-    options: Mapping[str, Any],
-    input_key: str,
-    prompt: BasePromptTemplate[Any] | None,
-    retriever: BaseRetriever,
-    *,
-    own_decoder: bool,
-) -> Call:
-    """Make out what a call asks.
-
-    Args:
-        given: a question, or a mapping that holds one and, if wanted, the chat history.
-        options: keyword arguments of the call: fields of the retriever, `return_only_outputs`, and
-            others, which go to the model.
-        input_key: the mapping's entry that is the question.
-        prompt: the template, if there is one; a chat history must have a place in it.
-        retriever, own_decoder: as in `part_overrides`.
-
-    Raises:
-        InputError: if there is no question, or a chat history or an option that cannot be used.
-    """
-    fields = {input_key: given} if isinstance(given, str) else given
-    if not isinstance(fields, Mapping) or not isinstance(fields.get(input_key), str):
-        raise InputError(
-            "The question cannot be answered.",
-            f"It is neither a str nor a mapping with a str under {input_key!r}.",
-            f"Pass the question, or {{{input_key!r}: question}}.",
-        )
-    history = fields.get(CHAT_HISTORY) or []
-    if history and (isinstance(history, str) or not has_place(prompt)):
-        raise InputError(
-            "The chat history cannot be used.",
-            "It is a list of messages, and a prompt must have a place for it.",
-            f"Give messages, and put {CHAT_HISTORY} into the prompt.",
-        )
-    options = dict(options)
-    only_outputs = bool(options.pop("return_only_outputs", False))
-    read, model = part_overrides(options, retriever, own_decoder=own_decoder)
-    return Call(fields[input_key], convert_to_messages(history), read, model, only_outputs)
 
 
 def has_place(prompt: BasePromptTemplate[Any] | None) -> bool:

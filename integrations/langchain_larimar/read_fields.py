@@ -77,4 +77,4 @@ def reading(settings: Mapping[str, Any], face: str, groundings: Sequence[str]) -
         )
     check_threshold(least, f"{face} cannot have score_threshold={least}.")
     given = {name: settings[name] for name in ReadFields.model_fields if name != "score_threshold"}
-    return read_options(ReadOptions(**given, threshold=least), None, {})
+    return read_options(None, {**given, "threshold": least})

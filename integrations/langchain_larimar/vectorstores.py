@@ -225,7 +225,7 @@ class LarimarVectorStore(VectorStore):
         self, embedding: Sequence[float], k: int = 4, filter: Where | None = None, **kwargs: Any
     ) -> list[Document]:
         """As `similarity_search`, for a vector of d numbers, of any length; words do not count."""
-        return self._documents(self._search(self._key(embedding), k, filter, kwargs))
+        return self._documents(self._search(self._key(embedding, kwargs), k, filter, kwargs))
 
     def max_marginal_relevance_search(
         self,
@@ -261,21 +261,30 @@ class LarimarVectorStore(VectorStore):
         return self._documents([found[n] for n in marginal_relevance(relevance, keys, k, lambda_mult)])
 
     def max_marginal_relevance_search_by_vector(
-        self, embedding: Sequence[float], *args: Any, **kwargs: Any
+        self,
+        embedding: Sequence[float],
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: Where | None = None,
+        **kwargs: Any,
     ) -> list[Document]:
         """As `max_marginal_relevance_search`, for a vector of d numbers, of any length."""
-        return self.max_marginal_relevance_search(self._key(embedding), *args, **kwargs)
+        key = self._key(embedding, kwargs)
+        return self.max_marginal_relevance_search(key, k, fetch_k, lambda_mult, filter)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return float
 
-    def _key(self, embedding: Sequence[float]) -> Float[np.ndarray, " d"]:
+    def _key(self, embedding: Sequence[float], options: dict[str, Any]) -> Float[np.ndarray, " d"]:
+        # With a vector, words cannot count: `hybrid` is refused with the unknown options.
+        _refuse("search with", options)
         return check_key(embedding, self.memory.encoder.dimension)
 
     def _search(
         self, query: str | Float[np.ndarray, " d"], k: int, where: Where | None, options: dict[str, Any]
     ) -> list[Candidate]:
-        _refuse("search with", options, known=("hybrid",) if isinstance(query, str) else ())
+        _refuse("search with", options, known=("hybrid",))
         hybrid = options.get("hybrid")
         hybrid = self.hybrid if hybrid is None else hybrid
         return self.memory.search(query, k, namespace=self.namespace, where=where, hybrid=hybrid)

@@ -105,7 +105,12 @@ def contexts(
         Span(s.document_id, s.index - reach, s.index + more)
         for s, more in zip(stored, onwards, strict=True)
     ]
-    return store.spans(namespace, spans, latents=True)
+    found = store.spans(namespace, spans, latents=True)
+    # A segment that was replaced since it was found stands alone: its neighbours are another text's.
+    return [
+        near if any(s.row == of.row for s in near) else [of]
+        for of, near in zip(stored, found, strict=True)
+    ]
 
 
 def recalled(

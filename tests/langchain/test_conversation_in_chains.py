@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrou
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
 from langchain_larimar import LarimarChatMessageHistory, LarimarMemory
-from langchain_larimar.classic_memory import _classic_class
+from langchain_larimar.classic_memory import classic_class
 from langchain_larimar.convert import Line
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
@@ -111,7 +111,7 @@ def test_classic_memory_needs_its_package_and_a_session(
 ) -> None:
     with pytest.raises(InputError, match="No session"):
         LarimarMemory(store).as_classic()
-    _classic_class.cache_clear()
+    classic_class.cache_clear()
     monkeypatch.setitem(sys.modules, "langchain_classic.base_memory", None)
     with pytest.raises(InputError, match="langchain-classic is not installed"):
         LarimarMemory(store, "ana").as_classic()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableGenerator, RunnableLambda
 
-from langchain_larimar.one_body import OneBody, Way, at_once
+from langchain_larimar.one_body import OneBody, Way, _at_once
 
 from .conftest import HOW
 
@@ -103,4 +103,4 @@ def test_what_waits_is_not_done_at_once() -> None:
         yield 1
 
     with pytest.raises(RuntimeError):
-        list(at_once(waiting()))
+        list(_at_once(waiting()))

@@ -279,3 +279,16 @@ def test_keys_are_kept_as_float16(path: Path) -> None:
     np.testing.assert_array_equal(
         np.frombuffer(blob, "<f2"), key_of("fact 0 about zebra0").astype("<f2")
     )
+
+
+def test_a_generation_counts_deletions_and_nothing_else(tmp_path: Path) -> None:
+    for path in (tmp_path / "m.larimar", None):
+        store = open_file(path)
+        store.write("n", [batch("d", ["one", "two"])])
+        before = store.generation("n")
+        store.write("n", [batch("e", ["three"])])
+        assert store.generation("n") == before
+        # The rows are those of before; that there were others in between is known.
+        store.delete("n", ids=["e"])
+        assert store.generation("n") != before
+        store.close()

@@ -79,7 +79,7 @@ def metadata_from(text: Any) -> Metadata:
     if not isinstance(text, str):
         raise ValueError(f"it is a {type(text).__name__}")
     try:
-        found = json.loads(text, parse_constant=_no_constant)
+        found = _JSON.decode(text)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
     if not isinstance(found, dict):
@@ -111,3 +111,6 @@ def _check_depth(value: Any, levels: int) -> None:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_constant)

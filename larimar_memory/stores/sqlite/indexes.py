@@ -16,7 +16,13 @@ from larimar_memory.stores.sqlite.connection import Database
 from larimar_memory.stores.sqlite.failures import called
 from larimar_memory.stores.sqlite.listed import delist, enlist, index_folder, listed, unlink, unlisted
 from larimar_memory.stores.sqlite.parts import IndexFile, Part
-from larimar_memory.stores.sqlite.rows import existing_rows, keys_after, live_rows, matrix_of, next_row
+from larimar_memory.stores.sqlite.queries import (
+    existing_rows,
+    keys_after,
+    live_rows,
+    matrix_of,
+    next_row,
+)
 from larimar_memory.stores.sqlite.vectors import Vectors
 
 log = logging.getLogger(__name__)

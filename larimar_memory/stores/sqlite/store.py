@@ -23,36 +23,14 @@ from larimar_memory.stores.base import (
     WriteBatch,
 )
 from larimar_memory.stores.packing import pack
-from larimar_memory.stores.sqlite.checksums import of_blob
+from larimar_memory.stores.sqlite import changes, queries
 from larimar_memory.stores.sqlite.connection import Database
 from larimar_memory.stores.sqlite.disk import bytes_on_disk, remove, repairing
 from larimar_memory.stores.sqlite.erasures import erase, erase_if_due, note
 from larimar_memory.stores.sqlite.failures import damaged, mismatch
 from larimar_memory.stores.sqlite.indexes import Indexes
 from larimar_memory.stores.sqlite.meta import about, rows_about
-from larimar_memory.stores.sqlite.rows import (
-    CHUNK,
-    LISTED,
-    SELECT_DOCUMENT,
-    bump_generation,
-    chosen,
-    document_from,
-    drop_segments,
-    generation_of,
-    keys_after,
-    matrix_of,
-    namespace_for_writing,
-    namespace_number,
-    namespaces_of,
-    nearest_where,
-    put_document,
-    put_metadata,
-    put_segments,
-    ranked,
-    rarest,
-    segments_in,
-    segments_of,
-)
+from larimar_memory.stores.sqlite.queries import CHUNK, LISTED, SELECT_DOCUMENT
 from larimar_memory.types import Metadata
 
 
@@ -109,21 +87,21 @@ class SQLiteStore(Store):
         if any(batch.replace for batch in batches):
             self._before_removal(namespace)
         with self._db.writing() as db:
-            space = namespace_for_writing(db, namespace)
+            space = changes.namespace_for_writing(db, namespace)
             for batch in batches:
-                document = put_document(db, space, batch.document)
+                document = changes.put_document(db, space, batch.document)
                 if batch.replace:
-                    removed += drop_segments(db, space, document)
-                put_segments(db, space, document, batch)
+                    removed += changes.drop_segments(db, space, document)
+                changes.put_segments(db, space, document, batch)
             if removed:
-                bump_generation(db, space)
+                changes.bump_generation(db, space)
             delisted = self._indexes.delist(db, space, removed)
         with self._db.reading() as db:
             self._indexes.after_write(db, space, removed, delisted)
 
     def set_metadata(self, namespace: str, document_id: str, metadata: Metadata) -> None:
         with self._db.writing() as db:
-            put_metadata(db, namespace, document_id, metadata)
+            changes.put_metadata(db, namespace, document_id, metadata)
 
     def delete(
         self,
@@ -133,32 +111,23 @@ class SQLiteStore(Store):
         where: Where | None = None,
         to_purge: bool = False,
     ) -> int:
-        condition, parameters = chosen(where, None if ids is None else list(ids))
+        chosen = queries.chosen(where, None if ids is None else list(ids))
         self._before_removal(namespace)
         with self._db.writing() as db:
-            space = namespace_number(db, namespace)
+            space = queries.namespace_number(db, namespace)
             if space is None:
                 return 0
-            sql = f"SELECT d.id, d.name FROM documents d WHERE d.namespace_id = ? AND {condition}"
-            found = db.execute(sql, [space, *parameters]).fetchall()
-            wanted = None if ids is None else set(ids)
-            doomed = [d for d, name in found if wanted is None or name in wanted]
-            removed = [row for document in doomed for row in drop_segments(db, space, document)]
-            db.executemany("DELETE FROM documents WHERE id = ?", [(d,) for d in doomed])
+            names = None if ids is None else set(ids)
+            count, removed = changes.drop_documents(db, space, chosen, names)
             if removed:
-                bump_generation(db, space)
+                changes.bump_generation(db, space)
             delisted = self._indexes.delist(db, space, removed)
-            (left,) = db.execute(
-                "SELECT count(*) FROM documents WHERE namespace_id = ?", (space,)
-            ).fetchone()
-            if not left:
-                db.execute(f"DROP TABLE fts_{space}")
-                db.execute("DELETE FROM namespaces WHERE id = ?", (space,))
-            if doomed and to_purge:
+            gone = changes.drop_if_empty(db, space)
+            if count and to_purge:
                 note(db)
         with self._db.reading() as db:
-            self._indexes.after_delete(db, space, removed, delisted, gone=not left)
-        return len(doomed)
+            self._indexes.after_delete(db, space, removed, delisted, gone=gone)
+        return count
 
     def purge(self) -> None:
         erase(self._db, self.clear)
@@ -172,7 +141,7 @@ class SQLiteStore(Store):
     def documents(
         self, namespace: str, where: Where | None = None, ids: Sequence[str] | None = None
     ) -> Iterator[Document]:
-        condition, parameters = chosen(where, None if ids is None else list(ids))
+        condition, parameters = queries.chosen(where, None if ids is None else list(ids))
         return self._documents(namespace, condition, parameters, None if ids is None else set(ids))
 
     def _documents(
@@ -182,9 +151,9 @@ class SQLiteStore(Store):
         last = 0
         while True:
             with self._db.reading() as db:
-                space = namespace_number(db, namespace)
+                space = queries.namespace_number(db, namespace)
                 rows = db.execute(sql, [space, last, *parameters]).fetchall()
-                found = [document_from(row) for row in rows]
+                found = [queries.document_from(row) for row in rows]
             yield from (d for d in found if wanted is None or d.id in wanted)
             if len(rows) < CHUNK:
                 return
@@ -192,27 +161,27 @@ class SQLiteStore(Store):
 
     def document(self, namespace: str, document_id: str) -> Document | None:
         with self._db.reading() as db:
-            space = namespace_number(db, namespace)
+            space = queries.namespace_number(db, namespace)
             row = db.execute(f"{SELECT_DOCUMENT} AND d.name = ?", (space, document_id)).fetchone()
-            return None if row is None else document_from(row)
+            return None if row is None else queries.document_from(row)
 
     def spans(
         self, namespace: str, spans: Sequence[Span], latents: bool = False
     ) -> list[list[StoredSegment]]:
         with self._db.reading() as db:
-            space = namespace_number(db, namespace)
-            return segments_in(db, space, spans, self._dimension, latents)
+            space = queries.namespace_number(db, namespace)
+            return queries.segments_in(db, space, spans, self._dimension, latents)
 
     def nearest(
         self, namespace: str, key: Float[np.ndarray, " d"], k: int, where: Where | None = None
     ) -> list[Hit]:
-        condition, parameters = chosen(where, None)
+        condition, parameters = queries.chosen(where, None)
         with self._db.reading() as db:
-            space = namespace_number(db, namespace)
+            space = queries.namespace_number(db, namespace)
             if space is None:
                 return []
             if where:
-                return nearest_where(db, space, key, k, condition, parameters)
+                return queries.nearest_where(db, space, key, k, condition, parameters)
             found = self._indexes.nearest(db, space, key, k)
         return [Hit(row, score) for row, score in found]
 
@@ -224,53 +193,49 @@ class SQLiteStore(Store):
         where: Where | None = None,
         most: int | None = None,
     ) -> list[Hit]:
-        condition = chosen(where, None) if where else None
+        condition = queries.chosen(where, None) if where else None
         with self._db.reading() as db:
-            space = namespace_number(db, namespace)
+            space = queries.namespace_number(db, namespace)
             if space is not None and most is not None:
-                terms = rarest(db, space, terms, most)
-            return ranked(db, space, terms, k, condition) if space is not None and terms else []
+                terms = queries.rarest(db, space, terms, most)
+            return queries.ranked(db, space, terms, k, condition) if space is not None and terms else []
 
     def fetch(self, namespace: str, rows: Sequence[int], latents: bool = False) -> list[StoredSegment]:
         with self._db.reading() as db:
-            space = namespace_number(db, namespace)
-            found = segments_of(db, space, rows, self._dimension, latents)
+            space = queries.namespace_number(db, namespace)
+            found = queries.segments_of(db, space, rows, self._dimension, latents)
         return [found[row] for row in rows if row in found]
 
     def attach(self, namespace: str, rows: Sequence[int], latents: Sequence[np.ndarray]) -> None:
         blobs = [pack(latent) for latent in latents]
         with self._db.writing() as db:
-            space = namespace_number(db, namespace)
-            db.executemany(
-                "UPDATE segments SET latent = ?, latent_checksum = ? WHERE id = ? AND namespace_id = ?",
-                [(blob, of_blob(row, blob), row, space) for blob, row in zip(blobs, rows, strict=True)],
-            )
+            changes.put_latents(db, queries.namespace_number(db, namespace), rows, blobs)
 
     def keys(
         self, namespace: str, after: int = 0
     ) -> Iterator[tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]]:
         while True:
             with self._db.reading() as db:
-                chunk = keys_after(db, namespace_number(db, namespace), after)
+                chunk = queries.keys_after(db, queries.namespace_number(db, namespace), after)
                 if not chunk:
                     return
-                rows, keys = matrix_of(chunk, self._dimension)
+                rows, keys = queries.matrix_of(chunk, self._dimension)
             yield rows, keys
             after = chunk[-1][0]
 
     def generation(self, namespace: str) -> int:
         with self._db.reading() as db:
-            space = namespace_number(db, namespace)
+            space = queries.namespace_number(db, namespace)
             # The namespace's number is part of it: one deleted and made again has begun anew.
-            return -1 if space is None else (space << 32) + generation_of(db, space)
+            return -1 if space is None else (space << 32) + queries.generation_of(db, space)
 
     def namespaces(self) -> list[str]:
         with self._db.reading() as db:
-            return [name for name, _ in namespaces_of(db, None)]
+            return [name for name, _ in queries.namespaces_of(db, None)]
 
     def stats(self, namespace: str | None = None) -> StoreStats:
         with self._db.reading() as db:
-            spaces = namespaces_of(db, namespace)
+            spaces = queries.namespaces_of(db, namespace)
             listed = (json.dumps([number for _, number in spaces]),)
             documents, characters = db.execute(
                 "SELECT count(*), coalesce(sum(characters), 0) FROM documents "
@@ -301,7 +266,7 @@ class SQLiteStore(Store):
 
     def _before_removal(self, namespace: str) -> None:
         with self._db.reading() as db:
-            space = namespace_number(db, namespace)
+            space = queries.namespace_number(db, namespace)
             if space is not None:
                 self._indexes.before_removal(db, space)
 

@@ -1,11 +1,10 @@
-"""What the SQLite store says in SQL, and how values become columns and come back."""
+"""What the SQLite store asks in SQL, and how columns become values."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timezone
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,12 @@ from jaxtyping import Float, Int
 
 from larimar_memory.encoders.keys import cosines
 from larimar_memory.errors import MemoryFileError
-from larimar_memory.stores.base import Document, Hit, Span, StoredSegment, Where, WriteBatch
+from larimar_memory.stores.base import Document, Hit, Span, StoredSegment, Where
 from larimar_memory.stores.filters import to_sql
-from larimar_memory.stores.packing import pack, unpack
+from larimar_memory.stores.packing import unpack
 from larimar_memory.stores.sqlite import checksums
-from larimar_memory.stores.sqlite.decoding import KEY_TYPE, is_key, keys_from, metadata_from, wrong_type
+from larimar_memory.stores.sqlite.decoding import is_key, keys_from, metadata_from, wrong_type
 from larimar_memory.stores.sqlite.failures import Damaged
-from larimar_memory.stores.sqlite.schema import create_text_index
 from larimar_memory.types import Metadata
 
 CHUNK = 4096
@@ -60,19 +58,6 @@ def namespaces_of(db: sqlite3.Connection, name: str | None) -> list[tuple[str, i
     return [(named, number) for named, _, number in found]
 
 
-def namespace_for_writing(db: sqlite3.Connection, name: str) -> int:
-    """A namespace's number, made with its text index if it is new."""
-    known = namespace_number(db, name)
-    if known is not None:
-        return known
-    cursor = db.execute("INSERT INTO namespaces (name) VALUES (?)", (name,))
-    number = int(cursor.lastrowid or 0)
-    seal = checksums.of_values(number, name)
-    db.execute("UPDATE namespaces SET checksum = ? WHERE id = ?", (seal, number))
-    create_text_index(db, number)
-    return number
-
-
 def generation_of(db: sqlite3.Connection, space: int) -> int:
     """How many deletions a namespace has seen."""
     row = db.execute("SELECT generation FROM namespaces WHERE id = ?", (space,)).fetchone()
@@ -81,96 +66,10 @@ def generation_of(db: sqlite3.Connection, space: int) -> int:
     return int(row[0]) if row else 0
 
 
-def bump_generation(db: sqlite3.Connection, space: int) -> None:
-    """Note a deletion, so that what was made of the rows before is known to be stale."""
-    db.execute("UPDATE namespaces SET generation = generation + 1 WHERE id = ?", (space,))
-
-
 def next_row(db: sqlite3.Connection) -> int:
     """The number of the next segment: inside a transaction, nobody else takes it."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'segments'").fetchone()
     return int(row[0]) + 1 if row else 1
-
-
-def put_document(db: sqlite3.Connection, space: int, document: Document) -> int:
-    """Write a document's row, in place of what there was of that name; returns its number."""
-    written = document.written_at or now()
-    columns = (
-        document.id,
-        document.content_hash,
-        document.characters,
-        to_json(document.metadata),
-        int(document.complete),
-        written,
-    )
-    (number,) = db.execute(
-        "INSERT INTO documents (namespace_id, name, content_hash, characters, metadata, complete, "
-        "written_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace_id, name) DO UPDATE SET "
-        "content_hash = excluded.content_hash, characters = excluded.characters, "
-        "metadata = excluded.metadata, complete = excluded.complete, "
-        "written_at = excluded.written_at RETURNING id",
-        (space, *columns),
-    ).fetchone()
-    _seal_document(db, number, space, columns)
-    return int(number)
-
-
-def put_metadata(db: sqlite3.Connection, namespace: str, name: str, metadata: Metadata) -> None:
-    """Give a document, if there is one of that name, other metadata."""
-    space = namespace_number(db, namespace)
-    row = db.execute(f"{SELECT_DOCUMENT} AND d.name = ?", (space, name)).fetchone()
-    if row is None or space is None:
-        return
-    document_from(row)
-    columns = (*row[3:6], to_json(metadata), *row[7:9])
-    db.execute("UPDATE documents SET metadata = ? WHERE id = ?", (columns[3], row[0]))
-    _seal_document(db, row[0], space, columns)
-
-
-def _seal_document(db: sqlite3.Connection, number: int, space: int, columns: tuple[Any, ...]) -> None:
-    seal = checksums.of_values(number, space, *columns)
-    db.execute("UPDATE documents SET checksum = ? WHERE id = ?", (seal, number))
-
-
-def put_segments(db: sqlite3.Connection, space: int, document: int, batch: WriteBatch) -> None:
-    """Write a batch's segments and their words."""
-    first = next_row(db)
-    keys, latents = key_blobs(batch.keys), latent_blobs(batch)
-    db.executemany(
-        'INSERT INTO segments (id, namespace_id, document_id, position, start, "end", text, key, '
-        "latent, checksum, key_checksum, latent_checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            (
-                *(row, space, document, s.index, s.start, s.end, s.text, key, latent),
-                checksums.of_segment(row, space, document, s.index, s.start, s.end, s.text),
-                checksums.of_key(row, key),
-                checksums.of_blob(row, latent),
-            )
-            for row, (s, key, latent) in enumerate(
-                zip(batch.segments, keys, latents, strict=True), start=first
-            )
-        ),
-    )
-    # At once: a later batch may replace this one, and takes its words out of the index.
-    db.execute(
-        f"INSERT INTO fts_{space} (rowid, text) SELECT id, text FROM segments WHERE id >= ?", (first,)
-    )
-
-
-def now() -> str:
-    """This second as SQLite's CURRENT_TIMESTAMP says it, UTC."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def drop_segments(db: sqlite3.Connection, space: int, document: int) -> list[int]:
-    """Delete a document's segments and their words; returns their rows."""
-    db.execute(
-        f"INSERT INTO fts_{space} (fts_{space}, rowid, text) "
-        "SELECT 'delete', id, text FROM segments WHERE document_id = ?",
-        (document,),
-    )
-    rows = db.execute("DELETE FROM segments WHERE document_id = ? RETURNING id", (document,))
-    return [row for (row,) in rows.fetchall()]
 
 
 def live_rows(db: sqlite3.Connection, space: int, after: int, last: int) -> Int[np.ndarray, " n"]:
@@ -248,18 +147,6 @@ def matrix_of(
     return rows, keys_from([key for _, key, _ in found], dimension)
 
 
-def key_blobs(keys: Float[np.ndarray, "n d"]) -> Iterator[bytes]:
-    """Keys as they are stored: float16, little-endian."""
-    return (row.tobytes() for row in np.asarray(keys).astype(KEY_TYPE))
-
-
-def latent_blobs(batch: WriteBatch) -> Iterator[bytes | None]:
-    """Latents as they are stored, one per segment of the batch."""
-    if batch.latents is None:
-        return (None for _ in batch.segments)
-    return (None if latent is None else pack(latent) for latent in batch.latents)
-
-
 def segments_of(
     db: sqlite3.Connection, space: int | None, rows: Sequence[int], dimension: int, latents: bool
 ) -> dict[int, StoredSegment]:
@@ -269,7 +156,7 @@ def segments_of(
         f"WHERE s.namespace_id = ? AND s.id IN {LISTED}",
         (space, json.dumps([int(row) for row in rows])),
     )
-    return {segment.row: segment for segment in segments_from(found, dimension)}
+    return {segment.row: segment for segment in segments_from(found.fetchall(), dimension)}
 
 
 def segments_in(
@@ -344,11 +231,6 @@ def _columns(latents: bool) -> str:
     return _SEGMENT + (", s.latent, s.latent_checksum" if latents else ", NULL, NULL")
 
 
-def to_json(metadata: Metadata) -> str:
-    """Metadata as it is stored."""
-    return json.dumps(metadata, ensure_ascii=False, allow_nan=False, sort_keys=True)
-
-
 def document_from(row: tuple[Any, ...]) -> Document:
     """A document from the columns of `SELECT_DOCUMENT`.
 
@@ -360,7 +242,7 @@ def document_from(row: tuple[Any, ...]) -> Document:
     return Document(name, content_hash, characters, _metadata(row), bool(complete), written, count)
 
 
-def segments_from(rows: Iterable[tuple[Any, ...]], dimension: int) -> Iterator[StoredSegment]:
+def segments_from(rows: Sequence[tuple[Any, ...]], dimension: int) -> list[StoredSegment]:
     """Segments from rows that begin with the columns of a segment and its latent.
 
     Raises:
@@ -368,27 +250,27 @@ def segments_from(rows: Iterable[tuple[Any, ...]], dimension: int) -> Iterator[S
     """
     checked = dict[int, tuple[Any, ...]]()
     for row in rows:
-        document, (number, position, start, end, text, key, seal, key_seal, blob, blob_seal) = (
-            row[:9],
-            row[9:19],
-        )
+        document, (number, position, start, end, text, key, seal, key_seal) = row[:9], row[9:17]
         if checked.get(document[0]) != document:
             _check_document(document)
             checked[document[0]] = document
-        name = document[3]
         made = checksums.of_segment(number, document[1], document[0], position, start, end, text)
-        what = f"segment {position} of document {name!r}"
+        what = f"segment {position} of document {document[3]!r}"
         if not checksums.fits(made, seal):
             raise Damaged(what)
         if not checksums.fits(checksums.of_key(number, key), key_seal):
             raise Damaged(f"the key of {what}")
         if not is_key(key, dimension):
             raise Damaged(f"the key of {what}", _OTHER_SIZE)
-        (vector,) = keys_from([key], dimension)
-        yield StoredSegment(
-            *(number, name, position, start, end, text, _metadata(document), vector),
-            _latent(number, blob, blob_seal),
+    keys = keys_from([row[14] for row in rows], dimension)
+    found = list[StoredSegment]()
+    for row, vector in zip(rows, keys, strict=True):
+        number, position, start, end, text = row[9:14]
+        metadata, latent = _metadata(row), _latent(number, *row[17:19])
+        found.append(
+            StoredSegment(number, row[3], position, start, end, text, metadata, vector, latent)
         )
+    return found
 
 
 def _latent(row: int, blob: bytes | None, seal: Any) -> np.ndarray | None:

@@ -1,0 +1,176 @@
+"""What the SQLite store changes in SQL, and how values become columns; all inside a transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from larimar_memory.stores.base import Document, WriteBatch
+from larimar_memory.stores.packing import pack
+from larimar_memory.stores.sqlite import checksums
+from larimar_memory.stores.sqlite.decoding import KEY_TYPE
+from larimar_memory.stores.sqlite.queries import (
+    SELECT_DOCUMENT,
+    document_from,
+    namespace_number,
+    next_row,
+)
+from larimar_memory.stores.sqlite.schema import create_text_index
+from larimar_memory.types import Metadata
+
+
+def namespace_for_writing(db: sqlite3.Connection, name: str) -> int:
+    """A namespace's number, made with its text index if it is new."""
+    known = namespace_number(db, name)
+    if known is not None:
+        return known
+    cursor = db.execute("INSERT INTO namespaces (name) VALUES (?)", (name,))
+    number = int(cursor.lastrowid or 0)
+    seal = checksums.of_values(number, name)
+    db.execute("UPDATE namespaces SET checksum = ? WHERE id = ?", (seal, number))
+    create_text_index(db, number)
+    return number
+
+
+def bump_generation(db: sqlite3.Connection, space: int) -> None:
+    """Note a deletion, so that what was made of the rows before is known to be stale."""
+    db.execute("UPDATE namespaces SET generation = generation + 1 WHERE id = ?", (space,))
+
+
+def put_document(db: sqlite3.Connection, space: int, document: Document) -> int:
+    """Write a document's row, in place of what there was of that name; returns its number."""
+    written = document.written_at or _now()
+    columns = (
+        document.id,
+        document.content_hash,
+        document.characters,
+        _to_json(document.metadata),
+        int(document.complete),
+        written,
+    )
+    (number,) = db.execute(
+        "INSERT INTO documents (namespace_id, name, content_hash, characters, metadata, complete, "
+        "written_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace_id, name) DO UPDATE SET "
+        "content_hash = excluded.content_hash, characters = excluded.characters, "
+        "metadata = excluded.metadata, complete = excluded.complete, "
+        "written_at = excluded.written_at RETURNING id",
+        (space, *columns),
+    ).fetchone()
+    _seal_document(db, number, space, columns)
+    return int(number)
+
+
+def put_metadata(db: sqlite3.Connection, namespace: str, name: str, metadata: Metadata) -> None:
+    """Give a document, if there is one of that name, other metadata."""
+    space = namespace_number(db, namespace)
+    row = db.execute(f"{SELECT_DOCUMENT} AND d.name = ?", (space, name)).fetchone()
+    if row is None or space is None:
+        return
+    document_from(row)
+    columns = (*row[3:6], _to_json(metadata), *row[7:9])
+    db.execute("UPDATE documents SET metadata = ? WHERE id = ?", (columns[3], row[0]))
+    _seal_document(db, row[0], space, columns)
+
+
+def put_segments(db: sqlite3.Connection, space: int, document: int, batch: WriteBatch) -> None:
+    """Write a batch's segments and their words."""
+    first = next_row(db)
+    keys, latents = _key_blobs(batch.keys), _latent_blobs(batch)
+    db.executemany(
+        'INSERT INTO segments (id, namespace_id, document_id, position, start, "end", text, key, '
+        "latent, checksum, key_checksum, latent_checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            (
+                *(row, space, document, s.index, s.start, s.end, s.text, key, latent),
+                checksums.of_segment(row, space, document, s.index, s.start, s.end, s.text),
+                checksums.of_key(row, key),
+                checksums.of_blob(row, latent),
+            )
+            for row, (s, key, latent) in enumerate(
+                zip(batch.segments, keys, latents, strict=True), start=first
+            )
+        ),
+    )
+    # At once: a later batch may replace this one, and takes its words out of the index.
+    db.execute(
+        f"INSERT INTO fts_{space} (rowid, text) SELECT id, text FROM segments WHERE id >= ?", (first,)
+    )
+
+
+def drop_segments(db: sqlite3.Connection, space: int, document: int) -> list[int]:
+    """Delete a document's segments and their words; returns their rows."""
+    db.execute(
+        f"INSERT INTO fts_{space} (fts_{space}, rowid, text) "
+        "SELECT 'delete', id, text FROM segments WHERE document_id = ?",
+        (document,),
+    )
+    rows = db.execute("DELETE FROM segments WHERE document_id = ? RETURNING id", (document,))
+    return [row for (row,) in rows.fetchall()]
+
+
+def _seal_document(db: sqlite3.Connection, number: int, space: int, columns: tuple[Any, ...]) -> None:
+    seal = checksums.of_values(number, space, *columns)
+    db.execute("UPDATE documents SET checksum = ? WHERE id = ?", (seal, number))
+
+
+def _now() -> str:
+    """This second as SQLite's CURRENT_TIMESTAMP says it, UTC."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _key_blobs(keys: Float[np.ndarray, "n d"]) -> Iterator[bytes]:
+    """Keys as they are stored: float16, little-endian."""
+    return (row.tobytes() for row in np.asarray(keys).astype(KEY_TYPE))
+
+
+def _latent_blobs(batch: WriteBatch) -> Iterator[bytes | None]:
+    """Latents as they are stored, one per segment of the batch."""
+    if batch.latents is None:
+        return (None for _ in batch.segments)
+    return (None if latent is None else pack(latent) for latent in batch.latents)
+
+
+def _to_json(metadata: Metadata) -> str:
+    """Metadata as it is stored."""
+    return json.dumps(metadata, ensure_ascii=False, allow_nan=False, sort_keys=True)
+
+
+def put_latents(
+    db: sqlite3.Connection, space: int | None, rows: Sequence[int], latents: Sequence[bytes]
+) -> None:
+    """Give the segments of those rows their latents; those that are gone are passed over."""
+    db.executemany(
+        "UPDATE segments SET latent = ?, latent_checksum = ? WHERE id = ? AND namespace_id = ?",
+        [(z, checksums.of_blob(row, z), row, space) for row, z in zip(rows, latents, strict=True)],
+    )
+
+
+def drop_documents(
+    db: sqlite3.Connection, space: int, chosen: tuple[str, list[Any]], names: set[str] | None
+) -> tuple[int, list[int]]:
+    """Delete the documents that satisfy a condition and have one of the names; how many, and rows."""
+    condition, parameters = chosen
+    found = db.execute(
+        f"SELECT d.id, d.name FROM documents d WHERE d.namespace_id = ? AND {condition}",
+        [space, *parameters],
+    ).fetchall()
+    doomed = [number for number, name in found if names is None or name in names]
+    removed = [row for document in doomed for row in drop_segments(db, space, document)]
+    db.executemany("DELETE FROM documents WHERE id = ?", [(number,) for number in doomed])
+    return len(doomed), removed
+
+
+def drop_if_empty(db: sqlite3.Connection, space: int) -> bool:
+    """Delete a namespace without documents, with its text index; whether it was one."""
+    left = "SELECT EXISTS (SELECT 1 FROM documents WHERE namespace_id = ?)"
+    if db.execute(left, (space,)).fetchone()[0]:
+        return False
+    db.execute(f"DROP TABLE fts_{space}")
+    db.execute("DELETE FROM namespaces WHERE id = ?", (space,))
+    return True
