@@ -19,7 +19,7 @@ from larimar_memory.slots.blend import (
     unknown_item,
     with_length,
 )
-from larimar_memory.stores.base import Document, Span, Store, Where, WriteBatch
+from larimar_memory.stores.base import Document, Span, Store, StoredSegment, Where, WriteBatch
 from larimar_memory.types import Segment
 
 
@@ -114,43 +114,56 @@ class GrowingMemory:
             InputError: if the queries cannot be used, or the addressed latents differ in size.
             LatentsUnavailableError: if an addressed slot has no latent.
         """
-        read = [self._read_one(q, k, where) for q in unit_rows(matrix(queries, "queries"))]
-        width = max((latent.shape[1] for latent, _, _ in read), default=0)
-        empty = np.zeros((1, width), dtype=np.float32)
-        return Blend(
-            latents=np.concatenate([r if r.shape[1] else empty for r, _, _ in read] or [empty[:0]]),
-            weights=tuple(weights for _, weights, _ in read),
-            sources=tuple(sources for _, _, sources in read),
-        )
-
-    def _read_one(
-        self, query: Float[np.ndarray, " d"], k: int, where: Where | None
-    ) -> tuple[Float[np.ndarray, "1 c"], Float[np.ndarray, " n"], tuple[Contribution, ...]]:
-        hits = self.store.nearest(self.namespace, query, k, where)
-        found = self.store.fetch(self.namespace, [hit.row for hit in hits], latents=True)
-        if not found:
-            return np.zeros((1, 0), dtype=np.float32), np.zeros(0), ()
-        weights = address(query, np.array([s.key for s in found]), self.alpha)
-        order = np.argsort(-weights, kind="stable")
-        weights, found = weights[order], [found[n] for n in order]
-        latents = [s.latent.reshape(-1) for s in found if s.latent is not None]
-        if len(latents) < len(found):
+        rows = unit_rows(matrix(queries, "queries"))
+        addressed = [self._addressed(row, k, where) for row in rows]
+        held = [segment.latent for _, found in addressed for segment in found]
+        latents = [latent for latent in held if latent is not None]
+        if len(latents) < len(held):
             raise LatentsUnavailableError(
                 "The memory cannot be read.",
                 "Some of the addressed segments have no latent.",
                 "Write latents for them first, or read text.",
             )
-        if len({latent.shape for latent in latents}) > 1:
+        if len({latent.size for latent in latents}) > 1:
             raise InputError(
                 "The memory cannot be read.",
                 "The addressed latents differ in size and cannot be blended.",
-                "Read one at a time, with k=1.",
+                "Read one query at a time, with k=1.",
             )
-        rows = matrix(np.array(latents, dtype=np.float32), "latents").astype(np.float64)
-        lengths = np.linalg.norm(rows, axis=1)
-        units = rows / np.where(lengths > 0, lengths, 1.0)[:, None]
-        blend = with_length((weights @ units)[None], weights[None] @ lengths)
-        sources = tuple(
-            Contribution(s.document_id, float(w), float(w)) for s, w in zip(found, weights, strict=True)
+        blends = np.zeros((len(rows), latents[0].size if latents else 0), dtype=np.float32)
+        for blend, (weights, found) in zip(blends, addressed, strict=True):
+            if found:
+                blend[:] = _blended(weights, [latents.pop(0).reshape(-1) for _ in found])
+        return Blend(
+            latents=blends,
+            weights=tuple(weights for weights, _ in addressed),
+            sources=tuple(
+                tuple(
+                    Contribution(s.document_id, float(w), float(w))
+                    for s, w in zip(found, weights, strict=True)
+                )
+                for weights, found in addressed
+            ),
         )
-        return blend, weights, sources
+
+    def _addressed(
+        self, query: Float[np.ndarray, " d"], k: int, where: Where | None
+    ) -> tuple[Float[np.ndarray, " n"], list[StoredSegment]]:
+        """Address weights and segments of the slots nearest to a query, the heaviest first."""
+        hits = self.store.nearest(self.namespace, query, k, where)
+        found = self.store.fetch(self.namespace, [hit.row for hit in hits], latents=True)
+        if not found:
+            return np.zeros(0), []
+        weights = address(query, np.array([s.key for s in found]), self.alpha)
+        order = np.argsort(-weights, kind="stable")
+        return weights[order], [found[n] for n in order]
+
+
+def _blended(
+    weights: Float[np.ndarray, " n"], latents: list[Float[np.ndarray, " c"]]
+) -> Float[np.ndarray, " c"]:
+    """The latents' directions, blended by their weights, at their mean length."""
+    rows = matrix(np.array(latents, dtype=np.float32), "latents").astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1)
+    units = rows / np.where(lengths > 0, lengths, 1.0)[:, None]
+    return np.asarray(with_length((weights @ units)[None], weights[None] @ lengths)[0])

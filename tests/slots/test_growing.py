@@ -122,6 +122,8 @@ def test_what_is_not_there_is_told_apart_from_what_is_wrong(store: Store) -> Non
     with pytest.raises(InputError, match="differ in size and cannot be blended"):
         memory.read(gaussian(1, 1, D))
     assert memory.read(gaussian(1, 1, D), k=1).sources[0][0].id == "a"
+    with pytest.raises(InputError, match="differ in size and cannot be blended"):
+        memory.read(np.concatenate([gaussian(1, 1, D), gaussian(2, 1, D)]), k=1)
     bare = WriteBatch(Document("c", "", 0), [Segment(0, 0, 0, "")], gaussian(3, 1, D), True)
     store.write("bare", [bare])
     with pytest.raises(LatentsUnavailableError, match="have no latent"):
