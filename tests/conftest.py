@@ -75,3 +75,10 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vectors, "EXACT_LIMIT", 16)
     monkeypatch.setattr(vectors, "_TAIL_LIMIT", 8)
     monkeypatch.setattr(parts, "LIMIT", 20)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that is given a real model; others that load one carry the mark themselves."""
+    for item in items:
+        if {"encoder", "decoder"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.model)

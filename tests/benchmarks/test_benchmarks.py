@@ -20,6 +20,8 @@ from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.types import Answer, Timings, Usage
 
+pytestmark = pytest.mark.model
+
 
 @pytest.fixture(scope="module")
 def encoder():

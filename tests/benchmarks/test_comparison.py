@@ -22,6 +22,8 @@ from larimar_memory.errors import InputError
 from tests.latents.test_latent_memory import random_codec
 from tests.tiny import tiny_decoder
 
+pytestmark = pytest.mark.model
+
 DOCUMENTS = {
     "ferry": "The ferry to Ren leaves at nine every morning.",
     "mill": "The mill of Ren has stood beside the river for two hundred years.",
@@ -329,6 +331,7 @@ def compared(session: Session, questions: Path) -> Iterator[tuple[dict, list]]:
     session.questions = None
 
 
+@pytest.mark.slow
 def test_every_task_is_put_to_every_system(compared: tuple[dict, list]) -> None:
     figures, bars = compared
     json.dumps(figures, allow_nan=False)
@@ -355,6 +358,7 @@ def test_every_task_is_put_to_every_system(compared: tuple[dict, list]) -> None:
     assert ours["read_first"]["count"] >= 7
 
 
+@pytest.mark.slow
 def test_comparisons_are_shown_and_drawn(compared: tuple[dict, list], tmp_path: Path) -> None:
     figures, _ = compared
     lines = TABLES["rag"](figures)

@@ -20,6 +20,8 @@ from larimar_memory.latents import LatentCodec, save_bundle
 from tests.latents.test_latent_memory import SIZES, random_codec
 from tests.tiny import tiny_decoder
 
+pytestmark = pytest.mark.model
+
 
 @pytest.fixture(scope="module")
 def codec() -> LatentCodec:
@@ -98,6 +100,7 @@ def test_a_segment_is_said_whole(codec: LatentCodec, monkeypatch: pytest.MonkeyP
     assert len(figures["missed"]) == 2
 
 
+@pytest.mark.slow
 def test_latents_are_measured_in_every_way(tmp_path: Path) -> None:
     path = tmp_path / "q.json"
     qa = {"question": "What is the dog called?", "answers": [{"text": "Pixel"}]}

@@ -17,6 +17,8 @@ import pytest
 
 from larimar_memory.cli import main, output
 
+pytestmark = pytest.mark.model
+
 FACTS = "The lighthouse at Cape Ren was built by Odile Marchetti in 1887. It has a green lamp on top.\n"
 
 
@@ -171,6 +173,7 @@ def test_unexpected_failures_show_no_trace(
     )
 
 
+@pytest.mark.slow
 def test_the_demo_remembers_and_answers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

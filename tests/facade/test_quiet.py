@@ -16,6 +16,8 @@ from larimar_memory.errors import LarimarError, ModelError
 from larimar_memory.larimar import Larimar
 from larimar_memory.models import finding
 
+pytestmark = pytest.mark.model
+
 SECRET = "Xanthippe"
 
 

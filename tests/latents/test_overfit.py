@@ -21,6 +21,8 @@ from larimar_memory.train import Recipe, Stage, recall, train
 from larimar_memory.train.evaluate import say
 from larimar_memory.train.sampling import Sample
 
+pytestmark = [pytest.mark.model, pytest.mark.slow]
+
 SEGMENTS = 24
 RECIPE = Recipe(
     codec=LatentConfig(dz=128, limit=16, step=0.4),

@@ -12,6 +12,8 @@ import pytest
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
+pytestmark = [pytest.mark.model, pytest.mark.slow]
+
 FOLDER = Path(__file__).parents[2] / "notebooks"
 
 

@@ -65,6 +65,7 @@ IN_THE_CHECKOUT = "python -m benchmarks "
 TO_RUN = [c for c in COMMANDS if c.startswith(("larimar ", IN_THE_CHECKOUT))]
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("command", TO_RUN)
 def test_commands_run(command: str, folder: Path) -> None:
     words = shlex.split(command)
@@ -104,6 +105,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
     return [(out, error) for out, error in json.loads(done.stdout)]
 
 
+@pytest.mark.model
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(PYTHON)))
 def test_the_code_runs(number: int, runs: list[tuple[str, str]]) -> None:
     out, error = runs[number]
