@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from larimar_memory.stores.base import Document, WriteBatch
 from larimar_memory.stores.packing import pack
@@ -45,14 +45,14 @@ def bump_generation(db: sqlite3.Connection, space: int) -> None:
 
 def put_document(db: sqlite3.Connection, space: int, document: Document) -> int:
     """Write a document's row, in place of what there was of that name; returns its number."""
-    written = document.written_at or _now()
     columns = (
         document.id,
         document.content_hash,
         document.characters,
-        _to_json(document.metadata),
+        json.dumps(document.metadata, ensure_ascii=False, allow_nan=False, sort_keys=True),
         int(document.complete),
-        written,
+        # As SQLite's CURRENT_TIMESTAMP says it.
+        document.written_at or datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S"),
     )
     (number,) = db.execute(
         "INSERT INTO documents (namespace_id, name, content_hash, characters, metadata, complete, "
@@ -62,7 +62,8 @@ def put_document(db: sqlite3.Connection, space: int, document: Document) -> int:
         "written_at = excluded.written_at RETURNING id",
         (space, *columns),
     ).fetchone()
-    _seal_document(db, number, space, columns)
+    seal = checksums.of_values(number, space, *columns)
+    db.execute("UPDATE documents SET checksum = ? WHERE id = ?", (seal, number))
     return int(number)
 
 
@@ -70,33 +71,22 @@ def put_metadata(db: sqlite3.Connection, namespace: str, name: str, metadata: Me
     """Give a document, if there is one of that name, other metadata."""
     space = namespace_number(db, namespace)
     row = db.execute(f"{SELECT_DOCUMENT} AND d.name = ?", (space, name)).fetchone()
-    if row is None or space is None:
-        return
-    document_from(row)
-    columns = (*row[3:6], _to_json(metadata), *row[7:9])
-    db.execute("UPDATE documents SET metadata = ? WHERE id = ?", (columns[3], row[0]))
-    _seal_document(db, row[0], space, columns)
+    if row is not None and space is not None:
+        put_document(db, space, replace(document_from(row), metadata=metadata))
 
 
 def put_segments(db: sqlite3.Connection, space: int, document: int, batch: WriteBatch) -> None:
     """Write a batch's segments and their words."""
     first = next_row(db)
-    keys, latents = _key_blobs(batch.keys), _latent_blobs(batch)
-    db.executemany(
-        'INSERT INTO segments (id, namespace_id, document_id, position, start, "end", text, key, '
-        "latent, checksum, key_checksum, latent_checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            (
-                *(row, space, document, s.index, s.start, s.end, s.text, key, latent),
-                checksums.of_segment(row, space, document, s.index, s.start, s.end, s.text),
-                checksums.of_key(row, key),
-                checksums.of_blob(row, latent),
-            )
-            for row, (s, key, latent) in enumerate(
-                zip(batch.segments, keys, latents, strict=True), start=first
-            )
-        ),
-    )
+    keys = np.asarray(batch.keys).astype(KEY_TYPE)
+    latents = [None] * len(batch.segments) if batch.latents is None else batch.latents
+    rows = list[tuple[Any, ...]]()
+    for row, (s, key, latent) in enumerate(zip(batch.segments, keys, latents, strict=True), first):
+        place = (row, space, document, s.index, s.start, s.end, s.text)
+        blob, packed = key.tobytes(), None if latent is None else pack(latent)
+        seals = checksums.of_key(row, blob), checksums.of_blob(row, packed)
+        rows.append((*place, blob, packed, checksums.of_segment(*place), *seals))
+    db.executemany(f"INSERT INTO segments VALUES ({', '.join('?' * 12)})", rows)
     # At once: a later batch may replace this one, and takes its words out of the index.
     db.execute(
         f"INSERT INTO fts_{space} (rowid, text) SELECT id, text FROM segments WHERE id >= ?", (first,)
@@ -112,33 +102,6 @@ def drop_segments(db: sqlite3.Connection, space: int, document: int) -> list[int
     )
     rows = db.execute("DELETE FROM segments WHERE document_id = ? RETURNING id", (document,))
     return [row for (row,) in rows.fetchall()]
-
-
-def _seal_document(db: sqlite3.Connection, number: int, space: int, columns: tuple[Any, ...]) -> None:
-    seal = checksums.of_values(number, space, *columns)
-    db.execute("UPDATE documents SET checksum = ? WHERE id = ?", (seal, number))
-
-
-def _now() -> str:
-    """This second as SQLite's CURRENT_TIMESTAMP says it, UTC."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _key_blobs(keys: Float[np.ndarray, "n d"]) -> Iterator[bytes]:
-    """Keys as they are stored: float16, little-endian."""
-    return (row.tobytes() for row in np.asarray(keys).astype(KEY_TYPE))
-
-
-def _latent_blobs(batch: WriteBatch) -> Iterator[bytes | None]:
-    """Latents as they are stored, one per segment of the batch."""
-    if batch.latents is None:
-        return (None for _ in batch.segments)
-    return (None if latent is None else pack(latent) for latent in batch.latents)
-
-
-def _to_json(metadata: Metadata) -> str:
-    """Metadata as it is stored."""
-    return json.dumps(metadata, ensure_ascii=False, allow_nan=False, sort_keys=True)
 
 
 def put_latents(

@@ -10,9 +10,8 @@ from __future__ import annotations
 import sqlite3
 import struct
 import zlib
-from collections.abc import Iterable
-
-from larimar_memory.stores.sqlite.failures import Damaged
+from collections.abc import Sequence
+from typing import Any
 
 _NONE = -1
 _MASK = 0xFFFFFFFF
@@ -60,14 +59,28 @@ def fits(made: int | None, checksum: object) -> bool:
     return made == checksum and made != _NONE
 
 
+def wrong_in(table: str, row: Sequence[Any]) -> tuple[str, ...]:
+    """What of a row is not what was written: "row", "key", "latent".
+
+    Args:
+        row: all columns of its table.
+    """
+    seals: dict[str, tuple[int | None, Any]]
+    if table == "namespaces":
+        seals = {"row": (of_values(*row[:2]), row[3])}
+    elif table == "documents":
+        seals = {"row": (of_values(*row[:8]), row[8])}
+    else:
+        number, key, latent = row[0], row[7], row[8]
+        seals = {
+            "row": (of_segment(*row[:7]), row[9]),
+            "key": (of_key(number, key), row[10]),
+            "latent": (of_blob(number, latent), row[11]),
+        }
+    return tuple(what for what, (made, seal) in seals.items() if not fits(made, seal))
+
+
 def add_functions(db: sqlite3.Connection) -> None:
     """Let SQL on this connection make checksums."""
     for name, function in (("of_segment", of_segment), ("of_blob", of_blob), ("of_values", of_values)):
         db.create_function(name, -1, function, deterministic=True)
-
-
-def check_keys(pairs: Iterable[tuple[int, bytes, int]]) -> None:
-    """Raise Damaged unless all keys are what was written, given rows, keys and checksums."""
-    for row, key, checksum in pairs:
-        if not fits(of_key(row, key), checksum):
-            raise Damaged(f"the key of segment {row}")

@@ -12,31 +12,11 @@ from typing import Any, NoReturn
 import numpy as np
 from jaxtyping import Float
 
+from larimar_memory.stores.sqlite.schema import TABLES
 from larimar_memory.types import Metadata
 from larimar_memory.validate import MAX_DEPTH, lone_surrogate
 
 KEY_TYPE = np.dtype("<f2")
-
-_TYPES: dict[str, dict[str, type]] = {
-    "namespaces": {"name": str, "generation": int},
-    "documents": {
-        "namespace_id": int,
-        "name": str,
-        "content_hash": str,
-        "characters": int,
-        "metadata": str,
-        "complete": int,
-        "written_at": str,
-    },
-    "segments": {
-        "namespace_id": int,
-        "document_id": int,
-        "position": int,
-        "start": int,
-        "end": int,
-        "text": str,
-    },
-}
 
 
 def fault(table: str, values: dict[str, Any], dimension: int) -> str | None:
@@ -62,8 +42,8 @@ def fault(table: str, values: dict[str, Any], dimension: int) -> str | None:
 
 def wrong_type(table: str, values: dict[str, Any]) -> str | None:
     """What of a row is not of its column's type; None if nothing is."""
-    for column, kind in _TYPES[table].items():
-        if type(values[column]) is not kind:
+    for column, kind in TABLES[table].items():
+        if kind is not None and type(values[column]) is not kind:
             return "columns of another type"
         if kind is str and lone_surrogate(values[column]) is not None:
             return "text that is no Unicode"

@@ -18,21 +18,26 @@ from larimar_memory.stores.packing import unpack
 from larimar_memory.stores.sqlite import checksums
 from larimar_memory.stores.sqlite.decoding import is_key, keys_from, metadata_from, wrong_type
 from larimar_memory.stores.sqlite.failures import Damaged
+from larimar_memory.stores.sqlite.schema import TABLES, columns
 from larimar_memory.types import Metadata
 
 CHUNK = 4096
-_DOCUMENT = "d.name, d.content_hash, d.characters, d.metadata, d.complete, d.written_at"
-_DOCUMENT_COLUMNS = ["namespace_id", *(column.removeprefix("d.") for column in _DOCUMENT.split(", "))]
 _OTHER_SIZE = "it is of another size"
 LISTED = "(SELECT value FROM json_each(?))"
 """What is in a list that is one parameter: SQLite takes only so many."""
 
-_CHECKED = f"d.id, d.namespace_id, d.checksum, {_DOCUMENT}"
 _COUNT = "(SELECT count(*) FROM segments s WHERE s.document_id = d.id)"
-SELECT_DOCUMENT = f"SELECT {_CHECKED}, {_COUNT} FROM documents d WHERE d.namespace_id = ? "
-_SEGMENT = f'{_CHECKED}, s.id, s.position, s.start, s."end", s.text, s.key, s.checksum, s.key_checksum'
-_COMPLETE = 7
-"""Where in both a document's `complete` is."""
+SELECT_DOCUMENT = (
+    f"SELECT {columns('documents', 'd.')}, {_COUNT} FROM documents d WHERE d.namespace_id = ? "
+)
+_SEGMENT = (
+    f"{columns('documents', 'd.')}, s.id, d.namespace_id, d.id, s.position, s.start, "
+    's."end", s.text, s.key, {latent}, s.checksum, s.key_checksum, {seal}'
+)
+"""A document's columns and a segment's, whose checksum tells whether it is of that document."""
+
+_DOCUMENT, _LATENT, _WIDTH = 9, 17, 21
+"""How many columns a document has, where a segment's latent is, and how many both have."""
 
 
 def namespace_number(db: sqlite3.Connection, name: str) -> int | None:
@@ -47,15 +52,12 @@ def namespace_number(db: sqlite3.Connection, name: str) -> int | None:
 
 def namespaces_of(db: sqlite3.Connection, name: str | None) -> list[tuple[str, int]]:
     """Names and numbers of all namespaces, sorted by name, or of the one of that name."""
-    found = db.execute(
-        "SELECT name, generation, id FROM namespaces WHERE ? IS NULL OR name = ? ORDER BY name",
-        (name, name),
-    ).fetchall()
-    for named, generation, _ in found:
-        values = {"name": named, "generation": generation}
-        if (why := wrong_type("namespaces", values)) is not None:
-            raise Damaged(f"namespace {named!r}", why)
-    return [(named, number) for named, _, number in found]
+    sql = f"SELECT {columns('namespaces')} FROM namespaces WHERE ? IS NULL OR name = ? ORDER BY name"
+    found = db.execute(sql, (name, name)).fetchall()
+    for row in found:
+        if (why := _wrong_type("namespaces", row)) is not None:
+            raise Damaged(f"namespace {row[1]!r}", why)
+    return [(named, number) for number, named, *_ in found]
 
 
 def generation_of(db: sqlite3.Connection, space: int) -> int:
@@ -139,10 +141,12 @@ def matrix_of(
     Raises:
         Damaged: if one of the keys is not what was written, or not of d numbers.
     """
-    checksums.check_keys(found)
-    for row, key, _ in found:
+    for row, key, seal in found:
+        what = f"the key of segment {row}"
+        if not checksums.fits(checksums.of_key(row, key), seal):
+            raise Damaged(what)
         if not is_key(key, dimension):
-            raise Damaged(f"the key of segment {row}", _OTHER_SIZE)
+            raise Damaged(what, _OTHER_SIZE)
     rows = np.array([row for row, _, _ in found], dtype=np.int64)
     return rows, keys_from([key for _, key, _ in found], dimension)
 
@@ -182,7 +186,7 @@ def segments_in(
         # SQLite reads a name in a list to its first NUL.
         if segment.document_id == spans[row[-1]].document_id:
             held[row[-1]].append(segment)
-        if row[_COMPLETE]:
+        if row[6]:
             whole.add(segment.document_id)
     for segments in held:
         segments.sort(key=lambda segment: segment.index)
@@ -228,7 +232,8 @@ def _quoted(term: str) -> str:
 
 
 def _columns(latents: bool) -> str:
-    return _SEGMENT + (", s.latent, s.latent_checksum" if latents else ", NULL, NULL")
+    of = ("s.latent", "s.latent_checksum") if latents else ("NULL", "NULL")
+    return _SEGMENT.format(latent=of[0], seal=of[1])
 
 
 def document_from(row: tuple[Any, ...]) -> Document:
@@ -237,45 +242,43 @@ def document_from(row: tuple[Any, ...]) -> Document:
     Raises:
         Damaged: if it is not what was written.
     """
-    _check_document(row[:9])
-    name, content_hash, characters, _, complete, written, count = row[3:]
+    _check_document(row[:_DOCUMENT])
+    _, _, name, content_hash, characters, _, complete, written, _, count = row
     return Document(name, content_hash, characters, _metadata(row), bool(complete), written, count)
 
 
 def segments_from(rows: Sequence[tuple[Any, ...]], dimension: int) -> list[StoredSegment]:
-    """Segments from rows that begin with the columns of a segment and its latent.
+    """Segments from rows that begin with the columns of a document and a segment.
 
     Raises:
         Damaged: if one, or its document, is not what was written.
     """
     checked = dict[int, tuple[Any, ...]]()
     for row in rows:
-        document, (number, position, start, end, text, key, seal, key_seal) = row[:9], row[9:17]
+        document, segment = row[:_DOCUMENT], row[_DOCUMENT:_WIDTH]
         if checked.get(document[0]) != document:
             _check_document(document)
             checked[document[0]] = document
-        made = checksums.of_segment(number, document[1], document[0], position, start, end, text)
-        what = f"segment {position} of document {document[3]!r}"
-        if not checksums.fits(made, seal):
+        what = f"segment {segment[3]} of document {document[2]!r}"
+        wrong = checksums.wrong_in("segments", segment)
+        if "row" in wrong:
             raise Damaged(what)
-        if not checksums.fits(checksums.of_key(number, key), key_seal):
+        if "key" in wrong:
             raise Damaged(f"the key of {what}")
-        if not is_key(key, dimension):
+        if not is_key(segment[7], dimension):
             raise Damaged(f"the key of {what}", _OTHER_SIZE)
-    keys = keys_from([row[14] for row in rows], dimension)
+        if "latent" in wrong:
+            raise Damaged(f"the latent of segment {segment[0]}")
+    keys = keys_from([row[_LATENT - 1] for row in rows], dimension)
     found = list[StoredSegment]()
     for row, vector in zip(rows, keys, strict=True):
-        number, position, start, end, text = row[9:14]
-        metadata, latent = _metadata(row), _latent(number, *row[17:19])
-        found.append(
-            StoredSegment(number, row[3], position, start, end, text, metadata, vector, latent)
-        )
+        number, _, _, position, start, end, text, _, latent = row[_DOCUMENT : _LATENT + 1]
+        values = _metadata(row), vector, _latent(number, latent)
+        found.append(StoredSegment(number, row[2], position, start, end, text, *values))
     return found
 
 
-def _latent(row: int, blob: bytes | None, seal: Any) -> np.ndarray | None:
-    if not checksums.fits(checksums.of_blob(row, blob), seal):
-        raise Damaged(f"the latent of segment {row}")
+def _latent(row: int, blob: bytes | None) -> np.ndarray | None:
     try:
         return None if blob is None else unpack(blob)
     except MemoryFileError as error:
@@ -283,16 +286,19 @@ def _latent(row: int, blob: bytes | None, seal: Any) -> np.ndarray | None:
 
 
 def _check_document(row: tuple[Any, ...]) -> None:
-    number, space, seal, *columns = row
-    if checksums.of_values(number, space, *columns) != seal:
-        raise Damaged(f"document {columns[0]!r}")
-    values = dict(zip(_DOCUMENT_COLUMNS, (space, *columns), strict=True))
-    if (wrong := wrong_type("documents", values)) is not None:
-        raise Damaged(f"document {columns[0]!r}", f"it has {wrong}")
+    what = f"document {row[2]!r}"
+    if checksums.wrong_in("documents", row):
+        raise Damaged(what)
+    if (why := _wrong_type("documents", row)) is not None:
+        raise Damaged(what, f"it has {why}")
+
+
+def _wrong_type(table: str, row: tuple[Any, ...]) -> str | None:
+    return wrong_type(table, dict(zip(TABLES[table], row, strict=True)))
 
 
 def _metadata(row: tuple[Any, ...]) -> Metadata:
     try:
-        return metadata_from(row[6])
+        return metadata_from(row[5])
     except ValueError as error:
-        raise Damaged(f"document {row[3]!r}", f"its metadata is no JSON object ({error})") from error
+        raise Damaged(f"document {row[2]!r}", f"its metadata is no JSON object ({error})") from error

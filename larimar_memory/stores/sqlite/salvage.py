@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,6 @@ _RANGE = 512
 _PROBES = 20_000
 _LEAST_BYTES = 16
 """No row takes less."""
-
-COLUMNS = {
-    "namespaces": ("id", "name", "generation", "checksum"),
-    "documents": (
-        *("id", "namespace_id", "name", "content_hash", "characters", "metadata", "complete"),
-        *("written_at", "checksum"),
-    ),
-    "segments": (
-        *("id", "namespace_id", "document_id", "position", "start", "end", "text", "key", "latent"),
-        *("checksum", "key_checksum", "latent_checksum"),
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +35,9 @@ class Row:
     def __getitem__(self, column: str) -> Any:
         return None if self.values is None else self.values[column]
 
-    def without_latent(self) -> Row:
-        """The same row of a segment, whose latent can be made again."""
-        return replace(self, values={**(self.values or {}), "latent": None, "latent_checksum": None})
+    def but(self, **changed: Any) -> Row:
+        """The same row with other values."""
+        return replace(self, values={**(self.values or {}), **changed})
 
 
 @contextmanager
@@ -80,7 +68,8 @@ def rows(db: sqlite3.Connection, table: str) -> Iterator[Row]:
     Where there are more of those than there can be rows, one stands for many. Rows that are found only
     from the table's end follow in the end, descending.
     """
-    sql = f"{_select(table)} WHERE id BETWEEN ? AND ? ORDER BY id LIMIT {_RANGE}"
+    select = f"SELECT {schema.columns(table)} FROM {table}"
+    sql = f"{select} WHERE id BETWEEN ? AND ? ORDER BY id LIMIT {_RANGE}"
     end, reached = _last(db, table), 0
     left, ranges = max(_PROBES, _size(db) // _LEAST_BYTES), [(1, end)]
     while ranges:
@@ -113,7 +102,7 @@ def _from_the_end(db: sqlite3.Connection, table: str, reached: int) -> Iterator[
     A damaged number that is too large ends every search that comes upon it, and hides what follows.
     """
     try:
-        for values in db.execute(f"{_select(table)} ORDER BY id DESC"):
+        for values in db.execute(f"SELECT {schema.columns(table)} FROM {table} ORDER BY id DESC"):
             row = _row(table, values)
             if row.number <= reached:
                 return
@@ -122,44 +111,22 @@ def _from_the_end(db: sqlite3.Connection, table: str, reached: int) -> Iterator[
         yield Row(reached + 1, None, ("row",))
 
 
-def _select(table: str) -> str:
-    columns = ", ".join(f'"{name}"' for name in COLUMNS[table])
-    return f"SELECT {columns} FROM {table}"
-
-
 def _size(db: sqlite3.Connection) -> int:
-    try:
-        (pages,), (page,) = (
-            db.execute(f"PRAGMA {of}").fetchone() for of in ("page_count", "page_size")
-        )
-    except FAILURES:
-        return 0
-    return int(pages * page)
+    with suppress(*FAILURES):
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+        return int(pages * db.execute("PRAGMA page_size").fetchone()[0])
+    return 0
 
 
 def _last(db: sqlite3.Connection, table: str) -> int:
     for sql in (f"SELECT max(id) FROM {table}", "SELECT max(seq) FROM sqlite_sequence"):
-        try:
+        with suppress(*FAILURES):
             (last,) = db.execute(sql).fetchone()
-        except FAILURES:
-            continue
-        if isinstance(last, int):
-            return last
+            if isinstance(last, int):
+                return last
     return 0
 
 
 def _row(table: str, found: tuple[Any, ...]) -> Row:
-    values = dict(zip(COLUMNS[table], found, strict=True))
-    wrong = list[str]()
-    if table == "segments":
-        made = checksums.of_segment(*found[:7])
-        if not checksums.fits(checksums.of_key(values["id"], values["key"]), values["key_checksum"]):
-            wrong.append("key")
-        latent = checksums.of_blob(values["id"], values["latent"])
-        if not checksums.fits(latent, values["latent_checksum"]):
-            wrong.append("latent")
-    else:
-        made = checksums.of_values(*(found[:2] if table == "namespaces" else found[:-1]))
-    if not checksums.fits(made, values["checksum"]):
-        wrong.append("row")
-    return Row(values["id"], values, tuple(wrong))
+    values = dict(zip(schema.TABLES[table], found, strict=True))
+    return Row(values["id"], values, checksums.wrong_in(table, found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from larimar_memory.errors import MemoryFileError
@@ -57,14 +58,39 @@ CREATE TABLE segments (
 CREATE INDEX segments_by_namespace ON segments (namespace_id, id);
 """
 
+
+def _described() -> dict[str, dict[str, type | None]]:
+    kinds = {"INTEGER": int, "TEXT": str, "BLOB": bytes}
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(SCHEMA)
+        return {
+            table: {
+                name: kinds[kind] if filled else None
+                for _, name, kind, filled, *_ in db.execute(f"PRAGMA table_info({table})")
+            }
+            for table in ("namespaces", "documents", "segments")
+        }
+
+
+TABLES = _described()
+"""The columns of each table in their order, with the type of those that always hold a value."""
+
+
+def columns(table: str, prefix: str = "") -> str:
+    """All columns of a table in SQL."""
+    return ", ".join(f'{prefix}"{name}"' for name in TABLES[table])
+
+
+def _first(table: str, count: int) -> str:
+    # Behind the table's name: SQLite takes a name in quotes for text where there is no such column.
+    return ", ".join(columns(table, f"{table}.").split(", ")[:count])
+
+
 _SEALS: dict[str, dict[str, str]] = {
-    "namespaces": {"checksum": "of_values(id, name)"},
-    "documents": {
-        "checksum": "of_values(id, namespace_id, name, content_hash, characters, metadata, complete, "
-        "written_at)"
-    },
+    "namespaces": {"checksum": f"of_values({_first('namespaces', 2)})"},
+    "documents": {"checksum": f"of_values({_first('documents', 8)})"},
     "segments": {
-        "checksum": 'of_segment(id, namespace_id, document_id, position, start, "end", text)',
+        "checksum": f"of_segment({_first('segments', 7)})",
         "key_checksum": "of_blob(id, key)",
         "latent_checksum": "of_blob(id, latent)",
     },
