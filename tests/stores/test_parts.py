@@ -187,7 +187,7 @@ def test_a_part_that_another_process_makes_anew_is_opened_as_it_was_listed(
 def test_a_part_that_cannot_be_opened_is_made_again_from_the_rows(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    restored, calls = parts_module._restored, list[int]()
+    restored, calls = parts_module.open_index, list[int]()
 
     def fails_once(source: memoryview, dimension: int) -> object:
         calls.append(dimension)
@@ -195,7 +195,7 @@ def test_a_part_that_cannot_be_opened_is_made_again_from_the_rows(
             raise RuntimeError("Out of memory")
         return restored(source, dimension)
 
-    monkeypatch.setattr(parts_module, "_restored", fails_once)
+    monkeypatch.setattr(parts_module, "open_index", fails_once)
     store = open_file(path)
     assert reads_right(store)
     assert "is damaged and will be made again: Out of memory" in caplog.text
@@ -211,7 +211,7 @@ def test_parts_that_can_never_be_opened_are_told(path: Path, monkeypatch: pytest
 
     store = open_file(path)
     with monkeypatch.context() as patch:
-        patch.setattr(parts_module, "_restored", fails)
+        patch.setattr(parts_module, "open_index", fails)
         with pytest.raises(MemoryFileError, match=r"cannot be opened either\. Free some RAM"):
             found(store, "n", texts_of(0)[0], 1)
     assert reads_right(store)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -96,15 +97,21 @@ class Report:
 
     def add(self, part: str, what: str, example: str, *, harmless: bool = False) -> None:
         """Note one finding."""
-        for known in self.findings:
-            if (known.part, known.what) == (part, what):
-                break
-        else:
+        known = next((f for f in self.findings if (f.part, f.what) == (part, what)), None)
+        if known is None:
             known = Finding(part, what, harmless=harmless)
             self.findings.append(known)
         known.count += 1
         if len(known.examples) < _EXAMPLES and example:
             known.examples.append(example)
+
+    @contextmanager
+    def noting(self, part: str, what: str) -> Iterator[None]:
+        """Note where SQLite cannot read something."""
+        try:
+            yield
+        except FAILURES as error:
+            self.add(part, what, str(error))
 
 
 def check(path: Path, on_progress: OnCheck | None = None) -> Report:
@@ -131,9 +138,7 @@ def check(path: Path, on_progress: OnCheck | None = None) -> Report:
         with looking(path) as db:
             (report.version,) = db.execute("PRAGMA user_version").fetchone()
             _check_structure(db, report)
-            _check_erasures(db, report)
-            spaces = _check_rows(db, report, on_progress or (lambda *_: None))
-            for space in spaces:
+            for space in sorted(_check_rows(db, report, on_progress or (lambda *_: None))):
                 _check_words(db, space, report)
             _check_indexes(db, index_folder(path), report)
     except MemoryBusyError:
@@ -154,30 +159,30 @@ def _check_structure(db: sqlite3.Connection, report: Report) -> None:
         ("integrity_check(100)", "pages that do not fit together"),
         ("foreign_key_check", "rows that belong to nothing"),
     ):
-        try:
+        with report.noting("file", what):
             for found in db.execute(f"PRAGMA {pragma}"):
                 if found != ("ok",):
                     report.add("file", what, " ".join(map(str, found)))
-        except FAILURES as error:
-            report.add("file", what, str(error))
-
-
-def _check_erasures(db: sqlite3.Connection, report: Report) -> None:
-    """A purge that did not come to its end has left its note."""
-    try:
+    with report.noting("file", "notes of erasures that cannot be read"):
+        # A purge that did not come to its end has left its note.
         if due(db):
             report.add("file", f"{NOT_ERASED}: what was forgotten", "")
-    except FAILURES as error:
-        report.add("file", "notes of erasures that cannot be read", str(error))
 
 
-def _check_rows(db: sqlite3.Connection, report: Report, tell: OnCheck) -> dict[int, int]:
-    """Check all rows; returns how many segments each namespace has."""
-    dimension = _dimension(db, report)
-    spaces, owner, whole = dict[int, int](), dict[int, int](), set[int]()
+def _check_rows(db: sqlite3.Connection, report: Report, tell: OnCheck) -> set[int]:
+    """Check all rows; returns the namespaces."""
+    dimension, total, what = 0, 0, "what is said of the encoder"
+    with report.noting("rows", what):
+        known = about(db)
+        dimension = known.dimension
+        if not known.whole:
+            report.add("rows", what, known.encoder or "")
+    with suppress(*FAILURES):
+        (total,) = db.execute("SELECT count(*) FROM segments").fetchone()
+    spaces, owner, whole = set[int](), dict[int, int](), set[int]()
     for row in rows(db, "namespaces"):
         report.namespaces += 1
-        spaces[row.number] = 0
+        spaces.add(row.number)
         _note(report, row, "namespaces", f"namespace {row['name']!r}", dimension)
     for row in rows(db, "documents"):
         report.documents += row.values is not None
@@ -185,24 +190,22 @@ def _check_rows(db: sqlite3.Connection, report: Report, tell: OnCheck) -> dict[i
         if row["complete"]:
             whole.add(row.number)
         _note(report, row, "documents", f"document {row['name']!r}", dimension)
-    seen, total, held = 0, _count(db), dict[int, tuple[int, int]]()
-    for row in rows(db, "segments"):
-        seen += 1
+    seen, held = 0, dict[int, tuple[int, int]]()
+    for seen, row in enumerate(rows(db, "segments"), start=1):
         if seen % _TOLD_EVERY == 0:
             tell("segments", seen, max(seen, total))
-        named = f"segment {row['position']} of document {row['document_id']} (row {row.number})"
-        _note(report, row, "segments", named if row.values else f"row {row.number}", dimension)
+        space, document, position = (row[of] for of in ("namespace_id", "document_id", "position"))
+        named = f"segment {position} of document {document} (row {row.number})"
+        _note(report, row, "segments", named, dimension)
         if row.values is None:
             continue
         report.segments += 1
-        space, document = row["namespace_id"], row["document_id"]
-        if "row" not in row.wrong and type(row["position"]) is int:
+        if "row" not in row.wrong and type(position) is int:
             if owner.get(document) != space or space not in spaces:
                 report.add("rows", "segments without their document", named)
             else:
-                spaces[space] += 1
                 count, last = held.get(document, (0, -1))
-                held[document] = count + 1, max(last, row["position"])
+                held[document] = count + 1, max(last, position)
         if "latent" not in row.wrong and row["latent"] is not None:
             report.latents += 1
             if not is_latent(row["latent"]):
@@ -221,16 +224,14 @@ def _note(report: Report, row: Row, table: str, named: str, dimension: int) -> N
     for wrong in row.wrong:
         what = table if wrong == "row" else f"{wrong}s"
         report.add("rows", f"{what} that are not what was written", named)
-    if not {"row", "key"} & set(row.wrong):
-        why = fault(table, row.values, dimension)
-        if why is not None:
-            report.add("rows", why, named)
+    if not {"row", "key"} & set(row.wrong) and (why := fault(table, row.values, dimension)):
+        report.add("rows", why, named)
 
 
 def _check_words(db: sqlite3.Connection, space: int, report: Report) -> None:
     """Index the namespace's texts anew, beside the file, and compare what each index says."""
     again = sqlite3.connect("", isolation_level=None)
-    try:
+    with closing(again), report.noting("text index", "cannot be read"):
         again.execute("BEGIN")
         again.execute(
             "CREATE VIRTUAL TABLE again USING fts5(text, content='', "
@@ -247,10 +248,6 @@ def _check_words(db: sqlite3.Connection, space: int, report: Report) -> None:
                 first = min(p for p in pair if p is not None)
                 report.add("text index", "words that are not those of the rows", f"{first[0]!r}")
                 break
-    except FAILURES as error:
-        report.add("text index", "cannot be read", str(error))
-    finally:
-        again.close()
 
 
 def _check_indexes(db: sqlite3.Connection, folder: Path, report: Report) -> None:
@@ -259,53 +256,28 @@ def _check_indexes(db: sqlite3.Connection, folder: Path, report: Report) -> None
         what = "unfinished files" if left.suffix == ".tmp" else "files of another state"
         report.add("vector index", f"{NOT_ERASED}: {what}", left.name)
     for file in listed(db, folder):
-        try:
-            _check_index_file(db, file, report)
-        except FileNotFoundError:
-            # A backup is without its index, which is a cache; another process may replace it meanwhile.
-            continue
-        report.index_files += 1
+        # A backup is without its index, which is a cache; another process may replace it meanwhile.
+        with suppress(FileNotFoundError):
+            _check_index(db, file, report)
+            report.index_files += 1
 
 
-def _check_index_file(db: sqlite3.Connection, file: IndexFile, report: Report) -> None:
+def _check_index(db: sqlite3.Connection, file: IndexFile, report: Report) -> None:
     if checksum_of(file.path) != file.checksum:
         report.add("vector index", "files that are not what was written", file.path.name)
-    elif dimension := about(db).dimension:
-        _check_index(db, file, dimension, report)
-
-
-def _check_index(db: sqlite3.Connection, file: IndexFile, dimension: int, report: Report) -> None:
+        return
+    if not (dimension := about(db).dimension):
+        return
     try:
-        index = open_index(file.path, dimension)
+        index = open_index(str(file.path), dimension)
     except (ValueError, RuntimeError) as error:
         # A file that is gone is told like one that is something else.
         file.path.stat()
         report.add("vector index", "files that cannot be read", f"{file.path.name}: {error}")
         return
     held = np.asarray(index.keys).astype(np.int64)
-    rows_there = live_rows(db, file.space, file.after, file.covers)
-    missing = np.setdiff1d(rows_there, held)
-    extra = np.setdiff1d(held[held < FILLER_BASE], rows_there)
-    for row in missing:
+    there = live_rows(db, file.space, file.after, file.covers)
+    for row in np.setdiff1d(there, held):
         report.add("vector index", "segments that are not in it", f"row {row}")
-    for row in extra:
+    for row in np.setdiff1d(held[held < FILLER_BASE], there):
         report.add("vector index", f"{NOT_ERASED}: rows that are no more", f"row {row}")
-
-
-def _dimension(db: sqlite3.Connection, report: Report) -> int:
-    what = "what is said of the encoder"
-    try:
-        known = about(db)
-    except FAILURES as error:
-        report.add("rows", what, str(error))
-        return 0
-    if not known.whole:
-        report.add("rows", what, known.encoder or "")
-    return known.dimension
-
-
-def _count(db: sqlite3.Connection) -> int:
-    try:
-        return int(db.execute("SELECT count(*) FROM segments").fetchone()[0])
-    except FAILURES:
-        return 0

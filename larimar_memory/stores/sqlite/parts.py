@@ -94,7 +94,7 @@ class Part:
             ValueError, RuntimeError: if usearch cannot.
         """
         if self._graph is None:
-            graph = _restored(self._bytes, self._dimension)
+            graph = open_index(self._bytes, self._dimension)
             self._fillers = int((np.asarray(graph.keys) >= FILLER_BASE).sum())
             self._graph, self._length = graph, None
         return self._graph
@@ -223,15 +223,6 @@ def index_file(path: Path) -> IndexFile | None:
     return IndexFile(path, space, after, covers, match[4])
 
 
-def open_index(path: Path, dimension: int) -> Index:
-    """An index as it lies in its file, mapped and not to be changed.
-
-    Raises:
-        ValueError: if it holds no keys of that size.
-    """
-    return _restored(str(path), dimension)
-
-
 def checksum_of(path: Path) -> str:
     """CRC-32 and length of a file's bytes: half a second a gigabyte, less than making the index."""
     checksum = length = 0
@@ -241,7 +232,12 @@ def checksum_of(path: Path) -> str:
     return f"{checksum:08x}{length:x}"
 
 
-def _restored(source: str | memoryview, dimension: int) -> Index:
+def open_index(source: str | memoryview, dimension: int) -> Index:
+    """An index as it lies in its file, or in the file's bytes, mapped and not to be changed.
+
+    Raises:
+        ValueError: if it holds no keys of that size.
+    """
     index = Index.restore(source, view=True)
     if index is None or index.ndim != dimension:
         raise ValueError(_OTHER_KEYS)
