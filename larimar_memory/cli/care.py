@@ -90,9 +90,9 @@ def export(
     from larimar_memory.stores.sqlite.opening import open_as_written
 
     progress = output.progress("exporting", not as_json)
-    with open_as_written(memory, read_only=True) as opened, progress as tell:
+    with open_as_written(memory, read_only=True) as store, progress as tell:
         moved = exchange.export(
-            opened.store, out, encoder=opened.encoder, dimension=opened.dimension, on_progress=tell
+            store, out, encoder=store.encoder, dimension=store.dimension, on_progress=tell
         )
     output.print_result({"memory": str(memory), "export": str(out), **asdict(moved)}, as_json)
 
@@ -127,18 +127,18 @@ def import_(
         model = SentenceEncoder.load(encoder or finding.DEFAULT_ENCODER)
         new = (model.fingerprint, model.dimension)
     progress = output.progress("importing", not as_json)
-    with open_as_written(memory, new=new) as opened, progress as tell:
-        if model is not None and model.fingerprint != opened.encoder:
+    with open_as_written(memory, new=new) as store, progress as tell:
+        if model is not None and model.fingerprint != store.encoder:
             raise InputError(
                 f"The export {folder} cannot be imported.",
                 "The memory's keys are neither the export's encoder's nor those of the one named.",
                 "Name the memory's own encoder with `--encoder`.",
             )
         moved = exchange.import_into(
-            opened.store,
+            store,
             found,
-            encoder=opened.encoder,
-            dimension=opened.dimension,
+            encoder=store.encoder,
+            dimension=store.dimension,
             reencode=model,
             namespaces=_names(namespaces or []),
             replace_documents=replace,

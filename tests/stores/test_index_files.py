@@ -15,8 +15,8 @@ from larimar_memory.stores import SQLiteStore
 from larimar_memory.stores.sqlite import parts as parts_module
 from larimar_memory.stores.sqlite import vectors as vectors_module
 from larimar_memory.stores.sqlite.backup import backup
+from larimar_memory.stores.sqlite.files import index_folder
 from larimar_memory.stores.sqlite.integrity import check
-from larimar_memory.stores.sqlite.listed import index_folder
 from larimar_memory.stores.sqlite.parts import FILLER_BASE, IndexFile, Part
 from larimar_memory.testing.stores import batch, found, key_of
 from tests.stores.test_laws import open_file
@@ -55,7 +55,7 @@ def elsewhere(path: Path, lines: str) -> int:
     """Run lines in another process, with a `store` and the same limits; returns its status."""
     script = (
         "import os, sys\nfrom pathlib import Path\n"
-        "from larimar_memory.stores.sqlite import indexes, parts, vectors, store as sqlite\n"
+        "from larimar_memory.stores.sqlite import parts, vectors, store as sqlite\n"
         "from larimar_memory.testing.stores import batch\n"
         "from tests.stores.test_laws import open_file\n"
         f"vectors.EXACT_LIMIT, vectors._TAIL_LIMIT, parts.LIMIT = 16, 8, 20\n"
@@ -120,7 +120,7 @@ def test_a_part_is_used_again_after_a_write_and_a_crash(path: Path) -> None:
 def test_what_a_crash_leaves_of_a_forgotten_key_is_told_and_erased(path: Path, all_of_it: bool) -> None:
     write(path, *OLD)
     ids = "" if all_of_it else ", ids=['old2']"
-    killed = f"indexes.unlink = lambda paths: os._exit(9)\nstore.delete('n'{ids})"
+    killed = f"vectors.unlink = lambda paths: os._exit(9)\nstore.delete('n'{ids})"
     assert elsewhere(path, killed) == 9
     assert holds(path, "old2 says 1")
     report = check(path)
@@ -138,7 +138,7 @@ def test_what_a_crash_leaves_of_a_forgotten_key_is_told_and_erased(path: Path, a
 
 def test_forgetting_what_is_gone_still_clears_the_index_files(path: Path) -> None:
     write(path, *OLD)
-    killed = "indexes.unlink = lambda paths: os._exit(9)\nstore.delete('n')"
+    killed = "vectors.unlink = lambda paths: os._exit(9)\nstore.delete('n')"
     assert elsewhere(path, killed) == 9
     store = open_file(path)
     memory = Larimar(store, encoder=None, decoder="none")  # type: ignore[arg-type]
@@ -286,7 +286,7 @@ def test_deleting_nothing_changes_nothing(path: Path) -> None:
 
 def test_a_save_cut_short_is_made_again(path: Path) -> None:
     writing = "store.write('n', [batch('d', [str(i) for i in range(40)])])"
-    assert elsewhere(path, f"indexes.enlist = lambda db, file: os._exit(9)\n{writing}") == 9
+    assert elsewhere(path, f"vectors.enlist = lambda db, file: os._exit(9)\n{writing}") == 9
     assert len(list(index_folder(path).iterdir())) == 1
     store = open_file(path)
     assert found(store, "n", "7", 1) == ["7"]

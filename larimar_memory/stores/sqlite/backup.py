@@ -9,8 +9,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from larimar_memory.errors import InputError
-from larimar_memory.stores.sqlite.disk import remove
 from larimar_memory.stores.sqlite.failures import translated
+from larimar_memory.stores.sqlite.files import remove
 from larimar_memory.stores.sqlite.salvage import looking
 from larimar_memory.stores.sqlite.wal import check_log
 from larimar_memory.validate import check_file, check_path, exists

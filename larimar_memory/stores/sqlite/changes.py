@@ -17,6 +17,7 @@ from larimar_memory.stores.sqlite import checksums
 from larimar_memory.stores.sqlite.decoding import KEY_TYPE
 from larimar_memory.stores.sqlite.queries import (
     SELECT_DOCUMENT,
+    Condition,
     document_from,
     namespace_number,
     next_row,
@@ -115,7 +116,7 @@ def put_latents(
 
 
 def drop_documents(
-    db: sqlite3.Connection, space: int, chosen: tuple[str, list[Any]], names: set[str] | None
+    db: sqlite3.Connection, space: int, chosen: Condition, names: set[str] | None
 ) -> tuple[int, list[int]]:
     """Delete the documents that satisfy a condition and have one of the names; how many, and rows."""
     condition, parameters = chosen

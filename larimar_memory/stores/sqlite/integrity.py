@@ -19,7 +19,7 @@ from larimar_memory.stores.sqlite.connection import check_length
 from larimar_memory.stores.sqlite.decoding import fault
 from larimar_memory.stores.sqlite.erasures import due
 from larimar_memory.stores.sqlite.failures import FAILURES, UNEXPECTED
-from larimar_memory.stores.sqlite.listed import index_folder, listed, unlisted
+from larimar_memory.stores.sqlite.files import index_folder, listed, unlisted
 from larimar_memory.stores.sqlite.meta import about
 from larimar_memory.stores.sqlite.parts import FILLER_BASE, IndexFile, checksum_of, open_index
 from larimar_memory.stores.sqlite.queries import live_rows

@@ -45,28 +45,21 @@ def about(db: sqlite3.Connection) -> About:
         sqlite3.DatabaseError: if it cannot be read.
     """
     held = dict(db.execute("SELECT key, value FROM meta").fetchall())
-    if set(held) == {"encoder", "dimension"} and (dimension := _number(held["dimension"])):
+    encoder, dimension = held.get("encoder"), _number(held.get("dimension"))
+    if set(held) == {"encoder", "dimension"} and dimension:
         # Of version 1, or shown as such.
-        if isinstance(held["encoder"], str):
-            return About(held["encoder"], dimension, True)
-        return About(None, 0, False)
-    for encoder, dimension in _said(held):
-        return About(encoder, dimension, held == rows_about(encoder, dimension))
-    return About(None, 0, not held)
-
-
-def _said(held: dict[Any, Any]) -> list[tuple[str, int]]:
-    said = list[tuple[str, int]]()
+        known = isinstance(encoder, str)
+        return About(encoder, dimension, True) if known else About(None, 0, False)
+    said = [(encoder, dimension, held.get("checksum"))]
     with suppress(ValueError, TypeError, RecursionError):
         encoder, dimension, seal = json.loads(held.get("again", ""))
-        known = isinstance(encoder, str) and _number(str(dimension)) == dimension
-        if known and checksums.of_values(encoder, dimension) == seal:
-            said.append((encoder, dimension))
-    encoder, dimension = held.get("encoder"), _number(held.get("dimension"))
-    if isinstance(encoder, str) and dimension:
-        made = str(checksums.of_values(encoder, dimension))
-        said += [(encoder, dimension)] if made == held.get("checksum") else []
-    return said
+        said.insert(0, (encoder, _number(str(dimension)), str(seal)))
+    for encoder, dimension, seal in said:
+        if isinstance(encoder, str) and dimension:
+            mine = rows_about(encoder, dimension)
+            if mine["checksum"] == seal:
+                return About(encoder, dimension, held == mine)
+    return About(None, 0, not held)
 
 
 def _number(text: Any) -> int:

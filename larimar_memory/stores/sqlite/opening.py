@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypedDict
 
@@ -70,15 +69,6 @@ def open_store(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A store with what it says of its keys."""
-
-    store: SQLiteStore
-    encoder: str
-    dimension: int
-
-
 def written_with(path: Path | None) -> tuple[str, int]:
     """Fingerprint and dimension of the encoder that a memory file was written with; "" and 0 for none.
 
@@ -101,7 +91,7 @@ def written_with(path: Path | None) -> tuple[str, int]:
 @contextmanager
 def open_as_written(
     path: Path, *, read_only: bool = False, new: tuple[str, int] | None = None
-) -> Iterator[Opened]:
+) -> Iterator[SQLiteStore]:
     """The store in a file, whatever encoder it was written with, which need not be there.
 
     Args:
@@ -115,8 +105,5 @@ def open_as_written(
     if exists(path):
         known = written_with(path)
         encoder, dimension = known[0] or encoder, known[1] or dimension
-    store = SQLiteStore(path, encoder=encoder, dimension=dimension, read_only=read_only)
-    try:
-        yield Opened(store, encoder, dimension)
-    finally:
-        store.close()
+    with closing(SQLiteStore(path, encoder=encoder, dimension=dimension, read_only=read_only)) as store:
+        yield store

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -22,6 +22,10 @@ from larimar_memory.stores.sqlite.schema import TABLES, columns
 from larimar_memory.types import Metadata
 
 CHUNK = 4096
+
+Condition: TypeAlias = tuple[str, list[Any]]
+"""A condition in SQL, and its parameters."""
+
 _OTHER_SIZE = "it is of another size"
 LISTED = "(SELECT value FROM json_each(?))"
 """What is in a list that is one parameter: SQLite takes only so many."""
@@ -58,6 +62,16 @@ def namespaces_of(db: sqlite3.Connection, name: str | None) -> list[tuple[str, i
         if (why := _wrong_type("namespaces", row)) is not None:
             raise Damaged(f"namespace {row[1]!r}", why)
     return [(named, number) for number, named, *_ in found]
+
+
+def counts(db: sqlite3.Connection, spaces: list[int]) -> tuple[int, int, int]:
+    """Documents, segments and characters of the documents in those namespaces."""
+    documents, segments, characters = db.execute(
+        f"SELECT count(*), (SELECT count(*) FROM segments WHERE namespace_id IN {LISTED}), "
+        f"coalesce(sum(characters), 0) FROM documents WHERE namespace_id IN {LISTED}",
+        [json.dumps(spaces)] * 2,
+    ).fetchone()
+    return documents, segments, characters
 
 
 def generation_of(db: sqlite3.Connection, space: int) -> int:
@@ -100,26 +114,22 @@ def existing_rows(db: sqlite3.Connection, rows: list[int]) -> set[int]:
     return {row for (row,) in found}
 
 
-def chosen(where: Where | None, ids: Sequence[str] | None) -> tuple[str, list[Any]]:
-    """The condition that a document `d` satisfies a filter, and is one of those, with its parameters.
+def chosen(where: Where | None, ids: Sequence[str] | None) -> Condition:
+    """The condition that a document `d` satisfies a filter, and is one of those.
 
     Names as SQLite reads them from a list end at a NUL: who uses it compares them once more.
     """
     condition, parameters = to_sql(where, "d.metadata")
-    if ids is not None:
-        condition, parameters = f"{condition} AND d.name IN {LISTED}", [*parameters, json.dumps(ids)]
-    return condition, parameters
+    if ids is None:
+        return condition, parameters
+    return f"{condition} AND d.name IN {LISTED}", [*parameters, json.dumps(list(ids))]
 
 
 def nearest_where(
-    db: sqlite3.Connection,
-    space: int,
-    key: Float[np.ndarray, " d"],
-    k: int,
-    condition: str,
-    parameters: Sequence[Any],
+    db: sqlite3.Connection, space: int, key: Float[np.ndarray, " d"], k: int, where: Condition
 ) -> list[Hit]:
     """Exact scan of the segments whose document satisfies a condition, a chunk at a time."""
+    condition, parameters = where
     cursor = db.execute(
         "SELECT s.id, s.key, s.key_checksum FROM documents d JOIN segments s ON s.document_id = d.id "
         f"WHERE d.namespace_id = ? AND {condition}",
@@ -197,11 +207,7 @@ def segments_in(
 
 
 def ranked(
-    db: sqlite3.Connection,
-    space: int,
-    terms: Sequence[str],
-    k: int,
-    where: tuple[str, list[Any]] | None,
+    db: sqlite3.Connection, space: int, terms: Sequence[str], k: int, where: Condition | None
 ) -> list[Hit]:
     """The best segments of a namespace by BM25 over terms, of documents that satisfy a condition."""
     condition, parameters = where or ("1", [])

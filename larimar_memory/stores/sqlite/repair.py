@@ -18,10 +18,9 @@ from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.stores.packing import is_latent
 from larimar_memory.stores.sqlite import checksums, schema
 from larimar_memory.stores.sqlite.decoding import fault
-from larimar_memory.stores.sqlite.disk import remove, repairing
 from larimar_memory.stores.sqlite.failures import FAILURES, understood
+from larimar_memory.stores.sqlite.files import index_folder, remove, repairing
 from larimar_memory.stores.sqlite.integrity import OnCheck, Report, check
-from larimar_memory.stores.sqlite.listed import index_folder
 from larimar_memory.stores.sqlite.meta import about, rows_about
 from larimar_memory.stores.sqlite.salvage import Row, looking, readable_text, rows
 from larimar_memory.stores.sqlite.store import SQLiteStore

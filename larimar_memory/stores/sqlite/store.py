@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
+import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -25,12 +24,12 @@ from larimar_memory.stores.base import (
 from larimar_memory.stores.packing import pack
 from larimar_memory.stores.sqlite import changes, queries
 from larimar_memory.stores.sqlite.connection import Database
-from larimar_memory.stores.sqlite.disk import bytes_on_disk, remove, repairing
 from larimar_memory.stores.sqlite.erasures import erase, erase_if_due, note
 from larimar_memory.stores.sqlite.failures import damaged, mismatch
-from larimar_memory.stores.sqlite.indexes import Indexes
+from larimar_memory.stores.sqlite.files import bytes_on_disk, delist, remove, repairing
 from larimar_memory.stores.sqlite.meta import about, rows_about
-from larimar_memory.stores.sqlite.queries import CHUNK, LISTED, SELECT_DOCUMENT
+from larimar_memory.stores.sqlite.queries import CHUNK, SELECT_DOCUMENT, Condition
+from larimar_memory.stores.sqlite.vectors import Indexes
 from larimar_memory.types import Metadata
 
 
@@ -61,7 +60,7 @@ class SQLiteStore(Store):
         synchronous: str = "full",
     ) -> None:
         self.path = None if path is None else Path(path)
-        self._dimension = dimension
+        self.encoder, self.dimension = encoder, dimension
         self._db = Database(
             self.path,
             read_only=read_only and path is not None,
@@ -71,7 +70,7 @@ class SQLiteStore(Store):
         self._indexes = Indexes(self._db, dimension)
         self._closed = False
         try:
-            self._check_encoder(encoder)
+            self._check_encoder()
             if self.path is not None and not read_only:
                 # A repair keeps others out until it ends: what is there is of one that was killed.
                 remove(repairing(self.path))
@@ -93,11 +92,10 @@ class SQLiteStore(Store):
                 if batch.replace:
                     removed += changes.drop_segments(db, space, document)
                 changes.put_segments(db, space, document, batch)
-            if removed:
-                changes.bump_generation(db, space)
-            delisted = self._indexes.delist(db, space, removed)
+            delisted = self._delisted(db, space, removed)
         with self._db.reading() as db:
-            self._indexes.after_write(db, space, removed, delisted)
+            self._indexes.forget(db, space, removed, delisted)
+            self._indexes.sync(db, space)
 
     def set_metadata(self, namespace: str, document_id: str, metadata: Metadata) -> None:
         with self._db.writing() as db:
@@ -111,23 +109,27 @@ class SQLiteStore(Store):
         where: Where | None = None,
         to_purge: bool = False,
     ) -> int:
-        chosen = queries.chosen(where, None if ids is None else list(ids))
+        chosen, names = queries.chosen(where, ids), None if ids is None else set(ids)
         self._before_removal(namespace)
         with self._db.writing() as db:
             space = queries.namespace_number(db, namespace)
             if space is None:
                 return 0
-            names = None if ids is None else set(ids)
             count, removed = changes.drop_documents(db, space, chosen, names)
-            if removed:
-                changes.bump_generation(db, space)
-            delisted = self._indexes.delist(db, space, removed)
+            delisted = self._delisted(db, space, removed)
             gone = changes.drop_if_empty(db, space)
             if count and to_purge:
                 note(db)
         with self._db.reading() as db:
-            self._indexes.after_delete(db, space, removed, delisted, gone=gone)
+            self._indexes.forget(db, space, removed, delisted)
+        if gone:
+            self._indexes.drop(space)
         return count
+
+    def attach(self, namespace: str, rows: Sequence[int], latents: Sequence[np.ndarray]) -> None:
+        blobs = [pack(latent) for latent in latents]
+        with self._db.writing() as db:
+            changes.put_latents(db, queries.namespace_number(db, namespace), rows, blobs)
 
     def purge(self) -> None:
         erase(self._db, self.clear)
@@ -141,49 +143,45 @@ class SQLiteStore(Store):
     def documents(
         self, namespace: str, where: Where | None = None, ids: Sequence[str] | None = None
     ) -> Iterator[Document]:
-        condition, parameters = queries.chosen(where, None if ids is None else list(ids))
-        return self._documents(namespace, condition, parameters, None if ids is None else set(ids))
+        # Not a generator itself: a filter that cannot be used is told at once.
+        return self._documents(namespace, queries.chosen(where, ids), None if ids is None else set(ids))
 
     def _documents(
-        self, namespace: str, condition: str, parameters: list[Any], wanted: set[str] | None
+        self, namespace: str, chosen: Condition, names: set[str] | None
     ) -> Iterator[Document]:
+        condition, parameters = chosen
         sql = f"{SELECT_DOCUMENT} AND d.id > ? AND {condition} ORDER BY d.id LIMIT {CHUNK}"
         last = 0
         while True:
-            with self._db.reading() as db:
-                space = queries.namespace_number(db, namespace)
+            with self._reading(namespace) as (db, space):
                 rows = db.execute(sql, [space, last, *parameters]).fetchall()
                 found = [queries.document_from(row) for row in rows]
-            yield from (d for d in found if wanted is None or d.id in wanted)
+            yield from (d for d in found if names is None or d.id in names)
             if len(rows) < CHUNK:
                 return
             last = rows[-1][0]
 
     def document(self, namespace: str, document_id: str) -> Document | None:
-        with self._db.reading() as db:
-            space = queries.namespace_number(db, namespace)
+        with self._reading(namespace) as (db, space):
             row = db.execute(f"{SELECT_DOCUMENT} AND d.name = ?", (space, document_id)).fetchone()
             return None if row is None else queries.document_from(row)
 
     def spans(
         self, namespace: str, spans: Sequence[Span], latents: bool = False
     ) -> list[list[StoredSegment]]:
-        with self._db.reading() as db:
-            space = queries.namespace_number(db, namespace)
-            return queries.segments_in(db, space, spans, self._dimension, latents)
+        with self._reading(namespace) as (db, space):
+            return queries.segments_in(db, space, spans, self.dimension, latents)
 
     def nearest(
         self, namespace: str, key: Float[np.ndarray, " d"], k: int, where: Where | None = None
     ) -> list[Hit]:
-        condition, parameters = queries.chosen(where, None)
-        with self._db.reading() as db:
-            space = queries.namespace_number(db, namespace)
+        chosen = queries.chosen(where, None)
+        with self._reading(namespace) as (db, space):
             if space is None:
                 return []
             if where:
-                return queries.nearest_where(db, space, key, k, condition, parameters)
-            found = self._indexes.nearest(db, space, key, k)
-        return [Hit(row, score) for row, score in found]
+                return queries.nearest_where(db, space, key, k, chosen)
+            return [Hit(*found) for found in self._indexes.nearest(db, space, key, k)]
 
     def lexical(
         self,
@@ -193,39 +191,31 @@ class SQLiteStore(Store):
         where: Where | None = None,
         most: int | None = None,
     ) -> list[Hit]:
-        condition = queries.chosen(where, None) if where else None
-        with self._db.reading() as db:
-            space = queries.namespace_number(db, namespace)
+        chosen = queries.chosen(where, None) if where else None
+        with self._reading(namespace) as (db, space):
             if space is not None and most is not None:
                 terms = queries.rarest(db, space, terms, most)
-            return queries.ranked(db, space, terms, k, condition) if space is not None and terms else []
+            return queries.ranked(db, space, terms, k, chosen) if space is not None and terms else []
 
     def fetch(self, namespace: str, rows: Sequence[int], latents: bool = False) -> list[StoredSegment]:
-        with self._db.reading() as db:
-            space = queries.namespace_number(db, namespace)
-            found = queries.segments_of(db, space, rows, self._dimension, latents)
+        with self._reading(namespace) as (db, space):
+            found = queries.segments_of(db, space, rows, self.dimension, latents)
         return [found[row] for row in rows if row in found]
-
-    def attach(self, namespace: str, rows: Sequence[int], latents: Sequence[np.ndarray]) -> None:
-        blobs = [pack(latent) for latent in latents]
-        with self._db.writing() as db:
-            changes.put_latents(db, queries.namespace_number(db, namespace), rows, blobs)
 
     def keys(
         self, namespace: str, after: int = 0
     ) -> Iterator[tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]]:
         while True:
-            with self._db.reading() as db:
-                chunk = queries.keys_after(db, queries.namespace_number(db, namespace), after)
+            with self._reading(namespace) as (db, space):
+                chunk = queries.keys_after(db, space, after)
                 if not chunk:
                     return
-                rows, keys = queries.matrix_of(chunk, self._dimension)
+                rows, keys = queries.matrix_of(chunk, self.dimension)
             yield rows, keys
             after = chunk[-1][0]
 
     def generation(self, namespace: str) -> int:
-        with self._db.reading() as db:
-            space = queries.namespace_number(db, namespace)
+        with self._reading(namespace) as (db, space):
             # The namespace's number is part of it: one deleted and made again has begun anew.
             return -1 if space is None else (space << 32) + queries.generation_of(db, space)
 
@@ -236,17 +226,8 @@ class SQLiteStore(Store):
     def stats(self, namespace: str | None = None) -> StoreStats:
         with self._db.reading() as db:
             spaces = queries.namespaces_of(db, namespace)
-            listed = (json.dumps([number for _, number in spaces]),)
-            documents, characters = db.execute(
-                "SELECT count(*), coalesce(sum(characters), 0) FROM documents "
-                f"WHERE namespace_id IN {LISTED}",
-                listed,
-            ).fetchone()
-            (segments,) = db.execute(
-                f"SELECT count(*) FROM segments WHERE namespace_id IN {LISTED}", listed
-            ).fetchone()
-        names = tuple(name for name, _ in spaces)
-        return StoreStats(names, documents, segments, characters, bytes_on_disk(self.path))
+            counts = queries.counts(db, [number for _, number in spaces])
+        return StoreStats(tuple(name for name, _ in spaces), *counts, bytes_on_disk(self.path))
 
     def snapshot(self) -> AbstractContextManager[None]:
         return self._db.one_moment()
@@ -264,22 +245,32 @@ class SQLiteStore(Store):
 
     # --- inside ---
 
-    def _before_removal(self, namespace: str) -> None:
+    @contextmanager
+    def _reading(self, namespace: str) -> Iterator[tuple[sqlite3.Connection, int | None]]:
+        """This thread's connection, and the number of a namespace; None where nothing is in it."""
         with self._db.reading() as db:
-            space = queries.namespace_number(db, namespace)
+            yield db, queries.namespace_number(db, namespace)
+
+    def _before_removal(self, namespace: str) -> None:
+        with self._reading(namespace) as (db, space):
             if space is not None:
                 self._indexes.before_removal(db, space)
 
-    def _check_encoder(self, encoder: str) -> None:
+    def _delisted(self, db: sqlite3.Connection, space: int, removed: list[int]) -> list[Path]:
+        """Note a removal, inside its transaction; returns the files that are of no more use."""
+        if removed:
+            changes.bump_generation(db, space)
+        return delist(db, self._indexes.folder, space, removed)
+
+    def _check_encoder(self) -> None:
+        mine = self.encoder, self.dimension
         with self._db.reading() as db:
             known = about(db)
         if known.encoder is None and known.whole and not self._db.read_only:
             with self._db.writing() as db:
-                mine = rows_about(encoder, self._dimension)
-                db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", mine.items())
+                db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", rows_about(*mine).items())
                 known = about(db)
         if not known.whole:
             raise damaged(self.path, "which encoder its keys are of")
-        if known.encoder != encoder:
-            written = known.encoder or "", known.dimension
-            raise mismatch(self.path, written, (encoder, self._dimension))
+        if known.encoder != self.encoder:
+            raise mismatch(self.path, (known.encoder or "", known.dimension), mine)

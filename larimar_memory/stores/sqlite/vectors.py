@@ -1,4 +1,4 @@
-"""Nearest keys of one namespace: exact while small, usearch indexes beside the file when large.
+"""Nearest keys, by namespace: exact while few, usearch indexes beside the file when many.
 
 An index is in parts, of which only the last is in RAM: writing takes the same RAM however much there
 is, and forgetting makes one part anew. The others are opened by the first search, or by what is
@@ -9,14 +9,29 @@ exactly.
 from __future__ import annotations
 
 import logging
+import sqlite3
+import threading
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from larimar_memory.encoders.keys import cosines
+from larimar_memory.errors import MemoryFileError
+from larimar_memory.stores.sqlite.connection import Database
+from larimar_memory.stores.sqlite.failures import called
+from larimar_memory.stores.sqlite.files import enlist, index_folder, listed, unlink, unlisted
 from larimar_memory.stores.sqlite.parts import IndexFile, Part
+from larimar_memory.stores.sqlite.queries import (
+    existing_rows,
+    keys_after,
+    live_rows,
+    matrix_of,
+    next_row,
+)
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +104,8 @@ class Vectors:
         needed = self._count + len(rows)
         if needed > len(self._rows):
             capacity = max(needed, 2 * len(self._rows), 1024)
-            grown_rows = np.empty(capacity, dtype=np.int64)
-            grown_keys = np.empty((capacity, self.dimension), dtype=np.float32)
-            grown_rows[: self._count] = self._rows[: self._count]
-            grown_keys[: self._count] = self._keys[: self._count]
-            self._rows, self._keys = grown_rows, grown_keys
+            self._rows.resize(capacity, refcheck=False)
+            self._keys.resize((capacity, self.dimension), refcheck=False)
         self._rows[self._count : needed] = rows
         self._keys[self._count : needed] = keys
         self._count = needed
@@ -154,3 +166,148 @@ class Vectors:
     def _note_damage(self, file: IndexFile, error: Exception) -> None:
         log.warning("the index %s is damaged and will be made again: %s", file.path, error)
         self.damaged.append(file)
+
+
+class Indexes:
+    """Finds nearest keys; safe for threads.
+
+    Args:
+        database: the memory. A file that is read-only gets no index files, and loses none; a memory in
+            RAM has none.
+        dimension: d.
+    """
+
+    def __init__(self, database: Database, dimension: int) -> None:
+        self._database, self._dimension = database, dimension
+        self.folder = None if database.path is None else index_folder(database.path)
+        self._vectors: dict[int, Vectors] = {}
+        self._lock = threading.RLock()
+
+    def nearest(
+        self, db: sqlite3.Connection, space: int, key: Float[np.ndarray, " d"], k: int
+    ) -> list[tuple[int, float]]:
+        """Rows that exist, and their cosines, of the k nearest keys of a namespace, best first."""
+        with self._lock:
+            vectors, wanted = self._ready(db, space), k
+            while True:
+                found = vectors.search(key, wanted)
+                there = existing_rows(db, [row for row, _ in found])
+                kept = [pair for pair in found if pair[0] in there]
+                if len(kept) >= k or len(found) < wanted:
+                    break
+                wanted *= 2
+            if len(kept) < len(found) and not self._database.read_only:
+                # What this connection does not see may also be newer than the moment it reads.
+                newest = next_row(db) - 1
+                gone = [row for row, _ in found if row not in there and row <= newest]
+                vectors.remove(np.array(gone, dtype=np.int64))
+            return kept[:k]
+
+    def before_removal(self, db: sqlite3.Connection, space: int) -> None:
+        """Hold what is on disk while it is listed, which a removal ends."""
+        with self._lock:
+            self._opened(db, space)
+
+    def sync(self, db: sqlite3.Connection, space: int) -> None:
+        """Take in what was written."""
+        with self._lock:
+            self._synced(db, space)
+
+    def forget(
+        self, db: sqlite3.Connection, space: int, removed: list[int], delisted: list[Path]
+    ) -> None:
+        """Forget rows, in memory and in the files, which are not listed any more."""
+        with self._lock:
+            if removed:
+                self._opened(db, space).remove(np.array(removed, dtype=np.int64))
+            unlink(delisted)
+
+    def drop(self, space: int) -> None:
+        """Let go of a namespace that is no more."""
+        with self._lock:
+            self._vectors.pop(space, None)
+
+    def save(self, db: sqlite3.Connection) -> None:
+        """Write the parts that no listed file holds, and clear the others."""
+        try:
+            with self._lock:
+                for space, vectors in self._vectors.items():
+                    unlink(file.path for file in vectors.damaged)
+                    files = listed(db, self.folder, space)
+                    held = {(file.after, file.covers) for file in files if file.path.exists()}
+                    for part in vectors.parts:
+                        if (part.after, part.covers) not in held:
+                            self._save(space, part)
+            self.clear(db)
+        except OSError as error:
+            log.warning("old files in %s stay: %s", self.folder, error)
+
+    def clear(self, db: sqlite3.Connection) -> None:
+        """Delete whatever index file is not listed, also of a namespace that is no more.
+
+        Raises:
+            MemoryFileError: if that is not possible now.
+        """
+        if self.folder is not None and unlisted(db, self.folder):
+            # Who writes an index file holds the same lock: what is unfinished now, nobody finishes.
+            with self._database.writing() as db:
+                unlink(unlisted(db, self.folder))
+
+    def _opened(self, db: sqlite3.Connection, space: int) -> Vectors:
+        if space not in self._vectors:
+            vectors = Vectors(self._dimension)
+            vectors.open(listed(db, self.folder, space), partial(live_rows, db, space))
+            self._vectors[space] = vectors
+        return self._vectors[space]
+
+    def _synced(self, db: sqlite3.Connection, space: int) -> Vectors:
+        vectors = self._opened(db, space)
+        while chunk := keys_after(db, space, vectors.last_row):
+            vectors.append(*matrix_of(chunk, self._dimension))
+            if self._database.read_only:
+                continue
+            vectors.index_tail()
+            last = vectors.parts[-1] if vectors.parts else None
+            full = last is not None and not last.mapped and last.full
+            if last is not None and full and (file := self._save(space, last)) is not None:
+                _let_go(last, file)
+        return vectors
+
+    def _ready(self, db: sqlite3.Connection, space: int) -> Vectors:
+        for _ in range(2):
+            # What cannot be opened is made again, once.
+            vectors = self._synced(db, space)
+            if vectors.ready():
+                return vectors
+        raise MemoryFileError(
+            f"The index of the memory {called(self._database.path)} cannot be opened.",
+            f"What was just made again in {self.folder} cannot be opened either.",
+            "Free some RAM, or see whether the disk is sound, and ask again.",
+        )
+
+    def _save(self, space: int, part: Part) -> IndexFile | None:
+        """Write and list a part; None where that is not possible now, or nothing of it is left."""
+        if self.folder is None:
+            return None
+        try:
+            # Nobody deletes a row of it before it is listed.
+            with self._database.writing() as db:
+                part.keep(live_rows(db, space, part.after, part.covers))
+                if not len(part):
+                    return None
+                file = part.write(self.folder, space)
+                replaced = enlist(db, file)
+        except (MemoryFileError, RuntimeError) as error:
+            log.warning("the index in %s cannot be saved, and is made again: %s", self.folder, error)
+            return None
+        unlink(replaced)
+        return file
+
+
+def _let_go(part: Part, file: IndexFile) -> None:
+    """Leave a part in the file it was saved to, or keep it in RAM where that is gone already."""
+    try:
+        part.hold(file)
+    except (RuntimeError, ValueError, OSError) as error:
+        # Another process has forgotten a row of it since. It is saved again with the next rows.
+        log.info("the index %s stays in RAM: %s", file.path, error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -61,19 +62,12 @@ def lost_commits(path: Path) -> int:
 
 def logged_pages(path: Path) -> int:
     """The most pages that the database has by any commit in the log; 0 where there is no log."""
-    try:
-        with path.with_name(path.name + "-wal").open("rb") as stream:
-            words = np.frombuffer(stream.read(_HEADER), dtype=">u4")
-            if len(words) < _HEADER // 4 or not _is_page_size(int(words[2])):
-                return 0
-            most = 0
-            for chunk in _frames(stream, int(words[2])):
-                heads = chunk[:, :_FRAME].copy().view(">u4")
-                same = (heads[:, 2:4] == words[4:6]).all(axis=1)
-                most = max(most, int(heads[same, 1].max(initial=0)))
-            return most
-    except FileNotFoundError:
-        return 0
+    with suppress(FileNotFoundError), path.with_name(path.name + "-wal").open("rb") as stream:
+        words = np.frombuffer(stream.read(_HEADER), dtype=">u4")
+        if len(words) == _HEADER // 4 and _is_page_size(int(words[2])):
+            frames = _frames(stream, words)
+            return max((int(heads[same, 1].max(initial=0)) for _, heads, same in frames), default=0)
+    return 0
 
 
 def _is_page_size(size: int) -> bool:
@@ -87,63 +81,50 @@ def _lost(file: Path) -> int:
             return 0
         words = np.frombuffer(header, dtype=">u4")
         order = ">u4" if int(words[0]) & 1 else "<u4"
-        sums = _advance((0, 0), np.frombuffer(header[:24], dtype=order)[None])
-        intact = [int(words[6]), int(words[7])] == list(sums) and int(words[0]) & ~1 == _MAGIC
-        page = int(words[2])
-        if not intact and not _is_page_size(page):
+        (sums,) = _sums((0, 0), np.frombuffer(header[:24], dtype=order)[None])
+        intact = (int(words[6]), int(words[7])) == sums and int(words[0]) & ~1 == _MAGIC
+        if not intact and not _is_page_size(int(words[2])):
             # Not even where frames begin can be known; what they are is told by their number.
             return 2 if stream.read(_FRAME) else 0
         lost = 0
-        for chunk in _frames(stream, page):
-            heads = chunk[:, :_FRAME].copy().view(">u4")
-            same = (heads[:, 2:4] == words[4:6]).all(axis=1)
+        for chunk, heads, same in _frames(stream, words):
+            good = 0
             if intact:
-                ends = np.flatnonzero(~same)
-                known = int(ends[0]) if len(ends) else len(chunk)
-                good = _intact_frames(chunk[:known], heads, order, sums)
-                sums = (int(heads[good - 1, 4]), int(heads[good - 1, 5])) if good else sums
-                if good < len(chunk):
-                    intact = False
-                chunk, heads, same = chunk[good:], heads[good:], same[good:]
-            lost += int((same & (heads[:, 1] > 0)).sum())
+                # Each goes on from the last one's checksum.
+                data = np.concatenate([chunk[:, :8], chunk[:, _FRAME:]], axis=1).view(order)
+                for fits, head, made in zip(same, heads, _sums(sums, data), strict=True):
+                    if not fits or (int(head[4]), int(head[5])) != made:
+                        intact = False
+                        break
+                    good, sums = good + 1, made
+            lost += int((same & (heads[:, 1] > 0))[good:].sum())
         stream.seek(0)
         return lost if stream.read(_HEADER) == header else 0
 
 
-def _frames(stream: BinaryIO, page: int) -> Iterator[np.ndarray]:
-    size = _FRAME + page
+def _frames(stream: BinaryIO, words: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The bytes of frames, the words of their headers, and which are of this log, some at a time.
+
+    Args:
+        words: of the log's header.
+    """
+    size = _FRAME + int(words[2])
     while whole := len(data := stream.read(_CHUNK_FRAMES * size)) // size:
-        yield np.frombuffer(data[: whole * size], dtype=np.uint8).reshape(whole, size)
+        chunk = np.frombuffer(data[: whole * size], dtype=np.uint8).reshape(whole, size)
+        heads = chunk[:, :_FRAME].copy().view(">u4")
+        yield chunk, heads, (heads[:, 2:4] == words[4:6]).all(axis=1)
         if whole < _CHUNK_FRAMES:
             return
 
 
-def _intact_frames(chunk: np.ndarray, heads: np.ndarray, order: str, sums: tuple[int, int]) -> int:
-    """How many frames from the first on have their checksum, each of which goes on from the last's."""
-    if not len(chunk):
-        return 0
-    data = np.concatenate([chunk[:, :8], chunk[:, _FRAME:]], axis=1).view(order)
-    weights, power = _weights(data.shape[1] // 2)
+def _sums(sums: tuple[int, int], data: np.ndarray) -> Iterator[tuple[int, int]]:
+    """SQLite's checksums of lines of words, each of which goes on from the one before."""
+    weights, (a, b, c, d) = _weights(data.shape[1] // 2)
     parts = (data.astype(np.uint32)[:, :, None] * weights[None]).sum(axis=1, dtype=np.uint32)
-    for n, part in enumerate(parts):
-        sums = _step(sums, part, power)
-        if sums != (int(heads[n, 4]), int(heads[n, 5])):
-            return n
-    return len(chunk)
-
-
-def _advance(sums: tuple[int, int], data: np.ndarray) -> tuple[int, int]:
-    weights, power = _weights(data.shape[1] // 2)
-    parts = (data.astype(np.uint32)[:, :, None] * weights[None]).sum(axis=1, dtype=np.uint32)
-    return _step(sums, parts[0], power)
-
-
-def _step(sums: tuple[int, int], part: np.ndarray, power: tuple[int, int, int, int]) -> tuple[int, int]:
-    a, b, c, d = power
-    return (
-        (a * sums[0] + b * sums[1] + int(part[0])) & _MASK,
-        (c * sums[0] + d * sums[1] + int(part[1])) & _MASK,
-    )
+    for x, y in parts.tolist():
+        s, t = sums
+        sums = (a * s + b * t + x) & _MASK, (c * s + d * t + y) & _MASK
+        yield sums
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""Which index files fit the rows: the memory file itself lists them, by name.
+"""The files beside a memory file, and which index files fit the rows: it lists them itself, by name.
 
 A file is listed in the transaction that finds its rows as it holds them, and is struck off in the one
 that deletes a row of it. So the list always fits the rows beside it, after a crash and in a backup that
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,10 @@ def index_folder(path: Path) -> Path:
     return path.with_name(f"{path.name}-vectors")
 
 
-def listed(db: sqlite3.Connection, folder: Path, space: int | None = None) -> list[IndexFile]:
-    """The listed files of one namespace, or of all, those of first rows first."""
+def listed(db: sqlite3.Connection, folder: Path | None, space: int | None = None) -> list[IndexFile]:
+    """The listed files of one namespace, or of all, those of first rows first; none without one."""
+    if folder is None:
+        return []
     (there,) = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'index_files'").fetchone()
     # As bytes: a name that was damaged is no reason not to answer, the index is made again.
     names = db.execute("SELECT CAST(name AS BLOB) FROM index_files") if there else ()
@@ -46,7 +49,7 @@ def enlist(db: sqlite3.Connection, file: IndexFile) -> list[Path]:
     return [other.path for other in replaced]
 
 
-def delist(db: sqlite3.Connection, folder: Path, space: int, removed: list[int]) -> list[Path]:
+def delist(db: sqlite3.Connection, folder: Path | None, space: int, removed: list[int]) -> list[Path]:
     """Strike off, inside the transaction that removes rows, the files that may hold one of them."""
     if not removed:
         return []
@@ -77,3 +80,28 @@ def _strike(db: sqlite3.Connection, files: list[IndexFile]) -> None:
     # Not at once: where nothing was ever listed, there is no list.
     for file in files:
         db.execute("DELETE FROM index_files WHERE name = ?", (file.path.name,))
+
+
+def bytes_on_disk(path: Path | None) -> int:
+    """Bytes of a memory file, its log and its indexes; what is deleted meanwhile does not count."""
+    if path is None:
+        return 0
+    files, size = [path], 0
+    for folder, pattern in ((path.parent, f"{path.name}-*"), (index_folder(path), "*")):
+        with suppress(FileNotFoundError):
+            files += [file for file in folder.glob(pattern) if file.is_file()]
+    for file in files:
+        with suppress(FileNotFoundError):
+            size += file.stat().st_size
+    return size
+
+
+def repairing(path: Path) -> Path:
+    """What a repair of a memory file writes first, beside it."""
+    return path.with_name(f"{path.name}.repairing")
+
+
+def remove(path: Path, *, but_file: bool = False) -> None:
+    """Delete a database, as far as it is there, and its log; or the log alone."""
+    for suffix in ("-wal", "-shm") if but_file else ("-wal", "-shm", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
