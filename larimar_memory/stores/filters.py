@@ -83,45 +83,21 @@ def _condition(name: str, wanted: Any, column: str, depth: int) -> _Condition:
 
 
 def _compare(op: str, name: str, operand: Any, column: str) -> _Condition:
+    kinds = {"text": "('text')", "number": "('integer', 'real')"}
     if op == "$exists":
-        found = _entry(column, name, "1", [])
-        return found if operand else _not(found)
-    if op in ("$eq", "$ne", "$in", "$nin"):
-        found = _entry(column, name, *_any_sql(operand if op in ("$in", "$nin") else [operand]))
-        return found if op in ("$eq", "$in") else _not(found)
-    return _entry(column, name, *_value_sql(_ORDER[op], operand))
-
-
-def _entry(column: str, name: str, condition: str, values: list[Any]) -> _Condition:
+        condition, values = "1", list[Any]()
+    elif op in _ORDER:
+        condition, values = f"e.type IN {kinds[_kind(operand)]} AND e.atom {_ORDER[op]} ?", [operand]
+    else:
+        # A list as one parameter: SQLite takes only so many, and only so long a condition.
+        same = "replace({0}type, 'real', 'integer'), ifnull({0}atom, '')"
+        condition = f"({same.format('e.')}) IN (SELECT {same.format('')} FROM json_each(?))"
+        operands = operand if op in ("$in", "$nin") else [operand]
+        values = [json.dumps(list(operands), ensure_ascii=False)]
     # json_each binds the key as a parameter, where a JSON path would have to be quoted by hand.
     sql = f"EXISTS (SELECT 1 FROM json_each({column}) AS e WHERE e.key = ? AND {condition})"
-    return _Condition(sql, [name, *values])
-
-
-def _any_sql(operands: Sequence[Any]) -> tuple[str, list[Any]]:
-    """Whether an entry equals one of the operands, of which there may be any number."""
-    if len(operands) == 1:
-        return _value_sql("=", operands[0])
-    tests, parameters = ["0"], list[Any]()
-    for kind, types in (("text", "'text'"), ("number", "'integer', 'real'")):
-        if same := [o for o in operands if _kind(o) == kind]:
-            # A list as one parameter: SQLite takes only so many, and only so long a condition.
-            tests.append(f"(e.type IN ({types}) AND e.atom IN (SELECT atom FROM json_each(?)))")
-            parameters.append(json.dumps(same, ensure_ascii=False))
-    for operand in dict.fromkeys(o for o in operands if _kind(o) in ("null", "boolean")):
-        sql, values = _value_sql("=", operand)
-        tests.append(sql)
-        parameters += values
-    return "(" + " OR ".join(tests) + ")", parameters
-
-
-def _value_sql(operator: str, operand: Any) -> tuple[str, list[Any]]:
-    kind = _kind(operand)
-    if kind == "text":
-        return f"(e.type = 'text' AND e.atom {operator} ?)", [operand]
-    if kind == "number":
-        return f"(e.type IN ('integer', 'real') AND e.atom {operator} ?)", [operand]
-    return "(e.type = ?)", ["null" if operand is None else "true" if operand else "false"]
+    found = _Condition(sql, [name, *values])
+    return _not(found) if op in ("$ne", "$nin") or (op == "$exists" and not operand) else found
 
 
 def _kind(value: Any) -> str:

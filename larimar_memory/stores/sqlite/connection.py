@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypedDict
 
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.sqlite import schema
@@ -19,6 +21,21 @@ _LOG_BYTES = 4 << 20
 """Of the write-ahead log, from which on a commit folds it into the file."""
 
 
+class ConnectionOptions(TypedDict, total=False):
+    """How a memory file is used.
+
+    Attributes:
+        read_only: read a file that must not, or cannot, be changed.
+        busy_seconds: how long to wait while another process writes; 5 by default.
+        synchronous: "full", the default, where a write survives a power cut, or "normal", where it
+            survives a crash of the process only, and many small writes are faster.
+    """
+
+    read_only: bool
+    busy_seconds: float
+    synchronous: str
+
+
 class Database:
     """The connections to one memory: one that writes, and one that reads per thread.
 
@@ -27,36 +44,37 @@ class Database:
 
     Args:
         path: the memory file, made, with its folders, if it does not exist; None for one in RAM.
-        read_only: never write, so that a file on read-only media can be read.
-        busy_seconds: how long to wait for another process's write lock.
-        synchronous: "full" (a commit survives a power cut) or "normal" (it survives a crash of the
-            process, and may be lost in a power cut).
+        read_only, busy_seconds, synchronous: of a file; see `ConnectionOptions`.
     """
 
     def __init__(
-        self, path: Path | None, *, read_only: bool, busy_seconds: float, synchronous: str
+        self,
+        path: Path | None,
+        *,
+        read_only: bool = False,
+        busy_seconds: float = 5.0,
+        synchronous: str = "full",
     ) -> None:
-        self.path, self.read_only = path, read_only
-        self._busy_seconds = busy_seconds
-        self._synchronous = synchronous
+        self.path, self.read_only = path, path is not None and read_only
+        self._busy_seconds, self._synchronous = busy_seconds, synchronous
         self._write_lock = threading.RLock()
         self._readers: dict[int, sqlite3.Connection] = {}
         self._closed = False
         self._idle = threading.Condition()
-        self._inside: dict[int, int] = {}
+        self._inside = Counter[int]()
         self._version = schema.SCHEMA_VERSION
         with translated(path):
             self._address = ":memory:"
             if path is not None:
                 # Once for all threads: what one sees written, the others do.
-                self._address = address(path, read_only=read_only)
+                self._address = address(path, read_only=self.read_only)
                 check_length(path)
                 check_log(path)
                 if not read_only:
                     path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = self._connect()
             try:
-                schema.prepare(self._writer, path, read_only=read_only)
+                schema.prepare(self._writer, path, read_only=self.read_only)
                 self._version = schema.version_of(self._writer, path)
             except BaseException:
                 self._writer.close()
@@ -65,12 +83,12 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """This thread's connection, seeing the last commit."""
-        if self.path is None:
-            with self._open(), self._write_lock, translated(self.path):
-                yield self._writer
-            return
+        thread = threading.get_ident()
         with self._open(), translated(self.path):
-            thread = threading.get_ident()
+            if self.path is None:
+                with self._write_lock:
+                    yield self._writer
+                return
             if thread not in self._readers:
                 self._readers[thread] = self._connect()
             yield self._readers[thread]
@@ -120,7 +138,7 @@ class Database:
         with self._idle:
             self._closed = True
             mine = {threading.get_ident()}
-            self._idle.wait_for(lambda: not self._inside.keys() - mine)
+            self._idle.wait_for(lambda: not (+self._inside).keys() - mine)
             for connection in [*self._readers.values(), self._writer]:
                 connection.close()
             self._readers.clear()
@@ -131,15 +149,13 @@ class Database:
         with self._idle:
             if self._closed:
                 raise closed(self.path)
-            self._inside[thread] = self._inside.get(thread, 0) + 1
+            self._inside[thread] += 1
         try:
             yield
         finally:
             with self._idle:
                 self._inside[thread] -= 1
-                if not self._inside[thread]:
-                    del self._inside[thread]
-                    self._idle.notify_all()
+                self._idle.notify_all()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -6,32 +6,26 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypedDict
+
+from typing_extensions import Unpack
 
 from larimar_memory.errors import InputError
 from larimar_memory.stores.base import Store
-from larimar_memory.stores.sqlite.connection import check_length
+from larimar_memory.stores.sqlite.connection import ConnectionOptions, check_length
 from larimar_memory.stores.sqlite.meta import about
 from larimar_memory.stores.sqlite.salvage import looking
 from larimar_memory.stores.sqlite.store import SQLiteStore
 from larimar_memory.validate import check_file, check_synchronous, exists
 
 
-class FileOptions(TypedDict, total=False):
+class FileOptions(ConnectionOptions, total=False):
     """How a memory file is opened.
 
     Attributes:
         create: whether to start a new memory where there is none; it is by default.
-        read_only: read a file that must not, or cannot, be changed.
-        busy_seconds: how long to wait while another process writes; 5 by default.
-        synchronous: "full", the default, where a write survives a power cut, or "normal", where it
-            survives a crash of the process only, and many small writes are faster.
     """
 
     create: bool
-    read_only: bool
-    busy_seconds: float
-    synchronous: str
 
 
 def open_store(
@@ -40,33 +34,27 @@ def open_store(
     encoder: str,
     dimension: int,
     create: bool = True,
-    read_only: bool = False,
-    busy_seconds: float = 5.0,
-    synchronous: str = "full",
+    **options: Unpack[ConnectionOptions],
 ) -> Store:
     """The store in a file, or a new one in RAM where there is no path.
 
     Args:
         encoder: fingerprint of what makes the keys.
         dimension: numbers of a key.
-        create, read_only, busy_seconds, synchronous: see `FileOptions`.
+        create: whether to start a new memory where there is none.
+        options: see `ConnectionOptions`.
 
     Raises:
         InputError: if an argument cannot be used.
         MemoryFileError: if the file cannot be opened.
         EncoderMismatchError: if it was written with another encoder.
     """
-    check_synchronous(synchronous)
+    check_synchronous(options.get("synchronous", "full"))
+    read_only = options.get("read_only", False)
     check_file(path, must_exist=read_only or not create)
     not_writable = path is not None and exists(path) and not os.access(path, os.W_OK)
-    return SQLiteStore(
-        path,
-        encoder=encoder,
-        dimension=dimension,
-        read_only=read_only or not_writable,
-        busy_seconds=busy_seconds,
-        synchronous=synchronous,
-    )
+    options["read_only"] = read_only or not_writable
+    return SQLiteStore(path, encoder=encoder, dimension=dimension, **options)
 
 
 def written_with(path: Path | None) -> tuple[str, int]:

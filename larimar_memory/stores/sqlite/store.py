@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
+from typing_extensions import Unpack
 
 from larimar_memory.stores.base import (
     Document,
@@ -23,7 +24,7 @@ from larimar_memory.stores.base import (
 )
 from larimar_memory.stores.packing import pack
 from larimar_memory.stores.sqlite import changes, queries
-from larimar_memory.stores.sqlite.connection import Database
+from larimar_memory.stores.sqlite.connection import ConnectionOptions, Database
 from larimar_memory.stores.sqlite.erasures import erase, erase_if_due, note
 from larimar_memory.stores.sqlite.failures import damaged, mismatch
 from larimar_memory.stores.sqlite.files import bytes_on_disk, delist, remove, repairing
@@ -42,7 +43,7 @@ class SQLiteStore(Store):
         path: the memory file; None for one in RAM, which ends with the store.
         encoder: fingerprint of the sentence encoder; must be the one the file was written with.
         dimension: d, numbers in a key.
-        read_only, busy_seconds, synchronous: of a file; see `Database`.
+        options: of a file; see `ConnectionOptions`.
 
     Raises:
         MemoryFileError: if the file cannot be opened.
@@ -55,23 +56,16 @@ class SQLiteStore(Store):
         *,
         encoder: str,
         dimension: int,
-        read_only: bool = False,
-        busy_seconds: float = 5.0,
-        synchronous: str = "full",
+        **options: Unpack[ConnectionOptions],
     ) -> None:
         self.path = None if path is None else Path(path)
         self.encoder, self.dimension = encoder, dimension
-        self._db = Database(
-            self.path,
-            read_only=read_only and path is not None,
-            busy_seconds=busy_seconds,
-            synchronous=synchronous,
-        )
+        self._db = Database(self.path, **options)
         self._indexes = Indexes(self._db, dimension)
         self._closed = False
         try:
             self._check_encoder()
-            if self.path is not None and not read_only:
+            if self.path is not None and not self._db.read_only:
                 # A repair keeps others out until it ends: what is there is of one that was killed.
                 remove(repairing(self.path))
                 erase_if_due(self._db, self.clear)
