@@ -25,7 +25,6 @@ from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileEr
 from larimar_memory.stores.base import Document, Span, Store, StoredSegment, WriteBatch
 from larimar_memory.stores.exported import FORMAT, VERSION, Exported, Read, digest, read, unusable
 from larimar_memory.stores.packing import pack
-from larimar_memory.stores.sqlite.backup import check_free
 
 SHARD_SEGMENTS = 4096
 _BATCH_SEGMENTS = 512
@@ -56,7 +55,7 @@ def export(
         InputError: if there is something at `out`.
         MemoryFileError: if something stored is damaged, or `out` cannot be written.
     """
-    check_free(out)
+    validate.check_free(out)
     new = out.with_name(f"{out.name}.{os.getpid()}.tmp")
     try:
         new.mkdir(parents=True)

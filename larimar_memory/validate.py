@@ -227,6 +227,20 @@ def check_file(file: Path | None, *, must_exist: bool) -> None:
         )
 
 
+def check_free(out: Path) -> None:
+    """Raise InputError where there is something already.
+
+    A name that is free is asked for, so that no copy is ever written over.
+    """
+    check_path(out)
+    if exists(out):
+        raise InputError(
+            f"Nothing was written to {out}.",
+            "There is something of that name already.",
+            "Name a path where nothing is.",
+        )
+
+
 def check_something_to_forget(*said: Any) -> None:
     """Raise InputError where nothing says what to forget."""
     if all(value is None for value in said):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +22,7 @@ from larimar_memory.stores.base import Document
 from larimar_memory.stores.packing import unpack
 from larimar_memory.types import Segment
 
+_T = TypeVar("_T")
 FORMAT, VERSION = "larimar-export", 1
 _MOST = 2**53
 """No count is larger: beyond it, not every program reads JSON's numbers exactly."""
@@ -102,7 +103,8 @@ def read(found: Exported) -> Iterator[tuple[str, Document, Iterator[Read]]]:
             last, ahead = index, next(segments, None)
 
     number = -1
-    for number, (namespace, document) in enumerate(_documents(found)):
+    for number, said in enumerate(_parsed(found, "documents.jsonl", _document)):
+        namespace, document = said
         yield namespace, document, of_document(number, document)
     if ahead is not None:
         raise unusable(found.folder, f"It has segments of no document, the first of number {ahead[0]}.")
@@ -126,46 +128,40 @@ def unusable(folder: Path, why: str) -> InputError:
     )
 
 
-def _documents(found: Exported) -> Iterator[tuple[str, Document]]:
-    for where, line in _lines(found, "documents.jsonl"):
-        try:
-            values = json.loads(line)
-            namespace = validate.check_name(values.pop("namespace"), "namespace")
-            document = Document(**values)
-            validate.check_name(document.id, "document id")
-            validate.check_metadata(document.metadata)
-            _text(document.content_hash)
-            _count(document.characters)
-            if not isinstance(document.complete, bool):
-                raise TypeError("complete")
-            at = document.written_at
-            if at is not None and not _TIME.fullmatch(_text(at)):
-                raise ValueError("written_at is no time")
-        except _WRONG as error:
-            raise _bad_line(found, where, error) from error
-        yield namespace, document
+def _document(values: Any) -> tuple[str, Document]:
+    namespace = validate.check_name(values.pop("namespace"), "namespace")
+    document = Document(**values)
+    validate.check_name(document.id, "document id")
+    validate.check_metadata(document.metadata)
+    _text(document.content_hash)
+    _count(document.characters)
+    if not isinstance(document.complete, bool):
+        raise TypeError("complete")
+    at = document.written_at
+    if at is not None and not _TIME.fullmatch(_text(at)):
+        raise ValueError("written_at is no time")
+    return namespace, document
+
+
+def _segment(values: Any) -> tuple[int, Segment]:
+    document = _count(values.pop("document"))
+    segment = Segment(**values)
+    for number in (segment.index, segment.start, segment.end):
+        _count(number)
+    _text(segment.text)
+    return document, segment
 
 
 def _segments(found: Exported) -> Iterator[tuple[int, Read]]:
     for shard in range(found.shards):
         name = f"segments-{shard:05}"
-        keys, latents = _numbers(found, name)
-        count = 0
-        for where, line in _lines(found, f"{name}.jsonl"):
-            if count == len(keys):
+        numbers = zip(*_numbers(found, name), strict=True)
+        for document, segment in _parsed(found, f"{name}.jsonl", _segment):
+            key, latent = next(numbers, (None, None))
+            if key is None:
                 raise unusable(found.folder, f"There are more segments than keys in {name}.")
-            try:
-                values = json.loads(line)
-                document = _count(values.pop("document"))
-                segment = Segment(**values)
-                for number in (segment.index, segment.start, segment.end):
-                    _count(number)
-                _text(segment.text)
-            except _WRONG as error:
-                raise _bad_line(found, where, error) from error
-            yield document, Read(segment, keys[count].astype(np.float32), latents[count])
-            count += 1
-        if count < len(keys):
+            yield document, Read(segment, key.astype(np.float32), latent)
+        if next(numbers, None) is not None:
             raise unusable(found.folder, f"There are fewer segments than keys in {name}.")
 
 
@@ -189,18 +185,20 @@ def _numbers(found: Exported, name: str) -> tuple[Float[np.ndarray, "n d"], list
         raise unusable(found.folder, f"{name} is damaged ({error}).") from error
 
 
-def _lines(found: Exported, name: str) -> Iterator[tuple[str, str]]:
+def _parsed(found: Exported, name: str, parse: Callable[[Any], _T]) -> Iterator[_T]:
+    """What the lines of a file say."""
     try:
         with (found.folder / name).open(encoding="utf-8", newline="\n") as lines:
             for number, line in enumerate(lines, start=1):
-                yield f"line {number} of {name}", line
+                try:
+                    values = parse(json.loads(line))
+                except _WRONG as error:
+                    why = f"{error.what} {error.why}" if isinstance(error, InputError) else repr(error)
+                    said = f"In line {number} of {name} is nothing that was exported"
+                    raise unusable(found.folder, f"{said}: {why.rstrip('.')}.") from error
+                yield values
     except (OSError, UnicodeError) as error:
         raise unusable(found.folder, f"Its file {name} cannot be read ({error}).") from error
-
-
-def _bad_line(found: Exported, where: str, error: Exception) -> InputError:
-    why = f"{error.what} {error.why}" if isinstance(error, InputError) else repr(error)
-    return unusable(found.folder, f"In {where} is nothing that was exported: {why.rstrip('.')}.")
 
 
 def _count(value: Any, most: int = _MOST) -> int:

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from larimar_memory.errors import InputError
 from larimar_memory.stores.sqlite.failures import translated
 from larimar_memory.stores.sqlite.files import remove
 from larimar_memory.stores.sqlite.salvage import looking
 from larimar_memory.stores.sqlite.wal import check_log
-from larimar_memory.validate import check_file, check_path, exists
+from larimar_memory.validate import check_file, check_free
 
 _PAGES = 2048
 
@@ -56,17 +55,3 @@ def backup(path: Path, out: Path, on_progress: OnCopy | None = None) -> None:
     finally:
         with suppress(OSError):
             remove(new)
-
-
-def check_free(out: Path) -> None:
-    """Raise InputError where there is something already.
-
-    A name that is free is asked for, so that no copy is ever written over.
-    """
-    check_path(out)
-    if exists(out):
-        raise InputError(
-            f"Nothing was written to {out}.",
-            "There is something of that name already.",
-            "Name a path where nothing is.",
-        )

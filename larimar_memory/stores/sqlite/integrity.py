@@ -20,10 +20,10 @@ from larimar_memory.stores.sqlite.decoding import fault
 from larimar_memory.stores.sqlite.erasures import due
 from larimar_memory.stores.sqlite.failures import FAILURES, UNEXPECTED
 from larimar_memory.stores.sqlite.files import index_folder, listed, unlisted
-from larimar_memory.stores.sqlite.meta import about
 from larimar_memory.stores.sqlite.parts import FILLER_BASE, IndexFile, checksum_of, open_index
 from larimar_memory.stores.sqlite.queries import live_rows
 from larimar_memory.stores.sqlite.salvage import Row, looking, rows
+from larimar_memory.stores.sqlite.schema import about
 from larimar_memory.stores.sqlite.wal import lost_commits
 from larimar_memory.validate import check_file
 

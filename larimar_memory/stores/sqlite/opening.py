@@ -12,8 +12,8 @@ from typing_extensions import Unpack
 from larimar_memory.errors import InputError
 from larimar_memory.stores.base import Store
 from larimar_memory.stores.sqlite.connection import ConnectionOptions, check_length
-from larimar_memory.stores.sqlite.meta import about
 from larimar_memory.stores.sqlite.salvage import looking
+from larimar_memory.stores.sqlite.schema import about
 from larimar_memory.stores.sqlite.store import SQLiteStore
 from larimar_memory.validate import check_file, check_synchronous, exists
 

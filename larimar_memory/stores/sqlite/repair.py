@@ -21,7 +21,6 @@ from larimar_memory.stores.sqlite.decoding import fault
 from larimar_memory.stores.sqlite.failures import FAILURES, understood
 from larimar_memory.stores.sqlite.files import index_folder, remove, repairing
 from larimar_memory.stores.sqlite.integrity import OnCheck, Report, check
-from larimar_memory.stores.sqlite.meta import about, rows_about
 from larimar_memory.stores.sqlite.salvage import Row, looking, readable_text, rows
 from larimar_memory.stores.sqlite.store import SQLiteStore
 
@@ -140,7 +139,7 @@ def _rewrite(old: sqlite3.Connection, path: Path, new: Path, aside: Path, done: 
     """Copy all that is what was written into a new file, with text indexes made of it."""
     old.text_factory = readable_text
     schema.show_as_newest(old, schema.version_of(old, path))
-    known = about(old)
+    known = schema.about(old)
     if known.encoder is None:
         raise MemoryFileError(
             f"The memory {path} cannot be repaired.",
@@ -154,7 +153,7 @@ def _rewrite(old: sqlite3.Connection, path: Path, new: Path, aside: Path, done: 
         schema.format_new(made, page_bytes)
         made.execute("BEGIN IMMEDIATE")
         schema.create_tables(made)
-        said = rows_about(known.encoder, known.dimension)
+        said = schema.rows_about(known.encoder, known.dimension)
         made.executemany("INSERT INTO meta VALUES (?, ?)", said.items())
         with aside.open("w", encoding="utf-8", errors="backslashreplace") as file:
             spaces = _Copying(old, made, known.dimension, file, done).copy()
@@ -300,7 +299,7 @@ class _Copying:
 def _index(path: Path) -> None:
     """Make the vector indexes from the rows, where there are enough of them for one."""
     with looking(path) as db:
-        known = about(db)
+        known = schema.about(db)
     with closing(SQLiteStore(path, encoder=known.encoder or "", dimension=known.dimension)) as store:
         nothing = np.zeros(known.dimension, dtype=np.float32)
         for name in store.namespaces():

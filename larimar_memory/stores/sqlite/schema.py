@@ -1,16 +1,22 @@
-"""The tables of a memory file, and how a file of an older version becomes one of this version."""
+"""The tables of a memory file, and how a file of an older version becomes one of this version.
+
+Which encoder a file's keys are of is said twice in the table `meta`, each time with a checksum.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from larimar_memory.errors import MemoryFileError
-from larimar_memory.stores.sqlite.checksums import add_functions
-from larimar_memory.stores.sqlite.meta import about, rows_about
+from larimar_memory.stores.sqlite import checksums
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +103,63 @@ _SEALS: dict[str, dict[str, str]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What keys a file holds.
+
+    Attributes:
+        encoder: fingerprint of what makes them; None where nothing was said yet, or it is lost.
+        dimension: d; 0 where it is not known.
+        whole: whether nothing of it is damaged. What is said once more makes up for what is.
+    """
+
+    encoder: str | None
+    dimension: int
+    whole: bool
+
+
+def rows_about(encoder: str, dimension: int) -> dict[str, str]:
+    """What the table `meta` holds."""
+    seal = checksums.of_values(encoder, dimension)
+    return {
+        "encoder": encoder,
+        "dimension": str(dimension),
+        "checksum": str(seal),
+        "again": json.dumps([encoder, dimension, seal]),
+    }
+
+
+def about(db: sqlite3.Connection) -> About:
+    """What the table `meta` says.
+
+    Raises:
+        sqlite3.DatabaseError: if it cannot be read.
+    """
+    held = dict(db.execute("SELECT key, value FROM meta").fetchall())
+    encoder, dimension = held.get("encoder"), _number(held.get("dimension"))
+    if set(held) == {"encoder", "dimension"} and dimension:
+        # Of version 1, or shown as such.
+        known = isinstance(encoder, str)
+        return About(encoder, dimension, True) if known else About(None, 0, False)
+    said = [(encoder, dimension, held.get("checksum"))]
+    with suppress(ValueError, TypeError, RecursionError):
+        encoder, dimension, seal = json.loads(held.get("again", ""))
+        said.insert(0, (encoder, _number(str(dimension)), str(seal)))
+    for encoder, dimension, seal in said:
+        if isinstance(encoder, str) and dimension:
+            mine = rows_about(encoder, dimension)
+            if mine["checksum"] == seal:
+                return About(encoder, dimension, held == mine)
+    return About(None, 0, not held)
+
+
+def _number(text: Any) -> int:
+    """Numbers in a key; 0 where the text says none that can be."""
+    if not isinstance(text, str) or not re.fullmatch("[0-9]{1,7}", text):
+        return 0
+    return int(text)
+
+
 def create_text_index(db: sqlite3.Connection, space: int) -> None:
     """Make a namespace's text index, empty; each has its own, so that neither words nor counts meet."""
     db.execute(
@@ -171,7 +234,7 @@ def version_of(db: sqlite3.Connection, path: Path | None) -> int:
 def show_as_newest(db: sqlite3.Connection, version: int) -> None:
     """Let a connection that only reads see a file of an older version as one of this version."""
     if version < 2:
-        add_functions(db)
+        checksums.add_functions(db)
         for table, seals in _SEALS.items():
             made = ", ".join(f"{value} AS {column}" for column, value in seals.items())
             db.execute(f"CREATE TEMP VIEW {table} AS SELECT *, {made} FROM main.{table}")
@@ -201,7 +264,7 @@ def create_tables(db: sqlite3.Connection) -> None:
 
 
 def _add_checksums(db: sqlite3.Connection) -> None:
-    add_functions(db)
+    checksums.add_functions(db)
     for table, seals in _SEALS.items():
         for column in seals:
             db.execute(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER")

@@ -28,8 +28,8 @@ from larimar_memory.stores.sqlite.connection import ConnectionOptions, Database
 from larimar_memory.stores.sqlite.erasures import erase, erase_if_due, note
 from larimar_memory.stores.sqlite.failures import damaged, mismatch
 from larimar_memory.stores.sqlite.files import bytes_on_disk, delist, remove, repairing
-from larimar_memory.stores.sqlite.meta import about, rows_about
 from larimar_memory.stores.sqlite.queries import CHUNK, SELECT_DOCUMENT, Condition
+from larimar_memory.stores.sqlite.schema import about, rows_about
 from larimar_memory.stores.sqlite.vectors import Indexes
 from larimar_memory.types import Metadata
 
