@@ -29,7 +29,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -37,6 +37,11 @@ from jaxtyping import Float, Int
 from larimar_memory.errors import InputError
 from larimar_memory.types import Metadata, Segment
 from larimar_memory.types import Where as Where
+
+Rows: TypeAlias = Int[np.ndarray, " n"]
+Key: TypeAlias = Float[np.ndarray, " d"]
+Keys: TypeAlias = Float[np.ndarray, "n d"]
+"""Of unit length, float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class StoredSegment:
     end: int
     text: str
     metadata: Metadata
-    key: Float[np.ndarray, " d"]
+    key: Key
     latent: np.ndarray | None = field(default=None, compare=False)
 
 
@@ -109,7 +114,7 @@ class WriteBatch:
 
     document: Document
     segments: Sequence[Segment]
-    keys: Float[np.ndarray, "n d"]
+    keys: Keys
     replace: bool
     latents: Sequence[np.ndarray | None] | None = None
 
@@ -163,9 +168,7 @@ class Store(ABC):
         """The segments of each span, in the order of the text; spans may overlap."""
 
     @abstractmethod
-    def nearest(
-        self, namespace: str, key: Float[np.ndarray, " d"], k: int, where: Where | None = None
-    ) -> list[Hit]:
+    def nearest(self, namespace: str, key: Key, k: int, where: Where | None = None) -> list[Hit]:
         """The k rows of largest cosine with `key`, best first."""
 
     @abstractmethod
@@ -193,9 +196,7 @@ class Store(ABC):
         """Give segments their latents; rows that are gone are passed over."""
 
     @abstractmethod
-    def keys(
-        self, namespace: str, after: int = 0
-    ) -> Iterator[tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]]:
+    def keys(self, namespace: str, after: int = 0) -> Iterator[tuple[Rows, Keys]]:
         """Rows above `after` with their keys, ascending, in chunks.
 
         Nothing is held between chunks: one moment sees them all only inside `snapshot`.

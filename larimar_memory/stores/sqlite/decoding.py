@@ -10,8 +10,8 @@ import json
 from typing import Any, NoReturn
 
 import numpy as np
-from jaxtyping import Float
 
+from larimar_memory.stores.base import Keys
 from larimar_memory.stores.sqlite.schema import TABLES
 from larimar_memory.types import Metadata
 from larimar_memory.validate import MAX_DEPTH, lone_surrogate
@@ -75,7 +75,7 @@ def is_key(blob: Any, dimension: int) -> bool:
     return isinstance(blob, bytes) and len(blob) == KEY_TYPE.itemsize * dimension
 
 
-def keys_from(blobs: list[bytes], dimension: int) -> Float[np.ndarray, "n d"]:
+def keys_from(blobs: list[bytes], dimension: int) -> Keys:
     """Stored keys, each of which `is_key`, as float32."""
     joined = np.frombuffer(b"".join(blobs), dtype=KEY_TYPE)
     return joined.reshape(len(blobs), dimension).astype(np.float32)

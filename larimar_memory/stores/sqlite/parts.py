@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
 from usearch.index import Index
+
+from larimar_memory.stores.base import Key, Keys, Rows
 
 LIMIT = 131_072
 """Keys after which a part is full: it lies in its file from then on, and a new one begins."""
@@ -83,7 +84,7 @@ class Part:
         # Whether one that was just let go of is full is asked for, and is no reason to open it.
         return len(self._index) - self._fillers if self._length is None else self._length
 
-    def holds_any(self, rows: Int[np.ndarray, " n"]) -> bool:
+    def holds_any(self, rows: Rows) -> bool:
         """Whether one of the rows is among those it covers."""
         return bool(((rows > self.after) & (rows <= self.covers)).any())
 
@@ -109,12 +110,12 @@ class Part:
         """Whether it lies in its file, and not in RAM."""
         return self.file is not None
 
-    def add(self, rows: Int[np.ndarray, " n"], keys: Float[np.ndarray, "n d"]) -> None:
+    def add(self, rows: Rows, keys: Keys) -> None:
         """Take in rows in ascending order."""
         self._writable().add(rows.astype(np.uint64), keys)
         self.covers = int(rows[-1])
 
-    def search(self, key: Float[np.ndarray, " d"], k: int) -> list[tuple[int, float]]:
+    def search(self, key: Key, k: int) -> list[tuple[int, float]]:
         """Rows and cosines of the k nearest keys, nearly always all of them."""
         if not len(self):
             return []
@@ -130,7 +131,7 @@ class Part:
                 return found[:k]
             wanted *= 2
 
-    def remove(self, rows: Int[np.ndarray, " n"]) -> None:
+    def remove(self, rows: Rows) -> None:
         """Forget those rows that are in it, and be in RAM from then on."""
         rows = rows[(rows > self.after) & (rows <= self.covers)]
         if not len(rows):
@@ -149,7 +150,7 @@ class Part:
         index.add(names, noise.astype(np.float32))
         self._fillers += len(held)
 
-    def keep(self, live: Int[np.ndarray, " n"]) -> None:
+    def keep(self, live: Rows) -> None:
         """Forget all rows but these."""
         self.remove(np.setdiff1d(self._rows().astype(np.int64), live))
 

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from larimar_memory.encoders.keys import cosines
 from larimar_memory.errors import MemoryFileError
-from larimar_memory.stores.base import Document, Hit, Span, StoredSegment, Where
+from larimar_memory.stores.base import Document, Hit, Key, Keys, Rows, Span, StoredSegment, Where
 from larimar_memory.stores.filters import to_sql
 from larimar_memory.stores.packing import unpack
 from larimar_memory.stores.sqlite import checksums
@@ -88,7 +87,7 @@ def next_row(db: sqlite3.Connection) -> int:
     return int(row[0]) + 1 if row else 1
 
 
-def live_rows(db: sqlite3.Connection, space: int, after: int, last: int) -> Int[np.ndarray, " n"]:
+def live_rows(db: sqlite3.Connection, space: int, after: int, last: int) -> Rows:
     """Rows of a namespace that exist, greater than `after` and at most `last`."""
     found = db.execute(
         "SELECT id FROM segments WHERE namespace_id = ? AND id > ? AND id <= ?", (space, after, last)
@@ -125,9 +124,7 @@ def chosen(where: Where | None, ids: Sequence[str] | None) -> Condition:
     return f"{condition} AND d.name IN {LISTED}", [*parameters, json.dumps(list(ids))]
 
 
-def nearest_where(
-    db: sqlite3.Connection, space: int, key: Float[np.ndarray, " d"], k: int, where: Condition
-) -> list[Hit]:
+def nearest_where(db: sqlite3.Connection, space: int, key: Key, k: int, where: Condition) -> list[Hit]:
     """Exact scan of the segments whose document satisfies a condition, a chunk at a time."""
     condition, parameters = where
     cursor = db.execute(
@@ -143,9 +140,7 @@ def nearest_where(
     return best
 
 
-def matrix_of(
-    found: list[tuple[int, bytes, int]], dimension: int
-) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]:
+def matrix_of(found: list[tuple[int, bytes, int]], dimension: int) -> tuple[Rows, Keys]:
     """Rows and keys of (row, blob, checksum) triples, the keys as float32.
 
     Raises:

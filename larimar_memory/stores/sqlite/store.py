@@ -9,12 +9,14 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
 from typing_extensions import Unpack
 
 from larimar_memory.stores.base import (
     Document,
     Hit,
+    Key,
+    Keys,
+    Rows,
     Span,
     Store,
     StoredSegment,
@@ -166,9 +168,7 @@ class SQLiteStore(Store):
         with self._reading(namespace) as (db, space):
             return queries.segments_in(db, space, spans, self.dimension, latents)
 
-    def nearest(
-        self, namespace: str, key: Float[np.ndarray, " d"], k: int, where: Where | None = None
-    ) -> list[Hit]:
+    def nearest(self, namespace: str, key: Key, k: int, where: Where | None = None) -> list[Hit]:
         chosen = queries.chosen(where, None)
         with self._reading(namespace) as (db, space):
             if space is None:
@@ -196,9 +196,7 @@ class SQLiteStore(Store):
             found = queries.segments_of(db, space, rows, self.dimension, latents)
         return [found[row] for row in rows if row in found]
 
-    def keys(
-        self, namespace: str, after: int = 0
-    ) -> Iterator[tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]]:
+    def keys(self, namespace: str, after: int = 0) -> Iterator[tuple[Rows, Keys]]:
         while True:
             with self._reading(namespace) as (db, space):
                 chunk = queries.keys_after(db, space, after)

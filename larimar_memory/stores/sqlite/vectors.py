@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from larimar_memory.encoders.keys import cosines
 from larimar_memory.errors import MemoryFileError
+from larimar_memory.stores.base import Key, Keys, Rows
 from larimar_memory.stores.sqlite.connection import Database
 from larimar_memory.stores.sqlite.failures import called
 from larimar_memory.stores.sqlite.files import enlist, index_folder, listed, unlink, unlisted
@@ -40,7 +40,7 @@ EXACT_LIMIT = 50_000
 
 _TAIL_LIMIT = 4_096
 
-LiveRows: TypeAlias = Callable[[int, int], Int[np.ndarray, " n"]]
+LiveRows: TypeAlias = Callable[[int, int], Rows]
 """Gives the rows that exist now, greater than the one number and at most the other."""
 
 
@@ -86,7 +86,7 @@ class Vectors:
         # The next rows are added to it.
         self._open(self.parts[-1:])
 
-    def ready(self, rows: Int[np.ndarray, " n"] | None = None) -> bool:
+    def ready(self, rows: Rows | None = None) -> bool:
         """Open the parts that a search, or the removal of these rows, needs.
 
         Returns:
@@ -95,7 +95,7 @@ class Vectors:
         """
         return self._open([part for part in self.parts if rows is None or part.holds_any(rows)])
 
-    def append(self, rows: Int[np.ndarray, " n"], keys: Float[np.ndarray, "n d"]) -> None:
+    def append(self, rows: Rows, keys: Keys) -> None:
         """Take in rows in ascending order; those already known are passed over."""
         new = rows > self.last_row
         rows, keys = rows[new], keys[new]
@@ -122,7 +122,7 @@ class Vectors:
         self.parts[-1].add(self._rows[: self._count], self._keys[: self._count])
         self._clear_tail()
 
-    def search(self, key: Float[np.ndarray, " d"], k: int) -> list[tuple[int, float]]:
+    def search(self, key: Key, k: int) -> list[tuple[int, float]]:
         """Rows and cosines of the k nearest keys, best first, of parts that are `ready`."""
         found = [pair for part in self.parts for pair in part.search(key, k)]
         if self._count:
@@ -131,7 +131,7 @@ class Vectors:
             found += [(int(self._rows[i]), float(scores[i])) for i in top]
         return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:k]
 
-    def remove(self, rows: Int[np.ndarray, " n"]) -> None:
+    def remove(self, rows: Rows) -> None:
         """Forget rows: they are not found again, and their keys are overwritten in RAM."""
         keep = ~np.isin(self._rows[: self._count], rows)
         kept = int(keep.sum())
@@ -183,9 +183,7 @@ class Indexes:
         self._vectors: dict[int, Vectors] = {}
         self._lock = threading.RLock()
 
-    def nearest(
-        self, db: sqlite3.Connection, space: int, key: Float[np.ndarray, " d"], k: int
-    ) -> list[tuple[int, float]]:
+    def nearest(self, db: sqlite3.Connection, space: int, key: Key, k: int) -> list[tuple[int, float]]:
         """Rows that exist, and their cosines, of the k nearest keys of a namespace, best first."""
         with self._lock:
             vectors, wanted = self._ready(db, space), k
