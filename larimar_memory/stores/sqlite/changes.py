@@ -39,11 +39,6 @@ def namespace_for_writing(db: sqlite3.Connection, name: str) -> int:
     return number
 
 
-def bump_generation(db: sqlite3.Connection, space: int) -> None:
-    """Note a deletion, so that what was made of the rows before is known to be stale."""
-    db.execute("UPDATE namespaces SET generation = generation + 1 WHERE id = ?", (space,))
-
-
 def put_document(db: sqlite3.Connection, space: int, document: Document) -> int:
     """Write a document's row, in place of what there was of that name; returns its number."""
     columns = (

@@ -112,15 +112,8 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """The writing connection inside a transaction, committed on success, else rolled back."""
-        with self.maintaining() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
+        with self.maintaining() as db, schema.transaction(db):
+            yield db
 
     @contextmanager
     def maintaining(self) -> Iterator[sqlite3.Connection]:

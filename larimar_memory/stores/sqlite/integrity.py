@@ -16,13 +16,12 @@ import numpy as np
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.stores.packing import is_latent
 from larimar_memory.stores.sqlite.connection import check_length
-from larimar_memory.stores.sqlite.decoding import fault
 from larimar_memory.stores.sqlite.erasures import due
 from larimar_memory.stores.sqlite.failures import FAILURES, UNEXPECTED
 from larimar_memory.stores.sqlite.files import index_folder, listed, unlisted
 from larimar_memory.stores.sqlite.parts import FILLER_BASE, IndexFile, checksum_of, open_index
 from larimar_memory.stores.sqlite.queries import live_rows
-from larimar_memory.stores.sqlite.salvage import Row, looking, rows
+from larimar_memory.stores.sqlite.salvage import NOT_READ, NOT_WRITTEN, Row, looking, rows
 from larimar_memory.stores.sqlite.schema import about
 from larimar_memory.stores.sqlite.wal import lost_commits
 from larimar_memory.validate import check_file
@@ -218,13 +217,14 @@ def _check_rows(db: sqlite3.Connection, report: Report, tell: OnCheck) -> set[in
 
 
 def _note(report: Report, row: Row, table: str, named: str, dimension: int) -> None:
-    if row.values is None:
+    why = row.why_not(table, dimension)
+    if why == NOT_READ:
         report.add("rows", f"{table} that cannot be read", f"row {row.number}")
         return
     for wrong in row.wrong:
         what = table if wrong == "row" else f"{wrong}s"
-        report.add("rows", f"{what} that are not what was written", named)
-    if not {"row", "key"} & set(row.wrong) and (why := fault(table, row.values, dimension)):
+        report.add("rows", f"{what} that are {NOT_WRITTEN}", named)
+    if why is not None and why != NOT_WRITTEN:
         report.add("rows", why, named)
 
 

@@ -17,14 +17,19 @@ import numpy as np
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.stores.packing import is_latent
 from larimar_memory.stores.sqlite import checksums, schema
-from larimar_memory.stores.sqlite.decoding import fault
 from larimar_memory.stores.sqlite.failures import FAILURES, understood
 from larimar_memory.stores.sqlite.files import index_folder, remove, repairing
 from larimar_memory.stores.sqlite.integrity import OnCheck, Report, check
-from larimar_memory.stores.sqlite.salvage import Row, looking, readable_text, rows
+from larimar_memory.stores.sqlite.salvage import (
+    NOT_READ,
+    NOT_WRITTEN,
+    Row,
+    looking,
+    readable_text,
+    rows,
+)
 from larimar_memory.stores.sqlite.store import SQLiteStore
 
-_NOT_READ, _NOT_WRITTEN = "cannot be read", "not what was written"
 _TWICE = "there is another of its name or place"
 UNREADABLE = "damaged"
 """The content hash of a document that lost segments: it is no text's, so any can be written again."""
@@ -202,11 +207,11 @@ class _Copying:
     def _copy_namespaces(self) -> None:
         for row in rows(self.old, "namespaces"):
             if row.values is None:
-                self._put_aside(row, "namespaces", _NOT_READ)
+                self._put_aside(row, "namespaces", NOT_READ)
                 continue
             # It says only which index files are of now, and those are made anew.
             row = row.but(generation=row["generation"] if type(row["generation"]) is int else 0)
-            why = self._why_not(row, "namespaces")
+            why = row.why_not("namespaces", self.dimension)
             if why is None and not self._insert("namespaces", row):
                 why = _TWICE
             if why is None:
@@ -226,7 +231,7 @@ class _Copying:
 
     def _copy_documents(self) -> None:
         for row in rows(self.old, "documents"):
-            if (why := self._why_not(row, "documents")) is not None:
+            if (why := row.why_not("documents", self.dimension)) is not None:
                 self._put_aside(row, "documents", why)
                 continue
             if row["namespace_id"] not in self.spaces:
@@ -240,7 +245,7 @@ class _Copying:
         """Copy the segments; returns the documents that are known to have lost some."""
         hurt, last = set[int](), 0
         for row in rows(self.old, "segments"):
-            if (why := self._why_not(row, "segments")) is not None:
+            if (why := row.why_not("segments", self.dimension)) is not None:
                 self._put_aside(row, "segments", why)
                 hurt.add(row["document_id"])
             elif self.documents.get(row["document_id"]) != row["namespace_id"]:
@@ -249,20 +254,12 @@ class _Copying:
                 latent = row["latent"]
                 if "latent" in row.wrong or not (latent is None or is_latent(latent)):
                     # It can be made again.
-                    self._put_aside(row, "latents", _NOT_WRITTEN)
+                    self._put_aside(row, "latents", NOT_WRITTEN)
                     row = row.but(latent=None, latent_checksum=None)
                 if not self._insert("segments", row) and row.number != last:
                     self._put_aside(row, "segments", _TWICE)
                 last = row.number
         return hurt
-
-    def _why_not(self, row: Row, table: str) -> str | None:
-        """Why a row cannot be kept; None if it can, but perhaps for its latent."""
-        if row.values is None:
-            return _NOT_READ
-        if "row" in row.wrong or "key" in row.wrong:
-            return _NOT_WRITTEN
-        return fault(table, row.values, self.dimension)
 
     def _insert(self, table: str, row: Row) -> bool:
         """Whether there was none of its number, or of its name, yet."""

@@ -11,8 +11,10 @@ from typing import Any
 
 from larimar_memory.stores.sqlite import checksums, schema
 from larimar_memory.stores.sqlite.connection import address
+from larimar_memory.stores.sqlite.decoding import fault
 from larimar_memory.stores.sqlite.failures import FAILURES, understood
 
+NOT_READ, NOT_WRITTEN = "cannot be read", "not what was written"
 _RANGE = 512
 _PROBES = 20_000
 _LEAST_BYTES = 16
@@ -34,6 +36,13 @@ class Row:
 
     def __getitem__(self, column: str) -> Any:
         return None if self.values is None else self.values[column]
+
+    def why_not(self, table: str, dimension: int) -> str | None:
+        """Why the row cannot be kept; None if it can, but perhaps for its latent."""
+        if self.values is None:
+            return NOT_READ
+        wrong = "row" in self.wrong or "key" in self.wrong
+        return NOT_WRITTEN if wrong else fault(table, self.values, dimension)
 
     def but(self, **changed: Any) -> Row:
         """The same row with other values."""

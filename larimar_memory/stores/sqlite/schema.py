@@ -9,8 +9,8 @@ import json
 import logging
 import re
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,19 +179,30 @@ def prepare(db: sqlite3.Connection, path: Path | None, *, read_only: bool) -> No
     """
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if not tables and not read_only:
-        _create(db)
+        format_new(db)
+        with transaction(db):
+            # Another process may have been first.
+            if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                create_tables(db)
     version = version_of(db, path)
     if version == SCHEMA_VERSION:
         return
     if read_only:
         show_as_newest(db, version)
         return
-    db.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(db):
         for step in range(version_of(db, path), SCHEMA_VERSION):
             log.info("bringing %s from version %d to %d", path, step, step + 1)
             _MIGRATIONS[step](db)
             db.execute(f"PRAGMA user_version = {step + 1}")
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """A transaction that may write, committed on success, else rolled back."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -244,15 +255,6 @@ def format_new(db: sqlite3.Connection, page_bytes: int = PAGE_BYTES) -> None:
     """Settle what cannot be changed once a file has tables."""
     db.execute(f"PRAGMA page_size = {page_bytes:d}")
     db.execute("PRAGMA journal_mode = WAL")
-
-
-def _create(db: sqlite3.Connection) -> None:
-    format_new(db)
-    db.execute("BEGIN IMMEDIATE")
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if not tables:
-        create_tables(db)
-    db.execute("COMMIT")
 
 
 def create_tables(db: sqlite3.Connection) -> None:

@@ -268,7 +268,11 @@ class Indexes:
             last = vectors.parts[-1] if vectors.parts else None
             full = last is not None and not last.mapped and last.full
             if last is not None and full and (file := self._save(space, last)) is not None:
-                _let_go(last, file)
+                try:
+                    last.hold(file)
+                except (RuntimeError, ValueError, OSError) as error:
+                    # Another process has forgotten a row of it since. It is saved with the next rows.
+                    log.info("the index %s stays in RAM: %s", file.path, error)
         return vectors
 
     def _ready(self, db: sqlite3.Connection, space: int) -> Vectors:
@@ -300,12 +304,3 @@ class Indexes:
             return None
         unlink(replaced)
         return file
-
-
-def _let_go(part: Part, file: IndexFile) -> None:
-    """Leave a part in the file it was saved to, or keep it in RAM where that is gone already."""
-    try:
-        part.hold(file)
-    except (RuntimeError, ValueError, OSError) as error:
-        # Another process has forgotten a row of it since. It is saved again with the next rows.
-        log.info("the index %s stays in RAM: %s", file.path, error)
