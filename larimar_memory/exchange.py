@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -215,15 +215,10 @@ def _segments(store: Store, namespace: str, of: Document) -> Iterator[tuple[Stor
 
 
 def _document_values(namespace: str, document: Document) -> dict[str, Any]:
-    return {
-        "namespace": namespace,
-        "id": document.id,
-        "content_hash": document.content_hash,
-        "characters": document.characters,
-        "metadata": document.metadata,
-        "complete": document.complete,
-        "written_at": document.written_at,
-    }
+    values = asdict(document)
+    # They are counted again where it is imported.
+    del values["segments"]
+    return {"namespace": namespace, **values}
 
 
 def _write(

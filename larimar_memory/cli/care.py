@@ -72,10 +72,10 @@ def backup(
     as_json: AsJson = False,
 ) -> None:
     """Copy a memory file as it is at this moment, also while others write to it."""
-    from larimar_memory.stores.sqlite import backup as copying
+    from larimar_memory.stores.sqlite import opening
 
     with output.progress("copying", not as_json) as tell:
-        copying.backup(memory, out, tell)
+        opening.backup(memory, out, tell)
     result = {"memory": str(memory), "backup": str(out), "bytes": out.stat().st_size}
     output.print_result(result, as_json, f"{memory} copied to {out}.")
 

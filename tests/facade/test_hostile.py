@@ -19,8 +19,8 @@ from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents.bundle import load_bundle
 from larimar_memory.stores.filters import MAX_DEPTH, to_sql
-from larimar_memory.stores.sqlite.backup import backup
 from larimar_memory.stores.sqlite.integrity import check
+from larimar_memory.stores.sqlite.opening import backup
 from larimar_memory.stores.sqlite.repair import repair
 from larimar_memory.text import formats
 from larimar_memory.text.blocks import blocks_of

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from larimar_memory.errors import ClosedError, LarimarError, MemoryBusyError, MemoryFileError
-from larimar_memory.stores.sqlite.backup import backup
 from larimar_memory.stores.sqlite.integrity import check
+from larimar_memory.stores.sqlite.opening import backup
 from larimar_memory.stores.sqlite.queries import CHUNK
 from larimar_memory.stores.sqlite.salvage import looking
 from larimar_memory.testing.stores import batch, found

@@ -14,9 +14,9 @@ from larimar_memory.larimar import Larimar
 from larimar_memory.stores import SQLiteStore
 from larimar_memory.stores.sqlite import parts as parts_module
 from larimar_memory.stores.sqlite import vectors as vectors_module
-from larimar_memory.stores.sqlite.backup import backup
 from larimar_memory.stores.sqlite.files import index_folder
 from larimar_memory.stores.sqlite.integrity import check
+from larimar_memory.stores.sqlite.opening import backup
 from larimar_memory.stores.sqlite.parts import FILLER_BASE, IndexFile, Part
 from larimar_memory.testing.stores import batch, found, key_of
 from tests.stores.test_laws import open_file

@@ -19,27 +19,6 @@ from larimar_memory.validate import MAX_DEPTH, lone_surrogate
 KEY_TYPE = np.dtype("<f2")
 
 
-def fault(table: str, values: dict[str, Any], dimension: int) -> str | None:
-    """What keeps a row from being used; None if nothing does.
-
-    Args:
-        values: by column.
-        dimension: d of the file's keys; 0 where it is not known.
-    """
-    if (wrong := wrong_type(table, values)) is not None:
-        return wrong
-    if table == "documents":
-        try:
-            metadata_from(values["metadata"])
-        except ValueError:
-            return "metadata that is no JSON object"
-    if table == "segments" and min(values["position"], values["start"]) < 0:
-        return "places before the first"
-    if table == "segments" and dimension and not is_key(values["key"], dimension):
-        return "keys of another size"
-    return None
-
-
 def wrong_type(table: str, values: dict[str, Any]) -> str | None:
     """What of a row is not of its column's type; None if nothing is."""
     for column, kind in TABLES[table].items():

@@ -158,14 +158,15 @@ def matrix_of(found: list[tuple[int, bytes, int]], dimension: int) -> tuple[Rows
 
 def segments_of(
     db: sqlite3.Connection, space: int | None, rows: Sequence[int], dimension: int, latents: bool
-) -> dict[int, StoredSegment]:
-    """The segments of those rows of a namespace, by row."""
+) -> list[StoredSegment]:
+    """The segments of those rows of a namespace, in that order."""
     found = db.execute(
         f"SELECT {_columns(latents)} FROM segments s JOIN documents d ON d.id = s.document_id "
         f"WHERE s.namespace_id = ? AND s.id IN {LISTED}",
         (space, json.dumps([int(row) for row in rows])),
     )
-    return {segment.row: segment for segment in segments_from(found.fetchall(), dimension)}
+    held = {segment.row: segment for segment in segments_from(found.fetchall(), dimension)}
+    return [held[row] for row in rows if row in held]
 
 
 def segments_in(

@@ -11,7 +11,7 @@ from typing import Any
 
 from larimar_memory.stores.sqlite import checksums, schema
 from larimar_memory.stores.sqlite.connection import address
-from larimar_memory.stores.sqlite.decoding import fault
+from larimar_memory.stores.sqlite.decoding import is_key, metadata_from, wrong_type
 from larimar_memory.stores.sqlite.failures import FAILURES, understood
 
 NOT_READ, NOT_WRITTEN = "cannot be read", "not what was written"
@@ -38,11 +38,27 @@ class Row:
         return None if self.values is None else self.values[column]
 
     def why_not(self, table: str, dimension: int) -> str | None:
-        """Why the row cannot be kept; None if it can, but perhaps for its latent."""
+        """Why the row cannot be kept; None if it can, but perhaps for its latent.
+
+        Args:
+            dimension: d of the file's keys; 0 where it is not known.
+        """
         if self.values is None:
             return NOT_READ
-        wrong = "row" in self.wrong or "key" in self.wrong
-        return NOT_WRITTEN if wrong else fault(table, self.values, dimension)
+        if "row" in self.wrong or "key" in self.wrong:
+            return NOT_WRITTEN
+        if (wrong := wrong_type(table, self.values)) is not None:
+            return wrong
+        if table == "documents":
+            try:
+                metadata_from(self["metadata"])
+            except ValueError:
+                return "metadata that is no JSON object"
+        if table == "segments" and min(self["position"], self["start"]) < 0:
+            return "places before the first"
+        if table == "segments" and dimension and not is_key(self["key"], dimension):
+            return "keys of another size"
+        return None
 
     def but(self, **changed: Any) -> Row:
         """The same row with other values."""

@@ -193,8 +193,7 @@ class SQLiteStore(Store):
 
     def fetch(self, namespace: str, rows: Sequence[int], latents: bool = False) -> list[StoredSegment]:
         with self._reading(namespace) as (db, space):
-            found = queries.segments_of(db, space, rows, self.dimension, latents)
-        return [found[row] for row in rows if row in found]
+            return queries.segments_of(db, space, rows, self.dimension, latents)
 
     def keys(self, namespace: str, after: int = 0) -> Iterator[tuple[Rows, Keys]]:
         while True:
