@@ -11,6 +11,8 @@ COVERED = 0
 
 BENCHMARKS = codes ingest latency latents memory needle passkey rag reliability ruler scale scope
 
+OPTIONS =
+
 .PHONY: demo test coverage lint format bench clean
 
 demo: $(VENV)/.installed
@@ -18,11 +20,10 @@ demo: $(VENV)/.installed
 
 # Two workers of one thread each: threads that share cores wait for each other at every product.
 test: $(VENV)/.installed-all
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(OPTIONS)
 
-coverage: $(VENV)/.installed-all
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
-		--cov --cov-report=term --cov-fail-under=$(COVERED)
+coverage:
+	$(MAKE) test OPTIONS="--cov --cov-report=term --cov-fail-under=$(COVERED)"
 
 lint: $(VENV)/.installed-all
 	$(VENV)/bin/ruff check .

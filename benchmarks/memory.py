@@ -19,6 +19,7 @@ from benchmarks.result import Bar, Figures, bar
 from benchmarks.session import Session
 from larimar_memory.larimar import Larimar
 from larimar_memory.slots import GrowingMemory, SelfKeyedMemory, SlotMemory, slot_health
+from larimar_memory.stores import SQLiteStore
 
 PACKAGES = ()
 

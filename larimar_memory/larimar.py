@@ -25,16 +25,7 @@ from larimar_memory.errors import InputError
 from larimar_memory.latents.latent_memory import Codec, LatentMemory
 from larimar_memory.models import finding
 from larimar_memory.recall.search import Candidate
-from larimar_memory.slots import (
-    GrowingMemory,
-    Health,
-    Slots,
-    WhenFull,
-    check_slots,
-    evict_oldest,
-    grow_health,
-    slot_health,
-)
+from larimar_memory.slots import Health, Slots, WhenFull, check_slots, evict_oldest, health_of
 from larimar_memory.stores.base import Document, Store, check_store
 from larimar_memory.stores.sqlite.opening import FileOptions, open_store, written_with
 from larimar_memory.text.blocks import Text, check_texts
@@ -392,10 +383,8 @@ class Larimar(AbstractContextManager["Larimar"]):
 
     def health(self, namespace: str = DEFAULT_NAMESPACE) -> Health:
         """How full and how sharp the memory of a namespace is; reads all of its keys once."""
-        validate.check_name(namespace, "namespace")
-        if self.slots is not None:
-            return slot_health(self.slots.memory(namespace))
-        return grow_health(GrowingMemory(self.store, namespace), slots=self._most)
+        space = validate.check_name(namespace, "namespace")
+        return health_of(self.store, space, self.slots, self._most)
 
     def close(self) -> None:
         """Save the index and release the file; a second call does nothing."""

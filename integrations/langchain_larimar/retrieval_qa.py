@@ -18,10 +18,10 @@ from langchain_core.runnables.config import ensure_config, merge_configs
 from langchain_core.runnables.utils import AddableDict
 from pydantic import ConfigDict, Field, SkipValidation
 
-from langchain_larimar.classic_memory import check_conversation, earlier, is_conversation, keep
 from langchain_larimar.convert import to_documents, to_history
 from langchain_larimar.one_body import OneBody, Way
 from langchain_larimar.qa_call import Call, inner_fields, read_call
+from langchain_larimar.qa_conversation import check_conversation, earlier, is_conversation, keep
 from langchain_larimar.qa_prompt import check_prompt, fill_prompt, has_place
 from langchain_larimar.retrievers import READ_OPTIONS, LarimarRetriever
 from langchain_larimar.streams import stripped

@@ -22,8 +22,12 @@ def shared_phrases(question: str, texts: Sequence[str]) -> list[float]:
     asked = words(question)
     matcher = SequenceMatcher(a=[], b=asked, autojunk=False)
     shares = list[float]()
+    known = set(asked)
     for text in texts:
-        matcher.set_seq1(words(text))
-        run = matcher.find_longest_match().size
+        said, run = words(text), 0
+        # Most share no three words with the question, let alone a run of them.
+        if sum(word in known for word in said) >= SHORTEST:
+            matcher.set_seq1(said)
+            run = matcher.find_longest_match().size
         shares.append(run / len(asked) if run >= SHORTEST else 0.0)
     return shares

@@ -9,8 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory.slots.address import address_all
+from larimar_memory.slots.bounded import Slots
 from larimar_memory.slots.growing import GrowingMemory
 from larimar_memory.slots.slots import SlotMemory
+from larimar_memory.stores.base import Store
 
 SAMPLE = 1_024
 """Items looked at; more are sampled evenly."""
@@ -114,6 +116,18 @@ def grow_health(memory: GrowingMemory, slots: int | None = None) -> Health:
         expected_cosine=1.0 if count else 0.0,
         advice=_grow_advice(count, recall),
     )
+
+
+def health_of(store: Store, namespace: str, slots: Slots | None, most: int | None) -> Health:
+    """The state of a namespace's memory.
+
+    Args:
+        slots: what it is read through, where segments share slots.
+        most: how many segments it may hold, where that is bounded otherwise.
+    """
+    if slots is not None:
+        return slot_health(slots.memory(namespace))
+    return grow_health(GrowingMemory(store, namespace), slots=most)
 
 
 def _sample(count: int) -> np.ndarray:

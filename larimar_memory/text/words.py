@@ -11,8 +11,11 @@ MAX_TERMS = 64
 
 def words(text: str) -> list[str]:
     """Lower-cased words without accents, in order, as SQLite's `unicode61` tokenizer cuts them."""
-    decomposed = unicodedata.normalize("NFKD", text.lower())
-    return _WORD.findall("".join(c for c in decomposed if not unicodedata.combining(c)))
+    lowered = text.lower()
+    if not lowered.isascii():
+        decomposed = unicodedata.normalize("NFKD", lowered)
+        lowered = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return _WORD.findall(lowered)
 
 
 def query_terms(question: str) -> list[str]:
