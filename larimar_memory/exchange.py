@@ -20,7 +20,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from larimar_memory import validate
-from larimar_memory.encoders.base import Encoder
+from larimar_memory.encoders.base import Encoder, keys_of
 from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileError
 from larimar_memory.stores.base import Document, Span, Store, StoredSegment, WriteBatch
 from larimar_memory.stores.exported import FORMAT, VERSION, Exported, Read, digest, read, unusable
@@ -231,7 +231,7 @@ def _write(
 ) -> None:
     keys = np.array([r.key for r in held], dtype=np.float32)
     if encoder is not None:
-        keys = encoder.encode([r.segment.text for r in held]) if held else keys
+        keys = keys_of(encoder, [r.segment.text for r in held]) if held else keys
     batch = WriteBatch(
         document, [r.segment for r in held], keys, replace=first, latents=[r.latent for r in held]
     )

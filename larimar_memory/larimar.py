@@ -26,7 +26,7 @@ from larimar_memory.latents.latent_memory import Codec, LatentMemory
 from larimar_memory.models import finding
 from larimar_memory.recall.search import Candidate
 from larimar_memory.slots import Health, Slots, WhenFull, check_slots, evict_oldest, health_of
-from larimar_memory.stores.base import Document, Store, check_store
+from larimar_memory.stores.base import Document, Store, check_store, check_store_encoder
 from larimar_memory.stores.sqlite.opening import FileOptions, open_store, written_with
 from larimar_memory.text.blocks import Text, check_texts
 from larimar_memory.types import (
@@ -134,7 +134,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         if slots is not None:
             check_slots(slots, when_full)
         if store is not None:
-            check_store(store, path)
+            check_store(store, path, file_options)
         # The file first: whether it can be used is known before a model has been loaded.
         old = not file_options.get("create", True) or file_options.get("read_only", False)
         validate.check_file(file, must_exist=old or encoder is None)
@@ -144,6 +144,8 @@ class Larimar(AbstractContextManager["Larimar"]):
             encoder = SentenceEncoder.load(os.fspath(encoder))
         else:
             check_encoder(encoder)
+        if store is not None:
+            check_store_encoder(store, encoder.fingerprint)
         store = store or open_store(
             file, encoder=encoder.fingerprint, dimension=encoder.dimension, **file_options
         )
@@ -326,6 +328,8 @@ class Larimar(AbstractContextManager["Larimar"]):
             k, how: as in `read`.
         """
         options = validate.read_options(k, how)
+        if unused := {"neighbours", "threshold"} & how.keys():
+            raise TypeError(f"Larimar.search() takes no {' and no '.join(sorted(unused))}")
         return read.search(self.store, self.encoder, question, options, self.slots)
 
     def answer(self, question: str, k: int | None = None, **how: Unpack[AnswerKeywords]) -> Answer:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory import validate
-from larimar_memory.encoders.base import Encoder
+from larimar_memory.encoders.base import Encoder, keys_of
 from larimar_memory.encoders.keys import check_key
 from larimar_memory.errors import InputError
 from larimar_memory.recall import search as recall
@@ -38,7 +38,7 @@ def read(
     """
     started = time.perf_counter()
     question = validate.check_question(question)
-    key = encoder.encode([question], kind="question")[0]
+    key = keys_of(encoder, [question], "question")[0]
     held = None if slots is None else slots.read(options.namespace, key)
     probe = None if held is None else held.key
     found = recall.search(store, question, key, options, probe=probe)
@@ -83,7 +83,7 @@ def search(
     """
     if isinstance(question, str):
         asked = validate.check_question(question)
-        key = encoder.encode([asked], kind="question")[0]
+        key = keys_of(encoder, [asked], "question")[0]
     else:
         asked, key = "", check_key(question, encoder.dimension)
     probe = None if slots is None else slots.read(options.namespace, key).key

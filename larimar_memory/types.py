@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 
@@ -73,7 +74,7 @@ class RecalledSegment:
 
     def to_dict(self) -> dict[str, Any]:
         """The segment as JSON-serialisable values, latents left out."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "latents"}
+        return {f.name: deepcopy(getattr(self, f.name)) for f in fields(self) if f.name != "latents"}
 
 
 class ReadoutCodec(Protocol):
@@ -123,8 +124,8 @@ class Readout:
         if self.codec is None:
             raise LatentsUnavailableError(
                 "The readout cannot become a key/value prefix.",
-                "No memory with latents made it.",
-                "Read it from an open `Larimar`.",
+                "It knows no memory, as one that was pickled does not.",
+                "Use `memory.latents.condition(readout)` of an open memory.",
             )
         return self.codec.condition(self, decoder).past_key_values()
 

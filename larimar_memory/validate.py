@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from larimar_memory.errors import InputError, MemoryFileError
 from larimar_memory.types import AnswerOptions, ReadOptions
@@ -17,6 +17,8 @@ MAX_NAME_CHARS = 1_000
 ROLES = ("system", "user", "assistant")
 MAX_DEPTH = 200
 """Levels that metadata may be nested; SQLite's JSON functions stop at 1,000."""
+
+_Options = TypeVar("_Options", ReadOptions, AnswerOptions)
 
 READ_NAMES = frozenset(field.name for field in fields(ReadOptions))
 
@@ -89,7 +91,7 @@ def read_options(k: int | None, how: Mapping[str, Any]) -> ReadOptions:
         TypeError: if there is none of that name.
     """
     changes = dict(how)
-    options: ReadOptions = changes.pop("options", ReadOptions())
+    options: ReadOptions = _of_kind(ReadOptions, changes.pop("options", ReadOptions()))
     if k is not None:
         changes["k"] = k
     options = replace(options, **changes) if changes else options
@@ -111,7 +113,8 @@ def answer_options(k: int | None, how: Mapping[str, Any]) -> tuple[ReadOptions, 
     of_read = {name: value for name, value in how.items() if name in READ_NAMES}
     changes = {name: value for name, value in how.items() if name not in READ_NAMES}
     reading = read_options(k, {"options": changes.pop("reading", ReadOptions()), **of_read})
-    options = replace(changes.pop("options", AnswerOptions()), **changes)
+    options = _of_kind(AnswerOptions, changes.pop("options", AnswerOptions()))
+    options = replace(options, **changes)
     if options.grounding not in ("text", "latent"):
         raise InputError(
             f"An answer cannot have grounding={options.grounding!r}.",
@@ -120,6 +123,17 @@ def answer_options(k: int | None, how: Mapping[str, Any]) -> tuple[ReadOptions, 
         )
     history, begin = check_history(options.history), check_begin(options.begin)
     return reading, replace(options, history=history, begin=begin)
+
+
+def _of_kind(kind: type[_Options], given: Any) -> _Options:
+    if not isinstance(given, kind):
+        raise InputError(
+            "The options cannot be used.",
+            f"A {kind.__name__} is wanted, and a {type(given).__name__} was given.",
+            "Pass ReadOptions to `read`; to `answer`, ReadOptions as `reading` and AnswerOptions as "
+            "`options`.",
+        )
+    return given
 
 
 def check_name(name: Any, what: str) -> str:

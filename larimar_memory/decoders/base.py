@@ -42,6 +42,10 @@ class Generation:
     pieces: Iterable[str]
     usage: Usage
 
+    def __post_init__(self) -> None:
+        # Once for all: whoever iterates again gets what is left, and never another generation.
+        self.pieces = iter(self.pieces)
+
     def __iter__(self) -> Iterator[str]:
         yield from self.pieces
 
@@ -148,13 +152,15 @@ def check_decoder(given: Any, what: str) -> Decoder:
     Raises:
         InputError: if it is none.
     """
-    if isinstance(given, Decoder):
+    if isinstance(given, Decoder) and not isinstance(given, type):
         return given
     wanted = ("name", "context", "count", "chat_tokens", "generate")
     missing = ", ".join(name for name in wanted if not hasattr(given, name))
     raise InputError(
         what,
-        f"Its decoder is a {type(given).__name__}, without {missing}.",
+        f"Its decoder is the class {given.__name__}, not an object of it."
+        if isinstance(given, type)
+        else f"Its decoder is a {type(given).__name__}, without {missing}.",
         "Give the name of a model, `TransformersDecoder.load(name)`, or what keeps the contract "
         "`larimar_memory.Decoder`.",
     )

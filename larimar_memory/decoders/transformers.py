@@ -140,7 +140,10 @@ class _Running(Generation):
     cancelled: threading.Event = field(default_factory=threading.Event)
     failure: list[BaseException] = field(default_factory=list)
 
-    def __iter__(self) -> Iterator[str]:
+    def __post_init__(self) -> None:
+        self.pieces = self._run_once()
+
+    def _run_once(self) -> Iterator[str]:
         from larimar_memory.decoders.streaming import TokenStreamer
 
         streamer = TokenStreamer(self.decoder.tokenizer, skip_prompt=True, skip_special_tokens=True)

@@ -25,6 +25,10 @@ _MOVES = [
     ("decoder", "decoders.base", "Generation"),
     ("encoder", "encoders.sentence", "SentenceEncoder"),
     ("keys", "encoders.base", "KeyEncoder=Encoder"),
+    ("keys", "encoders.keys", "unit cosines check_key"),
+    ("answering", "answer", "AnswerStream"),
+    ("prompt", "types", "Message"),
+    ("prompt", "decoders.prompt", "NOT_IN_MEMORY"),
     ("importers", "text.files", "Skipped find_files read_file"),
     ("weights", "models.finding", "DEFAULT_DECODER DEFAULT_ENCODER resolve"),
 ]

@@ -23,6 +23,7 @@ Batches, threads and progress are the writer's. `larimar_memory.testing.EncoderL
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -96,4 +97,29 @@ def check_encoder(value: Any) -> Encoder:
             else f"It is a {type(value).__name__}, which has no {' and no '.join(lacking)}.",
             "Pass an object with fingerprint, dimension and encode(texts, kind), or a model's name.",
         )
+    parameters = inspect.signature(value.encode).parameters
+    if "kind" not in parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        raise InputError(
+            "The encoder cannot be used.",
+            f"The `encode` of this {type(value).__name__} takes no `kind`.",
+            'Give it a second parameter: `encode(texts, kind="segment")`.',
+        )
     return value
+
+
+def keys_of(encoder: Encoder, texts: Sequence[str], kind: Kind = "segment") -> Float[np.ndarray, "n d"]:
+    """The keys of texts, as the encoder's contract has them.
+
+    Raises:
+        InputError: if they are not.
+    """
+    keys = encoder.encode(texts, kind=kind)
+    wanted = (len(texts), encoder.dimension)
+    if not isinstance(keys, np.ndarray) or keys.shape != wanted or not np.isfinite(keys).all():
+        found = f"of shape {keys.shape}" if isinstance(keys, np.ndarray) else type(keys).__name__
+        raise InputError(
+            "The encoder cannot be used.",
+            f"Its keys are {found}, where finite numbers of shape {wanted} are wanted.",
+            "Test it with `larimar_memory.testing.EncoderLaws`.",
+        )
+    return keys

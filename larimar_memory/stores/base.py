@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
@@ -34,7 +34,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Float, Int
 
-from larimar_memory.errors import InputError
+from larimar_memory.errors import EncoderMismatchError, InputError
 from larimar_memory.types import Metadata, Segment
 from larimar_memory.types import Where as Where
 
@@ -232,6 +232,10 @@ class Store(ABC):
 
     # --- derived ---
 
+    encoder: str | None = None
+    """Fingerprint of the encoder that made the keys, where the store keeps it: a memory that is opened
+    on the store then refuses another encoder."""
+
     def document(self, namespace: str, document_id: str) -> Document | None:
         """The document of that id, or None."""
         return next(iter(self.documents(namespace, ids=[document_id])), None)
@@ -278,14 +282,14 @@ class Store(ABC):
         """Release what the store holds; it cannot be used afterwards."""
 
 
-def check_store(given: Any, path: object = None) -> Store:
-    """A store, or a sentence that says why it cannot be used.
+def check_store(given: Any, path: object, file_options: Mapping[str, Any]) -> Store:
+    """A store, or an error that says why it cannot be used.
 
     Args:
-        path: what was named beside it; there must be none.
+        path, file_options: what was named beside it; there must be none.
 
     Raises:
-        InputError: if it is none.
+        InputError: if it is none, or something was.
     """
     what = "The memory cannot be opened."
     if not isinstance(given, Store):
@@ -296,4 +300,18 @@ def check_store(given: Any, path: object = None) -> Store:
         )
     if path is not None:
         raise InputError(what, "Both a store and a path were given.", "Give one of them.")
+    if file_options:
+        named = ", ".join(file_options)
+        raise InputError(what, f"{named} is for a file, and a store was given.", "Open the store so.")
     return given
+
+
+def check_store_encoder(store: Store, encoder: str) -> None:
+    """Raise EncoderMismatchError where a store says that another encoder made its keys."""
+    if store.encoder is not None and store.encoder != encoder:
+        raise EncoderMismatchError(
+            "The store cannot be opened with this sentence encoder.",
+            f"Encoder {store.encoder[:12]} made its keys, and this one is {encoder[:12]}; they cannot "
+            "be compared.",
+            "Open it with the encoder it was written with, or write the texts to a new store.",
+        )

@@ -49,19 +49,23 @@ class DecoderLaws(ABC):
             ids = decoder.chat_tokens(chat)
             assert all(isinstance(token, int) for token in ids)
             assert ids == decoder.chat_tokens(chat) == decoder.chat_tokens(chat, "")
+            assert ids != decoder.chat_tokens(chat[1:])
             begun = decoder.chat_tokens(chat, "It is")
             assert begun[: len(ids)] == ids
             assert len(begun) == len(ids) + decoder.count("It is")
 
     def test_what_is_written_comes_in_pieces(self) -> None:
-        """Pieces are text; usage counts what was read, and what was written up to its limit."""
+        """Pieces are text, and come once; usage counts what was read, and written up to the limit."""
         decoder = self.decoder()
         prompt = decoder.chat_tokens(_CHAT)
         for limit in (1, 5):
             generation = decoder.generate(prompt, max_tokens=limit)
-            assert all(isinstance(piece, str) for piece in generation)
+            pieces = list(generation)
+            assert all(isinstance(piece, str) for piece in pieces)
+            assert "".join(pieces)
+            assert list(generation) == []
             assert generation.usage.prompt_tokens == len(prompt)
-            assert generation.usage.completion_tokens <= limit
+            assert 1 <= generation.usage.completion_tokens <= limit
 
     def test_greedy_answers_repeat(self) -> None:
         """At temperature 0 the same prompt gives the same text, and a seed repeats a sample."""

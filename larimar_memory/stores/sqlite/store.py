@@ -52,6 +52,8 @@ class SQLiteStore(Store):
         EncoderMismatchError: if it was written with another encoder.
     """
 
+    encoder: str
+
     def __init__(
         self,
         path: str | os.PathLike[str] | None,
