@@ -44,6 +44,8 @@ class AnswerStream:
         self._done = False
 
     def __iter__(self) -> Iterator[str]:
+        if self._done:
+            return
         if self._generation is None:
             yield self._answer.text
             self._finish(self._answer.text, time.perf_counter(), Usage())
