@@ -143,6 +143,10 @@ class _Running(Generation):
     def __post_init__(self) -> None:
         self.pieces = self._run_once()
 
+    def __iter__(self) -> Iterator[str]:
+        # Whoever leaves early closes the run; whoever comes again gets what is left of it.
+        yield from self.pieces
+
     def _run_once(self) -> Iterator[str]:
         from larimar_memory.decoders.streaming import TokenStreamer
 
