@@ -47,6 +47,7 @@ class LatentMemory:
     ) -> None:
         self._store, self._decoder, self._given, self._name = store, decoder, codec, name
         self._codec: LatentCodec | None = None
+        self._form: StoredForm | None = None
         self._lock = threading.Lock()
 
     @property
@@ -74,8 +75,11 @@ class LatentMemory:
         """
         from larimar_memory.latents.bundle import stored_form_of
 
-        folder = None if self._codec or self._name is None else self._folder(self._name)
-        return self.codec.stored_form if folder is None else stored_form_of(folder)
+        if self._form is None:
+            folder = None if self._codec or self._name is None else self._folder(self._name)
+            # Once: it is a hash of all the codec's weights.
+            self._form = self.codec.stored_form if folder is None else stored_form_of(folder)
+        return self._form
 
     def _codec_of(self, decoder: Decoder) -> LatentCodec:
         from larimar_memory.latents.anatomy import fingerprint

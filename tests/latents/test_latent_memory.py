@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from larimar_memory import Larimar, write
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, LatentsUnavailableError
-from larimar_memory.latents import LatentCodec, LatentConfig, latent_memory
+from larimar_memory.latents import LatentCodec, LatentConfig, latent_memory, load_bundle, save_bundle
+from larimar_memory.latents import bundle as bundle_module
 from larimar_memory.latents.stored import StoredForm, dequantise, quantise
 from larimar_memory.text.segments import segment
 from tests.tiny import tiny_decoder
@@ -310,3 +312,26 @@ def test_stored_bytes_cannot_be_made_to_fill_the_ram() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20 * len(bomb)
+
+
+def test_whether_there_are_latents_is_read_from_the_codecs_files_once(
+    codec: LatentCodec, encoder: SentenceEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_bundle(codec, tmp_path / "bundle")
+    bundle = load_bundle(tmp_path / "bundle", codec.decoder)
+    with opened(codec, encoder, tmp_path / "m.larimar", latents=bundle) as memory:
+        memory.write(FACTS)
+    read, form_of = list[Path](), bundle_module.stored_form_of
+    monkeypatch.setattr(
+        bundle_module, "stored_form_of", lambda folder: read.append(folder) or form_of(folder)
+    )
+    # There is no such decoder to be loaded.
+    options = {"decoder": "nowhere", "latents": tmp_path / "bundle"}
+    with Larimar.open(tmp_path / "m.larimar", encoder=encoder, **options) as memory:
+        readout = memory.read(QUESTION)
+        for _ in range(3):
+            memory.latents.check(readout)
+        bare = replace(readout, segments=(replace(readout.segments[0], latents=(None,)),))
+        with pytest.raises(LatentsUnavailableError, match="1 of 1 recalled segments have no latent"):
+            memory.latents.check(bare)
+    assert read == [tmp_path / "bundle"]
