@@ -95,6 +95,8 @@ def read_options(k: int | None, how: Mapping[str, Any]) -> ReadOptions:
     if k is not None:
         changes["k"] = k
     options = replace(options, **changes) if changes else options
+    if options.neighbours is None:
+        options = replace(options, neighbours=0)
     check_k(options.k)
     check_name(options.namespace, "namespace")
     return options

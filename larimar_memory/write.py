@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int8
 
 from larimar_memory import validate
-from larimar_memory.encoders.base import Encoder, TokenBatch, TokenizingEncoder, keys_of
+from larimar_memory.encoders.base import Encoder, TokenBatch, TokenizingEncoder, checked_keys, keys_of
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.stores.base import Document, Store, StoredSegment, WriteBatch
 from larimar_memory.text.blocks import Measure, Text, blocks_of, checked_measure, unwritable
@@ -84,7 +84,7 @@ def write_texts(
     def encode(runs: list[Run], tokens: TokenBatch | None) -> Float[np.ndarray, "n d"]:
         if tokenizing is None or tokens is None:
             return keys_of(encoder, _texts_of(runs))
-        return tokenizing.encode_tokens(tokens)
+        return checked_keys(encoder, tokenizing.encode_tokens(tokens), len(tokens.ids))
 
     with (
         ThreadPoolExecutor(1, "larimar-commit") as committing,

@@ -113,8 +113,16 @@ def keys_of(encoder: Encoder, texts: Sequence[str], kind: Kind = "segment") -> F
     Raises:
         InputError: if they are not.
     """
-    keys = encoder.encode(texts, kind=kind)
-    wanted = (len(texts), encoder.dimension)
+    return checked_keys(encoder, encoder.encode(texts, kind=kind), len(texts))
+
+
+def checked_keys(encoder: Encoder, keys: Any, count: int) -> Float[np.ndarray, "n d"]:
+    """What an encoder made of so many texts, where it is keys.
+
+    Raises:
+        InputError: if it is not.
+    """
+    wanted = (count, encoder.dimension)
     if not isinstance(keys, np.ndarray) or keys.shape != wanted or not np.isfinite(keys).all():
         found = f"of shape {keys.shape}" if isinstance(keys, np.ndarray) else type(keys).__name__
         raise InputError(

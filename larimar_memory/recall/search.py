@@ -94,13 +94,12 @@ def search(
 
 
 def contexts(
-    store: Store, namespace: str, stored: Sequence[StoredSegment], reach: int | None
+    store: Store, namespace: str, stored: Sequence[StoredSegment], reach: int
 ) -> list[list[StoredSegment]]:
     """Each segment with `reach` neighbours on either side, in the order of the text, with latents.
 
     A heading always comes with what follows it. One call of the store serves all.
     """
-    reach = reach or 0
     onwards = [max(reach, 1) if is_heading(s.text) else reach for s in stored]
     spans = [
         Span(s.document_id, s.index - reach, s.index + more)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from larimar_memory import AnswerOptions, EncoderMismatchError, InputError, Larimar, ReadOptions
 from larimar_memory.errors import LatentsUnavailableError
 from larimar_memory.stores import SQLiteStore
-from tests.quick import QuickEncoder
+from tests.quick import QuickEncoder, QuickTokens
 from tests.tiny import tiny_decoder
 
 
@@ -45,6 +46,12 @@ def test_options_and_what_a_call_says_in_their_place(memory: Larimar) -> None:
 def test_a_search_takes_nothing_that_it_would_not_use(memory: Larimar, name: str) -> None:
     with pytest.raises(TypeError, match=name):
         memory.search("red", **{name: 1})
+
+
+def test_no_neighbours_are_none(memory: Larimar) -> None:
+    found, none = (memory.read("red", threshold=0.0, neighbours=n) for n in (0, None))  # type: ignore[arg-type]
+    assert found == replace(none, seconds=found.seconds)
+    assert memory.answer("red", threshold=0.0, neighbours=None, max_tokens=1).sources  # type: ignore[arg-type]
 
 
 def test_a_store_and_what_is_for_files() -> None:
@@ -84,6 +91,18 @@ def test_an_encoder_whose_keys_are_none(keys: Any) -> None:
         ),
     ):
         memory.write(["red"])
+
+
+def test_a_tokenizing_encoder_whose_keys_are_none() -> None:
+    class Half(QuickTokens):
+        def encode_tokens(self, batch: Any) -> Any:
+            return super().encode_tokens(batch)[:, :8]
+
+    with (
+        Larimar.open(encoder=Half()) as memory,
+        pytest.raises(InputError, match=r"Its keys are of shape \(2, 8\), where finite numbers of"),
+    ):
+        memory.write(["red", "green"])
 
 
 def test_an_encoder_of_the_old_contract() -> None:
