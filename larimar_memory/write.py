@@ -19,6 +19,7 @@ from larimar_memory.encoders.base import Encoder, TokenBatch, TokenizingEncoder,
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.stores.base import Document, Store, StoredSegment, WriteBatch
 from larimar_memory.text.blocks import Measure, Text, blocks_of, checked_measure, unwritable
+from larimar_memory.text.normal import normalised
 from larimar_memory.text.segments import MAX_CHARS, MIN_CHARS, segment
 from larimar_memory.types import OnProgress, Segment, WriteProgress
 
@@ -83,7 +84,7 @@ def write_texts(
 
     def encode(runs: list[Run], tokens: TokenBatch | None) -> Float[np.ndarray, "n d"]:
         if tokenizing is None or tokens is None:
-            return keys_of(encoder, _texts_of(runs))
+            return keys_of(encoder, [found.text for run in runs for found in run.segments])
         return checked_keys(encoder, tokenizing.encode_tokens(tokens), len(tokens.ids))
 
     with (
@@ -135,7 +136,8 @@ def _batches(runs: Iterable[Run]) -> Iterator[list[Run]]:
 
 
 def _texts_of(runs: Iterable[Run]) -> list[str]:
-    return [found.text for run in runs for found in run.segments]
+    """The segments' texts, as keys are made of them."""
+    return [normalised(found.text) for run in runs for found in run.segments]
 
 
 class _Progress:

@@ -7,7 +7,7 @@ import threading
 
 from langchain_core.embeddings import Embeddings
 
-from larimar_memory.encoders.base import Encoder
+from larimar_memory.encoders.base import Encoder, keys_of
 from larimar_memory.errors import InputError
 from larimar_memory.models.finding import DEFAULT_ENCODER
 from larimar_memory.validate import sound
@@ -57,10 +57,10 @@ class LarimarEmbeddings(Embeddings):
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """A vector of d numbers for each text, as the memory keys its segments."""
-        vectors: list[list[float]] = self.encoder.encode([sound(text) for text in texts]).tolist()
+        vectors: list[list[float]] = keys_of(self.encoder, [*map(sound, texts)]).tolist()
         return vectors
 
     def embed_query(self, text: str) -> list[float]:
         """A vector of d numbers, as the memory keys a question."""
-        vector: list[float] = self.encoder.encode([sound(text)], kind="question")[0].tolist()
+        vector: list[float] = keys_of(self.encoder, [sound(text)], "question")[0].tolist()
         return vector

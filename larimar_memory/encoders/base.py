@@ -24,7 +24,7 @@ Batches, threads and progress are the writer's. `larimar_memory.testing.EncoderL
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -32,6 +32,7 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory.errors import InputError
+from larimar_memory.text.normal import normalised
 
 Kind: TypeAlias = Literal["segment", "question"]
 """What a text is: a model may key questions otherwise than the segments that answer them."""
@@ -52,15 +53,23 @@ class Encoder(Protocol):
         """d, numbers in a key."""
 
     def encode(self, texts: Sequence[str], kind: Kind = "segment") -> Float[np.ndarray, "n d"]:
-        """Keys of unit length, float32, in the order of the texts; (0, d) of none."""
+        """Keys of unit length, float32, in the order of the texts; (0, d) of none.
+
+        A text that the model cannot read has zeros for a key, which is near to nothing: words find it.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """Token ids of segments in their order, special tokens included."""
+    """Token ids of segments in their order, special tokens included.
+
+    Attributes:
+        unread: places of segments that the model cannot read.
+    """
 
     ids: list[list[int]]
     special: int
+    unread: Collection[int] = ()
 
     @property
     def tokens(self) -> int:
@@ -108,12 +117,12 @@ def check_encoder(value: Any) -> Encoder:
 
 
 def keys_of(encoder: Encoder, texts: Sequence[str], kind: Kind = "segment") -> Float[np.ndarray, "n d"]:
-    """The keys of texts, as the encoder's contract has them.
+    """The keys of texts in their normal form, as the encoder's contract has them.
 
     Raises:
         InputError: if they are not.
     """
-    return checked_keys(encoder, encoder.encode(texts, kind=kind), len(texts))
+    return checked_keys(encoder, encoder.encode([*map(normalised, texts)], kind=kind), len(texts))
 
 
 def checked_keys(encoder: Encoder, keys: Any, count: int) -> Float[np.ndarray, "n d"]:

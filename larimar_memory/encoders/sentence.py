@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,16 @@ from larimar_memory.errors import ModelError
 from larimar_memory.models import finding
 from larimar_memory.models.device import best_device, best_dtype
 from larimar_memory.models.files import fingerprint
+from larimar_memory.text.normal import spelt_out
 
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 65536, "mps": 8192}
 _DEFAULT_MAX_TOKENS = 512
+_MOST_UNKNOWN = 1 / 3
+"""Share of a text's letters from which on it cannot be read.
+
+What is unknown to MiniLM has one vector for all of it, so that all such texts are alike: it knows less
+than two thirds of sentences in Amharic, Burmese, Chinese, Khmer, Lao, Malayalam, Telugu and Thai.
+"""
 
 
 class SentenceEncoder:
@@ -48,8 +56,9 @@ class SentenceEncoder:
         self._device = next(p.device for p in model.parameters())
         self._lock = threading.Lock()
         self._special = tokenizer.num_special_tokens_to_add(is_pair=False)
+        self._unknown = _unknown_token(tokenizer)
         self.fingerprint = fingerprint
-        self.dimension = self.encode(["dimension"]).shape[1]
+        self.dimension = self._forward([tuple(tokenizer.encode("dimension").ids)]).shape[1]
 
     @classmethod
     def load(
@@ -101,30 +110,50 @@ class SentenceEncoder:
         )
 
     def encode(self, texts: Sequence[str], kind: Kind = "segment") -> Float[np.ndarray, "n d"]:
-        """Keys of unit length, float32, in the order given, with the model's prompt for their kind."""
+        """Keys of unit length, float32, in the order given, with the model's prompt for their kind.
+
+        A text of which the model does not know a third of the letters has zeros for a key.
+        """
         if kind == "segment":
             return self.encode_tokens(self.tokenize(texts))
-        prompt = self._prompts.get("query", "")
-        return self.encode_tokens(self._tokens([prompt + text for text in texts]))
+        return self.encode_tokens(self._tokens(texts, self._prompts.get("query", "")))
 
     def tokenize(self, texts: Sequence[str]) -> TokenBatch:
         """Token ids of segments, cut at the model's length, with its document prompt if any."""
         prompt = self._prompts.get("document", self._prompts.get("passage", ""))
-        return self._tokens([prompt + text.strip() for text in texts])
+        return self._tokens([text.strip() for text in texts], prompt)
 
     def encode_tokens(self, batch: TokenBatch) -> Float[np.ndarray, "n d"]:
         """Keys of tokenised segments; identical ones are computed once, in buckets of one length."""
-        distinct = {tuple(ids): None for ids in batch.ids}
+        read = [ids for n, ids in enumerate(batch.ids) if n not in batch.unread]
+        distinct = {tuple(ids): None for ids in read}
         by_length = sorted(distinct, key=len)
         rows: dict[tuple[int, ...], Float[np.ndarray, " d"]] = {}
         for bucket in _buckets(by_length, _BATCH_TOKENS.get(self._device.type, 8192)):
             rows.update(zip(bucket, self._forward(bucket), strict=True))
-        if not rows:
-            return np.zeros((0, self.dimension), dtype=np.float32)
-        return np.stack([rows[tuple(ids)] for ids in batch.ids])
+        keys = np.zeros((len(batch.ids), self.dimension), dtype=np.float32)
+        for n, ids in enumerate(batch.ids):
+            if n not in batch.unread:
+                keys[n] = rows[tuple(ids)]
+        return keys
 
-    def _tokens(self, texts: list[str]) -> TokenBatch:
-        return TokenBatch([e.ids for e in self._tokenizer.encode_batch_fast(texts)], self._special)
+    def _tokens(self, texts: Sequence[str], prompt: str) -> TokenBatch:
+        whole = [spelt_out(text, self._likeliest) for text in texts]
+        ids = [e.ids for e in self._tokenizer.encode_batch_fast([prompt + text for text in whole])]
+        unread = [n for n, own in enumerate(ids) if self._unknown in own and self._is_unread(whole[n])]
+        return TokenBatch(ids, self._special, frozenset(unread))
+
+    def _likeliest(self, readings: list[str]) -> str:
+        """The reading of fewest tokens: a known word is one."""
+        return min(readings, key=lambda text: len(self._tokenizer.encode(text).ids))
+
+    def _is_unread(self, text: str) -> bool:
+        said = self._tokenizer.encode(text, add_special_tokens=False)
+        known = unknown = 0
+        for token, (start, end) in zip(said.ids, said.offsets, strict=True):
+            letters = sum(unicodedata.category(c)[0] not in "PZ" for c in text[start:end])
+            known, unknown = known + letters, unknown + letters * (token == self._unknown)
+        return unknown > known * _MOST_UNKNOWN
 
     def _forward(self, bucket: Sequence[tuple[int, ...]]) -> Float[np.ndarray, "n d"]:
         longest = len(bucket[-1])
@@ -165,6 +194,12 @@ def _tokenizer(folder: Path) -> Tokenizer:
     tokenizer.enable_truncation(int(limit or min(positions or _DEFAULT_MAX_TOKENS, 8192)))
     tokenizer.no_padding()
     return tokenizer
+
+
+def _unknown_token(tokenizer: Tokenizer) -> int | None:
+    """What stands for all that a tokenizer does not know; None where it knows every byte."""
+    found = map(tokenizer.token_to_id, ("[UNK]", "<unk>"))
+    return next((token for token in found if token is not None), None)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

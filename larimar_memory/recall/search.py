@@ -12,6 +12,7 @@ from larimar_memory.recall.phrases import shared_phrases
 from larimar_memory.stores.base import Span, Store, StoredSegment
 from larimar_memory.text.segments import is_heading
 from larimar_memory.text.words import query_terms
+from larimar_memory.text.words import words as words_of
 from larimar_memory.types import ReadOptions, RecalledSegment
 
 CANDIDATES = 40
@@ -41,18 +42,32 @@ questions, as with all words of under 5,000 segments (.753), in 15 ms in place o
 """
 
 
+SAYING = 2 / 3
+"""Share of a question's letters that say what is asked about; the others only ask.
+
+With this, at the threshold for cosines: of 70 questions in Chinese, Japanese, Korean and Thai to 10 or 20
+notes each, words found 69 that had their note, and refused 66 whose note was taken out.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A segment found, with its cosine to the question and the score it is ranked by."""
+    """A segment found, with its cosine to the question and the score it is ranked by.
+
+    Attributes:
+        covered: where the encoder could not read it or the question, and so the cosine says nothing:
+            how much of what the question says it holds word for word, in [0, 1].
+    """
 
     segment: StoredSegment
     cosine: float
     rank_score: float
+    covered: float = 0.0
 
     @property
     def score(self) -> float:
         """How well it matches, in [0, 1]; comparable with the scope threshold."""
-        return min(max(self.cosine, 0.0), 1.0)
+        return min(max(self.cosine, self.covered, 0.0), 1.0)
 
 
 def search(
@@ -72,11 +87,12 @@ def search(
     """
     namespace, where, k, hybrid = options.namespace, options.where, options.k, options.hybrid
     aim = key if probe is None else probe
-    depth = max(k, CANDIDATES)
-    rows = [hit.row for hit in store.nearest(namespace, aim, depth, where)]
-    by_words = dict[int, float]()
-    if hybrid:
-        hits = store.lexical(namespace, query_terms(question), depth, where, most=RANKED)
+    depth, is_read = max(k, CANDIDATES), bool(key.any())
+    rows, by_words, terms = list[int](), dict[int, float](), query_terms(question) if hybrid else []
+    if is_read or not question:
+        rows = [hit.row for hit in store.nearest(namespace, aim, depth, where)]
+    if terms:
+        hits = store.lexical(namespace, terms, depth, where, most=RANKED)
         by_words = {hit.row: hit.score for hit in hits}
     top = max(by_words.values(), default=0.0)
     segments = store.fetch(namespace, list(dict.fromkeys([*rows, *by_words])))
@@ -85,12 +101,21 @@ def search(
         phrases = shared_phrases(question, [segment.text for segment in segments])
     found = list[Candidate]()
     for segment, phrase in zip(segments, phrases, strict=True):
-        cosine = float(segment.key @ key)
+        cosine, covered = float(segment.key @ key), 0.0
+        if not (is_read and segment.key.any()):
+            covered = _covered(terms, segment.text)
         words = by_words.get(segment.row, 0.0) / top if top > 0 else 0.0
-        rank_score = float(segment.key @ aim) + LEXICAL_WEIGHT * words + PHRASE_WEIGHT * phrase
-        found.append(Candidate(segment, cosine, rank_score))
+        likeness = float(segment.key @ aim) + covered
+        rank_score = likeness + LEXICAL_WEIGHT * words + PHRASE_WEIGHT * phrase
+        found.append(Candidate(segment, cosine, rank_score, covered))
     found.sort(key=lambda c: (-c.rank_score, c.segment.row))
     return found[:k]
+
+
+def _covered(terms: Sequence[str], text: str) -> float:
+    """How much of what a question says a text holds, by the letters of its words; at most 1."""
+    held, said = set(words_of(text)), SAYING * sum(map(len, terms))
+    return min(sum(len(term) for term in terms if term in held) / said, 1.0) if said else 0.0
 
 
 def contexts(

@@ -10,7 +10,7 @@ import pytest
 
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.packing import pack
-from larimar_memory.stores.sqlite import schema
+from larimar_memory.stores.sqlite import checksums, schema
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
 from larimar_memory.testing.stores import found, key_of
@@ -82,9 +82,27 @@ def version_1(path: Path) -> Path:
     return path
 
 
+def version_2(path: Path) -> Path:
+    """A file as the second format has it: rows have checksums, and SQLite cuts words."""
+    db = sqlite3.connect(version_1(path), isolation_level=None)
+    with schema.transaction(db):
+        schema._MIGRATIONS[1](db)
+        db.execute("PRAGMA user_version = 2")
+    db.close()
+    return path
+
+
+MAKERS = {1: version_1, 2: version_2}
+
+
+@pytest.fixture(params=[1, 2])
+def version(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
 @pytest.fixture
-def old(tmp_path: Path) -> Path:
-    return version_1(tmp_path / "old.larimar")
+def old(version: int, tmp_path: Path) -> Path:
+    return MAKERS[version](tmp_path / "old.larimar")
 
 
 def holds_what_was_written(path: Path, **options: object) -> None:
@@ -103,7 +121,7 @@ def holds_what_was_written(path: Path, **options: object) -> None:
     store.close()
 
 
-def test_a_file_of_version_1_becomes_one_of_this_version(old: Path) -> None:
+def test_a_file_of_an_old_version_becomes_one_of_this_version(old: Path) -> None:
     holds_what_was_written(old)
     report = check(old)
     assert (report.version, report.sound, report.segments) == (schema.SCHEMA_VERSION, True, 5)
@@ -119,32 +137,38 @@ def test_a_file_of_version_1_becomes_one_of_this_version(old: Path) -> None:
     store.close()
 
 
-def test_a_file_of_version_1_is_read_where_it_cannot_be_written(old: Path) -> None:
+def test_a_file_of_an_old_version_is_read_where_it_cannot_be_written(old: Path, version: int) -> None:
     before = old.read_bytes()
     holds_what_was_written(old, read_only=True)
-    assert (check(old).version, check(old).sound) == (1, True)
+    assert (check(old).version, check(old).sound) == (version, True)
     assert old.read_bytes() == before
     assert sorted(p.name for p in old.parent.iterdir()) == [old.name]
 
 
 def test_a_migration_happens_all_at_once_or_not_at_all(
-    old: Path, monkeypatch: pytest.MonkeyPatch
+    old: Path, version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(db: sqlite3.Connection) -> None:
         add(db)
         raise sqlite3.OperationalError("database or disk is full")
 
-    add = schema._MIGRATIONS[1]
-    monkeypatch.setitem(schema._MIGRATIONS, 1, fails)
+    last = schema.SCHEMA_VERSION - 1
+    add = schema._MIGRATIONS[last]
+    monkeypatch.setitem(schema._MIGRATIONS, last, fails)
     with pytest.raises(MemoryFileError, match="The disk is full"):
         open_file(old)
     monkeypatch.undo()
-    assert check(old).version == 1
+    assert check(old).version == version
     holds_what_was_written(old)
 
 
-def test_a_damaged_file_of_version_1_is_repaired(old: Path) -> None:
-    sql(old, "INSERT INTO segments VALUES (99, 1, 1234, 0, 0, 1, 'orphan', zeroblob(16), NULL)")
+def test_a_damaged_file_of_an_old_version_is_repaired(old: Path, version: int) -> None:
+    seals = ", of_segment(99, 1, 1234, 0, 0, 1, 'orphan'), of_blob(99, zeroblob(16)), NULL"
+    orphan = f"99, 1, 1234, 0, 0, 1, 'orphan', zeroblob(16), NULL{seals if version > 1 else ''}"
+    db = sqlite3.connect(old, isolation_level=None)
+    checksums.add_functions(db)
+    db.execute(f"INSERT INTO segments VALUES ({orphan})")
+    db.close()
     assert repair(old).lost == {"segments": 1}
     assert check(old).version == schema.SCHEMA_VERSION
     holds_what_was_written(old)
@@ -154,13 +178,13 @@ def test_there_is_a_way_from_every_version_to_this_one() -> None:
     assert sorted(schema._MIGRATIONS) == list(range(1, schema.SCHEMA_VERSION))
 
 
-@pytest.mark.parametrize("version", [3, 99])
-def test_a_newer_format_is_refused_by_all(old: Path, version: int) -> None:
-    sql(old, f"PRAGMA user_version = {version}")
+@pytest.mark.parametrize("newer", [schema.SCHEMA_VERSION + 1, 99])
+def test_a_newer_format_is_refused_by_all(old: Path, newer: int) -> None:
+    sql(old, f"PRAGMA user_version = {newer}")
     for use in (open_file, check, repair):
         with pytest.raises(
             MemoryFileError,
-            match=rf"Its format is version {version}, and this release reads up to 2\. Upgrade larimar",
+            match=rf"Its format is version {newer}, and this release reads up to 3\. Upgrade larimar",
         ):
             use(old)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from larimar_memory.stores.base import Document, WriteBatch
 from larimar_memory.stores.packing import pack
-from larimar_memory.stores.sqlite import checksums
+from larimar_memory.stores.sqlite import checksums, text_index
 from larimar_memory.stores.sqlite.decoding import KEY_TYPE
 from larimar_memory.stores.sqlite.queries import (
     SELECT_DOCUMENT,
@@ -22,7 +22,6 @@ from larimar_memory.stores.sqlite.queries import (
     namespace_number,
     next_row,
 )
-from larimar_memory.stores.sqlite.schema import create_text_index
 from larimar_memory.types import Metadata
 
 
@@ -35,7 +34,7 @@ def namespace_for_writing(db: sqlite3.Connection, name: str) -> int:
     number = int(cursor.lastrowid or 0)
     seal = checksums.of_values(number, name)
     db.execute("UPDATE namespaces SET checksum = ? WHERE id = ?", (seal, number))
-    create_text_index(db, number)
+    text_index.create(db, number)
     return number
 
 
@@ -84,18 +83,12 @@ def put_segments(db: sqlite3.Connection, space: int, document: int, batch: Write
         rows.append((*place, blob, packed, checksums.of_segment(*place), *seals))
     db.executemany(f"INSERT INTO segments VALUES ({', '.join('?' * 12)})", rows)
     # At once: a later batch may replace this one, and takes its words out of the index.
-    db.execute(
-        f"INSERT INTO fts_{space} (rowid, text) SELECT id, text FROM segments WHERE id >= ?", (first,)
-    )
+    text_index.add(db, space, "id >= ?", (first,))
 
 
 def drop_segments(db: sqlite3.Connection, space: int, document: int) -> list[int]:
     """Delete a document's segments and their words; returns their rows."""
-    db.execute(
-        f"INSERT INTO fts_{space} (fts_{space}, rowid, text) "
-        "SELECT 'delete', id, text FROM segments WHERE document_id = ?",
-        (document,),
-    )
+    text_index.take_out(db, space, document)
     rows = db.execute("DELETE FROM segments WHERE document_id = ? RETURNING id", (document,))
     return [row for (row,) in rows.fetchall()]
 

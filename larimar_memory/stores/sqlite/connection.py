@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from larimar_memory.errors import MemoryFileError
-from larimar_memory.stores.sqlite import schema
+from larimar_memory.stores.sqlite import schema, text_index
 from larimar_memory.stores.sqlite.failures import closed, not_changeable, translated
 from larimar_memory.stores.sqlite.wal import check_log, logged_pages
 
@@ -168,7 +168,11 @@ class Database:
         if self.path is None:
             # Nor does what VACUUM and sorting put down for a while reach the disk.
             connection.execute("PRAGMA temp_store = MEMORY")
+        text_index.add_functions(connection)
         schema.show_as_newest(connection, self._version)
+        if self._version < schema.WORDS_SINCE:
+            # Found before the file's own; it goes with the connection.
+            text_index.make_all(connection, "temp")
         return connection
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.stores.packing import is_latent
+from larimar_memory.stores.sqlite import text_index
 from larimar_memory.stores.sqlite.connection import check_length
 from larimar_memory.stores.sqlite.erasures import due
 from larimar_memory.stores.sqlite.failures import FAILURES, UNEXPECTED
@@ -22,7 +23,7 @@ from larimar_memory.stores.sqlite.files import index_folder, listed, unlisted
 from larimar_memory.stores.sqlite.parts import FILLER_BASE, IndexFile, checksum_of, open_index
 from larimar_memory.stores.sqlite.queries import live_rows
 from larimar_memory.stores.sqlite.salvage import NOT_READ, NOT_WRITTEN, Row, looking, rows
-from larimar_memory.stores.sqlite.schema import about
+from larimar_memory.stores.sqlite.schema import WORDS_SINCE, about
 from larimar_memory.stores.sqlite.wal import lost_commits
 from larimar_memory.validate import check_file
 
@@ -233,12 +234,12 @@ def _check_words(db: sqlite3.Connection, space: int, report: Report) -> None:
     again = sqlite3.connect("", isolation_level=None)
     with closing(again), report.noting("text index", "cannot be read"):
         again.execute("BEGIN")
-        again.execute(
-            "CREATE VIRTUAL TABLE again USING fts5(text, content='', "
-            "tokenize='unicode61 remove_diacritics 2')"
-        )
-        texts = db.execute("SELECT id, text FROM segments WHERE namespace_id = ? ORDER BY id", (space,))
-        again.executemany("INSERT INTO again (rowid, text) VALUES (?, ?)", texts)
+        how, given = text_index.OPTIONS, text_index.WORDS
+        if report.version < WORDS_SINCE:
+            how, given = "content='', tokenize='unicode61 remove_diacritics 2'", "text"
+        again.execute(f"CREATE VIRTUAL TABLE again USING fts5(text, {how})")
+        sql = f"SELECT id, {given} FROM segments WHERE namespace_id = ? ORDER BY id"
+        again.executemany("INSERT INTO again (rowid, text) VALUES (?, ?)", db.execute(sql, (space,)))
         again.execute("CREATE VIRTUAL TABLE temp.words USING fts5vocab('main', 'again', 'instance')")
         held = f"fts5vocab('main', 'fts_{space}', 'instance')"
         db.execute(f"CREATE VIRTUAL TABLE temp.words_{space} USING {held}")

@@ -16,7 +16,7 @@ import numpy as np
 
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.stores.packing import is_latent
-from larimar_memory.stores.sqlite import checksums, schema
+from larimar_memory.stores.sqlite import checksums, schema, text_index
 from larimar_memory.stores.sqlite.failures import FAILURES, understood
 from larimar_memory.stores.sqlite.files import index_folder, remove, repairing
 from larimar_memory.stores.sqlite.integrity import OnCheck, Report, check
@@ -161,16 +161,11 @@ def _rewrite(old: sqlite3.Connection, path: Path, new: Path, aside: Path, done: 
         said = schema.rows_about(known.encoder, known.dimension)
         made.executemany("INSERT INTO meta VALUES (?, ?)", said.items())
         with aside.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            spaces = _Copying(old, made, known.dimension, file, done).copy()
+            _Copying(old, made, known.dimension, file, done).copy()
         if done.lost:
             done.set_aside = str(aside)
-        for space in spaces:
-            schema.create_text_index(made, space)
-            made.execute(
-                f"INSERT INTO fts_{space} (rowid, text) "
-                "SELECT id, text FROM segments WHERE namespace_id = ? ORDER BY id",
-                (space,),
-            )
+        text_index.add_functions(made)
+        text_index.make_all(made)
         with suppress(*FAILURES):
             # No number is ever given twice, not even that of what was lost.
             made.executemany(
@@ -197,12 +192,11 @@ class _Copying:
     spaces: dict[int, str] = field(default_factory=dict)
     documents: dict[int, int] = field(default_factory=dict)
 
-    def copy(self) -> dict[int, str]:
-        """Copy all rows; returns the namespaces' names by number."""
+    def copy(self) -> None:
+        """Copy all rows."""
         self._copy_namespaces()
         self._copy_documents()
         self._mark_incomplete(self._copy_segments())
-        return self.spaces
 
     def _copy_namespaces(self) -> None:
         for row in rows(self.old, "namespaces"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from larimar_memory.stores.sqlite import checksums, schema
+from larimar_memory.stores.sqlite import checksums, schema, text_index
 from larimar_memory.stores.sqlite.connection import address
 from larimar_memory.stores.sqlite.decoding import is_key, metadata_from, wrong_type
 from larimar_memory.stores.sqlite.failures import FAILURES, understood
@@ -77,6 +77,7 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(where, uri=True, isolation_level=None)) as db:
             db.execute("PRAGMA trusted_schema = OFF")
             db.text_factory = readable_text
+            text_index.add_functions(db)
             schema.show_as_newest(db, schema.version_of(db, path))
             db.execute("BEGIN")
             yield db

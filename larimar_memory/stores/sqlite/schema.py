@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from larimar_memory.errors import MemoryFileError
-from larimar_memory.stores.sqlite import checksums
+from larimar_memory.stores.sqlite import checksums, text_index
 
 log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x4C41524D
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = WORDS_SINCE = 3
+"""Since it, texts are cut into words as questions are; before, SQLite did it its own way."""
+
 PAGE_BYTES = 8192
 """Of new files. A segment with its latent takes some 3 KB, of which SQLite's usual pages of 4 KB hold
 one each and are a quarter empty; larger ones than this would make every namespace larger."""
@@ -160,14 +162,6 @@ def _number(text: Any) -> int:
     return int(text)
 
 
-def create_text_index(db: sqlite3.Connection, space: int) -> None:
-    """Make a namespace's text index, empty; each has its own, so that neither words nor counts meet."""
-    db.execute(
-        f"CREATE VIRTUAL TABLE fts_{space} USING fts5(text, content='segments', "
-        "content_rowid='id', tokenize='unicode61 remove_diacritics 2')"
-    )
-
-
 def prepare(db: sqlite3.Connection, path: Path | None, *, read_only: bool) -> None:
     """See to it that a new connection finds the tables of this version.
 
@@ -278,5 +272,13 @@ def _add_checksums(db: sqlite3.Connection) -> None:
         db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", said.items())
 
 
-_MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_checksums}
+def _make_text_indexes(db: sqlite3.Connection) -> None:
+    text_index.add_functions(db)
+    text_index.make_all(db)
+
+
+_MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {
+    1: _add_checksums,
+    2: _make_text_indexes,
+}
 """What brings a file from a version to the next."""

@@ -1,0 +1,54 @@
+"""The one form of a text that keys and words are made of; what is stored stays as it was written.
+
+Ligatures, fullwidth letters, superscripts and mathematical letters become plain ones (Unicode's NFKC),
+and what says nothing goes: soft hyphens, marks of direction and of trade, zero-width spaces.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from itertools import chain, islice, product, zip_longest
+
+import regex
+
+_LIGATURES = ("ff", "fi", "fl", "ffi", "ffl")
+_TEX = {
+    c: (_LIGATURES[n % 5],) for n, c in enumerate("\x0b\x0c\0\x0e\x0f\x1b\x1c\x1d\x1e\x1f") if c > "\0"
+}
+"""Where TeX's fonts have the ligatures: a PDF that does not say what its letters mean gives these."""
+
+_LOST = "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F\ufffd\ue000-\uf8ff]"
+_NOT_PLAIN = regex.compile(r"[^\t\n\r -~]")
+_UNSEEN = regex.compile(r"\u00AD[ \t]*\r?\n[ \t]*|(?![\u200C\u200D])\p{Cf}|[\u2120\u2122]")
+_LOST_LETTER = regex.compile(_LOST)
+_BROKEN_WORD = regex.compile(rf"(?:\p{{L}}+{_LOST}|{_LOST}\p{{L}})(?:\p{{L}}|{_LOST})*")
+_MOST_READINGS = 25
+
+
+def normalised(text: str) -> str:
+    """The form of a text that keys and words are made of."""
+    if _NOT_PLAIN.search(text) is None:
+        return text
+    return unicodedata.normalize("NFKC", _UNSEEN.sub("", text))
+
+
+def spelt_out(text: str, say: Callable[[list[str]], str]) -> str:
+    """A normalised text in which what is said stands for each word that lost its ligatures.
+
+    PDFs give NULs and other controls in their place, which others use between words.
+
+    Args:
+        say: given all that a word may have been, its parts as words of their own last.
+    """
+    if _LOST_LETTER.search(text) is None:
+        return text
+    return str(_BROKEN_WORD.sub(lambda found: say(_readings(found[0])), text))
+
+
+def _readings(word: str) -> list[str]:
+    parts = _LOST_LETTER.split(word)
+    each = (_TEX.get(lost, _LIGATURES) for lost in _LOST_LETTER.findall(word))
+    ways = islice(product(*each), _MOST_READINGS)
+    joined = ["".join(chain(*zip_longest(parts, way, fillvalue=""))) for way in ways]
+    return [*joined, " ".join(parts)]
