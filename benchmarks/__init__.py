@@ -25,6 +25,7 @@ NAMES: dict[str, str] = {
     "ruler": "The eight needle tasks of RULER, at 128 thousand and at a million tokens.",
     "scale": "Ten million tokens: whether the right text is read, how fast, in how much RAM.",
     "scope": "Whether the memory knows what it does not hold: the threshold, and its errors.",
+    "languages": "Notes in Chinese, Japanese, Korean and Thai: whether the right one is found.",
     "latency": "Time and RAM of an answer, at ten thousand and at a million tokens.",
 }
 """What can be measured, each with a line that says what it is."""

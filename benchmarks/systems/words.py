@@ -11,7 +11,7 @@ from benchmarks.session import Session
 from benchmarks.systems.base import ANSWER_TOKENS, Piece, Reply, generated
 from larimar_memory.decoders.prompt import messages, passage
 from larimar_memory.text.segments import segment
-from larimar_memory.text.words import query_terms
+from larimar_memory.text.words import indexed, query_terms
 
 _K = 5
 
@@ -29,13 +29,17 @@ class Words:
         self._file = sqlite3.connect(folder / "words.db")
         self._file.execute(
             "CREATE VIRTUAL TABLE pieces USING "
-            "fts5(text, document UNINDEXED, tokenize = 'unicode61 remove_diacritics 2')"
+            "fts5(words, text UNINDEXED, document UNINDEXED, tokenize = 'ascii')"
         )
 
     def write(self, documents: Mapping[str, str]) -> None:
-        rows = ((piece.text, id) for id, text in documents.items() for piece in segment(text))
+        rows = (
+            (indexed(piece.text), piece.text, id)
+            for id, text in documents.items()
+            for piece in segment(text)
+        )
         with self._file:
-            self._file.executemany("INSERT INTO pieces (text, document) VALUES (?, ?)", rows)
+            self._file.executemany("INSERT INTO pieces VALUES (?, ?, ?)", rows)
 
     def update(self, id: str, text: str) -> None:
         self.forget(id)

@@ -45,8 +45,8 @@ questions, as with all words of under 5,000 segments (.753), in 15 ms in place o
 SAYING = 2 / 3
 """Share of a question's letters that say what is asked about; the others only ask.
 
-With this, at the threshold for cosines: of 70 questions in Chinese, Japanese, Korean and Thai to 10 or 20
-notes each, words found 69 that had their note, and refused 66 whose note was taken out.
+With this, at the threshold for cosines: of 70 questions in Chinese, Japanese, Korean and Thai, to 10 or
+20 notes each, words found 69 that had their note, and refused 66 whose note was taken out.
 """
 
 

@@ -48,8 +48,8 @@ def test_importing_the_package_loads_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (
         done.stdout.strip()
-        == "['codes', 'curve', 'ingest', 'latency', 'latents', 'memory', 'needle', 'passkey', 'rag', "
-        "'reliability', 'ruler', 'scale', 'scope'] False"
+        == "['codes', 'curve', 'ingest', 'languages', 'latency', 'latents', 'memory', 'needle', "
+        "'passkey', 'rag', 'reliability', 'ruler', 'scale', 'scope'] False"
     )
 
 

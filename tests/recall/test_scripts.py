@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.notes import NOTES
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
-from tests.recall.scripts import NOTES
 
 ASKED = 60
 NAMED = {

@@ -1,4 +1,4 @@
-"""Notes in scripts without spaces or with particles, each with a question about it."""
+"""Notes in scripts without spaces, and in Korean, each with a question that it alone answers."""
 
 from __future__ import annotations
 
