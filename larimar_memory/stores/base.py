@@ -183,6 +183,7 @@ class Store(ABC):
         """The k rows of largest BM25 score over `terms` (any of them), best first.
 
         Args:
+            terms: words as `text.words.words` makes them, which cuts the texts as well.
             most: rank fewer than so many segments, counted once for each term they hold: the rarest
                 terms are searched, and those that no longer fit are passed over.
         """

@@ -21,6 +21,7 @@ from jaxtyping import Float
 
 from larimar_memory.errors import InputError
 from larimar_memory.stores.base import Document, Span, Store, StoredSegment, WriteBatch
+from larimar_memory.text.words import words
 from larimar_memory.types import Metadata, Segment
 
 DIMENSION = 8
@@ -264,6 +265,23 @@ class StoreLaws:
         assert worded(store, "n", "the", "sat", "absent", most=5) == ["the cat sat", "the dog sat down"]
         assert worded(store, "n", "the", "sat", "cat", most=3) == ["the cat sat"]
         assert worded(store, "n", "the", most=3) == []
+
+    def test_words_are_found_in_every_script(self, store: Store) -> None:
+        """A store cuts texts by the function that cuts questions."""
+        texts = [
+            "Йван, Αθήνα, naïve: ½",
+            "회의실 열쇠는 책상에",
+            "昨天的报告由王芳修改",
+            "أحمد هنا",
+            "क्षेत्र नमस्ते",
+            "🎂",
+        ]
+        store.write("n", [batch("d", texts)])
+        for text in texts:
+            for term in words(text):
+                assert text in worded(store, "n", term, k=9)
+        store.write("n", [batch("d", ["other"])])
+        assert [worded(store, "n", *words(text)) for text in texts] == [[]] * len(texts)
 
     def test_spans_are_what_they_say(self, store: Store) -> None:
         """Spans overlap, end anywhere, and bring latents where they are asked for."""
