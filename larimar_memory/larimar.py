@@ -352,6 +352,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         """
         started = time.perf_counter()
         reading, options = validate.answer_options(k, how)
+        question = validate.check_question(question, validate.MAX_QUESTION_CHARS)
         readout = self.read(question, options=reading)
         return answer.start(readout, options, lambda: self.decoder, self.latents, started)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from larimar_memory.slots import Slots, address
 from larimar_memory.stores.base import Document, Store
 from larimar_memory.stores.sqlite.failures import damaged
 from larimar_memory.types import ReadOptions, Readout, ReadoutCodec, RecalledSegment
+
+MANY = 1_000
+"""Segments up to which k is taken as it is, without counting what is there."""
 
 
 def read(
@@ -37,7 +41,7 @@ def read(
         codec: makes a prefix of the readout's latents.
     """
     started = time.perf_counter()
-    question = validate.check_question(question)
+    question, options = validate.check_question(question), _within(store, options)
     key = keys_of(encoder, [question], "question")[0]
     held = None if slots is None else slots.read(options.namespace, key)
     probe = None if held is None else held.key
@@ -87,7 +91,14 @@ def search(
     else:
         asked, key = "", check_key(question, encoder.dimension)
     probe = None if slots is None else slots.read(options.namespace, key).key
-    return recall.search(store, asked, key, options, probe=probe)
+    return recall.search(store, asked, key, _within(store, options), probe=probe)
+
+
+def _within(store: Store, options: ReadOptions) -> ReadOptions:
+    """The options with a k of no more than there is: indexes make room for k before they look."""
+    if options.k <= MANY:
+        return options
+    return replace(options, k=max(1, min(options.k, store.stats(options.namespace).segments)))
 
 
 def known(store: Store, namespace: str, id: str) -> Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
@@ -13,6 +14,11 @@ from larimar_memory.errors import InputError, MemoryFileError
 from larimar_memory.types import AnswerOptions, ReadOptions
 
 MAX_QUESTION_CHARS = 20_000
+"""Of a question that is answered: what the decoder is to read."""
+
+MAX_QUERY_CHARS = 1_000_000
+"""Of a question that is only read: a whole text may be looked for."""
+
 MAX_NAME_CHARS = 1_000
 ROLES = ("system", "user", "assistant")
 MAX_DEPTH = 200
@@ -29,14 +35,21 @@ exists = os.path.exists
 """Whether there is a file or folder. Where a name is too long or holds a NUL, pathlib's own raises."""
 
 
-def check_question(question: Any) -> str:
-    """A question that is text and not absurdly long; what is no Unicode in it becomes "?"."""
+def check_question(question: Any, most: int = MAX_QUERY_CHARS) -> str:
+    """A question that is text and not absurdly long; what is no Unicode in it becomes "?".
+
+    Args:
+        most: characters it may have.
+
+    Raises:
+        InputError: if it cannot be used.
+    """
     if not isinstance(question, str):
         why, remedy = "It is not a str.", "Ask with at least one word."
     elif not question.strip():
         why, remedy = "It is empty.", "Ask with at least one word."
-    elif len(question) > MAX_QUESTION_CHARS:
-        why = f"It has {len(question):,} characters, and {MAX_QUESTION_CHARS:,} is the most."
+    elif len(question) > most:
+        why = f"It has {len(question):,} characters, and {most:,} is the most."
         remedy = "Write the long text to memory and ask a short question about it."
     else:
         return sound(question)
@@ -69,15 +82,32 @@ def check_history(history: Iterable[Any]) -> list[dict[str, str]]:
     return [{"role": m["role"], "content": sound(m["content"])} for m in messages]
 
 
-def check_k(k: Any) -> int:
-    """How many segments to read: at least one."""
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= 1000:
+def check_k(k: Any, name: str = "k", use: str = "to read") -> int:
+    """How many segments to read: at least one; what is more than there are stands for all.
+
+    Args:
+        name: of the argument.
+        use: what it counts segments for.
+
+    Raises:
+        InputError: if it is no whole number above 0.
+    """
+    number = whole_number(k)
+    if number is None or number < 1:
         raise InputError(
-            f"Memory cannot be read with k={k!r}.",
-            "k is the number of segments to read, from 1 to 1000.",
-            "Use k=5, the default, or another number in that range.",
+            f"Memory cannot be read with {name}={k!r}.",
+            f"{name} is the number of segments {use}, a whole number from 1 on.",
+            f"Use such a number, as in {name}=5; one above what is there reads all.",
         )
-    return k
+    return number
+
+
+def whole_number(value: Any) -> int | None:
+    """A whole number of Python's or of NumPy's as an int; None for anything else, as for True."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
 
 
 def read_options(k: int | None, how: Mapping[str, Any]) -> ReadOptions:
@@ -95,9 +125,8 @@ def read_options(k: int | None, how: Mapping[str, Any]) -> ReadOptions:
     if k is not None:
         changes["k"] = k
     options = replace(options, **changes) if changes else options
-    if options.neighbours is None:
-        options = replace(options, neighbours=0)
-    check_k(options.k)
+    neighbours = 0 if options.neighbours is None else options.neighbours
+    options = replace(options, k=check_k(options.k), neighbours=neighbours)
     check_name(options.namespace, "namespace")
     return options
 

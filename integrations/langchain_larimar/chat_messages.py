@@ -11,7 +11,7 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_larimar.convert import ROLES, to_role
 from larimar_memory.errors import InputError
-from larimar_memory.validate import check_history, check_question
+from larimar_memory.validate import MAX_QUESTION_CHARS, check_history, check_question
 
 if TYPE_CHECKING:
     from larimar_memory.types import Answer
@@ -57,7 +57,7 @@ def to_question(messages: Sequence[BaseMessage]) -> tuple[str, list[dict[str, st
             else f"It ends with {_named(messages[last])}.",
             "End it with a HumanMessage, which is the question.",
         )
-    question = check_question(chat[last]["content"])
+    question = check_question(chat[last]["content"], MAX_QUESTION_CHARS)
     return question, chat[:last] + chat[last + 1 :]
 
 

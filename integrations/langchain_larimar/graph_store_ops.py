@@ -9,7 +9,7 @@ from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, SearchOp, v
 from langchain_larimar.graph_store_filters import check_filter
 from langchain_larimar.graph_store_items import to_space
 from larimar_memory.errors import InputError
-from larimar_memory.validate import check_name, check_question, json_object
+from larimar_memory.validate import check_name, check_question, json_object, whole_number
 
 MAX_DEPTH = 100
 """Levels a value may be nested."""
@@ -108,7 +108,8 @@ def _check_put(op: PutOp) -> None:
 
 
 def _check_count(name: str, number: Any) -> None:
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _MAX_COUNT:
+    whole = whole_number(number)
+    if whole is None or not 0 <= whole <= _MAX_COUNT:
         raise InputError(
             f"The store cannot be read with {name}={number!r}.",
             f"It is a whole number from 0 to {_MAX_COUNT:,}.",

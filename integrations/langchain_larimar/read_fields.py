@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,14 +11,14 @@ from pydantic import BaseModel
 from langchain_larimar.given_memory import check_threshold
 from larimar_memory.errors import InputError
 from larimar_memory.types import DEFAULT_NAMESPACE, ReadOptions
-from larimar_memory.validate import read_options
+from larimar_memory.validate import check_k, read_options
 
 
 class ReadFields(BaseModel):
     """The fields of `ReadOptions`, with the threshold as `score_threshold`.
 
     Args:
-        k: most segments to recall.
+        k: most segments to recall; all, where it is more than there are.
         namespace: where to read.
         where: a metadata filter.
         hybrid: search by words as well as by key.
@@ -32,6 +33,12 @@ class ReadFields(BaseModel):
     hybrid: bool = True
     neighbours: int = 0
     score_threshold: float | None = None
+
+    def __init__(self, **fields: Any) -> None:
+        # pydantic takes True for 1, and no number of NumPy's.
+        if isinstance(fields.get("k"), Integral):
+            fields["k"] = check_k(fields["k"])
+        super().__init__(**fields)
 
     def settings(
         self, names: Sequence[str], overrides: Mapping[str, Any], face: str, also: Sequence[str] = ()

@@ -18,7 +18,8 @@ from langchain_core.runnables.config import ensure_config, merge_configs
 from langchain_core.runnables.utils import AddableDict
 from pydantic import ConfigDict, Field, SkipValidation
 
-from langchain_larimar.convert import to_documents, to_history
+from langchain_larimar.convert import to_history
+from langchain_larimar.documents import ScoredDocuments, to_documents
 from langchain_larimar.one_body import OneBody, Way
 from langchain_larimar.qa_call import Call, inner_fields, read_call
 from langchain_larimar.qa_conversation import check_conversation, earlier, is_conversation, keep
@@ -65,7 +66,8 @@ class LarimarRetrievalQA(OneBody[Question, Output]):
             document is written in the prompt; by default its text alone.
         document_separator: stands between documents.
         conversation: a `LarimarMemory`, or the memory of a classic chain.
-        return_source_documents: whether the output holds the documents that the model was given.
+        return_source_documents: whether the output holds the documents that the model was given; of a
+            memory they come as a list that also has their `scores`.
         context_tokens: most tokens of recalled text in the prompt; by default 2,000, and 1,024 for the
             memory's own decoder, which counts them itself.
         count_tokens: counts them, given a list of messages.
@@ -202,8 +204,9 @@ class LarimarRetrievalQA(OneBody[Question, Output]):
         if not call.only_outputs:
             yield AddableDict({self.input_key: call.query})
         if self.llm is None:
-            answer = await way.work(self._answer, call)
-            found, pieces = to_documents(answer.sources), way.each(stripped(answer))
+            sources, answer = await way.work(self._answer, call)
+            found: list[Document] = sources
+            pieces = way.each(stripped(answer))
         else:
             read = await way.invoke(self.retriever, call.query, config, **call.read)
             found = await way.work(self._fitting, call, read)
@@ -251,12 +254,14 @@ class LarimarRetrievalQA(OneBody[Question, Output]):
         if self.conversation is not None:
             keep(self.conversation, call.query, text, config)
 
-    def _answer(self, call: Call) -> AnswerStream:
+    def _answer(self, call: Call) -> tuple[ScoredDocuments, AnswerStream]:
         retriever = cast(LarimarRetriever, self.retriever)
+        memory = retriever.larimar()
         reading, grounding = retriever.options(call.read)
         given = {} if self.context_tokens is None else {"context_tokens": self.context_tokens}
         options = {**given, **call.model, "grounding": grounding, "history": to_history(call.history)}
-        return retriever.larimar().stream(call.query, reading=reading, **options)
+        answer = memory.stream(call.query, reading=reading, **options)
+        return to_documents(memory.store, reading.namespace, answer.sources), answer
 
     def _fitting(self, call: Call, read: list[Document]) -> list[Document]:
         budget = call.model.pop("context_tokens", self.context_tokens)

@@ -10,7 +10,8 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict, Field
 
-from langchain_larimar.convert import to_documents
+from langchain_larimar.blank import is_blank, read_passing
+from langchain_larimar.documents import RecalledDocuments, to_documents
 from langchain_larimar.given_memory import check_memory
 from langchain_larimar.read_fields import ReadFields, reading
 from larimar_memory.errors import InputError
@@ -18,37 +19,31 @@ from larimar_memory.types import Grounding, ReadOptions
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
-    from larimar_memory.types import Readout
+
+__all__ = ["READ_OPTIONS", "LarimarRetriever", "RecalledDocuments"]
 
 READ_OPTIONS = (*ReadFields.model_fields, "grounding")
 """Fields of the retriever that a call can override."""
 
 
-class RecalledDocuments(list[Document]):
-    """What a retriever found, best first, and the readout it is from.
-
-    Attributes:
-        readout: scores, weights and latents of all that was read, with `past_key_values(decoder)`.
-            Where a score threshold drops documents, their segments are dropped from it too.
-    """
-
-    def __init__(self, readout: Readout) -> None:
-        super().__init__(to_documents(readout.segments))
-        self.readout = readout
-
-
 class LarimarRetriever(ReadFields, BaseRetriever):
-    """Documents that a memory recalls for a question, best first, with their scores in [0, 1].
+    """Documents that a memory recalls for a question, best first.
 
-    They come as `RecalledDocuments`, a list that also has the `readout`, for a chain that conditions a
-    decoder of its own on its latents.
+    They come as `RecalledDocuments`, a list that also has their `scores` in [0, 1], and the `readout`,
+    for a chain that conditions a decoder of its own on its latents. What depends on the question is no
+    part of a document: recalled by two questions, it is the same. Its metadata is the text's own, and
+    beside it where the document stands: `larimar_document_id`, `larimar_index`, `larimar_start`,
+    `larimar_end`; a filter sees the text's own alone.
+
+    A blank query is refused, unless there is a filter: then what passes it is returned, up to k, in the
+    order of its writing, with the score 1.
 
     Every field but `memory` can be overridden in a call, as in `retriever.invoke(question, k=2)`, or
     with `retriever.bind(namespace="ana")`. A dump leaves the memory out: set `memory` after loading.
 
     Args:
         memory: the memory to read, a `Larimar`.
-        k: most documents to return.
+        k: most documents to return; all, where it is more than there are.
         namespace: where to read.
         where: a metadata filter.
         hybrid: search by words as well as by key.
@@ -121,10 +116,15 @@ class LarimarRetriever(ReadFields, BaseRetriever):
         # LangChain's own switch, left among the arguments of a call.
         overrides.pop("verbose", None)
         options, grounding = self.options(overrides)
-        readout = self.larimar().read(query, options=options).scoring(options.threshold or 0.0)
+        memory = self.larimar()
+        if is_blank(query) and options.where is not None:
+            readout = read_passing(memory, query, options)
+        else:
+            readout = memory.read(query, options=options).scoring(options.threshold or 0.0)
         if grounding == "latent" and readout.segments:
-            self.larimar().latents.check(readout)
-        return RecalledDocuments(readout)
+            memory.latents.check(readout)
+        documents = to_documents(memory.store, options.namespace, readout.segments)
+        return RecalledDocuments(documents, readout)
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = LangSmithRetrieverParams(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from langchain_core.documents import Document
@@ -18,12 +18,13 @@ characters for one, or a model's own `get_num_tokens_from_messages`."""
 
 
 def fitting(
-    documents: Sequence[Document],
+    documents: list[Document],
     tokens: int,
     count_tokens: CountTokens,
     document_prompt: BasePromptTemplate[Any] | None = None,
 ) -> list[Document]:
-    """The best documents whose texts together take up no more than so many tokens.
+    """The best documents whose texts together take up no more than so many tokens; with their scores,
+    where they have them.
 
     Args:
         documents: best first.
@@ -42,7 +43,7 @@ def fitting(
             "The best document alone is longer.",
             "Raise context_tokens, or ask for fewer neighbours.",
         )
-    return list(documents[:count])
+    return documents[:count]
 
 
 def written(document: Document, document_prompt: BasePromptTemplate[Any] | None) -> str:

@@ -12,6 +12,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
+from langchain_larimar.documents import document_id_of
 from langchain_larimar.identity import User, check_user, user_of
 from langchain_larimar.retrievers import LarimarRetriever
 from langchain_larimar.tokens import CountTokens, fitting
@@ -155,7 +156,7 @@ def _note_id(text: str) -> str:
 def _block(documents: list[Document]) -> str:
     kept = list[tuple[str, str]]()
     for document in documents:
-        id, text = document.metadata["document_id"], document.page_content
+        id, text = document_id_of(document), document.page_content
         if not any(id == other and text in longer for other, longer in kept):
             kept.append((id, text))
     said = block([passage(f"[{id}] {text}") for id, text in kept])

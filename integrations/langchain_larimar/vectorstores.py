@@ -15,16 +15,20 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
+from langchain_larimar.blank import SCORE, is_blank
 from langchain_larimar.diversity import marginal_relevance
 from langchain_larimar.open_memory import open_memory, to_embeddings
 from larimar_memory.encoders.keys import check_key
 from larimar_memory.errors import InputError
-from larimar_memory.validate import check_k, check_name
+from larimar_memory.validate import check_k, check_name, read_options
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
     from larimar_memory.recall.search import Candidate
     from larimar_memory.stores.base import StoredSegment, Where
+
+_OF_MMR = ("fetch_k", "lambda_mult")
+"""Say how to choose by difference; a search that does not choose passes over them, as others' do."""
 
 
 class LarimarVectorStore(VectorStore):
@@ -37,10 +41,13 @@ class LarimarVectorStore(VectorStore):
     Documents are ranked by the cosine of their vector and the query's, so that the same text comes
     first, and no k is cut short by a threshold. Scores are that cosine, 0 where it is negative: in
     [0, 1], higher is better, the relevance score is the same. With `hybrid`, words and phrases of the
-    query count in the ranking as well, and scores need not fall; rare names are found better.
+    query count in the ranking as well, and scores need not fall; rare names are found better. A blank
+    query asks for nothing but what the filter says: what passes it comes in the order of its writing,
+    each with the score 1. A k or `fetch_k` above what is there is all of it.
 
     The async methods work off the event loop. Close it with `store.memory.close()`. Texts that were
-    written to the memory otherwise are found by segment, under the segment's id.
+    written to the memory otherwise are found by segment, under the segment's id, and say what a
+    `LarimarRetriever` says of it.
 
     Args:
         embedding: makes vectors; by default the encoder of the memory, or the bundled one.
@@ -197,7 +204,7 @@ class LarimarVectorStore(VectorStore):
                 text = "".join(segment.text for segment in held)
                 found.append(_document(id, text, held[0]))
             elif segment := self._segment(id):
-                found.append(_document(id, segment.text, segment))
+                found.append(_document(id, self._said([segment])[0], segment))
         return found
 
     def similarity_search(
@@ -209,7 +216,7 @@ class LarimarVectorStore(VectorStore):
             query: any text.
             k: fewer come back only where fewer are there.
             filter: a metadata filter.
-            kwargs: `hybrid` overrides the store's own.
+            kwargs: `hybrid` overrides the store's own; `fetch_k` and `lambda_mult` change nothing.
         """
         return self._documents(self._search(query, k, filter, kwargs))
 
@@ -225,7 +232,7 @@ class LarimarVectorStore(VectorStore):
         self, embedding: Sequence[float], k: int = 4, filter: Where | None = None, **kwargs: Any
     ) -> list[Document]:
         """As `similarity_search`, for a vector of d numbers, of any length; words do not count."""
-        return self._documents(self._search(self._key(embedding, kwargs), k, filter, kwargs))
+        return self._documents(self._search(self._key(embedding, kwargs), k, filter, {}))
 
     def max_marginal_relevance_search(
         self,
@@ -246,7 +253,7 @@ class LarimarVectorStore(VectorStore):
             filter: a metadata filter.
             kwargs: `hybrid` overrides the store's own; says what there is to choose from.
         """
-        check_k(k)
+        k, fetch_k = check_k(k), check_k(fetch_k, "fetch_k", "to choose from")
         if not 0 <= lambda_mult <= 1:
             raise InputError(
                 f"The vector store cannot search with lambda_mult={lambda_mult}.",
@@ -278,16 +285,26 @@ class LarimarVectorStore(VectorStore):
 
     def _key(self, embedding: Sequence[float], options: dict[str, Any]) -> Float[np.ndarray, " d"]:
         # With a vector, words cannot count: `hybrid` is refused with the unknown options.
-        _refuse("search with", options)
+        _refuse("search with", options, known=_OF_MMR)
         return check_key(embedding, self.memory.encoder.dimension)
 
     def _search(
         self, query: str | Float[np.ndarray, " d"], k: int, where: Where | None, options: dict[str, Any]
     ) -> list[Candidate]:
-        _refuse("search with", options, known=("hybrid",))
+        _refuse("search with", options, known=("hybrid", *_OF_MMR))
+        if is_blank(query):
+            return self._passing(k, where)
         hybrid = options.get("hybrid")
         hybrid = self.hybrid if hybrid is None else hybrid
         return self.memory.search(query, k, namespace=self.namespace, where=where, hybrid=hybrid)
+
+    def _passing(self, k: int, where: Where | None) -> list[Candidate]:
+        """What passes a filter, in the order of its writing, where nothing more is asked."""
+        from larimar_memory.recall.passing import passing
+        from larimar_memory.recall.search import Candidate
+
+        options = read_options(k, {"namespace": self.namespace, "where": where})
+        return [Candidate(s, SCORE, SCORE) for s in passing(self.memory.store, options)]
 
     def _segment(self, id: str) -> StoredSegment | None:
         """The segment of a text written otherwise that a search returned under this id."""
@@ -301,12 +318,23 @@ class LarimarVectorStore(VectorStore):
         segments, documents = [candidate.segment for candidate in found], list[Document]()
         ids = list({segment.document_id for segment in segments})
         counts = {d.id: d.segments for d in self.memory.store.documents(self.namespace, ids=ids)}
+        parts = [s for s in segments if s.index or counts.get(s.document_id, 0) > 1]
+        said = dict(zip([s.row for s in parts], self._said(parts), strict=True))
         for segment in segments:
-            name = segment.document_id
-            if segment.index or counts.get(name, 0) > 1:
-                name = f"{name}#{segment.index}"
-            documents.append(_document(name, segment.text, segment))
+            name, text = segment.document_id, segment.text
+            if segment.row in said:
+                name, text = f"{name}#{segment.index}", said[segment.row]
+            documents.append(_document(name, text, segment))
         return documents
+
+    def _said(self, parts: Sequence[StoredSegment]) -> list[str]:
+        """What segments of longer texts say, as a retriever has it: a heading with what follows it."""
+        if not parts:
+            return []
+        from larimar_memory.recall.search import contexts
+
+        around = contexts(self.memory.store, self.namespace, parts, 0)
+        return ["".join(s.text for s in near).strip() for near in around]
 
 
 def _document(id: str, text: str, segment: StoredSegment) -> Document:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 
 from larimar_memory.text.words import words
 
 SHORTEST = 3
 """Runs of fewer words are in everyone's mouth and say nothing about which segment is meant."""
+
+MOST = 256
+"""Words of a question that are looked for, its first: about what an encoder reads of it."""
 
 
 def shared_phrases(question: str, texts: Sequence[str]) -> list[float]:
@@ -19,15 +21,27 @@ def shared_phrases(question: str, texts: Sequence[str]) -> list[float]:
     Returns:
         Shares in [0, 1]; 0 for runs shorter than `SHORTEST`.
     """
-    asked = words(question)
-    matcher = SequenceMatcher(a=[], b=asked, autojunk=False)
-    shares = list[float]()
+    asked = words(question)[:MOST]
     known = set(asked)
+    shares = list[float]()
     for text in texts:
         said, run = words(text), 0
         # Most share no three words with the question, let alone a run of them.
         if sum(word in known for word in said) >= SHORTEST:
-            matcher.set_seq1(said)
-            run = matcher.find_longest_match().size
+            run = _longest_run(asked, f" {' '.join(said)} ")
         shares.append(run / len(asked) if run >= SHORTEST else 0.0)
     return shares
+
+
+def _longest_run(asked: Sequence[str], said: str) -> int:
+    """The most words that stand side by side in both; of a text, they come with a blank around each.
+
+    A search in a string reads a long text, or one that says the same often, in no time.
+    """
+    longest = 0
+    for start in range(len(asked)):
+        while start + longest < len(asked):
+            if f" {' '.join(asked[start : start + longest + 1])} " not in said:
+                break
+            longest += 1
+    return longest

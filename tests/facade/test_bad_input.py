@@ -45,7 +45,6 @@ def test_what_cannot_be_written(memory: Larimar, arguments: dict[str, Any], mess
     ("question", "options", "message"),
     [
         ("", {}, r"The question cannot be answered\. It is empty\. Ask with at least one word"),
-        ("x" * 100_000, {}, r"It has 100,000 characters, and 20,000 is the most\. Write the long text"),
         ("why?", {"k": 0}, r"Memory cannot be read with k=0\. k is the number of segments to read"),
         ("why?", {"k": True}, "k=True"),
         ("why?", {"namespace": ""}, "'' cannot be a namespace"),
@@ -63,6 +62,10 @@ def test_what_cannot_be_read(
 
 def test_what_cannot_be_answered(memory: Larimar) -> None:
     memory.write(["The pass key is 71432."])
+    for use, length, most in ((memory.answer, 100_000, 20_000), (memory.read, 1_000_001, 1_000_000)):
+        refused = rf"It has {length:,} characters, and {most:,} is the most\. Write the long text"
+        with pytest.raises(InputError, match=refused):
+            use("x" * length)
     with pytest.raises(InputError, match=r"An answer cannot have grounding='magic'\. It is"):
         memory.answer("What is the pass key?", grounding="magic")
     with pytest.raises(InputError, match=r"There is no document 'absent'\. Nothing of that id"):

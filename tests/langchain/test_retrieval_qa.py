@@ -37,8 +37,9 @@ def test_what_is_recalled_reaches_the_prompt(notes: Larimar, chat: ScriptedChat)
     assert output["query"] == QUESTION
     assert output["result"] == REPLY
     (document,) = output["source_documents"]
-    text = TEXTS[document.metadata["document_id"]]
-    assert document.page_content == text[document.metadata["start"] : document.metadata["end"]]
+    place = document.metadata
+    text = TEXTS[place["larimar_document_id"]]
+    assert document.page_content == text[place["larimar_start"] : place["larimar_end"]]
     recalled = between(chat.prompt)
     assert recalled.split() == document.page_content.split()
     assert "71432" in recalled

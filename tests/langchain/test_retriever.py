@@ -51,19 +51,23 @@ def test_a_document_is_the_span_it_names(notes: Larimar, neighbours: int) -> Non
     found = LarimarRetriever(memory=notes, k=8, neighbours=neighbours).invoke(QUESTION)
     for document in found:
         place = document.metadata
-        text = notes.text(place["document_id"])
-        assert text == TEXTS[place["document_id"]]
-        assert text[place["start"] : place["end"]] == document.page_content
+        name = place["larimar_document_id"]
+        text = notes.text(name)
+        assert text == TEXTS[name]
+        assert text[place["larimar_start"] : place["larimar_end"]] == document.page_content
         assert document.page_content == document.page_content.strip()
-        assert document.id == f"{place['document_id']}#{place['index']}"
-        assert place["topic"] == place["document_id"]
+        assert document.id == f"{name}#{place['larimar_index']}"
+        assert (place["topic"], place["start"]) == (name, "mine")
 
 
 def test_best_first_with_scores_and_weights(notes: Larimar) -> None:
     found = LarimarRetriever(memory=notes, k=4).invoke(QUESTION)
     assert "71432" in found[0].page_content
-    assert all(0 <= d.metadata["score"] <= 1 and 0 <= d.metadata["weight"] <= 1 for d in found)
-    assert found[0].metadata["score"] == max(d.metadata["score"] for d in found)
+    assert isinstance(found, RecalledDocuments)
+    assert all(0 <= s.score <= 1 and 0 <= s.weight <= 1 for s in found.segments)
+    assert found.scores == [s.score for s in found.segments]
+    assert found.scores[0] == max(found.scores)
+    assert [s.id for s in found.segments] == [d.id for d in found]
     assert len({d.id for d in found}) == 4
 
 
@@ -71,7 +75,8 @@ def test_a_threshold_drops_documents_and_the_memorys_own_drops_questions(notes: 
     every = LarimarRetriever(memory=notes, k=6).invoke(QUESTION)
     strict = LarimarRetriever(memory=notes, k=6, score_threshold=0.5).invoke(QUESTION)
     assert 0 < len(strict) < len(every) == 6
-    assert all(d.metadata["score"] >= 0.5 for d in strict)
+    assert isinstance(strict, RecalledDocuments)
+    assert all(score >= 0.5 for score in strict.scores)
     own = LarimarRetriever(memory=notes, k=6, score_threshold=None)
     assert len(own.invoke(QUESTION)) == 6
     assert own.invoke(OUT_OF_SCOPE) == []
@@ -95,7 +100,7 @@ async def test_a_call_overrides_every_field(notes: Larimar) -> None:
     assert retriever.bind(**given).invoke(QUESTION) == [document]
     (other,) = await retriever.ainvoke(QUESTION, namespace="other")
     assert other.page_content == "The pass key of the vault is 99999."
-    assert all(d.metadata["document_id"] != "other" for d in retriever.invoke(QUESTION, k=50))
+    assert all(d.metadata["larimar_document_id"] != "other" for d in retriever.invoke(QUESTION, k=50))
 
 
 async def test_async_reads_leave_the_event_loop_free(

@@ -108,8 +108,8 @@ def test_remember_recall_forget(store: Larimar) -> None:
     found = called(recall, question=ASKED)
     (document,) = found.artifact
     assert document.page_content == FACT
-    assert document.metadata["document_id"] == written.id
-    assert 0 <= document.metadata["score"] <= 1
+    assert document.metadata["larimar_document_id"] == written.id
+    assert 0 <= found.artifact.scores[0] <= 1
     assert document.metadata["source"] == "agent"
     assert str(found.content).splitlines()[1:] == [OPEN, f"[{written.id}] {FACT}", CLOSE]
     for _ in range(2):

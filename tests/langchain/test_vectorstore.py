@@ -460,7 +460,7 @@ def test_without_an_embedding_the_bundled_encoder_is_used() -> None:
 def test_whole_entries_for_the_other_faces(memory: Larimar) -> None:
     LarimarVectorStore(memory=memory).add_texts([LONG], [{"source": "a"}], ids=["long"])
     (found,) = LarimarRetriever(memory=memory, neighbours=2).invoke(QUESTION)
-    assert found.page_content == LONG.strip()
+    assert found.page_content == LONG
     assert found.metadata["source"] == "a"
 
 
@@ -523,7 +523,6 @@ def test_stores_that_cannot_be_made(notes: Larimar, options: dict[str, Any], mes
         (lambda s: s.similarity_search("q", k=0), "k=0"),
         (lambda s: s.max_marginal_relevance_search("q", k=0), "k=0"),
         (lambda s: s.max_marginal_relevance_search("q", lambda_mult=2), r"lambda_mult=2\. It lies"),
-        (lambda s: s.similarity_search(" "), r"The question cannot be answered\. It is empty"),
         (lambda s: s.similarity_search_by_vector([1.0]), r"It is of shape \(1,\)"),
         (lambda s: s.similarity_search_by_vector("q"), "It is a str, not numbers"),
         (lambda s: s.max_marginal_relevance_search_by_vector([1.0]), r"It is of shape \(1,\)"),

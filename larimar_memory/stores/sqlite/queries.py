@@ -136,8 +136,20 @@ def nearest_where(db: sqlite3.Connection, space: int, key: Key, k: int, where: C
     while chunk := cursor.fetchmany(CHUNK):
         rows, keys = matrix_of(chunk, len(key))
         best += [Hit(int(r), float(s)) for r, s in zip(rows, cosines(keys, key), strict=True)]
-        best = sorted(best, key=lambda hit: (-hit.score, hit.row))[:k]
-    return best
+        # Not after every chunk: where k is large, sorting is what takes the time.
+        if len(best) > 2 * (k + CHUNK):
+            best = sorted(best, key=_rank)[:k]
+    return sorted(best, key=_rank)[:k]
+
+
+def _rank(hit: Hit) -> tuple[float, int]:
+    return -hit.score, hit.row
+
+
+def segment_count(db: sqlite3.Connection, space: int) -> int:
+    """How many segments a namespace holds."""
+    sql = "SELECT count(*) FROM segments WHERE namespace_id = ?"
+    return int(db.execute(sql, (space,)).fetchone()[0])
 
 
 def matrix_of(found: list[tuple[int, bytes, int]], dimension: int) -> tuple[Rows, Keys]:
