@@ -35,7 +35,7 @@ from langchain_larimar.given_memory import check_memory
 from langchain_larimar.graph_store_documents import Items
 from langchain_larimar.graph_store_filters import matches
 from langchain_larimar.graph_store_items import Entry, Namespace, expiry, indexed_text, stamp
-from langchain_larimar.graph_store_ops import check_op, check_paths, check_value
+from langchain_larimar.graph_store_ops import asked, check_op, check_paths, check_value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,7 +109,8 @@ class LarimarStore(BaseStore):
             check_op(op)
         now = self._clock()
         puts = self._prepared(listed, now)
-        questions = self._encoded({op.query for op in listed if isinstance(op, SearchOp) and op.query})
+        queries = {asked(op) for op in listed if isinstance(op, SearchOp)}
+        questions = self._encoded(query for query in queries if query is not None)
         results = [self._read(op, questions, now) for op in listed]
         if puts:
             self._items.delete([place for place, (entry, _) in puts.items() if entry is None])
@@ -174,8 +175,8 @@ class LarimarStore(BaseStore):
 
         namespaces = self._items.namespaces(op.namespace_prefix) if op.limit else []
         scored = set[tuple[Namespace, str]]()
-        if op.query:
-            near, key, count = self._items.nearest, questions[op.query], op.offset + op.limit
+        if (query := asked(op)) is not None:
+            near, key, count = self._items.nearest, questions[query], op.offset + op.limit
             ranked = [pair for namespace in namespaces for pair in near(namespace, key, count, wanted)]
             for entry, cosine in sorted(ranked, key=lambda pair: -pair[1]):
                 scored.add((entry.namespace, entry.key))

@@ -6,6 +6,7 @@ from typing import Any
 
 from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, SearchOp, validate_op_namespace
 
+from langchain_larimar.blank import is_blank
 from langchain_larimar.graph_store_filters import check_filter
 from langchain_larimar.graph_store_items import to_space
 from larimar_memory.errors import InputError
@@ -49,12 +50,17 @@ def check_op(op: Op) -> None:
     _check_count("offset", op.offset)
     if isinstance(op, SearchOp):
         check_filter(op.filter)
-        if op.query:
-            check_question(op.query)
+        if (query := asked(op)) is not None:
+            check_question(query)
     else:
         _check_count("max_depth", op.max_depth or 0)
         for condition in op.match_conditions or ():
             _check_match(condition.match_type)
+
+
+def asked(op: SearchOp) -> str | None:
+    """What a search asks for; None where that is nothing, or nothing but what the filter says."""
+    return None if not op.query or (op.filter and is_blank(op.query)) else op.query
 
 
 def check_value(key: str, value: Any) -> dict[str, Any]:
