@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -154,6 +155,21 @@ def test_bad_options(ingested: Path) -> None:
     assert "Error: Memory cannot be read with k=0." in done.stderr
     assert larimar("ask").returncode == 2
     assert larimar("--version").stdout.strip() == "0.1.0"
+
+
+def test_a_long_question_and_a_large_k_are_read(ingested: Path) -> None:
+    question = "When does the ferry to Ren leave? " + "It rained. " * 9_000
+    options = ("-k", "5000", "--threshold", "0", "-m", str(ingested), "--json")
+    started = time.perf_counter()
+    done = larimar("read", question, *options)
+    assert time.perf_counter() - started < 10
+    found = json.loads(done.stdout)["segments"]
+    assert len(found) == 2
+    assert "ferry" in found[0]["text"]
+    refused = larimar("ask", question, "-m", str(ingested))
+    assert "characters, and 20,000 is the most. Write the long text" in refused.stderr
+    blank = larimar("read", " ", "--where", '{"source": "a"}', "-m", str(ingested))
+    assert "Error: The question cannot be answered. It is empty." in blank.stderr
 
 
 def test_unexpected_failures_show_no_trace(

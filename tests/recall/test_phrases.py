@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from larimar_memory import Larimar
 from larimar_memory.encoders.sentence import SentenceEncoder
-from larimar_memory.recall.phrases import SHORTEST, shared_phrases
+from larimar_memory.recall.phrases import MOST, SHORTEST, shared_phrases
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=8)
 
@@ -33,6 +33,19 @@ def test_case_accents_and_punctuation_do_not_matter() -> None:
 def test_long_texts_of_frequent_words_are_searched_too() -> None:
     text = "and so on " * 200 + "what the old man said"
     assert shared_phrases("what the old man said", [text]) == [1.0]
+
+
+def test_the_first_words_of_a_long_question_count() -> None:
+    question = "what the old man said " + "and so on " * 30_000 + "where the sea begins"
+    told = ["he wrote what the old man said", "it is where the sea begins", "and so on " * 20_000]
+    first, last, most = shared_phrases(question, told)
+    assert (first, last) == (5 / MOST, 0.0)
+    assert most == (MOST - 5) / MOST
+
+
+def test_a_long_question_that_is_the_text_shares_all_of_it() -> None:
+    text = "It was the best of times, it was the worst of times. " * 1_000
+    assert shared_phrases(text, [text, "of times it was the best of times"]) == [1.0, 8 / MOST]
 
 
 def test_a_question_without_words_shares_nothing() -> None:
