@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from langchain_larimar.middleware import LarimarMiddleware
     from langchain_larimar.retrieval_qa import LarimarRetrievalQA
     from langchain_larimar.retrievers import LarimarRetriever
-    from langchain_larimar.self_query import LarimarTranslator
     from langchain_larimar.tools import larimar_tools
     from langchain_larimar.vectorstores import LarimarVectorStore
 
@@ -35,7 +34,6 @@ _MODULES = {
     "LarimarRetrievalQA": "langchain_larimar.retrieval_qa",
     "LarimarRetriever": "langchain_larimar.retrievers",
     "LarimarStore": "langchain_larimar.graph_store",
-    "LarimarTranslator": "langchain_larimar.self_query",
     "LarimarVectorStore": "langchain_larimar.vectorstores",
     "larimar_tools": "langchain_larimar.tools",
 }
@@ -50,7 +48,6 @@ __all__ = [
     "LarimarRetrievalQA",
     "LarimarRetriever",
     "LarimarStore",
-    "LarimarTranslator",
     "LarimarVectorStore",
     "larimar_tools",
 ]

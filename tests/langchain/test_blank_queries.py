@@ -16,14 +16,9 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.structured_query import Comparator, Comparison, Operation, Operator, StructuredQuery
 from langchain_core.vectorstores import InMemoryVectorStore
 
-from langchain_larimar import (
-    LarimarRetrievalQA,
-    LarimarRetriever,
-    LarimarStore,
-    LarimarTranslator,
-    LarimarVectorStore,
-)
+from langchain_larimar import LarimarRetrievalQA, LarimarRetriever, LarimarStore, LarimarVectorStore
 from langchain_larimar.documents import ScoredDocuments
+from langchain_larimar.self_query import LarimarTranslator
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
 from tests.quick import QuickEncoder
