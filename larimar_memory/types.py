@@ -147,7 +147,7 @@ class ReadOptions:
     """How a question is read.
 
     Attributes:
-        k: most segments to return.
+        k: most segments to return; all, where it is more than there are.
         namespace: texts of others are never seen.
         where: a metadata filter.
         neighbours: segments of context to add on either side of each.

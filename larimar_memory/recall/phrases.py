@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from larimar_memory.text.words import words
 
@@ -25,16 +26,16 @@ def shared_phrases(question: str, texts: Sequence[str]) -> list[float]:
     known = set(asked)
     shares = list[float]()
     for text in texts:
-        said, run = words(text), 0
-        # Most share no three words with the question, let alone a run of them.
-        if sum(word in known for word in said) >= SHORTEST:
-            run = _longest_run(asked, f" {' '.join(said)} ")
-        shares.append(run / len(asked) if run >= SHORTEST else 0.0)
+        # Of most texts nothing is left: they hold no three words of the question side by side.
+        runs = [list(run) for shared, run in groupby(words(text), known.__contains__) if shared]
+        said = "\n".join(f" {' '.join(run)} " for run in runs if len(run) >= SHORTEST)
+        longest = _longest_run(asked, said) if said else 0
+        shares.append(longest / len(asked) if longest >= SHORTEST else 0.0)
     return shares
 
 
 def _longest_run(asked: Sequence[str], said: str) -> int:
-    """The most words that stand side by side in both; of a text, they come with a blank around each.
+    """The most words that stand side by side in both; in a text, there is a blank around each.
 
     A search in a string reads a long text, or one that says the same often, in no time.
     """
