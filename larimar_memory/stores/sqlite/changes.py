@@ -83,7 +83,7 @@ def put_segments(db: sqlite3.Connection, space: int, document: int, batch: Write
         rows.append((*place, blob, packed, checksums.of_segment(*place), *seals))
     db.executemany(f"INSERT INTO segments VALUES ({', '.join('?' * 12)})", rows)
     # At once: a later batch may replace this one, and takes its words out of the index.
-    text_index.add(db, space, "id >= ?", (first,))
+    text_index.add(db, space, ((row[0], row[6]) for row in rows))
 
 
 def drop_segments(db: sqlite3.Connection, space: int, document: int) -> list[int]:

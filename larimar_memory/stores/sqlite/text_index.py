@@ -7,8 +7,7 @@ those of the texts, in every script. What it was given is taken out of it by the
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from larimar_memory.text.words import indexed
 
@@ -29,12 +28,10 @@ def create(db: sqlite3.Connection, space: int, schema: str = "main") -> None:
     db.execute(f"CREATE VIRTUAL TABLE {schema}.fts_{space} USING fts5(text, {OPTIONS})")
 
 
-def add(db: sqlite3.Connection, space: int, where: str, parameters: Sequence[Any]) -> None:
-    """Index the segments that satisfy a condition in SQL."""
-    db.execute(
-        f"INSERT INTO fts_{space} (rowid, text) SELECT id, {WORDS} FROM segments WHERE {where}",
-        parameters,
-    )
+def add(db: sqlite3.Connection, space: int, texts: Iterable[tuple[int, str]]) -> None:
+    """Index segments by row and text."""
+    given = ((row, indexed(text)) for row, text in texts)
+    db.executemany(f"INSERT INTO fts_{space} (rowid, text) VALUES (?, ?)", given)
 
 
 def take_out(db: sqlite3.Connection, space: int, document: int) -> None:
@@ -56,7 +53,11 @@ def make_all(db: sqlite3.Connection, schema: str = "main") -> None:
         if schema == "main":
             db.execute(f"DROP TABLE IF EXISTS fts_{space}")
         create(db, space, schema)
-        add(db, space, "namespace_id = ? ORDER BY id", (space,))
+        db.execute(
+            f"INSERT INTO fts_{space} (rowid, text) "
+            f"SELECT id, {WORDS} FROM segments WHERE namespace_id = ? ORDER BY id",
+            (space,),
+        )
 
 
 def _words(text: bytes | None) -> str:
