@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from larimar_memory.errors import InputError
+from larimar_memory.text.markup import text_of
 from larimar_memory.validate import sound
 
 BLOCK_BYTES = 1 << 18
@@ -74,28 +75,32 @@ def decoded(file: BinaryIO, name: str, encoding: str) -> Iterator[str]:
 
 
 def html_text(blocks: Iterator[str], name: str, limits: Limits) -> str:
-    """The text of an HTML page, a line for each of its texts.
+    """The text of an HTML page, as `markup.text_of` makes it.
+
+    Raises:
+        InputError: if it is longer than allowed, or nested too deep.
+    """
+    from selectolax.lexbor import SelectolaxError
+
+    page = whole(blocks, name, limits)
+    try:
+        return text_of(page)
+    except (SelectolaxError, ValueError, RuntimeError) as error:
+        raise unreadable(name, f"It is no sound HTML: {error}.", "Save its text as a file.") from error
+
+
+def whole(blocks: Iterator[str], name: str, limits: Limits) -> str:
+    """What cannot be read in parts, in one.
 
     Raises:
         InputError: if it is longer than allowed.
     """
-    from selectolax.lexbor import LexborHTMLParser, SelectolaxError
-
-    markup = list[str]()
-    length = 0
+    held, length = list[str](), 0
     for block in blocks:
         length += len(block)
-        if length > limits.characters:
-            raise _too_many_characters(name, "It", limits)
-        markup.append(block)
-    try:
-        tree = LexborHTMLParser("".join(markup))
-    except (SelectolaxError, ValueError, RuntimeError) as error:
-        raise unreadable(name, f"It is no sound HTML: {error}.", "Save its text as a file.") from error
-    tree.strip_tags(["script", "style", "noscript", "template", "svg", "head"])
-    body = tree.body or tree.root
-    lines = body.text(separator="\n").splitlines() if body is not None else []
-    return "\n".join(line.strip() for line in lines if line.strip())
+        check_characters(length, name, limits, "It")
+        held.append(block)
+    return "".join(held)
 
 
 def pdf_text(file: BinaryIO, name: str, limits: Limits) -> tuple[str, int]:
@@ -113,8 +118,7 @@ def pdf_text(file: BinaryIO, name: str, limits: Limits) -> tuple[str, int]:
         # While a page is being read: a single one can expand to any length.
         nonlocal length
         length += len(text)
-        if length > limits.characters:
-            raise _too_many_characters(name, "The text in it", limits)
+        check_characters(length, name, limits)
 
     try:
         pages = PdfReader(file).pages
@@ -145,9 +149,15 @@ def unreadable(name: str, why: str, remedy: str) -> InputError:
     return InputError(f"{name} cannot be ingested.", why, remedy)
 
 
-def _too_many_characters(name: str, what: str, limits: Limits) -> InputError:
-    return unreadable(
-        name,
-        f"{what} is longer than {limits.characters:,} characters.",
-        "Raise --max-characters, in Python Limits(characters=...), or split it.",
-    )
+def check_characters(length: int, name: str, limits: Limits, what: str = "The text in it") -> None:
+    """Refuse what has more characters than allowed.
+
+    Raises:
+        InputError: if it has.
+    """
+    if length > limits.characters:
+        raise unreadable(
+            name,
+            f"{what} is longer than {limits.characters:,} characters.",
+            "Raise --max-characters, in Python Limits(characters=...), or split it.",
+        )
