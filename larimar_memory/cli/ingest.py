@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from larimar_memory.cli import output
 from larimar_memory.cli.options import AsJson, EncoderName, Memory, Namespace, open_memory
+
+if TYPE_CHECKING:
+    from larimar_memory.text.files import Skipped
+
+_NAMES, _REASONS = 3, 30
+_NUMBERS = re.compile(r"\d[\d,.]*")
 
 
 def ingest(
@@ -21,33 +28,50 @@ def ingest(
     ] = False,
     max_pages: Annotated[int, typer.Option(min=1, help="Most pages of a PDF.")] = 10_000,
     max_characters: Annotated[
-        int, typer.Option(min=1, help="Most characters of a PDF or HTML file.")
+        int, typer.Option(min=1, help="Most characters of a PDF, a document or an HTML file.")
     ] = 20_000_000,
+    password: Annotated[
+        str,
+        typer.Option(
+            "--password",
+            envvar="LARIMAR_PASSWORD",
+            show_default=False,
+            help="Of encrypted PDFs; the variable keeps it out of the shell's history.",
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Write files and folders (txt, md, html, pdf, code) to memory. Unchanged files are passed over.
+
+    Notebooks, mails, EPUB and OpenDocument are read too; docx, pptx, xlsx and rtf with
+    larimar-memory[documents]. What folders hold and is not read is listed at the end, with the reason;
+    hidden files and what systems leave there (__pycache__, Thumbs.db, ~$ files) are not.
 
     Interrupted, it keeps what was written; the same command goes on there.
     """
     from larimar_memory.text.files import Files, FileText, Skipped
     from larimar_memory.text.formats import Limits
 
-    count, listed, skipped = 0, list[str](), list[dict[str, str]]()
+    count, listed, passed = 0, list[str](), _PassedOver(as_json)
 
     def found(one: FileText | Skipped) -> None:
         nonlocal count
-        if isinstance(one, FileText):
-            count += 1
-            # A million names are held only where they are asked for.
-            if as_json:
-                listed.append(one.id)
+        if isinstance(one, Skipped):
+            passed.take(one)
             return
-        output.print_note(f"skipped {one.name}: {one.why}")
+        count += 1
+        # A million names are held only where they are asked for.
         if as_json:
-            skipped.append({"path": one.name, "why": one.why})
+            listed.append(one.id)
 
-    files = Files(paths, encoding=encoding, limits=Limits(max_pages, max_characters), on_found=found)
     try:
+        files = Files(
+            paths,
+            encoding=encoding,
+            limits=Limits(max_pages, max_characters),
+            password=password,
+            on_found=found,
+        )
         with (
             open_memory(memory, encoder, latents=with_latents) as opened,
             output.write_progress("ingesting", not as_json) as tell,
@@ -58,10 +82,12 @@ def ingest(
     except KeyboardInterrupt:
         output.print_note("Interrupted: what was committed is kept, and the same command goes on.")
         raise
+    finally:
+        passed.print_notes()
     result = {
         "memory": str(memory),
         "files": listed,
-        "skipped": skipped,
+        "skipped": passed.listed,
         "new_segments": after.segments - before.segments,
         "documents": after.documents,
         "segments": after.segments,
@@ -73,3 +99,32 @@ def ingest(
         f"{count:,} files read; {memory} holds {after.documents:,} documents, "
         f"{after.segments:,} segments, {after.bytes_on_disk / 1e6:,.1f} MB.",
     )
+
+
+class _PassedOver:
+    """What was not read: all names for JSON, else how many for each reason and the first names."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._reasons = dict[str, tuple[int, str, list[str]]]()
+        self.listed = list[dict[str, str]]()
+
+    def take(self, one: Skipped) -> None:
+        if self._as_json:
+            self.listed.append({"path": one.name, "why": one.why})
+            return
+        # Reasons that differ in numbers alone, such as the place of a bad byte, are one.
+        reason, why = _NUMBERS.sub("0", one.why), f"{one.why} {one.remedy}"
+        if reason not in self._reasons and len(self._reasons) >= _REASONS:
+            reason, why = "", "For other reasons; --json lists each."
+        count, why, names = self._reasons.get(reason, (0, why, []))
+        self._reasons[reason] = count + 1, why, names + [one.name] * (len(names) < _NAMES)
+
+    def print_notes(self) -> None:
+        if not self._reasons:
+            return
+        total = sum(count for count, _, _ in self._reasons.values())
+        output.print_note(f"{total:,} skipped:")
+        for count, why, names in sorted(self._reasons.values(), key=lambda reason: -reason[0]):
+            more = ", ..." if count > len(names) else ""
+            output.print_note(f"  {count:,}  {why.strip()}  {', '.join(names)}{more}")

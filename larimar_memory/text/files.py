@@ -1,7 +1,7 @@
 """Files and folders as texts to be written, however large and however many, in flat memory.
 
-Plain text and code, Markdown, HTML, PDF, standard input. Text files of any size are read in blocks.
-HTML and PDF cannot be, and have limits.
+Plain text and code, Markdown, HTML, PDF, the documents of `documents`, standard input. Text files of
+any size are read in blocks. The others cannot be, and have limits.
 """
 
 from __future__ import annotations
@@ -12,14 +12,23 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
 
 from larimar_memory.errors import InputError
 from larimar_memory.text.blocks import Blocks, Measure, Text, blocks_of, measured
-from larimar_memory.text.formats import Limits, decoded, html_text, pdf_text, unreadable
+from larimar_memory.text.documents import READERS, document_text, page_text
+from larimar_memory.text.formats import (
+    PROBE_BYTES,
+    Limits,
+    decoded,
+    html_text,
+    pdf_text,
+    unreadable,
+    whole,
+)
 from larimar_memory.types import OnProgress, WriteProgress
 from larimar_memory.validate import exists
 
@@ -30,12 +39,13 @@ _TEXT_KINDS = (
     ".jl .lua .swift .kt .scala .srt .vtt"
 )
 HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
-READABLE = frozenset(_TEXT_KINDS.split()) | HTML_SUFFIXES | {".pdf"}
+READABLE = frozenset(_TEXT_KINDS.split()) | HTML_SUFFIXES | {".pdf"} | READERS.keys()
 WHOLE_BYTES = 1 << 20
 """Files up to this size are held whole, and so read once."""
 
 _LIMITS = Limits()
 _PDF_MARK = b"%PDF-"
+_JUNK = frozenset({"__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini"})
 _Open: TypeAlias = Callable[[], AbstractContextManager[BinaryIO]]
 
 
@@ -48,10 +58,11 @@ class FileText(Text):
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file of a folder that was passed over: its name as text, and why, in one sentence."""
+    """A file of a folder that was passed over: its name as text, why, and what to do."""
 
     name: str
     why: str
+    remedy: str = field(default="", compare=False)
 
 
 class Files:
@@ -66,8 +77,11 @@ class Files:
     Args:
         paths: of files and folders; `-` is standard input.
         encoding: of text files.
-        limits: of HTML and PDF.
-        on_found: called with each file as it is read, or with why it was passed over.
+        limits: of what is not plain text.
+        password: of encrypted PDFs.
+        on_found: called with each file as it is read, or with why it was passed over. Hidden files
+            and what systems leave in folders (`__pycache__`, `Thumbs.db`, `~$` and the like) are not
+            told of.
 
     Raises:
         InputError: if a path does not exist, or nothing can be read; while the texts are read, if a
@@ -80,15 +94,21 @@ class Files:
         *,
         encoding: str = "utf-8",
         limits: Limits = _LIMITS,
+        password: str | None = None,
         on_found: Callable[[FileText | Skipped], None] | None = None,
     ) -> None:
         # Bytes of the files to come, characters of those read.
         self._characters = sum(map(_size, find_files(paths)))
-        texts = self._read(paths, encoding, limits, on_found)
+        self._skipped: Skipped | None = None
+        texts = self._read(paths, encoding, limits, password, on_found)
         first = next(texts, None)
         if first is None:
+            one = self._skipped
+            reason = f" The first is {one.name}: {one.why}" if one is not None else ""
             raise InputError(
-                "Nothing was ingested.", "None of the files could be read.", "Name other files."
+                "Nothing was ingested.",
+                f"None of the files could be read.{reason}",
+                one.remedy if one is not None and one.remedy else "Name other files.",
             )
         self._left = chain([first], texts)
 
@@ -110,25 +130,30 @@ class Files:
         paths: Sequence[str],
         encoding: str,
         limits: Limits,
+        password: str | None,
         on_found: Callable[[FileText | Skipped], None] | None,
     ) -> Iterator[FileText]:
         named = {Path(name).expanduser() for name in paths}
-        for path in find_files(paths):
-            size = _size(path)
+        for path in _walked(paths):
             found: FileText | Skipped
-            try:
-                found = read_file(path, encoding=encoding, limits=limits)
-            except InputError as error:
-                # A file that was named must be readable; one in a folder is passed over.
-                if path in named:
-                    raise
-                found = Skipped(shown(path), error.why)
+            if isinstance(path, Skipped):
+                found = path
+            else:
+                self._characters -= _size(path)
+                try:
+                    found = read_file(path, encoding=encoding, limits=limits, password=password)
+                except InputError as error:
+                    # A file that was named must be readable; one in a folder is passed over.
+                    if path in named:
+                        raise
+                    found = Skipped(shown(path), error.why, error.remedy)
             if on_found is not None:
                 on_found(found)
-            self._characters -= size
             if isinstance(found, FileText):
                 self._characters += found.measure.characters
                 yield found
+            elif self._skipped is None:
+                self._skipped = found
 
 
 def find_files(paths: Sequence[str]) -> Iterator[Path]:
@@ -139,26 +164,37 @@ def find_files(paths: Sequence[str]) -> Iterator[Path]:
     Raises:
         InputError: at once, if a path does not exist, or a folder holds nothing readable.
     """
+    return (path for path in _walked(paths) if isinstance(path, Path))
+
+
+def _walked(paths: Sequence[str]) -> Iterator[Path | Skipped]:
+    """As `find_files`, with what is passed over inside of the folders."""
     named = [Path(name) if name == STDIN else Path(name).expanduser() for name in paths]
     for path in named:
         if str(path) != STDIN and not exists(path):
             raise unreadable(shown(path), "There is no such file or folder.", "Check the path.")
-        if _is_folder(path) and next(_inside(path), None) is None:
+        if _is_folder(path) and not any(isinstance(inside, Path) for inside in _inside(path)):
             raise InputError(
                 f"Nothing can be ingested from the folder {shown(path)}.",
-                "It holds no file of a readable kind (text, Markdown, code, HTML or PDF).",
+                "It holds no file of a readable kind (text, code, HTML, PDF, documents, books, mails).",
                 "Name another folder, or name files one by one.",
             )
     return chain.from_iterable(_inside(path) if _is_folder(path) else [path] for path in named)
 
 
-def read_file(path: Path, *, encoding: str = "utf-8", limits: Limits = _LIMITS) -> FileText:
+def read_file(
+    path: Path, *, encoding: str = "utf-8", limits: Limits = _LIMITS, password: str | None = None
+) -> FileText:
     """The text of one file; `-` is standard input.
 
+    Args:
+        password: of an encrypted PDF.
+
     Raises:
-        InputError: if the file is binary, empty, not in that encoding, too large, or a damaged PDF.
+        InputError: if the file is binary, empty, not in that encoding, too large, damaged, or
+            encrypted; or what reads its kind is not installed.
     """
-    name = shown(path)
+    name, suffix = shown(path), path.suffix.lower()
     metadata: dict[str, Any] = {"source": name}
     content: str | Blocks
     try:
@@ -169,11 +205,16 @@ def read_file(path: Path, *, encoding: str = "utf-8", limits: Limits = _LIMITS) 
                 yield from decoded(file, name, encoding)
 
         with opened() as file:
-            is_pdf = file.read(len(_PDF_MARK)) == _PDF_MARK or path.suffix.lower() == ".pdf"
+            is_pdf = file.read(len(_PDF_MARK)) == _PDF_MARK or suffix == ".pdf"
         if is_pdf:
             with opened() as file:
-                content, metadata["pages"] = pdf_text(file, name, limits)
-        elif path.suffix.lower() in HTML_SUFFIXES:
+                content, metadata["pages"] = pdf_text(file, name, limits, password)
+        elif suffix in READERS:
+            with opened() as file:
+                content = document_text(suffix, file, name, limits)
+        elif suffix == ".xhtml":
+            content = page_text(whole(blocks(), name, limits), name, limits)
+        elif suffix in HTML_SUFFIXES:
             content = html_text(blocks(), name, limits)
         else:
             content = "".join(blocks()) if size <= WHOLE_BYTES else blocks
@@ -222,23 +263,52 @@ def _is_folder(path: Path) -> bool:
     return str(path) != STDIN and path.is_dir()
 
 
-def _inside(folder: Path) -> Iterator[Path]:
-    """The readable files in a folder and its folders, in the order of their paths."""
+def _inside(folder: Path) -> Iterator[Path | Skipped]:
+    """The readable files in a folder and its folders, in the order of their paths, and the others."""
     waiting = [_listed(folder)]
     while waiting:
         path = next(waiting[-1], None)
         if path is None:
             waiting.pop()
-        elif path.is_dir():
-            if not path.is_symlink():
+        elif not path.is_dir():
+            why, remedy = _obstacle(path)
+            yield Skipped(shown(path), why, remedy) if why else path
+        elif path.is_symlink():
+            why = "It is a link to a folder, and those are not followed."
+            yield Skipped(shown(path), why, "Name the folder that it leads to.")
+        else:
+            try:
                 waiting.append(_listed(path))
-        elif path.suffix.lower() in READABLE and path.is_file():
-            yield path
+            except InputError as error:
+                yield Skipped(shown(path), error.why, error.remedy)
+
+
+def _obstacle(path: Path) -> tuple[str, str]:
+    """Why a file in a folder is not read, and what to do; empty where nothing is seen from outside."""
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        return "It is no regular file, or a link to nothing.", "Name the file itself."
+    if suffix in READABLE:
+        return "", ""
+    if suffix:
+        return f"Files of the kind {suffix} are not read.", "Convert it to text, or to PDF."
+    try:
+        # README, LICENSE, Makefile.
+        with path.open("rb") as file:
+            binary = b"\0" in file.read(PROBE_BYTES)
+    except OSError as error:
+        refused = _refused(path, error)
+        return refused.why, refused.remedy
+    return ("It is a binary file.", "Convert it to text first.") if binary else ("", "")
 
 
 def _listed(folder: Path) -> Iterator[Path]:
     try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        names = sorted(
+            name
+            for name in os.listdir(folder)
+            if not name.startswith((".", "~$")) and name not in _JUNK
+        )
     except OSError as error:
         raise _refused(folder, error) from error
     return (folder / name for name in names)

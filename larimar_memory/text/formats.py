@@ -1,4 +1,4 @@
-"""From a file's bytes to its text: encodings, HTML, PDF, each within limits."""
+"""From a file's bytes to its text: encodings, HTML and PDF, within limits. `documents` has others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import codecs
 import io
 import logging
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -22,11 +23,12 @@ _ZEROS_ALLOWED = re.compile(r"utf[-_ ]?(16|32)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may be made of a file that cannot be read in parts: HTML and PDF. Text has no limit.
+    """How much may be made of a file that cannot be read in parts. Text has no limit.
 
     Attributes:
         pages: of a PDF.
-        characters: of HTML with its tags, or drawn from a PDF.
+        characters: of HTML, of the XML packed in a document, of a notebook or a mail, each with all
+            that is no text; and of the text drawn from a PDF or a document.
     """
 
     pages: int = 10_000
@@ -103,13 +105,18 @@ def whole(blocks: Iterator[str], name: str, limits: Limits) -> str:
     return "".join(held)
 
 
-def pdf_text(file: BinaryIO, name: str, limits: Limits) -> tuple[str, int]:
+def pdf_text(file: BinaryIO, name: str, limits: Limits, password: str | None = None) -> tuple[str, int]:
     """The text of an open PDF, a blank line between pages, and how many there are.
 
+    Args:
+        password: of one that does not open without, its user's or its owner's.
+
     Raises:
-        InputError: if it is damaged, or has more pages or characters than allowed.
+        InputError: if it is damaged, has more pages or characters than allowed, or is encrypted and the
+            password does not open it.
     """
     from pypdf import PdfReader
+    from pypdf.errors import DependencyError
 
     logging.getLogger("pypdf").setLevel(logging.ERROR)
     texts, length = list[str](), 0
@@ -121,7 +128,10 @@ def pdf_text(file: BinaryIO, name: str, limits: Limits) -> tuple[str, int]:
         check_characters(length, name, limits)
 
     try:
-        pages = PdfReader(file).pages
+        reader = PdfReader(file)
+        if reader.is_encrypted:
+            _unlock(reader, name, password)
+        pages = reader.pages
         if len(pages) > limits.pages:
             raise unreadable(
                 name,
@@ -134,6 +144,12 @@ def pdf_text(file: BinaryIO, name: str, limits: Limits) -> tuple[str, int]:
             count("")
     except InputError:
         raise
+    except DependencyError as error:
+        raise unreadable(
+            name,
+            "It is encrypted, and what decrypts it is not installed.",
+            'Run `pip install "pypdf[crypto]"`, which larimar-memory is installed with.',
+        ) from error
     # Not the errors of pypdf alone: whatever its parsers stumble over comes through.
     except Exception as error:
         raise unreadable(
@@ -142,6 +158,27 @@ def pdf_text(file: BinaryIO, name: str, limits: Limits) -> tuple[str, int]:
             "Open it and save it again.",
         ) from error
     return sound("\n\n".join(texts)), len(texts)
+
+
+def _unlock(reader: Any, name: str, password: str | None) -> None:
+    """Open an encrypted PDF: most have no password for reading, only one for printing or changing."""
+    given = password or ""
+    # Which bytes a password is made of differs with the age of the program that encrypted.
+    tries = [b"", unicodedata.normalize("NFKC", given).encode("utf-8", "replace")]
+    tries += [given.encode(encoding, "replace") for encoding in ("utf-8", "latin-1")]
+    if any(reader.decrypt(one) for one in tries):
+        return
+    if not password:
+        raise unreadable(
+            name,
+            "It is encrypted and needs a password.",
+            "Give it with --password or LARIMAR_PASSWORD, in Python password=...",
+        )
+    raise unreadable(
+        name,
+        "It is encrypted, and the password given does not open it.",
+        "Check the password; its owner's opens it as well as its user's.",
+    )
 
 
 def unreadable(name: str, why: str, remedy: str) -> InputError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeAlias, Union
+from typing import Any, TypeAlias
 
 _LINE, _PARAGRAPH, _BREAK, _CELL = 1, 2, 3, 4
 """Between texts: a new line, a blank line, one new line more, the border of two cells."""
@@ -12,30 +12,30 @@ CELL = " | "
 """Between the cells of a row. A tab would be lost on the encoder, which sees white space nowhere; this
 is how the decoder has seen tables in Markdown."""
 
-_Token: TypeAlias = Union[str, int]
+_Token: TypeAlias = str | int
 
 _UNSEEN = (
     "script style noscript noframes template svg head iframe object audio video canvas datalist "
     # Readings beside Chinese characters would stand inside of words.
     "annotation annotation-xml rt rp"
-).split()
+)
 _UNSEEN_BY_ATTRIBUTE = ", ".join(
     ['[hidden]:not([hidden="until-found" i])', "dialog:not([open])"]
     + [f'[style*="{rule}" i]' for rule in ("display:none", "display: none", "visibility:hidden")]
 )
-_LINES = frozenset(
+_IN_LINES = (
     "address center dd dir div dt fieldset form hgroup legend li optgroup option tbody tfoot thead tr "
-    "html body".split()
+    "html body"
 )
-_PARAGRAPHS = frozenset(
+_IN_PARAGRAPHS = (
     "article aside blockquote caption details dialog figcaption figure footer h1 h2 h3 h4 h5 h6 header "
-    "hr listing main nav p plaintext pre search section summary table textarea xmp".split()
+    "hr listing main nav p plaintext pre search section summary table textarea xmp"
 )
-_LISTS = frozenset("dl menu ol ul".split())
-_VERBATIM = frozenset("listing plaintext pre textarea xmp".split())
+_LISTS = frozenset({"dl", "menu", "ol", "ul"})
+_VERBATIM = frozenset(["listing", "plaintext", "pre", "textarea", "xmp"])
 _BETWEEN: dict[str, _Token] = {
-    **dict.fromkeys(_LINES, _LINE),
-    **dict.fromkeys(_PARAGRAPHS, _PARAGRAPH),
+    **dict.fromkeys(_IN_LINES.split(), _LINE),
+    **dict.fromkeys(_IN_PARAGRAPHS.split(), _PARAGRAPH),
     **dict.fromkeys(("button", "input", "select"), " "),
 }
 
@@ -45,13 +45,16 @@ _LAYOUT_CHARS = 600
 _NESTED_ROWS = 20
 """Tables nested deeper are not looked at as rows: each level takes the time of all that is inside."""
 
-# What makes a parser slow or large: a tag may look through all that are open around it, and formats that
-# are never closed are made anew in each block.
+# What makes a parser slow or large: a tag may look through all that are open around it, and formats
+# that are never closed are made anew in each block.
 _TAG = re.compile("<(/?)([a-z][a-z0-9]*)", re.IGNORECASE)
-_NEVER_AROUND = frozenset(
-    "area base br col dd dt embed hr img input li link meta option p param source td th tr track wbr".split()
+_CLOSED_BY_OTHERS = (
+    "a area base br button col dd dt embed form hr img input li link meta option p param select source "
+    "td th tr track wbr"
 )
-_FORMATS = frozenset("b big code em font i s small strike strong tt u".split())
+_NEVER_AROUND = frozenset(_CLOSED_BY_OTHERS.split())
+_FORMAT_NAMES = "b big code em font i s small strike strong tt u"
+_FORMATS = frozenset(_FORMAT_NAMES.split())
 _STEPS, _NODES = 2_000_000_000, 20_000_000
 
 
@@ -76,7 +79,7 @@ def text_of(markup: str) -> str:
 
     _check_nesting(markup)
     tree = LexborHTMLParser(markup)
-    tree.strip_tags(_UNSEEN)
+    tree.strip_tags(_UNSEEN.split())
     root = tree.body or tree.root
     if root is None:
         return ""

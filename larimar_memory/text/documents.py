@@ -1,0 +1,324 @@
+"""The text of office documents, books, notebooks and mails, offline and within limits.
+
+Nothing that a document refers to is opened, nothing in it is run, and no image is looked at.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import posixpath
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from email import message_from_bytes, policy
+from email.message import MIMEPart
+from html import escape
+from typing import Any, BinaryIO, TypeAlias
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+from larimar_memory.errors import InputError
+from larimar_memory.text.formats import Limits, check_characters, decoded, html_text, unreadable, whole
+from larimar_memory.text.markup import CELL
+from larimar_memory.validate import sound
+
+EXTRA = "documents"
+"""What is installed for the kinds that need a library of their own."""
+
+_Read: TypeAlias = Callable[[BinaryIO, str, Limits], Iterable[str]]
+_XML = (".xml", ".rels")
+_PAGES = (".xhtml", ".html", ".htm", ".xml", ".opf")
+_OLE_MARK = b"\xd0\xcf\x11\xe0"
+_DATA = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,[A-Za-z0-9+/=]*")
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_CLOSED_AT_ONCE = re.compile(r"<(script|style|title|iframe|textarea)\b([^<>]*)/>", re.IGNORECASE)
+_OPEN_DOCUMENT = {
+    "p": "p",
+    "h": "h2",
+    "list-item": "li",
+    "table": "table",
+    "table-row": "tr",
+    "table-cell": "td",
+    "line-break": "br",
+    "page": "section",
+    # What was deleted, and remarks beside the text.
+    "tracked-changes": "template",
+    "annotation": "template",
+}
+_HEADERS = ("From", "To", "Cc", "Date", "Subject")
+
+
+def document_text(suffix: str, file: BinaryIO, name: str, limits: Limits) -> str:
+    """The text of an open document, a blank line between its parts.
+
+    Args:
+        suffix: its kind, one of `READERS`.
+
+    Raises:
+        InputError: if it is damaged, encrypted or larger than allowed, or its library is not installed.
+    """
+    parts, length = list[str](), 0
+    try:
+        if file.read(len(_OLE_MARK)) == _OLE_MARK:
+            raise unreadable(
+                name,
+                "It is encrypted, or of a format older than its name says.",
+                f"Save it again as {suffix}, without a password.",
+            )
+        file.seek(0)
+        for part in READERS[suffix](file, name, limits):
+            length += len(part)
+            check_characters(length, name, limits)
+            parts.append(part.strip("\n"))
+    except InputError:
+        raise
+    except ImportError as error:
+        raise unreadable(
+            name,
+            f"To read {suffix} files, larimar-memory[{EXTRA}] must be installed.",
+            f'Run `pip install "larimar-memory[{EXTRA}]"`.',
+        ) from error
+    # Whatever the parsers stumble over comes through.
+    except Exception as error:
+        raise unreadable(
+            name,
+            f"It is not a sound {suffix} file: {str(error).rstrip('.') or type(error).__name__}.",
+            "Open it and save it again.",
+        ) from error
+    return sound("\n\n".join(part for part in parts if part))
+
+
+def page_text(page: str, name: str, limits: Limits) -> str:
+    """The text of XHTML: elements may be closed where they open, which HTML does not know."""
+    return html_text(iter([_CLOSED_AT_ONCE.sub(r"<\1\2></\1>", page)]), name, limits)
+
+
+def _docx(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
+    from mammoth import convert_to_html
+
+    page = convert_to_html(_lean(file, name, limits), convert_image=lambda _: []).value
+    yield html_text(iter([page]), name, limits)
+
+
+def _pptx(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
+    from pptx import Presentation
+
+    for slide in Presentation(_lean(file, name, limits)).slides:
+        yield "\n\n".join(_slide_texts(slide))
+
+
+def _slide_texts(slide: Any) -> Iterator[str]:
+    waiting = list(slide.shapes)[::-1]
+    while waiting:
+        shape = waiting.pop()
+        if hasattr(shape, "shapes"):
+            waiting += list(shape.shapes)[::-1]
+        elif shape.has_text_frame:
+            yield _lines(shape.text_frame.text)
+        elif getattr(shape, "has_table", False):
+            yield "\n".join(
+                CELL.join(" ".join(cell.text.split()) for cell in row.cells) for row in shape.table.rows
+            )
+    if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
+        yield _lines(slide.notes_slide.notes_text_frame.text)
+
+
+def _lines(text: str) -> str:
+    # A line break inside of a paragraph is a vertical tab in PowerPoint.
+    return text.replace("\v", "\n").strip()
+
+
+def _xlsx(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
+    from openpyxl import load_workbook
+
+    book = load_workbook(_lean(file, name, limits), read_only=True, data_only=True, keep_links=False)
+    count = length = 0
+    for sheet in book.worksheets:
+        # What a sheet says of its size can be anything.
+        sheet.reset_dimensions()
+        rows = list[str]()
+        for cells in sheet.iter_rows():
+            count += 1 + len(cells)
+            check_characters(count, name, limits, "The number of its cells")
+            line = CELL.join(_shown(cell) for cell in cells).rstrip(CELL)
+            length += len(line)
+            check_characters(length, name, limits)
+            rows += [line] if line else []
+        if rows:
+            yield "\n\n".join([sheet.title, "\n".join(rows)])
+
+
+def _shown(cell: Any) -> str:
+    value = cell.value
+    if value is None:
+        return ""
+    if isinstance(value, (int, float)) and "%" in (cell.number_format or ""):
+        return f"{value * 100:.12g}%"
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    return " ".join(str(value).removesuffix(" 00:00:00").split())
+
+
+def _epub(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
+    parts = _parts(file, name, limits, _PAGES)
+    container = ElementTree.fromstring(parts["META-INF/container.xml"])  # noqa: S314
+    root = next(container.iter("{*}rootfile")).attrib["full-path"]
+    package = ElementTree.fromstring(parts[root])  # noqa: S314
+    items = {item.get("id"): item.attrib["href"] for item in package.iterfind("{*}manifest/{*}item")}
+    closed = parts.get("META-INF/encryption.xml", b"")
+    for one in package.iterfind("{*}spine/{*}itemref"):
+        href = items.get(one.get("idref"), "")
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(root), unquote(href)))
+        if path.encode() in closed:
+            raise unreadable(name, "It is encrypted.", "Take a copy without protection.")
+        if path in parts:
+            page = whole(decoded(io.BytesIO(parts[path]), name, "utf-8"), name, limits)
+            yield page_text(page, name, limits)
+
+
+def _odf(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
+    content = _parts(file, name, limits, ("content.xml",))["content.xml"]
+    parser = ElementTree.XMLParser(target=_OpenDocument())  # noqa: S314
+    yield html_text(iter([ElementTree.fromstring(content, parser)]), name, limits)  # type: ignore[list-item]  # noqa: S314
+
+
+class _OpenDocument:
+    """Writes texts, sheets and slides of OpenDocument as HTML: the elements have other names there."""
+
+    def __init__(self) -> None:
+        self._page = list[str]()
+        self._sheets = False
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        name = tag.rpartition("}")[2]
+        self._sheets = self._sheets or name == "spreadsheet"
+        if self._sheets and name == "table":
+            title = next((value for key, value in attributes.items() if key.endswith("}name")), "")
+            self._page.append(f"<h2>{escape(title)}</h2>")
+        self._page.append(f"<{_OPEN_DOCUMENT[name]}>" if name in _OPEN_DOCUMENT else "")
+        self._page.append(" " if name in ("s", "tab") else "")
+
+    def data(self, text: str) -> None:
+        self._page.append(escape(text))
+
+    def end(self, tag: str) -> None:
+        name = _OPEN_DOCUMENT.get(tag.rpartition("}")[2], "br")
+        self._page.append(f"</{name}>" if name != "br" else "")
+
+    def close(self) -> str:
+        return "".join(self._page)
+
+
+def _ipynb(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
+    book = json.loads(whole(decoded(file, name, "utf-8"), name, limits))
+    # Before version 4, cells lay in worksheets.
+    sheets = [book] if "cells" in book else book["worksheets"]
+    for cell in (cell for sheet in sheets for cell in sheet["cells"]):
+        yield _noted(cell.get("source", cell.get("input", "")))
+        for output in cell.get("outputs", []):
+            data = output.get("data", output)
+            if any(
+                kind.partition("/")[0] == "image" or kind in ("png", "jpeg", "svg") for kind in data
+            ):
+                # The text beside an image says no more than its size.
+                continue
+            if "evalue" in output:
+                yield f"{output.get('ename', 'Error')}: {_noted(output['evalue'])}"
+            elif "text/html" in data and "text/plain" not in data:
+                yield html_text(iter([_noted(data["text/html"])]), name, limits)
+            else:
+                yield _noted(data.get("text/plain", data.get("text", "")))
+
+
+def _noted(text: str | list[str]) -> str:
+    """A notebook's text, which may be in lines, without images and colours of a terminal."""
+    return _COLOURS.sub("", _DATA.sub("", text if isinstance(text, str) else "".join(text)))
+
+
+def _eml(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
+    data = file.read(limits.characters + 1)
+    check_characters(len(data), name, limits, "It")
+    waiting = [message_from_bytes(data, policy=policy.default)]
+    if not waiting[0].keys():
+        raise unreadable(name, "It has no headers, as a mail has.", "Rename it to .txt if it is text.")
+    while waiting:
+        mail = waiting.pop()
+        yield "\n".join(f"{key}: {mail[key]}" for key in _HEADERS if mail[key])
+        bodies = [body for kind in ("plain", "html") if (body := mail.get_body((kind,))) is not None]
+        yield next((text for body in bodies if (text := _mailed(body, name, limits)).strip()), "")
+        names = list[str]()
+        for part in mail.iter_attachments():
+            if part.get_content_type() == "message/rfc822":
+                waiting.append(part.get_content())
+            elif title := part.get_filename():
+                names.append(title)
+            elif part.get_content_maintype() == "text" and part not in bodies:
+                # Texts between images.
+                yield _mailed(part, name, limits)
+        if names:
+            yield f"Attachments: {', '.join(names)}"
+
+
+def _mailed(part: MIMEPart, name: str, limits: Limits) -> str:
+    data = part.get_payload(decode=True)
+    if not isinstance(data, bytes):
+        return ""
+    try:
+        text = data.decode(part.get_content_charset("utf-8"), "replace")
+    except LookupError:
+        text = data.decode("utf-8", "replace")
+    if part.get_content_type() == "text/html":
+        return html_text(iter([text]), name, limits)
+    return text.replace("\r\n", "\n")
+
+
+def _rtf(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
+    from striprtf.striprtf import rtf_to_text
+
+    text = whole(decoded(file, name, "latin-1"), name, limits)
+    if not text.startswith("{\\rtf"):
+        raise ValueError("it does not begin as one")
+    yield rtf_to_text(text, errors="replace")
+
+
+def _parts(file: BinaryIO, name: str, limits: Limits, kinds: tuple[str, ...]) -> dict[str, bytes]:
+    """The files of these kinds in a ZIP archive, no longer in all than allowed."""
+    with zipfile.ZipFile(file) as archive:
+        chosen = [one for one in archive.infolist() if one.filename.lower().endswith(kinds)]
+        # No more is expanded of a file than what is said here, whatever is in it.
+        check_characters(sum(one.file_size for one in chosen), name, limits, "What is packed in it")
+        parts = {one.filename: archive.read(one) for one in chosen}
+    for path, part in parts.items():
+        if not path.endswith((".html", ".htm", ".xhtml")) and b"<!ENTITY" in part.replace(b"\0", b""):
+            raise ValueError("it declares entities, which can expand to any length")
+    return parts
+
+
+def _lean(file: BinaryIO, name: str, limits: Limits) -> BinaryIO:
+    """An office document without what is no text in it: images and films are empty."""
+    parts = _parts(file, name, limits, _XML)
+    lean = io.BytesIO()
+    with zipfile.ZipFile(file) as archive, zipfile.ZipFile(lean, "w") as copy:
+        for path in dict.fromkeys(archive.namelist()):
+            copy.writestr(path, parts.get(path, b""))
+    lean.seek(0)
+    return lean
+
+
+READERS: dict[str, _Read] = {
+    ".docx": _docx,
+    ".pptx": _pptx,
+    ".xlsx": _xlsx,
+    ".xlsm": _xlsx,
+    ".odt": _odf,
+    ".odp": _odf,
+    ".ods": _odf,
+    ".epub": _epub,
+    ".ipynb": _ipynb,
+    ".eml": _eml,
+    ".mht": _eml,
+    ".mhtml": _eml,
+    ".rtf": _rtf,
+}
+"""What reads the documents of each kind, by the end of their names."""
