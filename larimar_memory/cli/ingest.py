@@ -43,8 +43,8 @@ def ingest(
 ) -> None:
     """Write files and folders (txt, md, html, pdf, code) to memory. Unchanged files are passed over.
 
-    Notebooks, mails, EPUB and OpenDocument are read too; docx, pptx, xlsx and rtf with
-    larimar-memory[documents]. What folders hold and is not read is listed at the end, with the reason;
+    Notebooks, mails, EPUB and OpenDocument are read too; docx, pptx, xlsx and rtf where the extra
+    "documents" is installed. What folders hold and is not read is listed at the end, with the reason;
     hidden files and what systems leave there (__pycache__, Thumbs.db, ~$ files) are not.
 
     Interrupted, it keeps what was written; the same command goes on there.

@@ -81,10 +81,10 @@ def document_text(suffix: str, file: BinaryIO, name: str, limits: Limits) -> str
         ) from error
     # Whatever the parsers stumble over comes through.
     except Exception as error:
+        deep = isinstance(error, RecursionError)
+        what = "it is nested too deep" if deep else str(error).rstrip(".") or type(error).__name__
         raise unreadable(
-            name,
-            f"It is not a sound {suffix} file: {str(error).rstrip('.') or type(error).__name__}.",
-            "Open it and save it again.",
+            name, f"It is not a sound {suffix} file: {what}.", "Open it and save it again."
         ) from error
     return sound("\n\n".join(part for part in parts if part))
 
@@ -163,7 +163,10 @@ def _shown(cell: Any) -> str:
 def _epub(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
     parts = _parts(file, name, limits, _PAGES)
     container = ElementTree.fromstring(parts["META-INF/container.xml"])  # noqa: S314
-    root = next(container.iter("{*}rootfile")).attrib["full-path"]
+    rootfile = container.find(".//{*}rootfile")
+    if rootfile is None:
+        raise ValueError("it does not name its contents")
+    root = rootfile.attrib["full-path"]
     package = ElementTree.fromstring(parts[root])  # noqa: S314
     items = {item.get("id"): item.attrib["href"] for item in package.iterfind("{*}manifest/{*}item")}
     closed = parts.get("META-INF/encryption.xml", b"")

@@ -148,7 +148,7 @@ def pdf_text(file: BinaryIO, name: str, limits: Limits, password: str | None = N
         raise unreadable(
             name,
             "It is encrypted, and what decrypts it is not installed.",
-            'Run `pip install "pypdf[crypto]"`, which larimar-memory is installed with.',
+            'Run `pip install "pypdf[crypto]"`; larimar-memory is installed with it by default.',
         ) from error
     # Not the errors of pypdf alone: whatever its parsers stumble over comes through.
     except Exception as error:

@@ -119,7 +119,7 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
     (tmp_path / "d.pdf").write_bytes(one_page_pdf("Hello from a page"))
     assert [read_file(p).text for p in find_files([str(tmp_path)])] == [
         "plain",
-        "one\ntwo",
+        "one\n\ntwo",
         "wide",
         "Hello from a page",
     ]
