@@ -11,8 +11,9 @@ import posixpath
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from email import message_from_bytes, policy
+from email import message_from_bytes
 from email.message import MIMEPart
+from email.policy import EmailPolicy
 from html import escape
 from typing import Any, BinaryIO, TypeAlias
 from urllib.parse import unquote
@@ -46,6 +47,7 @@ _OPEN_DOCUMENT = {
     "tracked-changes": "template",
     "annotation": "template",
 }
+_HEADER_CHARS = 5_000
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 
 
@@ -176,7 +178,8 @@ def _epub(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
         if path.encode() in closed:
             raise unreadable(name, "It is encrypted.", "Take a copy without protection.")
         if path in parts:
-            page = whole(decoded(io.BytesIO(parts[path]), name, "utf-8"), name, limits)
+            # Once, however often it is listed.
+            page = whole(decoded(io.BytesIO(parts.pop(path)), name, "utf-8"), name, limits)
             yield page_text(page, name, limits)
 
 
@@ -242,7 +245,7 @@ def _noted(text: str | list[str]) -> str:
 def _eml(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
     data = file.read(limits.characters + 1)
     check_characters(len(data), name, limits, "It")
-    waiting = [message_from_bytes(data, policy=policy.default)]
+    waiting: list[Any] = [message_from_bytes(data, policy=_MailPolicy())]
     if not waiting[0].keys():
         raise unreadable(name, "It has no headers, as a mail has.", "Rename it to .txt if it is text.")
     while waiting:
@@ -261,6 +264,13 @@ def _eml(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
                 yield _mailed(part, name, limits)
         if names:
             yield f"Attachments: {', '.join(names)}"
+
+
+class _MailPolicy(EmailPolicy):
+    """Reads the beginning of a header: a long one takes the square of its length."""
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        return super().header_fetch_parse(name, value[:_HEADER_CHARS])
 
 
 def _mailed(part: MIMEPart, name: str, limits: Limits) -> str:
@@ -311,7 +321,9 @@ def _lean(file: BinaryIO, name: str, limits: Limits) -> BinaryIO:
 
 READERS: dict[str, _Read] = {
     ".docx": _docx,
+    ".docm": _docx,
     ".pptx": _pptx,
+    ".pptm": _pptx,
     ".xlsx": _xlsx,
     ".xlsm": _xlsx,
     ".odt": _odf,

@@ -169,7 +169,7 @@ def document_value(value: str) -> Any:
     return 1 if value == "k" else value
 
 
-KINDS = (".txt", ".html", ".pdf", ".jsonl", ".md", "")
+KINDS = (".txt", ".html", ".pdf", ".jsonl", ".md", "", ".ipynb", ".eml", ".rtf")
 ENCODINGS = (
     *("utf-8", "latin-1", "utf-16", "utf-7", "shift_jis", "unicode_escape", "hex", "idna", "punycode"),
     *(

@@ -193,6 +193,8 @@ def test_mails(tmp_path: Path) -> None:
     strange = b"Subject: x\nContent-Type: text/plain; charset=klingon\n\nStill read.\n"
     path.write_bytes(strange)
     assert read_file(path).text == "Subject: x\n\nStill read."
+    path.write_bytes(b"Subject: " + b"=?utf-8?q?a?= " * 100_000 + b"\n\nLong headers take no time.")
+    assert str(read_file(path).text).endswith("Long headers take no time.")
 
 
 def test_opendocument_and_rich_text(tmp_path: Path) -> None:
