@@ -9,8 +9,6 @@ and for each few thousand segments a `segments-N.jsonl` and a `segments-N.safete
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -25,6 +23,7 @@ from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileEr
 from larimar_memory.stores.base import Document, Span, Store, StoredSegment, WriteBatch
 from larimar_memory.stores.exported import FORMAT, VERSION, Exported, Read, digest, read, unusable
 from larimar_memory.stores.packing import pack
+from larimar_memory.system.files import put_in_place
 
 SHARD_SEGMENTS = 4096
 _BATCH_SEGMENTS = 512
@@ -56,10 +55,9 @@ def export(
         MemoryFileError: if something stored is damaged, or `out` cannot be written.
     """
     validate.check_free(out)
-    new = out.with_name(f"{out.name}.{os.getpid()}.tmp")
     try:
-        new.mkdir(parents=True)
-        with store.snapshot():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with put_in_place(out, folder=True) as new, store.snapshot():
             writer = _Writer(new, store.stats().segments, on_progress)
             namespaces = store.namespaces()
             with (new / "documents.jsonl").open("w", encoding="utf-8", newline="\n") as lines:
@@ -68,18 +66,17 @@ def export(
                         lines.write(_line(_document_values(namespace, document)))
                         writer.add(_segments(store, namespace, document))
             writer.flush()
-        about = {
-            "format": FORMAT,
-            "version": VERSION,
-            "encoder": encoder,
-            "dimension": dimension,
-            "namespaces": len(namespaces),
-            "documents": writer.documents,
-            "segments": writer.segments,
-            "files": {p.name: digest(p) for p in sorted(new.iterdir())},
-        }
-        (new / "memory.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        os.replace(new, out)
+            about = {
+                "format": FORMAT,
+                "version": VERSION,
+                "encoder": encoder,
+                "dimension": dimension,
+                "namespaces": len(namespaces),
+                "documents": writer.documents,
+                "segments": writer.segments,
+                "files": {p.name: digest(p) for p in sorted(new.iterdir())},
+            }
+            (new / "memory.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         if isinstance(error, MemoryFileError):
             raise
@@ -88,8 +85,6 @@ def export(
             f"The system said: {error.strerror or error}.",
             "Check the path, its permissions and the free space.",
         ) from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
     return Moved(len(namespaces), writer.documents, writer.segments)
 
 

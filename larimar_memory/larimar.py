@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -28,6 +27,7 @@ from larimar_memory.recall.search import Candidate
 from larimar_memory.slots import Health, Slots, WhenFull, check_slots, evict_oldest, health_of
 from larimar_memory.stores.base import Document, Store, check_store, check_store_encoder
 from larimar_memory.stores.sqlite.opening import FileOptions, open_store, written_with
+from larimar_memory.system import forking
 from larimar_memory.text.blocks import Text, check_texts
 from larimar_memory.types import (
     DEFAULT_NAMESPACE,
@@ -74,7 +74,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         self._language = language
         named = isinstance(decoder, str | os.PathLike)
         self._decoder = decoder if named else check_decoder(decoder, "The memory cannot be opened.")
-        self._decoder_lock = threading.Lock()
+        self._decoder_lock = forking.Lock()
         codec = None if isinstance(latents, bool) else latents
         self.latents = LatentMemory(store, lambda: self.decoder, codec, self.decoder_name)
         self._writes_latents = latents not in (False, None)

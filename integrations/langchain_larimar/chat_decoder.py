@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
@@ -10,13 +9,14 @@ from pydantic import BaseModel, Field
 from langchain_larimar.given_memory import check_memory
 from larimar_memory.errors import InputError
 from larimar_memory.models.finding import DEFAULT_DECODER
+from larimar_memory.system import forking
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
     from larimar_memory.decoders.base import Decoder
 
 UNUSABLE = "The chat model cannot be made."
-_LOADING = threading.Lock()
+_LOADING = forking.Lock()
 
 
 class ChatDecoder(BaseModel):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import threading
 
 from langchain_core.embeddings import Embeddings
 
 from larimar_memory.encoders.base import Encoder, keys_of
 from larimar_memory.errors import InputError
 from larimar_memory.models.finding import DEFAULT_ENCODER
+from larimar_memory.system import forking
 from larimar_memory.validate import sound
 
-_LOADING = threading.Lock()
+_LOADING = forking.Lock()
 
 
 class LarimarEmbeddings(Embeddings):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from larimar_memory.errors import InputError
+from larimar_memory.system import forking
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
 
-_locks: WeakKeyDictionary[Larimar, threading.RLock] = WeakKeyDictionary()
-_guard = threading.Lock()
+_locks: WeakKeyDictionary[Larimar, forking.Lock] = WeakKeyDictionary()
+_guard = forking.Lock()
 
 
 def check_memory(memory: Any, what: str, subject: str = "Its memory") -> Larimar:
@@ -54,7 +54,7 @@ def check_threshold(
     return least
 
 
-def lock_of(memory: Larimar) -> threading.RLock:
+def lock_of(memory: Larimar) -> forking.Lock:
     """The memory's lock, where something is read and written as one step; the same at every call."""
     with _guard:
-        return _locks.setdefault(memory, threading.RLock())
+        return _locks.setdefault(memory, forking.Lock())

@@ -31,6 +31,7 @@ from larimar_memory.cli.options import (
     parsed,
 )
 from larimar_memory.errors import InputError, LarimarError
+from larimar_memory.models import loading
 from larimar_memory.types import AnswerOptions, ReadOptions
 from larimar_memory.validate import exists
 
@@ -188,8 +189,10 @@ def main() -> None:
         # What a terminal's encoding cannot show is written as an escape, and stops nothing.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    announce = loading.announce if as_json else output.announced
     try:
-        app()
+        with loading.announced_by(announce):
+            app()
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
@@ -215,6 +218,6 @@ def _check_ahead() -> None:
     def check() -> None:
         # Whatever is wrong is said when the model is loaded.
         with contextlib.suppress(LarimarError):
-            finding.resolve(finding.DEFAULT_DECODER)
+            finding.check_ahead(finding.DEFAULT_DECODER)
 
     threading.Thread(target=check, daemon=True).start()

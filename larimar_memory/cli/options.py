@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import platformdirs
 import typer
 
 from larimar_memory.errors import InputError, MemoryFileError
+from larimar_memory.system.files import user_folder
 from larimar_memory.validate import exists
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ Memory = Annotated[
         "-m",
         envvar="LARIMAR_MEMORY",
         help="The memory file.",
-        default_factory=lambda: Path(platformdirs.user_data_dir("larimar-memory")) / "memory.larimar",
+        default_factory=lambda: _own_memory(),
         show_default="in the user's data folder",
     ),
 ]
@@ -55,6 +55,18 @@ Threshold = Annotated[
     float | None, typer.Option("--threshold", help="Score under which the answer is 'not in memory'.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def _own_memory() -> Path:
+    """The memory file in the user's data folder."""
+    folder = user_folder("data")
+    if folder is None:
+        raise InputError(
+            "There is no place for a memory.",
+            "None was named, and the user's home folder cannot be determined.",
+            "Name the file with `--memory FILE`, or set LARIMAR_MEMORY.",
+        )
+    return folder / "memory.larimar"
 
 
 def parsed(where: str) -> Where | None:

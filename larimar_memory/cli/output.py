@@ -26,6 +26,8 @@ _SOURCE_WIDTH = 88
 _COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 _UNSEEN = re.compile(r"[\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
+_shown_bars: list[bool] = []
+
 
 def plain(text: str) -> str:
     """Text that tells a terminal nothing: what controls it becomes a replacement character."""
@@ -76,17 +78,35 @@ def print_error(error: LarimarError, as_json: bool) -> None:
 
 
 @contextmanager
+def _counted(shown: bool) -> Iterator[None]:
+    # rich shows one bar at a time.
+    _shown_bars.extend([True] * shown)
+    try:
+        yield
+    finally:
+        del _shown_bars[:shown]
+
+
+@contextmanager
 def progress(label: str, shown: bool) -> Iterator[Callable[..., None]]:
     """A bar on standard error, moved by telling it what is done, of how much, and a note."""
     columns = ("{task.description}", "{task.percentage:>3.0f}%", "{task.fields[note]}")
     described, share, noted = (TextColumn(column) for column in columns)
     shape = (described, BarColumn(), share, noted, TimeRemainingColumn())
-    with Progress(*shape, console=errors, disable=not shown) as bar:
+    with Progress(*shape, console=errors, disable=not shown) as bar, _counted(shown):
         task = bar.add_task(label, total=None, note="")
 
         def tell(done: int, total: int, note: str = "") -> None:
             bar.update(task, completed=done, total=total, note=note or f"{done:,}/{total:,}")
 
+        yield tell
+
+
+@contextmanager
+def announced(sentence: str, word: str) -> Iterator[Callable[[int, int], None]]:
+    """A line on standard error about what takes long, and a bar, unless one is there already."""
+    print_note(sentence)
+    with progress(word, not _shown_bars) as tell:
         yield tell
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -17,6 +18,8 @@ from larimar_memory.decoders.prompt import around_recalled, chat_tokens, plain_i
 from larimar_memory.errors import InputError, ModelError
 from larimar_memory.models import finding
 from larimar_memory.models.device import best_device, best_dtype
+from larimar_memory.models.loading import check_forked, loading, run_in_children
+from larimar_memory.system import forking
 from larimar_memory.types import Message, Usage
 
 if TYPE_CHECKING:
@@ -39,7 +42,8 @@ class TransformersDecoder:
         self.tokenizer = tokenizer
         self.name = name
         self.context = int(getattr(model.config, "max_position_embeddings", None) or _DEFAULT_CONTEXT)
-        self.lock = threading.Lock()
+        self.lock = forking.Lock("The decoder", ModelError)
+        run_in_children()
 
     @classmethod
     def load(
@@ -54,18 +58,21 @@ class TransformersDecoder:
         Raises:
             ModelError: if the model is not found or is no causal language model.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging as transformers_logging
-
         folder = finding.resolve(name)
         device = device or best_device()
-        transformers_logging.disable_progress_bar()
+        check_forked(device)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype or best_dtype(device), use_safetensors=True, trust_remote_code=False
-            )
-            model = model.to(device)
+            with loading():
+                from transformers import AutoModelForCausalLM, AutoTokenizer
+
+                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+                model: Any = AutoModelForCausalLM.from_pretrained(
+                    folder,
+                    dtype=dtype or best_dtype(device),
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                )
+                model = model.to(device)
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(
                 f"The decoder {str(name)!r} could not be loaded.",
@@ -155,8 +162,13 @@ class _Running(Generation):
             target=self._run, args=(streamer,), name="larimar-decode", daemon=True
         )
         worker.start()
+        process = os.getpid()
         try:
-            yield from _until(streamer, self.stop)
+            for piece in _until(streamer, self.stop):
+                yield piece
+                if os.getpid() != process:
+                    # The thread that makes the next piece is not in this process.
+                    raise forking.lost("The answer", ModelError)
         finally:
             self.cancelled.set()
             worker.join()
@@ -167,10 +179,11 @@ class _Running(Generation):
         from transformers import StoppingCriteriaList
 
         decoder, conditioning = self.decoder, self.conditioning
-        inputs = torch.tensor([self.tokens], device=decoder.model.device)
         try:
+            check_forked(decoder.model.device)
+            inputs = torch.tensor([self.tokens], device=decoder.model.device)
             # Taken here, not by the reader: a reader that pauses must not stop the others.
-            with decoder.lock, torch.inference_mode(), ExitStack() as stack:
+            with decoder.lock, forking.inside(), torch.inference_mode(), ExitStack() as stack:
                 given = {"inputs": inputs, "attention_mask": torch.ones_like(inputs)}
                 if conditioning is not None:
                     stack.enter_context(conditioning.attached())
@@ -191,6 +204,7 @@ class _Running(Generation):
             streamer.end()
 
     def _stopped(self, ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        forking.pause()
         return torch.full((len(ids),), self.cancelled.is_set(), device=ids.device)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,8 @@ from larimar_memory.errors import ModelError
 from larimar_memory.models import finding
 from larimar_memory.models.device import best_device, best_dtype
 from larimar_memory.models.files import fingerprint
+from larimar_memory.models.loading import check_forked, loading, run_in_children
+from larimar_memory.system import forking
 from larimar_memory.text.normal import spelt_out
 
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 65536, "mps": 8192}
@@ -54,10 +55,11 @@ class SentenceEncoder:
         self._pooling = pooling.eval()
         self._prompts = prompts or {}
         self._device = next(p.device for p in model.parameters())
-        self._lock = threading.Lock()
+        self._lock = forking.Lock()
         self._special = tokenizer.num_special_tokens_to_add(is_pair=False)
         self._unknown = _unknown_token(tokenizer)
         self.fingerprint = fingerprint
+        run_in_children()
         self.dimension = self._forward([tuple(tokenizer.encode("dimension").ids)]).shape[1]
 
     @classmethod
@@ -73,26 +75,26 @@ class SentenceEncoder:
         Raises:
             ModelError: if the model is not found or is no sentence encoder.
         """
-        # Not the Auto class of sentence-transformers: importing that package takes seconds.
-        from transformers import AutoModel
-        from transformers.utils import logging as transformers_logging
-
-        from larimar_memory.encoders import fast_cpu
-
         folder = finding.resolve(name)
         device = device or best_device()
         dtype = dtype or best_dtype(device)
-        packed = device.type == "cpu" and dtype is torch.bfloat16 and fast_cpu.supported()
+        check_forked(device)
         tokenizer = _tokenizer(folder)
-        transformers_logging.disable_progress_bar()
         try:
-            model = AutoModel.from_pretrained(
-                folder,
-                dtype=dtype,
-                use_safetensors=True,
-                trust_remote_code=False,
-                attn_implementation=fast_cpu.ATTENTION if packed else "sdpa",
-            ).to(device)
+            with loading():
+                # Not the Auto class of sentence-transformers: importing that package takes seconds.
+                from transformers import AutoModel
+
+                from larimar_memory.encoders import fast_cpu
+
+                packed = device.type == "cpu" and dtype is torch.bfloat16 and fast_cpu.supported()
+                model = AutoModel.from_pretrained(
+                    folder,
+                    dtype=dtype,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                    attn_implementation=fast_cpu.ATTENTION if packed else "sdpa",
+                ).to(device)
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(
                 f"The sentence encoder {str(name)!r} could not be loaded.",
@@ -138,9 +140,11 @@ class SentenceEncoder:
         return keys
 
     def _tokens(self, texts: Sequence[str], prompt: str) -> TokenBatch:
-        whole = [spelt_out(text, self._likeliest) for text in texts]
-        ids = [e.ids for e in self._tokenizer.encode_batch_fast([prompt + text for text in whole])]
-        unread = [n for n, own in enumerate(ids) if self._unknown in own and self._is_unread(whole[n])]
+        with forking.inside():
+            whole = [spelt_out(text, self._likeliest) for text in texts]
+            found = self._tokenizer.encode_batch_fast([prompt + text for text in whole])
+            ids = [e.ids for e in found]
+            unread = [n for n, own in enumerate(ids) if self._unknown in own and self._is_unread(whole[n])]
         return TokenBatch(ids, self._special, frozenset(unread))
 
     def _likeliest(self, readings: list[str]) -> str:
@@ -156,6 +160,7 @@ class SentenceEncoder:
         return unknown > known * _MOST_UNKNOWN
 
     def _forward(self, bucket: Sequence[tuple[int, ...]]) -> Float[np.ndarray, "n d"]:
+        check_forked(self._device)
         longest = len(bucket[-1])
         ids = torch.zeros(len(bucket), longest, dtype=torch.long)
         mask = torch.zeros(len(bucket), longest, dtype=torch.long)
@@ -163,7 +168,7 @@ class SentenceEncoder:
             ids[row, : len(tokens)] = torch.tensor(tokens)
             mask[row, : len(tokens)] = 1
         ids, mask = ids.to(self._device), mask.to(self._device)
-        with self._lock, torch.inference_mode():
+        with forking.inside(), self._lock, torch.inference_mode():
             # Without padding no mask is needed, and attention is cheaper without one.
             padded = len(bucket[0]) < longest
             hidden = self._model(input_ids=ids, attention_mask=mask if padded else None)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from larimar_memory.latents.anatomy import Anatomy
+from larimar_memory.system import forking
 
 _Forward = Callable[[Tensor], Tensor]
-_routing = threading.Lock()
+_routing = forking.Lock()
 
 
 class Adapters(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from larimar_memory.latents.codec import LatentCodec, fingerprint_of
 from larimar_memory.latents.config import LatentConfig
 from larimar_memory.latents.stored import StoredForm
 from larimar_memory.models.finding import DEFAULT_DECODER
+from larimar_memory.system.files import put_in_place
 
 TENSORS, DESCRIPTION = "latents.safetensors", "latents.json"
 _FORMAT = 3
@@ -46,9 +46,8 @@ def save_bundle(codec: LatentCodec, folder: Path, figures: dict[str, Any] | None
         name: tensor.detach().to("cpu", torch.bfloat16).contiguous()
         for name, tensor in codec.state_dict().items()
     }
-    temporary = folder / f"{TENSORS}.{os.getpid()}"
-    save_file(tensors, temporary)
-    os.replace(temporary, folder / TENSORS)
+    with put_in_place(folder / TENSORS) as new:
+        save_file(tensors, new)
     description = {
         "format": _FORMAT,
         "decoder": fingerprint(codec.decoder),
@@ -57,9 +56,8 @@ def save_bundle(codec: LatentCodec, folder: Path, figures: dict[str, Any] | None
         "config": codec.config.model_dump(),
         "figures": figures or {},
     }
-    temporary = folder / f"{DESCRIPTION}.{os.getpid()}"
-    temporary.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / DESCRIPTION)
+    with put_in_place(folder / DESCRIPTION) as new:
+        new.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 
 
 def figures_of(folder: Path) -> dict[str, Any]:

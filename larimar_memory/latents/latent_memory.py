@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -15,6 +14,7 @@ from larimar_memory.decoders.base import Decoder, LatentDecoder
 from larimar_memory.decoders.prompt import disarmed
 from larimar_memory.errors import LatentsUnavailableError
 from larimar_memory.stores.base import Span, Store
+from larimar_memory.system import forking
 from larimar_memory.types import Readout, RecalledSegment, Segment
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class LatentMemory:
         self._store, self._decoder, self._given, self._name = store, decoder, codec, name
         self._codec: LatentCodec | None = None
         self._form: StoredForm | None = None
-        self._lock = threading.Lock()
+        self._lock = forking.Lock()
 
     @property
     def codec(self) -> LatentCodec:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import logging
-import os
 import shutil
-import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
 from larimar_memory.errors import ModelError
+from larimar_memory.models import loading
 from larimar_memory.models.files import cache_folder, manifest_holds, verify, write_manifest
+from larimar_memory.system.files import put_in_place
 
 log = logging.getLogger(__name__)
 
 _FORMAT = "bf16-1"
+_LEFT_SECONDS = 24 * 3600.0
+
+_Tell = Callable[[int, int], None]
 
 
 def converted(gguf: Path, sha256: str) -> Path:
@@ -28,12 +36,17 @@ def converted(gguf: Path, sha256: str) -> Path:
     Raises:
         ModelError: if the GGUF file is not the published one or the cache cannot be written.
     """
-    target = cache_folder() / "models" / f"{gguf.stem}-{sha256[:16]}-{_FORMAT}"
+    target = target_of(gguf, sha256)
     if manifest_holds(target, sha256):
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
+        with ExitStack() as locked:
+            try:
+                locked.enter_context(FileLock(f"{target}.lock"))
+            except (OSError, NotImplementedError) as error:
+                # It saves doing the same twice. What is in the way of more is found below.
+                log.info("%s is not locked while it is made: %s", target, error)
             if not manifest_holds(target, sha256):
                 verify(gguf, sha256)
                 _convert_into(target, gguf, sha256)
@@ -46,39 +59,81 @@ def converted(gguf: Path, sha256: str) -> Path:
     return target
 
 
+def target_of(gguf: Path, sha256: str) -> Path:
+    """Where the safetensors form of `gguf` is, or is to be.
+
+    Raises:
+        ModelError: if there is no cache.
+    """
+    return cache_folder() / "models" / f"{gguf.stem}-{sha256[:16]}-{_FORMAT}"
+
+
 def _convert_into(target: Path, gguf: Path, sha256: str) -> None:
-    log.info("converting %s to bf16 safetensors in %s (once)", gguf.name, target)
-    temporary = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
+    _remove_left(target)
     try:
-        _convert(gguf, temporary)
-        write_manifest(temporary, sha256)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with put_in_place(target, folder=True) as new:
+            _convert(gguf, new)
+            write_manifest(new, sha256)
+            if not manifest_holds(target, sha256):
+                shutil.rmtree(target, ignore_errors=True)
+    except OSError:
+        # Where nothing can be locked, another may have been first.
+        if not manifest_holds(target, sha256):
+            raise
+
+
+def _remove_left(target: Path) -> None:
+    """Delete what was left by those that were killed: it is as large as a model."""
+    for left in target.parent.glob(f"{glob.escape(target.name)}.*"):
+        with suppress(OSError):
+            # Another machine, whose locks this one may not see, is done by then.
+            if left.is_dir() and time.time() - left.stat().st_mtime > _LEFT_SECONDS:
+                shutil.rmtree(left)
 
 
 def _convert(gguf: Path, folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
-    tensors = dict(model.state_dict())
-    if model.config.tie_word_embeddings:
-        tensors.pop("lm_head.weight", None)
-    config = model.config.to_dict()
-    # A model read from GGUF calls itself quantised, though its tensors no longer are.
-    config.pop("quantization_config", None)
-    config["dtype"] = "bfloat16"
-    save_file(
-        {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in tensors.items()},
-        folder / "model.safetensors",
-        metadata={"format": "pt"},
-    )
-    (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
-    model.generation_config.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    sentence = f"The decoder {gguf.stem} is converted once, to {folder.parent}."
+    with loading.announce(sentence, "converting") as tell, loading.loading(), _told(tell):
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16
+        )
+        tensors = dict(model.state_dict())
+        if model.config.tie_word_embeddings:
+            tensors.pop("lm_head.weight", None)
+        config = model.config.to_dict()
+        # A model read from GGUF calls itself quantised, though its tensors no longer are.
+        config.pop("quantization_config", None)
+        config["dtype"] = "bfloat16"
+        save_file(
+            {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in tensors.items()},
+            folder / "model.safetensors",
+            metadata={"format": "pt"},
+        )
+        (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+        model.generation_config.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _told(tell: _Tell) -> Iterator[None]:
+    """Tell of the tensors that transformers reads, in place of its bar, which has no switch."""
+    from transformers import modeling_gguf_pytorch_utils
+
+    def each(tensors: Sequence[Any], **_: Any) -> Iterator[Any]:
+        for done, tensor in enumerate(tensors, start=1):
+            yield tensor
+            tell(done, len(tensors))
+
+    names = vars(modeling_gguf_pytorch_utils)
+    shown = names.get("tqdm")
+    names["tqdm"] = each
+    try:
+        yield
+    finally:
+        names["tqdm"] = shown

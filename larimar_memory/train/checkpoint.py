@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from larimar_memory.errors import InputError
+from larimar_memory.system.files import put_in_place
 
 _COUNTERS = "checkpoint.json"
 
@@ -20,15 +21,15 @@ _COUNTERS = "checkpoint.json"
 def save(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
     """Write a checkpoint; the one before stays valid until this one is complete."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"checkpoint-{counters['total_steps']}-{os.getpid()}.safetensors"
-    temporary = folder / f"{name}.part"
-    save_file({key: x.detach().cpu().contiguous() for key, x in tensors.items()}, temporary)
-    os.replace(temporary, folder / name)
+    # Another name at every turn: the counters still name the tensors of the one before.
+    name = f"checkpoint-{counters['total_steps']}-{secrets.token_hex(4)}.safetensors"
+    with put_in_place(folder / name) as new:
+        save_file({key: x.detach().cpu().contiguous() for key, x in tensors.items()}, new)
     # The counters name the tensors they belong to: replacing them is the moment of change.
-    temporary = folder / f"{_COUNTERS}.part"
-    temporary.write_text(json.dumps({**counters, "tensors": name}, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / _COUNTERS)
-    for old in folder.glob("checkpoint-*.safetensors"):
+    with put_in_place(folder / _COUNTERS) as new:
+        new.write_text(json.dumps({**counters, "tensors": name}, indent=1) + "\n", encoding="utf-8")
+    for old in folder.glob("checkpoint-*"):
+        # What one that was killed did not finish is of no use either.
         if old.name != name:
             old.unlink()
 

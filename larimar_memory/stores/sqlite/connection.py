@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypedDict
 
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.sqlite import schema, text_index
-from larimar_memory.stores.sqlite.failures import closed, not_changeable, translated
+from larimar_memory.stores.sqlite.failures import called, closed, not_changeable, translated
 from larimar_memory.stores.sqlite.wal import check_log, logged_pages
+from larimar_memory.system import forking
 
 _HEADER_BYTES = 100
 _LOG_BYTES = 4 << 20
@@ -57,17 +59,19 @@ class Database:
     ) -> None:
         self.path, self.read_only = path, path is not None and read_only
         self._busy_seconds, self._synchronous = busy_seconds, synchronous
-        self._write_lock = threading.RLock()
+        self._write_lock = forking.Lock(_named(path), MemoryFileError)
         self._readers: dict[int, sqlite3.Connection] = {}
-        self._closed = False
+        self._writer: sqlite3.Connection | None = None
+        self._closed = self._inherited = False
         self._idle = threading.Condition()
         self._inside = Counter[int]()
         self._version = schema.SCHEMA_VERSION
-        with translated(path):
+        with forking.inside(), translated(path):
             self._address = ":memory:"
             if path is not None:
                 # Once for all threads: what one sees written, the others do.
                 self._address = address(path, read_only=self.read_only)
+                check_inherited(path)
                 check_length(path)
                 check_log(path)
                 if not read_only:
@@ -79,6 +83,14 @@ class Database:
             except BaseException:
                 self._writer.close()
                 raise
+            # From now on there is a file, and where it is gone none is made in its place.
+            self._address = self._address.replace("?mode=rwc", "?mode=rw")
+            forking.follow(self)
+
+    @property
+    def lost(self) -> bool:
+        """Whether another thread was using it when this process was forked: it cannot be used here."""
+        return self._inherited or self._write_lock.lost
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -87,7 +99,7 @@ class Database:
         with self._open(), translated(self.path):
             if self.path is None:
                 with self._write_lock:
-                    yield self._writer
+                    yield self._writing_connection()
                 return
             if thread not in self._readers:
                 self._readers[thread] = self._connect()
@@ -121,34 +133,70 @@ class Database:
         with self._open(), self._write_lock, translated(self.path):
             if self.read_only:
                 raise not_changeable(self.path)
-            yield self._writer
+            yield self._writing_connection()
 
     def close(self) -> None:
         """Close every connection; the last one folds the write-ahead log into the file.
 
         What other threads are doing is waited for, as their connections cannot be taken from them.
         """
-        with self._idle:
+        with forking.inside(), self._idle:
             self._closed = True
             mine = {threading.get_ident()}
             self._idle.wait_for(lambda: not (+self._inside).keys() - mine)
-            for connection in [*self._readers.values(), self._writer]:
-                connection.close()
-            self._readers.clear()
+            if not self._inherited:
+                self._disconnect()
+
+    def before_fork(self) -> None:
+        """Close a file's connections, which are opened again on either side when they are needed.
+
+        SQLite knows by process what is locked: a child would take for its own the locks that its parent
+        holds on the file, and the two would undo each other's writes.
+        """
+        with self._idle:
+            if self.path is not None and not +self._inside and not self._inherited:
+                self._disconnect()
+
+    def after_fork_in_child(self) -> None:
+        """Leave alone what could not be closed."""
+        thread = threading.get_ident()
+        self._idle, mine = threading.Condition(), self._inside[thread]
+        self._inside = Counter({thread: mine})
+        if self.path is not None and self._connections():
+            self._inherited = True
+            leave_open(self.path, self._connections())
+
+    def _connections(self) -> list[sqlite3.Connection]:
+        writing = [] if self._writer is None else [self._writer]
+        return [*self._readers.values(), *writing]
+
+    def _disconnect(self) -> None:
+        for connection in self._connections():
+            connection.close()
+        self._readers.clear()
+        self._writer = None
+
+    def _writing_connection(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self._writer = self._connect()
+        return self._writer
 
     @contextmanager
     def _open(self) -> Iterator[None]:
         thread = threading.get_ident()
-        with self._idle:
-            if self._closed:
-                raise closed(self.path)
-            self._inside[thread] += 1
-        try:
-            yield
-        finally:
+        with forking.inside():
             with self._idle:
-                self._inside[thread] -= 1
-                self._idle.notify_all()
+                if self._closed:
+                    raise closed(self.path)
+                if self._inherited:
+                    raise forking.lost(_named(self.path), MemoryFileError)
+                self._inside[thread] += 1
+            try:
+                yield
+            finally:
+                with self._idle:
+                    self._inside[thread] -= 1
+                    self._idle.notify_all()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -174,6 +222,34 @@ class Database:
             # Found before the file's own; it goes with the connection.
             text_index.make_all(connection, "temp")
         return connection
+
+
+_not_to_open: set[tuple[int, int]] = set()
+
+
+def leave_open(path: Path, connections: list[sqlite3.Connection]) -> None:
+    """Never close these, nor open the file in this process: it was forked while they were in use."""
+    for connection in connections:
+        # Not even when the process ends: what SQLite does then is for who opened them.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+    with suppress(OSError):
+        _not_to_open.add(_identity(path))
+
+
+def check_inherited(path: Path) -> None:
+    """Raise MemoryFileError where this process was forked while the file was in use."""
+    with suppress(OSError):
+        if _not_to_open and _identity(path) in _not_to_open:
+            raise forking.lost(_named(path), MemoryFileError)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _named(path: Path | None) -> str:
+    return f"The memory {called(path)}"
 
 
 def check_length(path: Path) -> None:

@@ -19,6 +19,7 @@ from larimar_memory.stores.sqlite.salvage import looking
 from larimar_memory.stores.sqlite.schema import about
 from larimar_memory.stores.sqlite.store import SQLiteStore
 from larimar_memory.stores.sqlite.wal import check_log
+from larimar_memory.system.files import put_in_place
 from larimar_memory.validate import check_file, check_free, check_synchronous, exists
 
 _PAGES = 2048
@@ -122,22 +123,19 @@ def backup(path: Path, out: Path, on_progress: OnCopy | None = None) -> None:
     check_file(path, must_exist=True)
     check_free(out)
     check_log(path)
-    new = out.with_name(f"{out.name}.{os.getpid()}.tmp")
 
     def tell(_: int, left: int, total: int) -> None:
         if on_progress is not None:
             on_progress(total - left, total)
 
-    try:
-        with translated(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with looking(path) as source, closing(sqlite3.connect(new)) as copy:
-                # The read holds the moment: writers go on in the log, the copy does not begin again.
-                source.execute("SELECT count(*) FROM sqlite_master").fetchone()
-                source.backup(copy, pages=_PAGES, progress=tell)
-            with new.open("rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(new, out)
-    finally:
-        with suppress(OSError):
-            remove(new)
+    with translated(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with put_in_place(out) as new:
+            try:
+                with looking(path) as source, closing(sqlite3.connect(new)) as copy:
+                    # The read holds the moment: writers go on in the log, and it does not begin again.
+                    source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                    source.backup(copy, pages=_PAGES, progress=tell)
+            finally:
+                with suppress(OSError):
+                    remove(new, but_file=True)

@@ -9,7 +9,6 @@ pages and makes a table of its keys, neither of which writing needs.
 from __future__ import annotations
 
 import mmap
-import os
 import re
 import zlib
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 from usearch.index import Index
 
 from larimar_memory.stores.base import Key, Keys, Rows
+from larimar_memory.system.files import place, unfinished
 
 LIMIT = 131_072
 """Keys after which a part is full: it lies in its file from then on, and a new one begins."""
@@ -161,17 +161,12 @@ class Part:
             OSError, RuntimeError: if it cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f"{space}-{os.getpid()}-{id(self)}.tmp"
-        try:
+        with unfinished(folder / str(space)) as temporary:
             # One whose file another process deleted is still mapped, and saved from there.
             self._index.save(str(temporary))
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
             checksum = checksum_of(temporary)
             path = folder / f"{space}-{self.after}-{self.covers}-{checksum}.usearch"
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            place(temporary, path)
         return IndexFile(path, space, self.after, self.covers, checksum)
 
     def hold(self, file: IndexFile) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from larimar_memory.stores.sqlite import checksums, schema, text_index
-from larimar_memory.stores.sqlite.connection import address
+from larimar_memory.stores.sqlite.connection import address, check_inherited
 from larimar_memory.stores.sqlite.decoding import is_key, metadata_from, wrong_type
 from larimar_memory.stores.sqlite.failures import FAILURES, understood
+from larimar_memory.system import forking
 
 NOT_READ, NOT_WRITTEN = "cannot be read", "not what was written"
 _RANGE = 512
@@ -72,7 +73,8 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         MemoryFileError: if it cannot be opened at all, or is no memory.
     """
-    with understood(path):
+    with forking.inside(), understood(path):
+        check_inherited(path)
         where = address(path, read_only=True)
         with closing(sqlite3.connect(where, uri=True, isolation_level=None)) as db:
             db.execute("PRAGMA trusted_schema = OFF")

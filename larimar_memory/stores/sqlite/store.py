@@ -233,7 +233,7 @@ class SQLiteStore(Store):
             return
         self._closed = True
         try:
-            if not self._db.read_only:
+            if not self._db.read_only and not self._db.lost:
                 with self._db.reading() as db:
                     self._indexes.save(db)
         finally:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,6 +31,7 @@ from larimar_memory.stores.sqlite.queries import (
     matrix_of,
     next_row,
 )
+from larimar_memory.system import forking
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ class Indexes:
         self._database, self._dimension = database, dimension
         self.folder = None if database.path is None else index_folder(database.path)
         self._vectors: dict[int, Vectors] = {}
-        self._lock = threading.RLock()
+        self._lock = forking.Lock()
 
     def nearest(self, db: sqlite3.Connection, space: int, key: Key, k: int) -> list[tuple[int, float]]:
         """Rows that exist, and their cosines, of the k nearest keys of a namespace, best first."""

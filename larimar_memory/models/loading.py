@@ -1,0 +1,126 @@
+"""Models are loaded by one thread at a time, in silence, and run in a forked child as well.
+
+While transformers loads a model, it changes what holds for the whole process, such as the number format
+of new tensors: threads that load at once would leave it changed. And whoever comes while it is being
+imported gets half of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, TypeAlias
+
+from larimar_memory.errors import ModelError
+from larimar_memory.system import forking
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+Announce: TypeAlias = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
+"""Given what takes long, in a sentence and in a word; told in its block what is done, of how much."""
+
+_TOKENIZERS = "TOKENIZERS_PARALLELISM"
+_loading = forking.Lock()
+_in_use = False
+_tokenizers_were: str | None = None
+
+
+def _log_only(sentence: str, word: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    log.info("%s", sentence)
+    return nullcontext(lambda done, total: None)
+
+
+announce: Announce = _log_only
+"""How what takes long is shown: the library prints nothing; see `announced_by`."""
+
+
+@contextmanager
+def announced_by(shown: Announce) -> Iterator[None]:
+    """Have what takes long shown so, in all threads."""
+    global announce
+    before, announce = announce, shown
+    try:
+        yield
+    finally:
+        announce = before
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """This thread's turn to import from transformers and to load, without its bars and warnings."""
+    with _loading:
+        from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
+        from transformers.utils import logging as said
+
+        logger, bars, hub_silent = (
+            said.get_logger(),
+            said.is_progress_bar_enabled(),
+            are_progress_bars_disabled(),
+        )
+        level = logger.level
+        if level == logging.WARNING:
+            # Who wants to see more has asked for it.
+            logger.setLevel(logging.ERROR)
+        said.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            if bars:
+                said.enable_progress_bar()
+                if hub_silent:
+                    disable_progress_bars()
+
+
+def run_in_children() -> None:
+    """A model is going to run: see to it that what it leaves behind does not stop a forked child."""
+    global _in_use
+    _in_use = True
+
+
+def check_forked(device: torch.device) -> None:
+    """Raise ModelError where the device cannot be used because the process was forked."""
+    import torch
+
+    backend = getattr(torch, device.type, None)
+    if getattr(backend, "_is_in_bad_fork", bool)():
+        raise ModelError(
+            f"The device {device.type!r} cannot be used in this process.",
+            "The process was forked from one that had used it, which its driver does not allow.",
+            "Load models in the child alone, or start it anew, by 'spawn' in place of 'fork'.",
+        )
+
+
+def _before_fork() -> None:
+    global _tokenizers_were
+    if _in_use:
+        # Its threads are not in the child, which would wait for them, or warn and print so.
+        _tokenizers_were = os.environ.get(_TOKENIZERS)
+        os.environ[_TOKENIZERS] = "false"
+
+
+def _after_fork_in_parent() -> None:
+    if _in_use and _tokenizers_were is None:
+        os.environ.pop(_TOKENIZERS, None)
+    elif _in_use:
+        os.environ[_TOKENIZERS] = str(_tokenizers_were)
+
+
+def _after_fork_in_child() -> None:
+    if _in_use:
+        import torch
+
+        os.environ[_TOKENIZERS] = "false"
+        # Nor are those of OpenMP, which this thread would wait for at the first product.
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )
