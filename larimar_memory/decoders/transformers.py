@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,9 @@ class TransformersDecoder:
         self.name = name
         self.context = int(getattr(model.config, "max_position_embeddings", None) or _DEFAULT_CONTEXT)
         self.lock = forking.Lock("The decoder", ModelError)
+        # One thread for all runs: whatever forks while one ends copies what MKL holds at its end.
+        self.thread = ThreadPoolExecutor(1, "larimar-decode")
+        forking.follow(self)
         run_in_children()
 
     @classmethod
@@ -80,6 +84,13 @@ class TransformersDecoder:
                 "Name the folder or hub repository of a causal language model.",
             ) from error
         return cls(model, tokenizer, name=str(name))
+
+    def before_fork(self) -> None:
+        """Nothing is to be done."""
+
+    def after_fork_in_child(self) -> None:
+        """Run in another thread: the one there was is not in this process."""
+        self.thread = ThreadPoolExecutor(1, "larimar-decode")
 
     def chat_tokens(self, chat: Sequence[Message], begin: str = "") -> list[int]:
         """Token ids of a chat whose contents cannot act as control tokens, and of `begin`."""
@@ -136,7 +147,7 @@ class TransformersDecoder:
 
 @dataclass
 class _Running(Generation):
-    """A generation whose model runs in a thread of its own once it is iterated."""
+    """A generation whose model runs in the decoder's thread once it is iterated."""
 
     decoder: TransformersDecoder
     tokens: list[int]
@@ -158,10 +169,7 @@ class _Running(Generation):
         from larimar_memory.decoders.streaming import TokenStreamer
 
         streamer = TokenStreamer(self.decoder.tokenizer, skip_prompt=True, skip_special_tokens=True)
-        worker = threading.Thread(
-            target=self._run, args=(streamer,), name="larimar-decode", daemon=True
-        )
-        worker.start()
+        running = self.decoder.thread.submit(self._run, streamer, torch.get_num_threads())
         process = os.getpid()
         try:
             for piece in _until(streamer, self.stop):
@@ -171,16 +179,20 @@ class _Running(Generation):
                     raise forking.lost("The answer", ModelError)
         finally:
             self.cancelled.set()
-            worker.join()
+            if os.getpid() == process:
+                wait([running])
         if self.failure:
             raise self.failure[0]
 
-    def _run(self, streamer: TokenStreamer) -> None:
+    def _run(self, streamer: TokenStreamer, threads: int) -> None:
         from transformers import StoppingCriteriaList
 
         decoder, conditioning = self.decoder, self.conditioning
         try:
             check_forked(decoder.model.device)
+            if torch.get_num_threads() != threads:
+                # It is kept by thread, and may have been set since this one began.
+                torch.set_num_threads(threads)
             inputs = torch.tensor([self.tokens], device=decoder.model.device)
             # Taken here, not by the reader: a reader that pauses must not stop the others.
             with decoder.lock, forking.inside(), torch.inference_mode(), ExitStack() as stack:
