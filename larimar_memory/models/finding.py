@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from larimar_memory.errors import ModelError
 from larimar_memory.models import loading
@@ -118,12 +120,23 @@ def _from_hub(name: str, wheel: WheelModel | None) -> Path:
         else "Name a local folder, or check the repository's name and the network."
     )
     try:
-        with (
-            loading.loading(),
-            loading.announce(f"Looking for {name} on the Hugging Face hub.", "downloading"),
-        ):
+        with loading.loading(), _downloading(name):
             return Path(snapshot_download(name, allow_patterns=_WANTED))
     except (HFValidationError, HfHubHTTPError, OSError) as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         why = f"It is no local folder, no installed wheel has it, and the hub said: {said}."
         raise ModelError(f"The model {name!r} was not found.", why, remedy) from error
+
+
+def _downloading(name: str) -> AbstractContextManager[Any]:
+    """Shows that a model is downloaded, unless the hub's cache has it or nothing may be."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        snapshot_download(name, allow_patterns=_WANTED, local_files_only=True)
+    except (HfHubHTTPError, OSError):
+        if not HF_HUB_OFFLINE:
+            return loading.announce(f"The model {name} is downloaded once.", "downloading")
+    return nullcontext()

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict
 
@@ -232,20 +232,22 @@ def leave_open(path: Path, connections: list[sqlite3.Connection]) -> None:
     for connection in connections:
         # Not even when the process ends: what SQLite does then is for who opened them.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
-    with suppress(OSError):
-        _not_to_open.add(_identity(path))
+    _not_to_open.update(_identity(path))
 
 
 def check_inherited(path: Path) -> None:
     """Raise MemoryFileError where this process was forked while the file was in use."""
-    with suppress(OSError):
-        if _not_to_open and _identity(path) in _not_to_open:
-            raise forking.lost(_named(path), MemoryFileError)
+    if _not_to_open and not _not_to_open.isdisjoint(_identity(path)):
+        raise forking.lost(_named(path), MemoryFileError)
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
+def _identity(path: Path) -> set[tuple[int, int]]:
+    """What SQLite knows a file by; nothing where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return set()
+    return {(found.st_dev, found.st_ino)}
 
 
 def _named(path: Path | None) -> str:
