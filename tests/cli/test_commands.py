@@ -226,7 +226,7 @@ def test_the_first_answer_says_one_line_and_shows_one_bar(
     def convert(gguf: Path, folder: Path) -> None:
         with loading.announce("The decoder is converted once.", "converting") as tell:
             tell(3, 3)
-            for file in made.iterdir():
+            for file in set(made.iterdir()) - {made / "manifest.json"}:
                 (folder / file.name).write_bytes(file.read_bytes())
 
     monkeypatch.setattr(conversion, "_convert", convert)

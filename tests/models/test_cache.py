@@ -307,7 +307,7 @@ def _start(code: str, cache: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.model
 def test_eight_threads_open_a_memory_in_a_new_process(cache: Path) -> None:
-    """Among them they import transformers, hash the model and load it; what torch makes stays float32."""
+    """They import transformers, hash the model and load it; what torch makes stays float32."""
     out, err = _start(LOADING, cache).communicate(timeout=300)
     assert out == f"[] {torch.float32}\n"
     assert err == ""
