@@ -144,7 +144,9 @@ class SentenceEncoder:
             whole = [spelt_out(text, self._likeliest) for text in texts]
             found = self._tokenizer.encode_batch_fast([prompt + text for text in whole])
             ids = [e.ids for e in found]
-            unread = [n for n, own in enumerate(ids) if self._unknown in own and self._is_unread(whole[n])]
+            unread = [
+                n for n, own in enumerate(ids) if self._unknown in own and self._is_unread(whole[n])
+            ]
         return TokenBatch(ids, self._special, frozenset(unread))
 
     def _likeliest(self, readings: list[str]) -> str:
