@@ -55,6 +55,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         store, encoder, path, threshold: as in `open`.
         latents: what makes, finds and places the latents of its segments.
         slots: what is read through where segments share slots, else None.
+        most: segments of a namespace above which the documents first written go, else None.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         self._writes_latents = latents not in (False, None)
         self._limit = slots
         evict = when_full == "evict"
-        self._most = slots if evict else None
+        self.most = slots if evict else None
         self.slots = Slots(store, slots, encoder.dimension) if slots and not evict else None
 
     def __reduce__(self) -> NoReturn:
@@ -229,8 +230,8 @@ class Larimar(AbstractContextManager["Larimar"]):
             on_progress=on_progress,
             latents=self.latents.encode_runs if self._writes_latents else None,
         )
-        if self._most is not None:
-            evict_oldest(self.store, namespace, self._most)
+        if self.most is not None:
+            evict_oldest(self.store, namespace, self.most)
 
     def write_latents(
         self,
@@ -389,7 +390,7 @@ class Larimar(AbstractContextManager["Larimar"]):
     def health(self, namespace: str = DEFAULT_NAMESPACE) -> Health:
         """How full and how sharp the memory of a namespace is; reads all of its keys once."""
         space = validate.check_name(namespace, "namespace")
-        return health_of(self.store, space, self.slots, self._most)
+        return health_of(self.store, space, self.slots, self.most)
 
     def close(self) -> None:
         """Save the index and release the file; a second call does nothing."""

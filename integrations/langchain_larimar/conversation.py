@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from langchain_core.runnables.config import run_in_executor
 
 from langchain_larimar.convert import Line, to_block, to_messages, to_role, to_text
 from langchain_larimar.given_memory import check_memory, check_threshold, lock_of
+from langchain_larimar.kept_turns import KeptTurns
 from langchain_larimar.tokens import CountTokens
 from larimar_memory.decoders.budget import fit
 from larimar_memory.errors import InputError
@@ -23,11 +22,11 @@ if TYPE_CHECKING:
     from langchain_classic.base_memory import BaseMemory
 
     from larimar_memory import Larimar
-    from larimar_memory.stores import Document
 
 _UNUSABLE = "The conversation memory cannot be made."
 _QUERY_CHARS = 2000
 _SEGMENTS_PER_TURN = 3
+_FIRST_LINES = 32
 
 
 @dataclass(frozen=True)
@@ -116,36 +115,24 @@ class LarimarMemory:
         """Keep the human, AI and system messages that have text; a human one begins a new turn."""
         # One at a time: what is saved at the same moment gets turns of its own.
         with lock_of(self.memory):
-            turn = max((d.metadata["turn"] for d in self._documents()), default=0)
+            turn = self._kept.last()
             lines = list[Line]()
             for message in messages:
                 role = to_role(message)
                 if role and message.text.strip():
                     turn += role == "Human" or turn == 0
                     lines.append(Line(turn, role, str(message.text)))
-            # Ids are unique, so that turns saved by two processes at the same moment all stay.
-            self._write(lines, [f"{line.turn}-{uuid.uuid4().hex}" for line in lines])
+            self._kept.add(lines)
 
     def save_once(self, said: str, reply: str, *, key: str, mark: str) -> None:
         """Keep one turn that may come again; where the reply is blank, what the user said alone.
 
         Args:
-            key: names the turn; what was kept under it before is replaced.
+            key: names the turn; what was kept under it before is replaced, as by `Larimar.write`.
             mark: stands for what the turn says; where a turn of the same mark is kept, nothing is done.
         """
         with lock_of(self.memory):
-            kept = self._documents()
-            if any(document.metadata.get("mark") == mark for document in kept):
-                return
-            before = {d.id: d.metadata["turn"] for d in kept if d.metadata.get("key") == key}
-            last = max((document.metadata["turn"] for document in kept), default=0)
-            turn = next(iter(before.values()), last + 1)
-            both = [Line(turn, "Human", said), Line(turn, "AI", reply)]
-            lines = [line for line in both if line.text.strip()]
-            ids = [f"{key}-{line.role}" for line in lines]
-            self._write(lines, ids, key=key, mark=mark)
-            if gone := [id for id in before if id not in ids]:
-                self.memory.forget(ids=gone, namespace=self.namespace)
+            self._kept.put(said, reply, key, mark)
 
     def clear(self) -> None:
         """Forget the session's conversation, for good."""
@@ -180,39 +167,60 @@ class LarimarMemory:
             said: what is said now.
             but: marks of turns saved with `save_once` that are not to be recalled.
         """
-        kept = self._documents() if self.window > 0 else []
+        kept, whole = self._kept.latest_turns(self.window) if self.window > 0 else ([], False)
         turns = sorted({document.metadata["turn"] for document in kept})
         latest = turns[-self.window :] if self.window > 0 else []
-        recent = self.cut(self._lines(d for d in kept if d.metadata["turn"] in latest))
+        recent = self.cut(self._kept.lines(d for d in kept if d.metadata["turn"] in latest))
         query, first = said.strip()[:_QUERY_CHARS], recent[0].turn if recent else None
-        if not query or not self.k or (self.window > 0 and first == next(iter(turns), None)):
+        if not query or not self.k or (whole and first == next(iter(turns), None)):
             return [], recent
+        # Those of the latest turns come on top and are left out: a filter would look at every turn.
+        shown = [d.segments for d in kept if first is not None and d.metadata["turn"] >= first]
         readout = self.memory.read(
             query,
-            min(_SEGMENTS_PER_TURN * (self.k + len(but)), 1000),
+            min(_SEGMENTS_PER_TURN * (self.k + len(but)) + sum(shown), 1000),
             namespace=self.namespace,
-            where=None if first is None else {"turn": {"$lt": first}},
             threshold=self.score_threshold,
         )
-        whole, chosen = set[int](), dict[int, list[Line]]()
+        complete, chosen = set[int](), dict[int, list[Line]]()
         for segment in readout.segments:
-            turn, role = segment.metadata["turn"], segment.metadata["role"]
+            turn, role = segment.metadata.get("turn"), segment.metadata.get("role")
+            if turn is None or role is None or (first is not None and turn >= first):
+                continue
             full = turn not in chosen and len(chosen) == self.k
-            known = full or turn in whole or segment.metadata.get("mark") in but
+            known = full or turn in complete or segment.metadata.get("mark") in but
             if known or segment.score < readout.threshold:
                 continue
-            lines = [] if turn in chosen else self._turn(turn)
+            lines = [] if turn in chosen else self._kept.of_turn(segment.document_id, turn)
             if lines and self._fits({**chosen, turn: lines}):
-                whole.add(turn)
+                complete.add(turn)
             else:
                 lines = [*chosen.get(turn, ()), Line(turn, role, segment.text.strip())]
-            if turn in whole or self._fits({**chosen, turn: lines}):
+            if turn in complete or self._fits({**chosen, turn: lines}):
                 chosen[turn] = lines
         return _in_order(chosen), recent
 
+    def latest_lines(self, limit: int | None, *, cut: bool) -> list[Line]:
+        """What was said last in the session, in order.
+
+        Args:
+            limit: most lines; None is all of them.
+            cut: whether only as much as fits into `window_tokens`.
+        """
+        if not cut:
+            return self.all_lines() if limit is None else self._kept.latest_lines(limit)[0]
+        count = _FIRST_LINES
+        while True:
+            count = count if limit is None else min(count, limit)
+            lines, whole = self._kept.latest_lines(count)
+            fitting = self.cut(lines)
+            if whole or count == limit or fitting[:1] != lines[:1]:
+                return fitting
+            count *= 4
+
     def all_lines(self) -> list[Line]:
         """Everything that was said in the session, in order."""
-        return self._lines(self._documents())
+        return self._kept.lines(self._kept.all())
 
     def as_runnable(self, *, as_text: bool = False) -> Runnable[Any, Any]:
         """What the next prompt needs, for `RunnablePassthrough.assign(history=...)`.
@@ -271,25 +279,9 @@ class LarimarMemory:
             return given
         return {name: v for name, v in given.items() if name not in (self.memory_key, "stop")}
 
-    def _write(self, lines: Sequence[Line], ids: Sequence[str], **marks: str) -> None:
-        self.memory.write(
-            [line.text for line in lines],
-            ids,
-            [{"turn": line.turn, "role": line.role, **marks} for line in lines],
-            namespace=self.namespace,
-        )
-
-    def _documents(self) -> list[Document]:
-        return list(self.memory.documents(namespace=self.namespace))
-
-    def _lines(self, documents: Iterable[Document]) -> list[Line]:
-        lines = list[Line]()
-        for document in documents:
-            # What was forgotten since is left out.
-            with suppress(InputError):
-                text = self.memory.text(document.id, namespace=self.namespace)
-                lines.append(Line(document.metadata["turn"], document.metadata["role"], text))
-        return lines
+    @property
+    def _kept(self) -> KeptTurns:
+        return KeptTurns(self.memory, self.namespace)
 
     def cut(self, lines: Sequence[Line]) -> list[Line]:
         """The last of the lines that fit into `window_tokens`, and the end of the one before them."""
@@ -312,9 +304,6 @@ class LarimarMemory:
     def _fits(self, chosen: Mapping[int, list[Line]]) -> bool:
         block = HumanMessage(to_block(_in_order(chosen)))
         return self.count_tokens([block]) <= self.recall_tokens
-
-    def _turn(self, turn: int) -> list[Line]:
-        return self._lines(self.memory.documents(namespace=self.namespace, where={"turn": turn}))
 
 
 def _in_order(chosen: Mapping[int, list[Line]]) -> list[Line]:

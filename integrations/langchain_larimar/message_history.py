@@ -12,6 +12,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_larimar.conversation import LarimarMemory
 from langchain_larimar.convert import to_messages
 from langchain_larimar.tokens import CountTokens
+from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
@@ -44,6 +45,12 @@ class LarimarChatMessageHistory(BaseChatMessageHistory):
         max_tokens: int | None = None,
         count_tokens: CountTokens = count_tokens_approximately,
     ) -> None:
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+            raise InputError(
+                "The history cannot be made.",
+                f"It was given limit={limit!r}.",
+                "Use a whole number, 0 for none, or None for all messages.",
+            )
         tokens = 0 if max_tokens is None else max_tokens
         self._turns = LarimarMemory(memory, session, window_tokens=tokens, count_tokens=count_tokens)
         self._limit, self._cut = limit, max_tokens is not None
@@ -51,9 +58,7 @@ class LarimarChatMessageHistory(BaseChatMessageHistory):
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]
         """The messages, oldest first."""
-        lines = self._turns.all_lines()
-        lines = lines if self._limit is None else lines[max(0, len(lines) - self._limit) :]
-        return to_messages(self._turns.cut(lines) if self._cut else lines)
+        return to_messages(self._turns.latest_lines(self._limit, cut=self._cut))
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Keep messages that have text."""

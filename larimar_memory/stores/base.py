@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -240,6 +241,21 @@ class Store(ABC):
     def document(self, namespace: str, document_id: str) -> Document | None:
         """The document of that id, or None."""
         return next(iter(self.documents(namespace, ids=[document_id])), None)
+
+    def latest(self, namespace: str, count: int) -> list[Document]:
+        """The documents with text that were first written last, at most `count`, the last one first."""
+        held = (document for document in self.documents(namespace) if document.characters)
+        return list(deque(held, count))[::-1]
+
+    def around(self, namespace: str, document_id: str, reach: int) -> list[Document]:
+        """A document with text and up to `reach` of those first written before and after it, in order.
+
+        Returns:
+            Nothing where there is no such document.
+        """
+        held = [document for document in self.documents(namespace) if document.characters]
+        at = next((n for n, document in enumerate(held) if document.id == document_id), None)
+        return [] if at is None else held[max(at - reach, 0) : at + reach + 1]
 
     def segments(
         self, namespace: str, document_id: str, first: int = 0, last: int | None = None

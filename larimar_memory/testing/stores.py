@@ -153,6 +153,24 @@ class StoreLaws:
         assert [d.id for d in store.documents("n", {"of": {"$ne": "b"}}, ["b", "a"])] == ["a"]
         assert list(store.documents("n", ids=[])) == []
 
+    def test_the_latest_texts_and_those_around_one(self, store: Store) -> None:
+        """In the order of first writing; documents without text are passed over."""
+        assert store.latest("n", 3) == store.around("n", "a", 3) == []
+        for name in "abcdefgb":
+            store.write("n", [batch(name, [f"text {name}"] * (name not in "ce"))])
+            store.write("other", [batch(f"other {name}", ["text"])])
+        for count in (0, 1, 3, 9):
+            assert [d.id for d in store.latest("n", count)] == list("gfdba")[:count]
+        (known,) = store.documents("n", ids=["g"])
+        assert store.latest("n", 1) == [known]
+        assert [d.id for d in store.around("n", "d", 0)] == ["d"]
+        assert [d.id for d in store.around("n", "d", 1)] == ["b", "d", "f"]
+        assert [d.id for d in store.around("n", "b", 2)] == ["a", "b", "d", "f"]
+        assert [d.id for d in store.around("n", "f", 9)] == list("abdfg")
+        assert store.around("n", "c", 1) == store.around("n", "x", 1) == []
+        store.delete("n", ids=["f", "g"])
+        assert [d.id for d in store.latest("n", 2)] == ["d", "b"]
+
     def test_a_document_without_segments_is_kept_and_never_found(self, store: Store) -> None:
         """A document may have no text."""
         store.write("n", [batch("bare", [], {"v": 1}), batch("d", ["one"], {"v": 2})])

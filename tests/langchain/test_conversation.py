@@ -158,14 +158,14 @@ def test_turns_saved_at_once_all_stay(store: Larimar) -> None:
 def test_what_is_cleared_meanwhile_is_left_out(store: Larimar, monkeypatch: pytest.MonkeyPatch) -> None:
     memory = LarimarMemory(store, "ana")
     memory.save("One.", "Two.")
-    documents = store.documents
+    latest = store.store.latest
 
-    def then_cleared(**options: Any) -> Any:
-        found = list(documents(**options))
+    def then_cleared(*given: Any) -> Any:
+        found = latest(*given)
         memory.clear()
-        return iter(found)
+        return found
 
-    monkeypatch.setattr(store, "documents", then_cleared)
+    monkeypatch.setattr(store.store, "latest", then_cleared)
     assert memory.load("One.") == []
 
 

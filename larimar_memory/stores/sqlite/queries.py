@@ -33,6 +33,10 @@ _COUNT = "(SELECT count(*) FROM segments s WHERE s.document_id = d.id)"
 SELECT_DOCUMENT = (
     f"SELECT {columns('documents', 'd.')}, {_COUNT} FROM documents d WHERE d.namespace_id = ? "
 )
+_SELECT_TEXT = f"{SELECT_DOCUMENT} AND d.characters > 0"
+"""In these words, SQLite goes by the index of the texts in their order."""
+
+_LAST_ROW = 2**63 - 1
 _SEGMENT = (
     f"{columns('documents', 'd.')}, s.id, d.namespace_id, d.id, s.position, s.start, "
     's."end", s.text, s.key, {latent}, s.checksum, s.key_checksum, {seal}'
@@ -122,6 +126,29 @@ def chosen(where: Where | None, ids: Sequence[str] | None) -> Condition:
     if ids is None:
         return condition, parameters
     return f"{condition} AND d.name IN {LISTED}", [*parameters, json.dumps(list(ids))]
+
+
+def texts_before(
+    db: sqlite3.Connection, space: int | None, number: int | None, count: int
+) -> list[Document]:
+    """The last documents with text, the last one first, in front of the one of a number, if any."""
+    sql = f"{_SELECT_TEXT} AND d.id < ? ORDER BY d.id DESC LIMIT ?"
+    rows = db.execute(sql, (space, _LAST_ROW if number is None else number, count)).fetchall()
+    return [document_from(row) for row in rows]
+
+
+def texts_around(db: sqlite3.Connection, space: int | None, name: str, reach: int) -> list[Document]:
+    """A document with text between its neighbours; nothing where it is not there."""
+    (number,) = db.execute(
+        "SELECT max(id) FROM documents WHERE namespace_id = ? AND name = ? AND characters > 0",
+        (space, name),
+    ).fetchone()
+    if number is None:
+        return []
+    sql = f"{_SELECT_TEXT} AND d.id >= ? ORDER BY d.id LIMIT ?"
+    onwards = db.execute(sql, (space, number, reach + 1)).fetchall()
+    before = texts_before(db, space, number, reach)
+    return [*reversed(before), *(document_from(row) for row in onwards)]
 
 
 def nearest_where(db: sqlite3.Connection, space: int, key: Key, k: int, where: Condition) -> list[Hit]:

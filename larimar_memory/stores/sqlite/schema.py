@@ -66,6 +66,9 @@ CREATE TABLE segments (
 CREATE INDEX segments_by_namespace ON segments (namespace_id, id);
 """
 
+_INDEX_OF_TEXTS = "CREATE INDEX texts_by_namespace ON documents (namespace_id, id) WHERE characters > 0"
+"""Files of this version may have been made without it, and get it when they are next opened."""
+
 
 def _described() -> dict[str, dict[str, type | None]]:
     kinds = {"INTEGER": int, "TEXT": str, "BLOB": bytes}
@@ -179,16 +182,30 @@ def prepare(db: sqlite3.Connection, path: Path | None, *, read_only: bool) -> No
             if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 create_tables(db)
     version = version_of(db, path)
-    if version == SCHEMA_VERSION:
-        return
     if read_only:
-        show_as_newest(db, version)
+        if version < SCHEMA_VERSION:
+            show_as_newest(db, version)
         return
-    with transaction(db):
-        for step in range(version_of(db, path), SCHEMA_VERSION):
-            log.info("bringing %s from version %d to %d", path, step, step + 1)
-            _MIGRATIONS[step](db)
-            db.execute(f"PRAGMA user_version = {step + 1}")
+    if version < SCHEMA_VERSION:
+        with transaction(db):
+            for step in range(version_of(db, path), SCHEMA_VERSION):
+                log.info("bringing %s from version %d to %d", path, step, step + 1)
+                _MIGRATIONS[step](db)
+                db.execute(f"PRAGMA user_version = {step + 1}")
+    _add_index_of_texts(db, path)
+
+
+def _add_index_of_texts(db: sqlite3.Connection, path: Path | None) -> None:
+    """Give a file of an earlier release the index it lacks; they can go on using it."""
+    known = "SELECT count(*) FROM sqlite_master WHERE name = 'texts_by_namespace'"
+    if db.execute(known).fetchone()[0]:
+        return
+    try:
+        with transaction(db):
+            db.execute(_INDEX_OF_TEXTS.replace("INDEX", "INDEX IF NOT EXISTS"))
+    except sqlite3.DatabaseError as error:
+        # All can be read without it, and the next to open the file tries again.
+        log.warning("the latest texts of %s have no index: %s", path, error)
 
 
 @contextmanager
@@ -253,7 +270,7 @@ def format_new(db: sqlite3.Connection, page_bytes: int = PAGE_BYTES) -> None:
 
 def create_tables(db: sqlite3.Connection) -> None:
     """Make the tables of this version in an empty database, inside the caller's transaction."""
-    for statement in SCHEMA.split(";"):
+    for statement in [*SCHEMA.split(";"), _INDEX_OF_TEXTS]:
         db.execute(statement)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -164,6 +164,14 @@ class SQLiteStore(Store):
             row = db.execute(f"{SELECT_DOCUMENT} AND d.name = ?", (space, document_id)).fetchone()
             return None if row is None else queries.document_from(row)
 
+    def latest(self, namespace: str, count: int) -> list[Document]:
+        with self._reading(namespace) as (db, space):
+            return queries.texts_before(db, space, None, count)
+
+    def around(self, namespace: str, document_id: str, reach: int) -> list[Document]:
+        with self._reading(namespace) as (db, space):
+            return queries.texts_around(db, space, document_id, reach)
+
     def spans(
         self, namespace: str, spans: Sequence[Span], latents: bool = False
     ) -> list[list[StoredSegment]]:

@@ -1,0 +1,202 @@
+"""The turns of a session as documents of a memory, found at a cost that is the same for any number.
+
+A line is a document whose metadata say the turn and the role. Lines are in the order they were first
+written, but for those of a turn kept under a key, to which a line can be added late: they are found by
+their ids, and say in `last` how many turns there were by then.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from langchain_larimar.convert import Line
+from larimar_memory.errors import InputError
+
+if TYPE_CHECKING:
+    from larimar_memory import Larimar
+    from larimar_memory.stores import Document
+
+_ROLES = ("Human", "AI")
+_MARKED = "marks"
+"""Id of the document that says that every mark of the session is noted."""
+
+_SLACK = 8
+"""Lines that may stand elsewhere than their turn: processes that save at once write in either order."""
+
+_FIRST = 16
+_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class KeptTurns:
+    """The lines of one session.
+
+    Args:
+        namespace: where they are.
+    """
+
+    memory: Larimar
+    namespace: str
+
+    def last(self) -> int:
+        """The number of the last turn, 0 where there is none."""
+        latest = filter(_is_line, self.memory.store.latest(self.namespace, _FIRST))
+        return max((d.metadata.get("last", d.metadata["turn"]) for d in latest), default=0)
+
+    def latest_turns(self, count: int) -> tuple[list[Document], bool]:
+        """At least the documents of the last turns, in order, and whether there are no others."""
+
+        def first(turns: list[int]) -> int:
+            distinct = sorted(set(turns))
+            return distinct[-count] if len(distinct) >= count else 0
+
+        return self._latest(4 * count, first)
+
+    def latest_lines(self, count: int) -> tuple[list[Line], bool]:
+        """The last lines, in order, and whether there are no others."""
+        if not count:
+            return [], False
+        found, whole = self._latest(count, lambda turns: turns[-count] if len(turns) >= count else 0)
+        return self.lines(found[max(len(found) - count, 0) :]), whole and len(found) <= count
+
+    def of_turn(self, id: str, turn: int) -> list[Line]:
+        """The lines of the turn that a document is of, in order."""
+        reach = _SLACK
+        while True:
+            near = self.memory.store.around(self.namespace, id, reach)
+            ends = [*near[:1], *near[-1:]]
+            if len(near) <= reach or not any(_is_line(d) and d.metadata["turn"] == turn for d in ends):
+                break
+            reach *= 4
+        same = [d for d in near if _is_line(d) and d.metadata["turn"] == turn]
+        return self.lines(self._in_order(same))
+
+    def all(self) -> Iterator[Document]:
+        """All documents, in order."""
+        held = filter(_is_line, self.memory.store.documents(self.namespace))
+        return iter(sorted(held, key=_turn))
+
+    def lines(self, documents: Iterable[Document]) -> list[Line]:
+        """What documents say; what was forgotten since is left out."""
+        from larimar_memory.stores import Span
+
+        lines, left = list[Line](), iter(documents)
+        while some := list(islice(left, _CHUNK)):
+            found = self.memory.store.spans(self.namespace, [Span(document.id) for document in some])
+            for document, segments in zip(some, found, strict=True):
+                text = "".join(segment.text for segment in segments)
+                with suppress(InputError):
+                    if len(text) != document.characters:
+                        # Changed, forgotten or damaged since.
+                        text = self.memory.text(document.id, namespace=self.namespace)
+                    lines.append(Line(document.metadata["turn"], document.metadata["role"], text))
+        return lines
+
+    def add(self, lines: Sequence[Line]) -> None:
+        """Keep lines of turns that are kept under no key."""
+        # Ids are unique, so that turns saved by two processes at the same moment all stay.
+        self._write(lines, [f"{line.turn}-{uuid.uuid4().hex}" for line in lines], {})
+
+    def put(self, said: str, reply: str, key: str, mark: str) -> None:
+        """Keep a turn under a key, in place of what was; nothing is done where the mark is kept."""
+        before = self._keyed([key])
+        if self._is_marked(before, mark):
+            return
+        last = self.last()
+        turn = before[0].metadata["turn"] if before else last + 1
+        lines = [Line(turn, role, text) for role, text in zip(_ROLES, (said, reply), strict=True)]
+        lines = [line for line in lines if line.text.strip()]
+        ids = [f"{key}-{line.role}" for line in lines]
+        late = {"last": last} if turn < last else {}
+        if self.memory.most is None:
+            # First, and believed only where the turn says the same: killed in between, nothing is lost.
+            self._note({mark: key})
+        self._write(lines, ids, {"key": key, "mark": mark, **late})
+        old = {d.metadata.get("mark") for d in before} - {mark}
+        gone = [*({d.id for d in before} - {*ids}), *(f"{was}-Mark" for was in old)]
+        if gone:
+            # Like what a write replaces, it is in the file until that is purged.
+            self.memory.forget(ids=gone, namespace=self.namespace, purge=False)
+
+    def _is_marked(self, before: Sequence[Document], mark: str) -> bool:
+        if any(document.metadata.get("mark") == mark for document in before):
+            return True
+        store, space = self.memory.store, self.namespace
+        if self.memory.most is not None:
+            # There are only so many, and notes of marks would outlive them.
+            return next(store.documents(space, where={"mark": mark}), None) is not None
+        if store.document(space, _MARKED) is None:
+            held = {d.metadata["mark"]: d.metadata["key"] for d in self.all() if "mark" in d.metadata}
+            self._note(held, whole=True)
+        note = store.document(space, f"{mark}-Mark")
+        kept = [] if note is None else self._keyed([note.metadata["key"]])
+        return any(document.metadata.get("mark") == mark for document in kept)
+
+    def _note(self, marks: dict[str, str], *, whole: bool = False) -> None:
+        """Write which keys turns of those marks are kept under, in documents without text."""
+        import numpy as np
+
+        from larimar_memory.stores import Document, WriteBatch
+
+        nothing = np.zeros((0, self.memory.encoder.dimension), dtype=np.float32)
+        notes = [Document(f"{mark}-Mark", "", 0, {"key": key}) for mark, key in marks.items()]
+        notes += [Document(_MARKED, "", 0)] if whole else []
+        writes = [WriteBatch(note, [], nothing, replace=False) for note in notes]
+        self.memory.store.write(self.namespace, writes)
+
+    def _keyed(self, keys: Iterable[str]) -> list[Document]:
+        ids = [f"{key}-{role}" for key in keys for role in _ROLES]
+        return [d for d in self.memory.store.documents(self.namespace, ids=ids) if _is_line(d)]
+
+    def _write(self, lines: Sequence[Line], ids: Sequence[str], more: dict[str, Any]) -> None:
+        self.memory.write(
+            [line.text for line in lines],
+            ids,
+            [{"turn": line.turn, "role": line.role, **more} for line in lines],
+            namespace=self.namespace,
+        )
+
+    def _latest(self, likely: int, first: Callable[[list[int]], int]) -> tuple[list[Document], bool]:
+        """The latest documents, in order, from the turn on that `first` tells of the turns of all read.
+
+        Args:
+            likely: how many they may be; more are read where they are more.
+
+        Returns:
+            They, maybe with some before them, and whether there are no others.
+        """
+        wanted = _FIRST + likely
+        while True:
+            read = self.memory.store.latest(self.namespace, wanted)
+            found = [document for document in reversed(read) if _is_line(document)]
+            whole = len(read) < wanted
+            if not whole:
+                found = self._in_order(found)
+            ordered = sorted(found, key=_turn)
+            since = first([_turn(document) for document in ordered])
+            oldest = list(filter(_is_line, read[-_SLACK:]))
+            if whole or (oldest and all(_turn(document) < since for document in oldest)):
+                return ordered, whole
+            wanted *= 4
+
+    def _in_order(self, found: Sequence[Document]) -> list[Document]:
+        """Documents with the others that are kept under their keys: what was said before its reply."""
+        known = {document.id for document in found}
+        keys = {d.metadata["key"]: None for d in found if "key" in d.metadata}
+        missing = [d for d in self._keyed(keys) if d.id not in known] if keys else []
+        said = [document for document in missing if document.metadata["role"] == "Human"]
+        replies = [document for document in missing if document.metadata["role"] != "Human"]
+        return [*said, *found, *replies]
+
+
+def _is_line(document: Document) -> bool:
+    return "turn" in document.metadata and "role" in document.metadata
+
+
+def _turn(document: Document) -> int:
+    return int(document.metadata["turn"])
