@@ -270,7 +270,7 @@ class Larimar(AbstractContextManager["Larimar"]):
     def forget(
         self,
         *,
-        ids: str | Sequence[str] | None = None,
+        ids: str | Iterable[str] | None = None,
         where: Where | None = None,
         namespace: str | None = None,
         purge: bool = True,
@@ -278,18 +278,17 @@ class Larimar(AbstractContextManager["Larimar"]):
         """Delete documents: by id, by metadata filter, or all of a namespace; returns how many.
 
         Args:
-            ids: ids of documents; unknown ones are passed over.
+            ids: ids of documents; unknown ones are passed over, and of none, none are deleted.
             where: a metadata filter; with `ids`, both must hold.
             namespace: where to delete; given alone, all of it is deleted.
             purge: also erase every trace from the files, in time in proportion to their size. Without
                 it, `purge()` can follow; interrupted, it is done when the memory is next opened.
 
         Raises:
-            InputError: if nothing says what to forget.
+            InputError: if nothing says what to forget, or an id is no str.
             MemoryBusyError: if it is forgotten, but others use the files and keep it from being erased.
         """
-        validate.check_something_to_forget(ids, where, namespace)
-        named = [ids] if isinstance(ids, str) else ids
+        named = validate.check_what_to_forget(ids, where, namespace)
         space = DEFAULT_NAMESPACE if namespace is None else validate.check_name(namespace, "namespace")
         count = self.store.delete(space, ids=named, where=where, to_purge=purge)
         if purge and count:
@@ -361,7 +360,8 @@ class Larimar(AbstractContextManager["Larimar"]):
         self, *, namespace: str = DEFAULT_NAMESPACE, where: Where | None = None
     ) -> Iterator[Document]:
         """The documents of a namespace, in the order they were first written."""
-        return self.store.documents(validate.check_name(namespace, "namespace"), where)
+        space = validate.check_name(namespace, "namespace")
+        return self.store.documents(space, validate.check_where(where))
 
     def text(self, id: str, *, namespace: str = DEFAULT_NAMESPACE) -> str:
         """A document's text, exactly as it was written.

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from larimar_memory.errors import InputError, MemoryFileError
-from larimar_memory.types import AnswerOptions, ReadOptions
+from larimar_memory.metadata import NO_UNICODE as NO_UNICODE
+from larimar_memory.metadata import NotPlainError, Plain
+from larimar_memory.metadata import lone_surrogate as lone_surrogate
+from larimar_memory.types import AnswerOptions, ReadOptions, Where
 
 MAX_QUESTION_CHARS = 20_000
 """Of a question that is answered: what the decoder is to read."""
@@ -21,14 +24,13 @@ MAX_QUERY_CHARS = 1_000_000
 
 MAX_NAME_CHARS = 1_000
 ROLES = ("system", "user", "assistant")
+
 MAX_DEPTH = 200
 """Levels that metadata may be nested; SQLite's JSON functions stop at 1,000."""
 
 _Options = TypeVar("_Options", ReadOptions, AnswerOptions)
 
 READ_NAMES = frozenset(field.name for field in fields(ReadOptions))
-
-NO_UNICODE = "half of a surrogate pair, which is no Unicode text"
 
 
 exists = os.path.exists
@@ -128,6 +130,7 @@ def read_options(k: int | None, how: Mapping[str, Any]) -> ReadOptions:
     neighbours = 0 if options.neighbours is None else options.neighbours
     options = replace(options, k=check_k(options.k), neighbours=neighbours)
     check_name(options.namespace, "namespace")
+    check_where(options.where)
     return options
 
 
@@ -179,35 +182,78 @@ def check_name(name: Any, what: str) -> str:
     raise InputError(f"{shown} cannot be a {what}.", why, "Choose another name.")
 
 
-def check_metadata(metadata: Any) -> dict[str, Any]:
-    """A JSON object, copied, so that later changes by the caller do not reach the memory."""
+def check_metadata(metadata: Any, of: str = "a document") -> dict[str, Any]:
+    """A JSON object, copied, so that later changes by the caller do not reach the memory.
+
+    Args:
+        of: whose they are, for the error.
+
+    Raises:
+        InputError: if they cannot be kept.
+    """
     try:
-        copied = json_object(metadata)
-        # SQLite ends a text in JSON there: a filter would take it for a shorter one.
-        if any("\0" in text for entry in copied.items() for text in entry if isinstance(text, str)):
-            raise ValueError("the name or text of one of its entries holds a NUL")
+        copied = json_object(metadata, "metadata")
+        for entry in copied.items():
+            # SQLite ends a text in JSON there: a filter would take it for a shorter one.
+            if any("\0" in text for text in entry if isinstance(text, str)):
+                remedy = "Take the NUL out."
+                raise NotPlainError("the name or text of one of its entries holds a NUL", remedy)
         return copied
-    except (TypeError, ValueError) as error:
+    except NotPlainError as error:
         raise InputError(
-            "The metadata cannot be kept.",
-            f"Metadata is a JSON object, and {error}.",
-            "Use str keys and values of text, numbers, booleans, None, lists and mappings.",
+            f"The metadata of {of} cannot be kept.",
+            f"Metadata is a JSON object, and {error.why}.",
+            error.remedy,
         ) from error
 
 
-def json_object(value: Any, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
-    """A copy of a value that can be kept as a JSON object.
+def json_object(value: Any, name: str, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """A copy of a mapping as JSON has it.
+
+    Args:
+        name: what the value is called where a part of it is named.
 
     Raises:
-        TypeError, ValueError: if it cannot; the message says why.
+        NotPlainError: if there is a part that JSON cannot say.
     """
     if not isinstance(value, Mapping):
-        raise TypeError(f"it is a {type(value).__name__}")
-    text = json.dumps(_plain(value, max_depth, max_depth), ensure_ascii=False, allow_nan=False)
-    if lone_surrogate(text) is not None:
-        raise ValueError(f"it holds {NO_UNICODE}")
-    copied: dict[str, Any] = json.loads(text)
+        raise NotPlainError(f"it is a {type(value).__name__}")
+    made = Plain(name, max_depth).of(value, ())
+    copied: dict[str, Any] = json.loads(json.dumps(made, ensure_ascii=False, allow_nan=False))
     return copied
+
+
+def check_where(where: Any) -> Where | None:
+    """A metadata filter as far as its type goes; what it says is the store's to read."""
+    if where is not None and not isinstance(where, Mapping):
+        raise InputError(
+            "The metadata filter cannot be used.",
+            f"A filter is a mapping, and it is a {type(where).__name__}.",
+            'Give a mapping such as {"source": "a.txt"}.',
+        )
+    return where
+
+
+def check_ids(ids: Any, what: str) -> list[str]:
+    """Ids of documents, of any number, given as one str or as what yields them.
+
+    Args:
+        what: the sentence that says what was not done.
+
+    Raises:
+        InputError: if one is no str: it would be no document's, and nothing would be said.
+    """
+    if isinstance(ids, str):
+        return [str(ids)]
+    if isinstance(ids, bytes | bytearray | Mapping) or not isinstance(ids, Iterable):
+        why = f"The ids are a {type(ids).__name__}, and not a list of str."
+        raise InputError(what, why, 'Give a list of ids, such as ["7"].')
+    listed = list(ids)
+    for id in listed:
+        if not isinstance(id, str):
+            why = f"The id {id!r:.60} is a {type(id).__name__}, and ids are str."
+            raise InputError(what, why, "Give the ids that were written; `write` returns them.")
+    return listed
 
 
 def same_json(one: Any, other: Any) -> bool:
@@ -218,29 +264,6 @@ def same_json(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(same_json, one, other))
     # Their text tells 0.0 from -0.0.
     return type(one) is type(other) and repr(one) == repr(other)
-
-
-def lone_surrogate(text: str) -> int | None:
-    """Where a text holds half of a surrogate pair, which cannot be stored; None if it does not."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        return error.start
-    return None
-
-
-def _plain(value: Any, levels: int, max_depth: int) -> Any:
-    """Mappings as dict and sequences as list, all the way down."""
-    if not levels:
-        raise ValueError(f"it is nested more than {max_depth} levels deep")
-    if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str):
-                raise TypeError(f"it has the key {key!r}, which is no str")
-        return {key: _plain(part, levels - 1, max_depth) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part, levels - 1, max_depth) for part in value]
-    return value
 
 
 def check_synchronous(value: object) -> None:
@@ -286,14 +309,20 @@ def check_free(out: Path) -> None:
         )
 
 
-def check_something_to_forget(*said: Any) -> None:
-    """Raise InputError where nothing says what to forget."""
-    if all(value is None for value in said):
+def check_what_to_forget(ids: Any, where: Any, namespace: Any) -> list[str] | None:
+    """The ids of what to forget, if any.
+
+    Raises:
+        InputError: if nothing says what to forget, an id is no str, or the filter no mapping.
+    """
+    if all(value is None for value in (ids, where, namespace)):
         raise InputError(
             "Nothing was forgotten.",
             "Neither ids, nor a filter, nor a namespace was given.",
             "Say what to forget, for example `forget(ids=[...])`.",
         )
+    check_where(where)
+    return None if ids is None else check_ids(ids, "Nothing was forgotten.")
 
 
 def sound(text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from larimar_memory.errors import InputError
+from larimar_memory.metadata import scalar
 
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "$gt": operator.gt,
@@ -64,14 +65,14 @@ def _fits(value: Any, part: Any) -> bool:
     if isinstance(part, list | tuple):
         same = isinstance(value, list) and len(value) == len(part)
         return same and all(_fits(v, p) for v, p in zip(value, part, strict=True))
-    return bool(value == part)
+    return bool(value == scalar(part))
 
 
 def _operate(value: Any, name: str, operand: Any) -> bool:
     if name in _ORDER:
         number, bound = _number(value), _number(operand)
         return number is not None and bound is not None and _ORDER[name](number, bound)
-    return bool(value == operand) == (name == "$eq")
+    return bool(value == scalar(operand)) == (name == "$eq")
 
 
 def _has_operators(part: Mapping[Any, Any]) -> bool:

@@ -10,6 +10,7 @@ from langchain_larimar.blank import is_blank
 from langchain_larimar.graph_store_filters import check_filter
 from langchain_larimar.graph_store_items import to_space
 from larimar_memory.errors import InputError
+from larimar_memory.metadata import NotPlainError
 from larimar_memory.validate import check_name, check_question, json_object, whole_number
 
 MAX_DEPTH = 100
@@ -70,12 +71,12 @@ def check_value(key: str, value: Any) -> dict[str, Any]:
         InputError: if it is not.
     """
     try:
-        return json_object(value, MAX_DEPTH)
-    except (TypeError, ValueError) as error:
+        return json_object(value, "value", MAX_DEPTH)
+    except NotPlainError as error:
         raise InputError(
             f"The value of {key!r} cannot be kept.",
-            f"A value is a JSON object, and {error}.",
-            "Use str keys and values of text, numbers, booleans, None, lists and mappings.",
+            f"A value is a JSON object, and {error.why}.",
+            error.remedy,
         ) from error
 
 

@@ -20,7 +20,8 @@ from langchain_larimar.diversity import marginal_relevance
 from langchain_larimar.open_memory import open_memory, to_embeddings
 from larimar_memory.encoders.keys import check_key
 from larimar_memory.errors import InputError
-from larimar_memory.validate import check_k, check_name, read_options
+from larimar_memory.text.blocks import one_per_text
+from larimar_memory.validate import check_ids, check_k, check_metadata, check_name, read_options
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
@@ -128,9 +129,10 @@ class LarimarVectorStore(VectorStore):
 
         Args:
             texts: of any length; a vector follows from as much of one as the encoder takes in.
-            metadatas: a JSON object per text.
+            metadatas: a JSON object per text, dates and such as in `larimar_memory.metadata`.
             ids: a name per text, by default a new one; an entry of the same name is replaced.
-            kwargs: `batch_size` changes nothing.
+            kwargs: `batch_size` changes nothing, nor does the `current_time` that
+                `TimeWeightedVectorStoreRetriever` passes on.
 
         Returns:
             The ids of what was added, in the order of the texts. Blank texts, such as empty pages, are
@@ -139,18 +141,18 @@ class LarimarVectorStore(VectorStore):
         Raises:
             InputError: if a text, id or metadata cannot be used; then nothing was written.
         """
-        _refuse("add texts with", kwargs, known=("batch_size",))
+        _refuse("add texts with", kwargs, known=("batch_size", "current_time"))
         listed = [texts] if isinstance(texts, str) else list(texts)
-        names: Sequence[str | None] = [None] * len(listed) if ids is None else ids
-        given = metadatas or [{}] * len(listed)
-        if len(names) == len(given) == len(listed):
-            kept = [n for n, text in enumerate(listed) if not isinstance(text, str) or text.strip()]
-            listed, names = [listed[n] for n in kept], [names[n] for n in kept]
-            given = [given[n] for n in kept]
+        names = one_per_text("ids", ids, len(listed)) or [None] * len(listed)
+        given = one_per_text("metadatas", metadatas or None, len(listed)) or [{}] * len(listed)
+        # Here: an id that is made here is not known to whom an error is told.
+        whose = [f"text {n}" if id is None else f"document {id!r}" for n, id in enumerate(names, 1)]
+        plain = [check_metadata(one or {}, of) for one, of in zip(given, whose, strict=True)]
+        kept = [n for n, text in enumerate(listed) if not isinstance(text, str) or text.strip()]
         return self.memory.write(
-            listed,
-            [uuid.uuid4().hex if name is None else name for name in names],
-            [metadata or {} for metadata in given],
+            [listed[n] for n in kept],
+            [uuid.uuid4().hex if names[n] is None else names[n] for n in kept],
+            [plain[n] for n in kept],
             namespace=self.namespace,
             whole=True,
         )
@@ -159,8 +161,9 @@ class LarimarVectorStore(VectorStore):
         self, documents: list[Document], *, ids: Sequence[str | None] | None = None, **kwargs: Any
     ) -> list[str]:
         """As `add_texts`; by default under the documents' own ids, where they have some."""
-        texts, metadatas = [d.page_content for d in documents], [d.metadata for d in documents]
-        names = [d.id for d in documents] if ids is None else ids
+        listed = list(documents)
+        texts, metadatas = [d.page_content for d in listed], [d.metadata for d in listed]
+        names = [d.id for d in listed] if ids is None else ids
         return self.add_texts(texts, metadatas, ids=names, **kwargs)
 
     def delete(
@@ -182,9 +185,10 @@ class LarimarVectorStore(VectorStore):
             True: on return, none of them is there.
 
         Raises:
-            InputError: if an id names a segment of a longer text, which cannot go alone.
+            InputError: if an id is no str, or names a segment of a longer text, which cannot go alone.
         """
         _refuse("delete with", kwargs)
+        ids = None if ids is None else check_ids(ids, "Nothing was deleted.")
         for id in ids or ():
             if self._segment(id):
                 raise InputError(
@@ -196,9 +200,13 @@ class LarimarVectorStore(VectorStore):
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """The entries of those ids, in that order, missing ones left out."""
+        """The entries of those ids, in that order, missing ones left out.
+
+        Raises:
+            InputError: if an id is no str.
+        """
         found = list[Document]()
-        for id in dict.fromkeys(ids):
+        for id in dict.fromkeys(check_ids(ids, "The entries cannot be given.")):
             # One read, so that text and metadata belong together.
             if held := self.memory.store.segments(self.namespace, id):
                 text = "".join(segment.text for segment in held)

@@ -21,6 +21,7 @@ from larimar_memory.slots.blend import (
 )
 from larimar_memory.stores.base import Document, Span, Store, StoredSegment, Where, WriteBatch
 from larimar_memory.types import Segment
+from larimar_memory.validate import check_ids
 
 
 class GrowingMemory:
@@ -83,9 +84,16 @@ class GrowingMemory:
             raise unknown_item(id)
         self.write([id], key[None], latent[None], [text])
 
-    def forget(self, ids: Sequence[str]) -> int:
-        """Delete items; returns how many. The store's `purge` erases what is left of them."""
-        return self.store.delete(self.namespace, ids=list(ids))
+    def forget(self, ids: object) -> int:
+        """Delete items; returns how many. The store's `purge` erases what is left of them.
+
+        Args:
+            ids: a list of str, or one; unknown ones are passed over.
+
+        Raises:
+            InputError: if one is no str.
+        """
+        return self.store.delete(self.namespace, ids=check_ids(ids, "Nothing was forgotten."))
 
     def merge(self, other: GrowingMemory) -> None:
         """Copy what another memory holds; an item that both hold is the other's afterwards."""

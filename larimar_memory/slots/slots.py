@@ -31,6 +31,7 @@ from larimar_memory.slots.fixed_point import (
 )
 from larimar_memory.slots.table import Table
 from larimar_memory.system import forking
+from larimar_memory.validate import check_ids
 
 WhenFull: TypeAlias = Literal["blend", "evict"]
 """What happens beyond K items: readouts become blends, or the oldest items are forgotten."""
@@ -173,14 +174,21 @@ class SlotMemory:
                 raise unknown_item(id)
             self.write([id], key[None], latent[None])
 
-    def forget(self, ids: Sequence[str]) -> int:
+    def forget(self, ids: object) -> int:
         """Take away what was added for these items; unknown ids are passed over.
+
+        Args:
+            ids: a list of str, or one.
 
         Returns:
             How many there were. The memory is then, to the last bit, as if they had never been written.
+
+        Raises:
+            InputError: if an id is no str.
         """
+        named = check_ids(ids, "Nothing was forgotten.")
         with self._lock:
-            held = [id for id in dict.fromkeys(ids) if id in self._table]
+            held = [id for id in dict.fromkeys(named) if id in self._table]
             self._drop(held)
             return len(held)
 

@@ -2,7 +2,8 @@
 
 `{"source": "a.txt"}` compares for equality; `{"year": {"$gte": 2020, "$lt": 2024}}` uses operators;
 several keys must all hold; `$and`, `$or` take lists of filters and `$not` takes one. Values compare
-only within their own kind (text, number, boolean, null); a missing key satisfies `$ne`, `$nin` and
+only within their own kind (text, number, boolean, null), dates and times as the text they are in
+metadata (`larimar_memory.metadata`); a missing key satisfies `$ne`, `$nin` and
 `{"$exists": False}` only. Keys are literal names of top-level metadata entries.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from larimar_memory.errors import InputError
+from larimar_memory.metadata import scalar
 from larimar_memory.stores.base import Where
 from larimar_memory.validate import lone_surrogate
 
@@ -114,9 +116,8 @@ def _operations(name: str, wanted: Any) -> list[tuple[str, Any]]:
     if name.startswith("$"):
         raise _bad(f"{name!r} is no operator between filters")
     if not isinstance(wanted, Mapping):
-        _check_scalar("$eq", wanted)
-        return [("$eq", wanted)]
-    operations = list(wanted.items())
+        wanted = {"$eq": wanted}
+    operations = [(op, _plain(operand)) for op, operand in wanted.items()]
     if not operations:
         raise _bad(f"{name!r} has no operator")
     for op, operand in operations:
@@ -135,6 +136,13 @@ def _operations(name: str, wanted: Any) -> list[tuple[str, Any]]:
             if op in _ORDER and _kind(operand) not in ("text", "number"):
                 raise _bad(f"{op} takes text or a number")
     return operations
+
+
+def _plain(operand: Any) -> Any:
+    """Dates and NumPy's scalars as they are in metadata, also in a list."""
+    if isinstance(operand, list | tuple):
+        return [scalar(value) for value in operand]
+    return scalar(operand)
 
 
 def _check_storable(text: str) -> None:

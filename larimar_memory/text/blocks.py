@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -108,22 +108,46 @@ def check_texts(
     Raises:
         InputError: if one of them cannot be used, or their numbers differ.
     """
+    if not isinstance(texts, Iterable) or isinstance(texts, bytes | bytearray | Mapping):
+        why = f"The texts are a {type(texts).__name__}, and not a list of str."
+        raise InputError("Nothing was written.", why, "Give a list of texts, or a single one.")
     listed = [texts] if isinstance(texts, str) else list(texts)
-    for name, given in (("ids", ids), ("metadatas", metadatas)):
-        if given is not None and (isinstance(given, str) or len(given) != len(listed)):
-            raise InputError(
-                "Nothing was written.",
-                f"There are {len(listed)} texts and "
-                f"{'a single str' if isinstance(given, str) else len(given)} for {name}.",
-                f"Give one of {name} per text, or none.",
-            )
+    ids, metadatas = (
+        one_per_text(name, given, len(listed))
+        for name, given in (("ids", ids), ("metadatas", metadatas))
+    )
+    whose = [
+        f"text {n}" if ids is None else f"document {ids[n - 1]!r}" for n in range(1, len(listed) + 1)
+    ]
     measures = [_check_text(text, f"Text {n}") for n, text in enumerate(listed, start=1)]
     ids = [measure.digest() for measure in measures] if ids is None else ids
     metadatas = [{}] * len(listed) if metadatas is None else metadatas
     return [
-        Text(check_name(name, "document id"), text, check_metadata(metadata), measure)
-        for name, text, metadata, measure in zip(ids, listed, metadatas, measures, strict=True)
+        Text(check_name(name, "document id"), text, check_metadata(metadata, of), measure)
+        for name, text, metadata, of, measure in zip(
+            ids, listed, metadatas, whose, measures, strict=True
+        )
     ]
+
+
+def one_per_text(name: str, given: Any, texts: int) -> list[Any] | None:
+    """A list of what is given beside texts, one for each; None where nothing is.
+
+    Raises:
+        InputError: if there are not as many, or it is no list of them.
+    """
+    if given is None:
+        return None
+    alone = isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable)
+    listed = [] if alone else list(given)
+    if alone or len(listed) != texts:
+        raise InputError(
+            "Nothing was written.",
+            f"There are {texts} texts and "
+            f"{f'a single {type(given).__name__}' if alone else len(listed)} for {name}.",
+            f"Give one of {name} per text, or none.",
+        )
+    return listed
 
 
 def unwritable(name: str, why: str, remedy: str) -> InputError:

@@ -24,7 +24,7 @@ from larimar_memory.text.files import Files, FileText, Skipped, find_files, read
         ({"texts": ["a"], "ids": "x"}, r"There are 1 texts and a single str for ids"),
         ({"texts": ["a"], "ids": [""]}, r"'' cannot be a document id\. A document id is a str of 1 to"),
         ({"texts": ["a"], "namespace": "x\0y"}, r"'x\\x00y' cannot be a namespace"),
-        ({"texts": ["a"], "metadatas": [{"a": object()}]}, r"The metadata cannot be kept\. .*not JSON"),
+        ({"texts": ["a"], "metadatas": [{"a": object()}]}, r"of text 1 cannot be kept\. .*not JSON"),
         ({"texts": ["a"], "metadatas": [{1: 2}]}, "it has the key 1, which is no str"),
         ({"texts": ["a"], "metadatas": [{"a": float("nan")}]}, "Metadata is a JSON object, and"),
         ({"texts": ["a"], "metadatas": [{"user": "ana\0x"}]}, "one of its entries holds a NUL"),

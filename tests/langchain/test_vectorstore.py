@@ -536,7 +536,7 @@ def test_stores_that_cannot_be_made(notes: Larimar, options: dict[str, Any], mes
         (lambda s: s.add_texts(["a", "b"], ids=["1"]), "There are 2 texts and 1 for ids"),
         (lambda s: s.add_texts(["a", "b"], [{}]), "There are 2 texts and 1 for metadatas"),
         (lambda s: s.add_texts(["a", 2]), r"Text 2 cannot be written\. It is"),
-        (lambda s: s.add_texts(["a"], [{"when": object()}]), "The metadata cannot be kept"),
+        (lambda s: s.add_texts(["a"], [{"when": object()}]), "The metadata of text 1 cannot be kept"),
     ],
 )
 def test_what_a_store_refuses_changes_nothing(use: Any, message: str) -> None:

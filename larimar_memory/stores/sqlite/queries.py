@@ -19,6 +19,7 @@ from larimar_memory.stores.sqlite.decoding import is_key, keys_from, metadata_fr
 from larimar_memory.stores.sqlite.failures import Damaged
 from larimar_memory.stores.sqlite.schema import TABLES, columns
 from larimar_memory.types import Metadata
+from larimar_memory.validate import check_ids
 
 CHUNK = 4096
 
@@ -125,7 +126,8 @@ def chosen(where: Where | None, ids: Sequence[str] | None) -> Condition:
     condition, parameters = to_sql(where, "d.metadata")
     if ids is None:
         return condition, parameters
-    return f"{condition} AND d.name IN {LISTED}", [*parameters, json.dumps(list(ids))]
+    names = check_ids(ids, "The documents cannot be chosen.")
+    return f"{condition} AND d.name IN {LISTED}", [*parameters, json.dumps(names)]
 
 
 def texts_before(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from typing_extensions import Unpack
 
+from larimar_memory.metadata import lone_surrogate
 from larimar_memory.stores.base import (
     Document,
     Hit,
@@ -160,6 +161,9 @@ class SQLiteStore(Store):
             last = rows[-1][0]
 
     def document(self, namespace: str, document_id: str) -> Document | None:
+        if lone_surrogate(document_id) is not None:
+            # No document has such a name, and SQLite takes none.
+            return None
         with self._reading(namespace) as (db, space):
             row = db.execute(f"{SELECT_DOCUMENT} AND d.name = ?", (space, document_id)).fetchone()
             return None if row is None else queries.document_from(row)
