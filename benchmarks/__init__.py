@@ -26,6 +26,7 @@ NAMES: dict[str, str] = {
     "scale": "Ten million tokens: whether the right text is read, how fast, in how much RAM.",
     "scope": "Whether the memory knows what it does not hold: the threshold, and its errors.",
     "languages": "Notes in Chinese, Japanese, Korean and Thai: whether the right one is found.",
+    "conversation": "A turn of a conversation, at a hundred turns and at sixteen thousand.",
     "latency": "Time and RAM of an answer, at ten thousand and at a million tokens.",
 }
 """What can be measured, each with a line that says what it is."""

@@ -217,7 +217,17 @@ def _curve(figure: Any, figures: dict[str, Any]) -> None:
     said.legend(frameon=False)
 
 
+def _conversation(figure: Any, figures: dict[str, Any]) -> None:
+    axes = figure.subplots()
+    for name, medians in figures["median ms"].items():
+        axes.plot(figures["turns"], medians, "o-", label=name)
+    axes.set(xscale="log", xlabel="turns before it", ylabel="milliseconds, median")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, bbox_to_anchor=(1, 1))
+
+
 PLOTS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+    "conversation": _conversation,
     "curve": _curve,
     "memory": _memory,
     "needle": _needle,

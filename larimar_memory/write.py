@@ -188,7 +188,11 @@ class _Documents:
             validate.check_name(item.id, "document id")
             measure = item.measure or checked_measure(self._blocks(item), item.id)
             digest = measure.digest(self._manner)
-            document = Document(item.id, digest, measure.characters, item.metadata, complete=False)
+            metadata = item.metadata
+            if item.measure is None:
+                # Not of those that `check_texts` looked at.
+                metadata = validate.check_metadata(metadata, f"document {item.id!r}")
+            document = Document(item.id, digest, measure.characters, metadata, complete=False)
             known, last = self._look_up(document)
             if known:
                 self._progress.add(measure.characters)

@@ -13,7 +13,7 @@ from langchain_core.runnables.config import run_in_executor
 
 from langchain_larimar.convert import Line, to_block, to_messages, to_role, to_text
 from langchain_larimar.given_memory import check_memory, check_threshold, lock_of
-from langchain_larimar.kept_turns import KeptTurns
+from langchain_larimar.kept_turns import KeptTurns, is_line
 from langchain_larimar.tokens import CountTokens
 from larimar_memory.decoders.budget import fit
 from larimar_memory.errors import InputError
@@ -184,8 +184,10 @@ class LarimarMemory:
         )
         complete, chosen = set[int](), dict[int, list[Line]]()
         for segment in readout.segments:
-            turn, role = segment.metadata.get("turn"), segment.metadata.get("role")
-            if turn is None or role is None or (first is not None and turn >= first):
+            if not is_line(segment):
+                continue
+            turn, role = segment.metadata["turn"], segment.metadata["role"]
+            if first is not None and turn >= first:
                 continue
             full = turn not in chosen and len(chosen) == self.k
             known = full or turn in complete or segment.metadata.get("mark") in but

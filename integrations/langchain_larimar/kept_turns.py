@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from langchain_larimar.convert import Line
+from langchain_larimar.convert import ROLES, Line
 from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
     from larimar_memory.stores import Document
+    from larimar_memory.types import RecalledSegment
 
 _ROLES = ("Human", "AI")
 _MARKED = "marks"
@@ -45,7 +46,7 @@ class KeptTurns:
 
     def last(self) -> int:
         """The number of the last turn, 0 where there is none."""
-        latest = filter(_is_line, self.memory.store.latest(self.namespace, _FIRST))
+        latest = filter(is_line, self.memory.store.latest(self.namespace, _FIRST))
         return max((d.metadata.get("last", d.metadata["turn"]) for d in latest), default=0)
 
     def latest_turns(self, count: int) -> tuple[list[Document], bool]:
@@ -70,15 +71,15 @@ class KeptTurns:
         while True:
             near = self.memory.store.around(self.namespace, id, reach)
             ends = [*near[:1], *near[-1:]]
-            if len(near) <= reach or not any(_is_line(d) and d.metadata["turn"] == turn for d in ends):
+            if len(near) <= reach or not any(is_line(d) and d.metadata["turn"] == turn for d in ends):
                 break
             reach *= 4
-        same = [d for d in near if _is_line(d) and d.metadata["turn"] == turn]
+        same = [d for d in near if is_line(d) and d.metadata["turn"] == turn]
         return self.lines(self._in_order(same))
 
     def all(self) -> Iterator[Document]:
         """All documents, in order."""
-        held = filter(_is_line, self.memory.store.documents(self.namespace))
+        held = filter(is_line, self.memory.store.documents(self.namespace))
         return iter(sorted(held, key=_turn))
 
     def lines(self, documents: Iterable[Document]) -> list[Line]:
@@ -131,7 +132,8 @@ class KeptTurns:
             # There are only so many, and notes of marks would outlive them.
             return next(store.documents(space, where={"mark": mark}), None) is not None
         if store.document(space, _MARKED) is None:
-            held = {d.metadata["mark"]: d.metadata["key"] for d in self.all() if "mark" in d.metadata}
+            marked = (d.metadata for d in self.all() if {"mark", "key"} <= d.metadata.keys())
+            held = {metadata["mark"]: metadata["key"] for metadata in marked}
             self._note(held, whole=True)
         note = store.document(space, f"{mark}-Mark")
         kept = [] if note is None else self._keyed([note.metadata["key"]])
@@ -151,7 +153,7 @@ class KeptTurns:
 
     def _keyed(self, keys: Iterable[str]) -> list[Document]:
         ids = [f"{key}-{role}" for key in keys for role in _ROLES]
-        return [d for d in self.memory.store.documents(self.namespace, ids=ids) if _is_line(d)]
+        return [d for d in self.memory.store.documents(self.namespace, ids=ids) if is_line(d)]
 
     def _write(self, lines: Sequence[Line], ids: Sequence[str], more: dict[str, Any]) -> None:
         self.memory.write(
@@ -173,13 +175,13 @@ class KeptTurns:
         wanted = _FIRST + likely
         while True:
             read = self.memory.store.latest(self.namespace, wanted)
-            found = [document for document in reversed(read) if _is_line(document)]
+            found = [document for document in reversed(read) if is_line(document)]
             whole = len(read) < wanted
             if not whole:
                 found = self._in_order(found)
             ordered = sorted(found, key=_turn)
             since = first([_turn(document) for document in ordered])
-            oldest = list(filter(_is_line, read[-_SLACK:]))
+            oldest = list(filter(is_line, read[-_SLACK:]))
             if whole or (oldest and all(_turn(document) < since for document in oldest)):
                 return ordered, whole
             wanted *= 4
@@ -194,8 +196,10 @@ class KeptTurns:
         return [*said, *found, *replies]
 
 
-def _is_line(document: Document) -> bool:
-    return "turn" in document.metadata and "role" in document.metadata
+def is_line(of: Document | RecalledSegment) -> bool:
+    """Whether it is of a turn: others may have written to the namespace as well."""
+    turn, role = of.metadata.get("turn"), of.metadata.get("role")
+    return isinstance(turn, int) and isinstance(role, str) and role in ROLES
 
 
 def _turn(document: Document) -> int:

@@ -11,7 +11,7 @@ import time
 import pytest
 
 import benchmarks
-from benchmarks import edits, ingest, latency, needle, passkey, plots, process, result
+from benchmarks import conversation, edits, ingest, latency, needle, passkey, plots, process, result
 from benchmarks import memory as memory_bench
 from benchmarks.facts import facts
 from benchmarks.haystack import hide, prose, repeated, token_counter
@@ -48,8 +48,8 @@ def test_importing_the_package_loads_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (
         done.stdout.strip()
-        == "['codes', 'curve', 'ingest', 'languages', 'latency', 'latents', 'memory', 'needle', "
-        "'passkey', 'rag', 'reliability', 'ruler', 'scale', 'scope'] False"
+        == "['codes', 'conversation', 'curve', 'ingest', 'languages', 'latency', 'latents', 'memory', "
+        "'needle', 'passkey', 'rag', 'reliability', 'ruler', 'scale', 'scope'] False"
     )
 
 
@@ -361,3 +361,18 @@ def test_the_memory_is_measured_on_what_it_holds(session, tmp_path):
     assert one == plots.draw(made, tmp_path / "two.svg").read_bytes()
     half["cosine"] = 0.1
     assert one != plots.draw(made, tmp_path / "three.svg").read_bytes()
+
+
+def test_a_turn_is_timed_in_conversations_of_several_lengths(session, tmp_path):
+    figures, bars = conversation.measure(session, conversation.Size((4, 12), 2))
+    assert figures["turns"] == [4, 12]
+    assert {len(medians) for medians in figures["median ms"].values()} == {2}
+    assert len(bars) == len(figures["ratios"]) == 7
+    assert bars[0]["measure"] == "the next prompt, at 12 turns over 4"
+    made = result.assemble("conversation", figures, bars, seed=0, quick=False, packages=())
+    assert plots.draw(json.loads(json.dumps(made)), tmp_path / "one.svg").stat().st_size > 0
+    figures, bars = conversation.report(
+        conversation.Size((1, 9), 3), {"a": [[9, 1, 2], [9, 3, 4]], "b": [[9, 1, 1], [9, 1, 1]]}, [1, 1]
+    )
+    assert figures["median ms"] == {"a": [1500.0, 3500.0], "b": [1000.0, 1000.0]}
+    assert [bar["holds"] for bar in bars] == [False, True]

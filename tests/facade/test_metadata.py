@@ -17,6 +17,7 @@ import pytest
 
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
+from larimar_memory.text.blocks import Text
 from tests.quick import QuickEncoder
 
 UTC = timezone.utc
@@ -243,3 +244,14 @@ def test_filters_compare_what_is_kept(memory: Larimar, where: Any, found: str) -
 def test_filters_that_no_metadata_could_satisfy(memory: Larimar, value: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         memory.forget(where={"a": value})
+
+
+def test_texts_that_are_read_as_they_are_written(memory: Larimar) -> None:
+    memory.write_each([Text("d", "One.", {"at": MOMENT, "n": np.int64(1)})])
+    (document,) = memory.documents()
+    assert document.metadata == {"at": "2026-03-01T08:30:00", "n": 1}
+    with pytest.raises(
+        InputError, match=r"The metadata of document 'e' cannot be kept\. .*\['a'\] is nan"
+    ):
+        memory.write_each([Text("e", lambda: iter(["Two."]), {"a": float("nan")})])
+    assert memory.stats().documents == 1

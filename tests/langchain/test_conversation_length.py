@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -266,9 +267,24 @@ def test_processes_that_save_at_once_keep_all_turns(tmp_path: Path) -> None:
         for turns in both:
             assert [line.text for line in turns.all_lines()] == texts
             assert [line.text for line in turns.recall("")[1]] == texts
+
+        def talk(turns: LarimarMemory, name: str) -> None:
+            for n in range(8):
+                turns.save(f"{name} says {n}.", f"{name} hears {n}.")
+
+        threads = [Thread(target=talk, args=pair) for pair in zip(both, "xy", strict=True)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        said = [line.text for line in both[0].all_lines()[40:]]
+        for name in "xy":
+            own = [text for n in range(8) for text in (f"{name} says {n}.", f"{name} hears {n}.")]
+            assert [text for text in said if text.startswith(name)] == own
+        assert [line.text for line in both[1].recall("")[1]][40:] == said
         both[0].save_once("Said.", "Yes.", key="k", mark="m")
         both[1].save_once("Said.", "Yes.", key="k2", mark="m")
-        assert len(both[0].all_lines()) == 42
+        assert len(both[0].all_lines()) == 40 + 32 + 2
 
 
 @pytest.mark.parametrize("when_full", ["evict", "blend"])
@@ -287,3 +303,17 @@ def test_a_bounded_memory_keeps_turns_once(when_full: Any) -> None:
 def test_a_limit_is_a_number(limit: Any) -> None:
     with opened() as memory, pytest.raises(InputError, match=r"It was given limit=.*whole number"):
         LarimarChatMessageHistory(memory, "ana", limit=limit)
+
+
+def test_what_others_wrote_to_the_namespace_is_no_turn() -> None:
+    with opened() as memory:
+        turns = LarimarMemory(memory, "ana", score_threshold=0.0, window=1)
+        fill(memory, "ana", 3)
+        notes = [{}, {"turn": 9}, {"turn": "9", "role": "Human"}, {"turn": 9, "role": "Cat"}]
+        memory.write([f"Note {n}." for n in range(4)], metadatas=notes, namespace=turns.namespace)
+        recalled, recent = turns.recall("Note 0.")
+        assert {line.turn for line in recalled} == {1, 2}
+        assert {line.turn for line in recent} == {3}
+        turns.save_once("Next.", "Yes.", key="k", mark="m")
+        assert turns.all_lines()[-1].turn == 4
+        assert len(turns.all_lines()) == 8
