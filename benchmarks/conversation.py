@@ -47,7 +47,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
             memory = stack.enter_context(session.open(Path(folder) / f"{turns}.larimar"))
             talks.append(LarimarMemory(memory, "ana"))
             _fill(talks[-1], lines, turns)
-            _fill(LarimarMemory(memory, "bob"), lines, turns)
+            _fill(LarimarMemory(memory, "bob"), lines, size.turns[0])
             session.note(f"a conversation of {turns:,} turns")
         for n in range(size.times):
             for place, talk in enumerate(talks):

@@ -70,8 +70,11 @@ class KeptTurns:
         reach = _SLACK
         while True:
             near = self.memory.store.around(self.namespace, id, reach)
-            ends = [*near[:1], *near[-1:]]
-            if len(near) <= reach or not any(is_line(d) and d.metadata["turn"] == turn for d in ends):
+            place = next((n for n, document in enumerate(near) if document.id == id), 0)
+            # Where a side has fewer, the conversation begins or ends there.
+            ends = [near[0]] if place == reach else []
+            ends += [near[-1]] if len(near) - place > reach else []
+            if not any(is_line(d) and d.metadata["turn"] == turn for d in ends):
                 break
             reach *= 4
         same = [d for d in near if is_line(d) and d.metadata["turn"] == turn]

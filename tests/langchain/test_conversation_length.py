@@ -63,6 +63,12 @@ def steps(memory: Larimar, work: Callable[[int], object], times: int = 5) -> flo
     return statistics.median(counts)
 
 
+def just_said(memory: Larimar, n: int) -> None:
+    turns = LarimarMemory(memory, "ana", window=0, score_threshold=0.0)
+    turns.save(f"Said{n} now{n}.", "Yes.")
+    assert f"Said{n} now{n}." in [line.text for line in turns.recall(f"Said{n} now{n}.")[0]]
+
+
 WORK: dict[str, Callable[[Larimar], Callable[[int], object]]] = {
     "save": lambda m: lambda n: LarimarMemory(m, "ana").save(f"New {n}.", "Noted."),
     "load": lambda m: lambda n: LarimarMemory(m, "ana").load(f"Likes{n + 3} word{n + 3}?"),
@@ -89,6 +95,10 @@ WORK: dict[str, Callable[[Larimar], Callable[[int], object]]] = {
         lambda n: LarimarMemory(m, "ana").save_once(
             "Human9 likes9 word9.", f"Anew {n}.", key="key9", mark=f"anew{n}"
         )
+    ),
+    "what was just said": lambda m: lambda n: just_said(m, n),
+    "what was said first": lambda m: (
+        lambda n: LarimarMemory(m, "ana", window=0, score_threshold=0.0).recall("Human1 likes1 word1.")
     ),
     "before a model": lambda m: (
         lambda n: LarimarMemory(m, "ana", window=0, score_threshold=0.0).recall(

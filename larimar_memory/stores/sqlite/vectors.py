@@ -135,8 +135,10 @@ class Vectors:
         """Forget rows: they are not found again, and their keys are overwritten in RAM."""
         keep = ~np.isin(self._rows[: self._count], rows)
         kept = int(keep.sum())
-        self._rows[:kept] = self._rows[: self._count][keep]
-        self._keys[:kept] = self._keys[: self._count][keep]
+        # What was written last goes most often: nothing in front of it moves.
+        first = self._count if kept == self._count else int(np.argmin(keep))
+        self._rows[first:kept] = self._rows[first : self._count][keep[first:]]
+        self._keys[first:kept] = self._keys[first : self._count][keep[first:]]
         self._keys[kept : self._count] = 0
         self._count = kept
         self.ready(rows)
