@@ -67,7 +67,7 @@ CREATE INDEX segments_by_namespace ON segments (namespace_id, id);
 """
 
 _INDEX_OF_TEXTS = "CREATE INDEX texts_by_namespace ON documents (namespace_id, id) WHERE characters > 0"
-"""Files of this version may have been made without it, and get it when they are next opened."""
+"""By which the texts first written last are found."""
 
 
 def _described() -> dict[str, dict[str, type | None]]:
@@ -192,20 +192,6 @@ def prepare(db: sqlite3.Connection, path: Path | None, *, read_only: bool) -> No
                 log.info("bringing %s from version %d to %d", path, step, step + 1)
                 _MIGRATIONS[step](db)
                 db.execute(f"PRAGMA user_version = {step + 1}")
-    _add_index_of_texts(db, path)
-
-
-def _add_index_of_texts(db: sqlite3.Connection, path: Path | None) -> None:
-    """Give a file of an earlier release the index it lacks; they can go on using it."""
-    known = "SELECT count(*) FROM sqlite_master WHERE name = 'texts_by_namespace'"
-    if db.execute(known).fetchone()[0]:
-        return
-    try:
-        with transaction(db):
-            db.execute(_INDEX_OF_TEXTS.replace("INDEX", "INDEX IF NOT EXISTS"))
-    except sqlite3.DatabaseError as error:
-        # All can be read without it, and the next to open the file tries again.
-        log.warning("the latest texts of %s have no index: %s", path, error)
 
 
 @contextmanager
@@ -289,13 +275,11 @@ def _add_checksums(db: sqlite3.Connection) -> None:
         db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", said.items())
 
 
-def _make_text_indexes(db: sqlite3.Connection) -> None:
+def _make_indexes(db: sqlite3.Connection) -> None:
+    db.execute(_INDEX_OF_TEXTS)
     text_index.add_functions(db)
     text_index.make_all(db)
 
 
-_MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {
-    1: _add_checksums,
-    2: _make_text_indexes,
-}
+_MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_checksums, 2: _make_indexes}
 """What brings a file from a version to the next."""
