@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from larimar_memory.errors import InputError, MemoryFileError
-from larimar_memory.metadata import NO_UNICODE as NO_UNICODE
-from larimar_memory.metadata import NotPlainError, Plain
-from larimar_memory.metadata import lone_surrogate as lone_surrogate
+from larimar_memory.system.plain import NO_UNICODE as NO_UNICODE
+from larimar_memory.system.plain import NotPlainError, Plain
+from larimar_memory.system.plain import lone_surrogate as lone_surrogate
 from larimar_memory.types import AnswerOptions, ReadOptions, Where
 
 MAX_QUESTION_CHARS = 20_000

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from larimar_memory.errors import InputError
-from larimar_memory.metadata import scalar
+from larimar_memory.system.plain import scalar
 
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "$gt": operator.gt,

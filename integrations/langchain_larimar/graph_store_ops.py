@@ -10,7 +10,7 @@ from langchain_larimar.blank import is_blank
 from langchain_larimar.graph_store_filters import check_filter
 from langchain_larimar.graph_store_items import to_space
 from larimar_memory.errors import InputError
-from larimar_memory.metadata import NotPlainError
+from larimar_memory.system.plain import NotPlainError
 from larimar_memory.validate import check_name, check_question, json_object, whole_number
 
 MAX_DEPTH = 100

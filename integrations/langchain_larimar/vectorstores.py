@@ -129,7 +129,7 @@ class LarimarVectorStore(VectorStore):
 
         Args:
             texts: of any length; a vector follows from as much of one as the encoder takes in.
-            metadatas: a JSON object per text, dates and such as in `larimar_memory.metadata`.
+            metadatas: a JSON object per text, dates and such as in `larimar_memory.system.plain`.
             ids: a name per text, by default a new one; an entry of the same name is replaced.
             kwargs: `batch_size` changes nothing, nor does the `current_time` that
                 `TimeWeightedVectorStoreRetriever` passes on.

@@ -3,7 +3,7 @@
 `{"source": "a.txt"}` compares for equality; `{"year": {"$gte": 2020, "$lt": 2024}}` uses operators;
 several keys must all hold; `$and`, `$or` take lists of filters and `$not` takes one. Values compare
 only within their own kind (text, number, boolean, null), dates and times as the text they are in
-metadata (`larimar_memory.metadata`); a missing key satisfies `$ne`, `$nin` and
+metadata (`larimar_memory.system.plain`); a missing key satisfies `$ne`, `$nin` and
 `{"$exists": False}` only. Keys are literal names of top-level metadata entries.
 """
 
@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from larimar_memory.errors import InputError
-from larimar_memory.metadata import scalar
 from larimar_memory.stores.base import Where
+from larimar_memory.system.plain import scalar
 from larimar_memory.validate import lone_surrogate
 
 _ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}

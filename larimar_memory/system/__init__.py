@@ -1,1 +1,1 @@
-"""What is asked of the operating system: the user's folders, files put in place whole, and forks."""
+"""What all rooms stand on: the user's folders, files put in place whole, forks, plain values."""

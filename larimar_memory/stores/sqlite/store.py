@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from typing_extensions import Unpack
 
-from larimar_memory.metadata import lone_surrogate
 from larimar_memory.stores.base import (
     Document,
     Hit,
@@ -34,6 +33,7 @@ from larimar_memory.stores.sqlite.files import bytes_on_disk, delist, remove, re
 from larimar_memory.stores.sqlite.queries import CHUNK, SELECT_DOCUMENT, Condition
 from larimar_memory.stores.sqlite.schema import about, rows_about
 from larimar_memory.stores.sqlite.vectors import Indexes
+from larimar_memory.system.plain import lone_surrogate
 from larimar_memory.types import Metadata
 
 
