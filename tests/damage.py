@@ -17,7 +17,7 @@ import pytest
 from larimar_memory.stores import Document, Hit, Span, SQLiteStore, WriteBatch
 from larimar_memory.stores.exported import digest
 from larimar_memory.stores.sqlite import vectors as vectors_module
-from larimar_memory.testing.stores import key_of
+from larimar_memory.testing.writes import key_of
 from larimar_memory.types import Segment
 from tests.stores.test_laws import open_file
 

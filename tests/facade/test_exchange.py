@@ -23,7 +23,7 @@ from larimar_memory.stores import Document, Store, WriteBatch
 from larimar_memory.stores.exported import look
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.opening import backup
-from larimar_memory.testing.stores import DIMENSION, found, key_of
+from larimar_memory.testing.writes import DIMENSION, found, key_of
 from larimar_memory.types import Segment
 from tests.damage import contents, filled, flip, places, resealed, whole
 from tests.stores.test_laws import open_file

@@ -21,7 +21,7 @@ from larimar_memory.stores.exported import look
 from larimar_memory.stores.sqlite import checksums, vectors
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
-from larimar_memory.testing.stores import DIMENSION
+from larimar_memory.testing.writes import DIMENSION
 from tests.damage import answers, contents, copied, filled, resealed
 from tests.stores.test_laws import open_file
 from tests.stores.test_schema import version_1

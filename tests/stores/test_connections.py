@@ -14,7 +14,7 @@ from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.opening import backup
 from larimar_memory.stores.sqlite.queries import CHUNK
 from larimar_memory.stores.sqlite.salvage import looking
-from larimar_memory.testing.stores import batch, found
+from larimar_memory.testing.writes import batch, found
 from tests.stores.test_laws import open_file
 
 ROOT = str(Path(__file__).parents[2])
@@ -33,7 +33,7 @@ def elsewhere(path: Path, lines: str) -> subprocess.Popen[str]:
     """Another process with a `store`, which says a line when it is ready and ends on a line."""
     script = (
         "import sys\nfrom pathlib import Path\n"
-        "from larimar_memory.testing.stores import batch\n"
+        "from larimar_memory.testing.writes import batch\n"
         "from tests.stores.test_laws import open_file\n"
         f"store = open_file(Path({str(path)!r}))\n{lines}\n"
     )
@@ -50,7 +50,7 @@ CLOSING = """
 import sys, threading
 from pathlib import Path
 from larimar_memory.errors import ClosedError
-from larimar_memory.testing.stores import batch, key_of
+from larimar_memory.testing.writes import batch, key_of
 from tests.stores.test_laws import open_file
 store = open_file(Path(sys.argv[1]))
 store.write("n", [batch("e", [f"more {i} " + "words " * 30 for i in range(3000)])])

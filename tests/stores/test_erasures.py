@@ -15,7 +15,7 @@ from larimar_memory.stores import SQLiteStore
 from larimar_memory.stores.sqlite.erasures import due, erase
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
-from larimar_memory.testing.stores import batch, found, key_of
+from larimar_memory.testing.writes import batch, found, key_of
 from tests.stores.test_laws import open_file
 
 ROOT = str(Path(__file__).parents[2])

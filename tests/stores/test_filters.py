@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from larimar_memory.errors import InputError
 from larimar_memory.stores.filters import to_sql
-from larimar_memory.testing.stores import batch, key_of
+from larimar_memory.testing.writes import batch, key_of
 from tests.predicate import matches
 from tests.stores.test_laws import open_file
 

@@ -17,7 +17,7 @@ from larimar_memory.stores.sqlite import integrity as integrity_module
 from larimar_memory.stores.sqlite.decoding import metadata_from
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
-from larimar_memory.testing.stores import found, key_of
+from larimar_memory.testing.writes import found, key_of
 from larimar_memory.validate import MAX_DEPTH
 from tests.damage import contents, filled, sql, whole, with_index
 from tests.stores.test_laws import open_file

@@ -18,7 +18,7 @@ from larimar_memory.stores.sqlite.files import index_folder
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.opening import backup
 from larimar_memory.stores.sqlite.parts import FILLER_BASE, IndexFile, Part
-from larimar_memory.testing.stores import batch, found, key_of
+from larimar_memory.testing.writes import batch, found, key_of
 from tests.stores.test_laws import open_file
 
 ROOT = str(Path(__file__).parents[2])
@@ -56,7 +56,7 @@ def elsewhere(path: Path, lines: str) -> int:
     script = (
         "import os, sys\nfrom pathlib import Path\n"
         "from larimar_memory.stores.sqlite import parts, vectors, store as sqlite\n"
-        "from larimar_memory.testing.stores import batch\n"
+        "from larimar_memory.testing.writes import batch\n"
         "from tests.stores.test_laws import open_file\n"
         f"vectors.EXACT_LIMIT, vectors._TAIL_LIMIT, parts.LIMIT = 16, 8, 20\n"
         f"store = open_file(Path({str(path)!r}))\n{lines}\n"

@@ -18,7 +18,7 @@ from larimar_memory.stores.sqlite.integrity import Report, check
 from larimar_memory.stores.sqlite.repair import repair
 from larimar_memory.stores.sqlite.schema import PAGE_BYTES
 from larimar_memory.stores.sqlite.wal import lost_commits
-from larimar_memory.testing.stores import found, key_of
+from larimar_memory.testing.writes import found, key_of
 from tests.damage import answers, contents, copied, filled, flip, places, sql, whole, with_index
 from tests.stores.test_laws import open_file
 

@@ -18,7 +18,7 @@ from larimar_memory.errors import MemoryFileError
 from larimar_memory.larimar import Larimar
 from larimar_memory.stores import Hit, SQLiteStore
 from larimar_memory.stores.sqlite.integrity import check
-from larimar_memory.testing.stores import found
+from larimar_memory.testing.writes import found
 from larimar_memory.types import Readout
 from tests.damage import SPACES, contents, filled, whole
 from tests.stores.test_laws import open_file

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from larimar_memory.stores import SQLiteStore, Store
 from larimar_memory.stores.sqlite import parts as parts_module
 from larimar_memory.stores.sqlite import vectors as vectors_module
-from larimar_memory.testing.stores import DIMENSION, StoreLaws, batch, key_of
+from larimar_memory.testing.stores import StoreLaws
+from larimar_memory.testing.writes import DIMENSION, batch, key_of
 from tests.stores.dict_store import DictStore
 
 

@@ -11,7 +11,7 @@ from larimar_memory.stores import SQLiteStore
 from larimar_memory.stores.sqlite import parts as parts_module
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.parts import Part, index_file
-from larimar_memory.testing.stores import batch, found, key_of
+from larimar_memory.testing.writes import batch, found, key_of
 from tests.stores.test_laws import open_file
 
 DOCUMENTS, SEGMENTS = 40, 5

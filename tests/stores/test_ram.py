@@ -11,7 +11,7 @@ import pytest
 
 from larimar_memory.errors import ClosedError
 from larimar_memory.stores.base import Span
-from larimar_memory.testing.stores import batch, found, said
+from larimar_memory.testing.writes import batch, found, said
 from tests.stores.test_laws import open_file
 
 

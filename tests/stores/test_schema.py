@@ -14,7 +14,7 @@ from larimar_memory.stores.packing import pack
 from larimar_memory.stores.sqlite import checksums, schema
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
-from larimar_memory.testing.stores import found, key_of
+from larimar_memory.testing.writes import found, key_of
 from tests.damage import contents, sql, whole
 from tests.stores.test_laws import open_file
 

@@ -15,7 +15,7 @@ import pytest
 from larimar_memory.errors import ClosedError, EncoderMismatchError, MemoryBusyError, MemoryFileError
 from larimar_memory.stores import SQLiteStore
 from larimar_memory.stores.sqlite import vectors as vectors_module
-from larimar_memory.testing.stores import DIMENSION, batch, found, key_of
+from larimar_memory.testing.writes import DIMENSION, batch, found, key_of
 from tests.stores.test_laws import open_file
 
 
@@ -57,7 +57,7 @@ def test_the_file_survives_kill_9(path: Path) -> None:
     script = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
-        "from larimar_memory.testing.stores import batch\n"
+        "from larimar_memory.testing.writes import batch\n"
         "from tests.stores.test_laws import open_file\n"
         "store = open_file(Path(sys.argv[2]))\n"
         "store.write('n', [batch('d', ['kept for good'])])\n"
