@@ -46,8 +46,13 @@ class KeptTurns:
 
     def last(self) -> int:
         """The number of the last turn, 0 where there is none."""
-        latest = filter(is_line, self.memory.store.latest(self.namespace, _FIRST))
-        return max((d.metadata.get("last", d.metadata["turn"]) for d in latest), default=0)
+        wanted = _FIRST
+        while True:
+            read = self.memory.store.latest(self.namespace, wanted)
+            counts = self._counts([d for d in reversed(read) if is_line(d)])
+            if counts or len(read) < wanted:
+                return max(counts.values(), default=0)
+            wanted *= 4
 
     def latest_turns(self, count: int) -> tuple[list[Document], bool]:
         """At least the documents of the last turns, in order, and whether there are no others."""
@@ -184,10 +189,33 @@ class KeptTurns:
                 found = self._in_order(found)
             ordered = sorted(found, key=_turn)
             since = first([_turn(document) for document in ordered])
-            oldest = list(filter(is_line, read[-_SLACK:]))
-            if whole or (oldest and all(_turn(document) < since for document in oldest)):
+            counts = {} if whole else self._counts([d for d in reversed(read) if is_line(d)])
+            oldest = [counts[document.id] for document in read[-_SLACK:] if document.id in counts]
+            if whole or (oldest and max(oldest) < since):
                 return ordered, whole
             wanted *= 4
+
+    def _counts(self, lines: Sequence[Document]) -> dict[str, int]:
+        """How many turns there were when lines that follow one another were written, by their ids.
+
+        Replies that an earlier release added late do not say so, and are left out: they are apart from
+        what they are to.
+        """
+        before = [None, *(line.metadata.get("key") for line in lines)]
+        apart = {
+            line.id: line.metadata["key"]
+            for key, line in zip(before, lines, strict=False)
+            if line.metadata["role"] != "Human"
+            and line.metadata.get("key", key) != key
+            and "last" not in line.metadata
+        }
+        answered = self._keyed(dict.fromkeys(apart.values())) if apart else []
+        said = {d.metadata["key"] for d in answered if d.metadata["role"] == "Human"}
+        return {
+            line.id: line.metadata.get("last", _turn(line))
+            for line in lines
+            if apart.get(line.id) not in said
+        }
 
     def _in_order(self, found: Sequence[Document]) -> list[Document]:
         """Documents with the others that are kept under their keys: what was said before its reply."""

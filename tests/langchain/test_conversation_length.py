@@ -327,3 +327,37 @@ def test_what_others_wrote_to_the_namespace_is_no_turn() -> None:
         turns.save_once("Next.", "Yes.", key="k", mark="m")
         assert turns.all_lines()[-1].turn == 4
         assert len(turns.all_lines()) == 8
+        # More of them than are looked at to begin with.
+        memory.write([f"Further note {n}." for n in range(70)], namespace=turns.namespace)
+        turns.save("And now?", "Now.")
+        assert turns.all_lines()[-2:] == [Line(5, "Human", "And now?"), Line(5, "AI", "Now.")]
+        assert [line.turn for line in turns.recall("")[1]] == [5, 5]
+
+
+@pytest.mark.parametrize("late", [1, 17, 25, 70])
+@pytest.mark.parametrize("earlier", [True, False])
+def test_what_is_said_after_many_late_replies_is_last(late: int, earlier: bool) -> None:
+    with opened() as memory:
+        turns = LarimarMemory(memory, "ana", window=1)
+        for n in range(80):
+            turns.save_once(f"Said {n}.", "", key=f"k{n}", mark=f"m{n}")
+        for n in range(late):
+            turns.save_once(f"Said {n}.", f"Reply {n}.", key=f"k{n}", mark=f"n{n}")
+        if earlier:
+            # Releases before did not say how many turns there were.
+            for document in memory.documents(namespace=turns.namespace):
+                kept = {name: v for name, v in document.metadata.items() if name != "last"}
+                memory.store.set_metadata(turns.namespace, document.id, kept)
+        assert turns.recall("")[1] == [Line(80, "Human", "Said 79.")]
+        history = LarimarChatMessageHistory(memory, "ana", limit=3)
+        assert [message.text for message in history.messages] == ["Said 77.", "Said 78.", "Said 79."]
+        turns.save("And now?", "Now.")
+        assert turns.recall("")[1] == [Line(81, "Human", "And now?"), Line(81, "AI", "Now.")]
+
+
+def test_replies_alone_are_turns_as_well() -> None:
+    with opened() as memory:
+        turns = LarimarMemory(memory, "ana", window=2)
+        for n in range(40):
+            turns.save_once("", f"Reply {n}.", key=f"k{n}", mark=f"m{n}")
+        assert turns.recall("")[1] == [Line(39, "AI", "Reply 38."), Line(40, "AI", "Reply 39.")]
