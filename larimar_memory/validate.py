@@ -245,7 +245,7 @@ def check_ids(ids: Any, what: str) -> list[str]:
     """
     if isinstance(ids, str):
         return [str(ids)]
-    if isinstance(ids, bytes | bytearray | Mapping) or not isinstance(ids, Iterable):
+    if not is_many(ids):
         why = f"The ids are a {type(ids).__name__}, and not a list of str."
         raise InputError(what, why, 'Give a list of ids, such as ["7"].')
     listed = list(ids)
@@ -254,6 +254,12 @@ def check_ids(ids: Any, what: str) -> list[str]:
             why = f"The id {id!r:.60} is a {type(id).__name__}, and ids are str."
             raise InputError(what, why, "Give the ids that were written; `write` returns them.")
     return listed
+
+
+def is_many(given: Any) -> bool:
+    """Whether a value yields several; text and a mapping do not, nor does an array without an axis."""
+    alone = isinstance(given, str | bytes | bytearray | Mapping) or getattr(given, "shape", None) == ()
+    return isinstance(given, Iterable) and not alone
 
 
 def same_json(one: Any, other: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.runnables.config import run_in_executor
 
@@ -14,10 +14,13 @@ from larimar_memory.validate import check_question
 
 try:
     from langgraph.store.base import (
+        NOT_PROVIDED,
         BaseStore,
         GetOp,
+        Item,
         ListNamespacesOp,
         MatchCondition,
+        NotProvided,
         Op,
         PutOp,
         Result,
@@ -35,7 +38,7 @@ from langchain_larimar.given_memory import check_memory
 from langchain_larimar.graph_store_documents import Items
 from langchain_larimar.graph_store_filters import matches
 from langchain_larimar.graph_store_items import Entry, Namespace, expiry, indexed_text, stamp
-from langchain_larimar.graph_store_ops import asked, check_op, check_paths, check_value
+from langchain_larimar.graph_store_ops import asked, check_op, check_paths, check_place, check_value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,6 +122,52 @@ class LarimarStore(BaseStore):
         if interval is not None and now - self._swept >= timedelta(minutes=interval):
             self.sweep_ttl()
         return results
+
+    # LangGraph makes keys into text: what is asked of "[7]" would be neither found nor deleted.
+
+    def get(
+        self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None
+    ) -> Item | None:
+        """As LangGraph has it; a key that is no str is an InputError."""
+        return super().get(namespace, check_place(namespace, key), refresh_ttl=refresh_ttl)
+
+    def put(
+        self,
+        namespace: tuple[str, ...],
+        key: str,
+        value: Mapping[str, Any],
+        index: Literal[False] | list[str] | None = None,
+        *,
+        ttl: float | NotProvided | None = NOT_PROVIDED,
+    ) -> None:
+        """As LangGraph has it; a key that is no str is an InputError."""
+        super().put(namespace, check_place(namespace, key), value, index, ttl=ttl)
+
+    def delete(self, namespace: tuple[str, ...], key: str) -> None:
+        """As LangGraph has it; a key that is no str is an InputError."""
+        super().delete(namespace, check_place(namespace, key))
+
+    async def aget(
+        self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None
+    ) -> Item | None:
+        """As `get`, off the event loop."""
+        return await super().aget(namespace, check_place(namespace, key), refresh_ttl=refresh_ttl)
+
+    async def aput(
+        self,
+        namespace: tuple[str, ...],
+        key: str,
+        value: Mapping[str, Any],
+        index: Literal[False] | list[str] | None = None,
+        *,
+        ttl: float | NotProvided | None = NOT_PROVIDED,
+    ) -> None:
+        """As `put`, off the event loop."""
+        await super().aput(namespace, check_place(namespace, key), value, index, ttl=ttl)
+
+    async def adelete(self, namespace: tuple[str, ...], key: str) -> None:
+        """As `delete`, off the event loop."""
+        await super().adelete(namespace, check_place(namespace, key))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """As `batch`, off the event loop."""

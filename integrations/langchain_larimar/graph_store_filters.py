@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from math import isfinite, isnan
 from typing import Any
 
 from larimar_memory.errors import InputError
@@ -26,13 +29,15 @@ def check_filter(wanted: Any) -> None:
     """Look for what no item could be compared with, before any is.
 
     Raises:
-        InputError: if it is no mapping, or holds an unknown operator, or orders by what is no number.
+        InputError: if it is no mapping, or holds an unknown operator or a name that is no str, orders
+            by what is no number, or compares with what no value can be.
     """
     if wanted is None:
         return
     if not isinstance(wanted, Mapping):
         raise _bad(f"A filter is a mapping, and it is a {type(wanted).__name__}.")
-    for part in wanted.values():
+    for name, part in wanted.items():
+        _check_name(name)
         _check_part(part)
 
 
@@ -45,16 +50,43 @@ def _check_part(part: Any) -> None:
     if isinstance(part, list | tuple):
         for item in part:
             _check_part(item)
+        return
     if not isinstance(part, Mapping):
+        _check_value(part)
         return
     operators = _has_operators(part)
     for name, operand in part.items():
+        _check_name(name)
         if not operators:
             _check_part(operand)
         elif name not in _OPERATORS:
             raise _bad(f"In it, {name!r} is no operator.")
-        elif name in _ORDER and _number(operand) is None:
+        elif name not in _ORDER:
+            _check_operand(operand)
+        elif (number := _number(operand)) is None or isnan(number):
             raise _bad(f"In it, {name} is given {operand!r}, and only numbers are ordered.")
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str):
+        raise _bad(f"In it, {name!r} is no name of an entry.")
+
+
+def _check_operand(operand: Any) -> None:
+    """Look through what is compared as it stands, in which a mapping holds no operators."""
+    if isinstance(operand, Mapping | list | tuple):
+        for part in operand.values() if isinstance(operand, Mapping) else operand:
+            _check_operand(part)
+    else:
+        _check_value(operand)
+
+
+def _check_value(value: Any) -> None:
+    value = scalar(value)
+    if not (value is None or isinstance(value, str | int | float | Decimal | Fraction)):
+        raise _bad(f"In it, there is a {type(value).__name__}, which no value of an item holds.")
+    if isinstance(value, float) and not isfinite(value):
+        raise _bad(f"In it, there is {value}, which no value of an item holds.")
 
 
 def _fits(value: Any, part: Any) -> bool:
@@ -72,7 +104,16 @@ def _operate(value: Any, name: str, operand: Any) -> bool:
     if name in _ORDER:
         number, bound = _number(value), _number(operand)
         return number is not None and bound is not None and _ORDER[name](number, bound)
-    return bool(value == scalar(operand)) == (name == "$eq")
+    return bool(value == _plain(operand)) == (name == "$eq")
+
+
+def _plain(operand: Any) -> Any:
+    """What is compared as it stands, as a value holds it."""
+    if isinstance(operand, Mapping):
+        return {name: _plain(part) for name, part in operand.items()}
+    if isinstance(operand, list | tuple):
+        return [_plain(part) for part in operand]
+    return scalar(operand)
 
 
 def _has_operators(part: Mapping[Any, Any]) -> bool:

@@ -34,12 +34,7 @@ def check_op(op: Op) -> None:
             "Give a GetOp, SearchOp, PutOp or ListNamespacesOp.",
         )
     for path in _paths(op):
-        if not isinstance(path, tuple):
-            raise InputError(
-                f"{path!r} cannot be a namespace.",
-                f"A namespace is a tuple of labels, and this is a {type(path).__name__}.",
-                'Give a tuple such as ("users", "ana").',
-            )
+        _check_namespace(path)
     validate_op_namespace(op)
     if isinstance(op, GetOp | PutOp):
         check_name(to_space(op.namespace), "namespace")
@@ -57,6 +52,16 @@ def check_op(op: Op) -> None:
         _check_count("max_depth", op.max_depth or 0)
         for condition in op.match_conditions or ():
             _check_match(condition.match_type)
+
+
+def check_place(namespace: Any, key: Any) -> str:
+    """The key of an item, as it is: LangGraph would make text of any, and ask for another item.
+
+    Raises:
+        InputError: if it is no str, or the namespace no tuple.
+    """
+    _check_namespace(namespace)
+    return check_name(key, "key")
 
 
 def asked(op: SearchOp) -> str | None:
@@ -93,6 +98,15 @@ def check_paths(paths: Any) -> tuple[str, ...]:
             'Give a list such as ["text", "tags[*]"], or an empty one to index nothing.',
         )
     return tuple(paths)
+
+
+def _check_namespace(path: Any) -> None:
+    if not isinstance(path, tuple):
+        raise InputError(
+            f"{path!r} cannot be a namespace.",
+            f"A namespace is a tuple of labels, and this is a {type(path).__name__}.",
+            'Give a tuple such as ("users", "ana").',
+        )
 
 
 def _paths(op: Op) -> list[Any]:

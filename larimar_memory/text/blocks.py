@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from larimar_memory.errors import InputError
 from larimar_memory.types import Metadata
-from larimar_memory.validate import NO_UNICODE, check_metadata, check_name
+from larimar_memory.validate import NO_UNICODE, check_metadata, check_name, is_many
 
 BLOCK_CHARS = 100_000
 
@@ -108,7 +108,7 @@ def check_texts(
     Raises:
         InputError: if one of them cannot be used, or their numbers differ.
     """
-    if not isinstance(texts, Iterable) or isinstance(texts, bytes | bytearray | Mapping):
+    if not isinstance(texts, str) and not is_many(texts):
         why = f"The texts are a {type(texts).__name__}, and not a list of str."
         raise InputError("Nothing was written.", why, "Give a list of texts, or a single one.")
     listed = [texts] if isinstance(texts, str) else list(texts)
@@ -138,7 +138,7 @@ def one_per_text(name: str, given: Any, texts: int) -> list[Any] | None:
     """
     if given is None:
         return None
-    alone = isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable)
+    alone = not is_many(given)
     listed = [] if alone else list(given)
     if alone or len(listed) != texts:
         raise InputError(

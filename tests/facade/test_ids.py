@@ -33,6 +33,9 @@ WRONG: list[tuple[Any, str]] = [
     ([["7"]], r"The id \['7'\] is a list"),
     ([UUID(int=7)], "is a UUID, and ids are str"),
     ([True], "The id True is a bool"),
+    (np.array("7"), "The ids are a ndarray, and not"),
+    (memoryview(b"7"), "The id 55 is a int"),
+    (float("nan"), "The ids are a float, and not"),
 ]
 
 RIGHT: list[tuple[Any, int]] = [
@@ -106,6 +109,8 @@ def test_ids_that_are_some(memory: Larimar, given: int, count: int) -> None:
         (lambda m: m.write(7), r"Nothing was written\. The texts are a int, and not a list of str"),
         (lambda m: m.write(b"bytes"), "The texts are a bytes, and not a list of str"),
         (lambda m: m.write({"a": "b"}), "The texts are a dict, and not a list of str"),
+        (lambda m: m.write(np.array("a")), "The texts are a ndarray, and not a list of str"),
+        (lambda m: m.write(["a"], np.array("x")), "a single ndarray for ids"),
         (lambda m: m.read("One.", where=7), "A filter is a mapping, and it is a int"),
         (lambda m: m.search("One.", where=[7]), "A filter is a mapping, and it is a list"),
         (lambda m: chosen(None, [7]), r"The documents cannot be chosen\. The id 7 is a int"),

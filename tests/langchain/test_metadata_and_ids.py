@@ -108,6 +108,9 @@ USES: list[tuple[Callable[[LarimarVectorStore], Any], str]] = [
     (lambda s: LarimarChatMessageHistory(s.memory, 7).clear(), "No session is named by 7"),
     (lambda s: LarimarMemory(s.memory, 7).clear(), "No session is named by 7"),
     (lambda s: LarimarStore(s.memory).delete("users", "7"), "'users' cannot be a namespace"),
+    (lambda s: s.delete(np.array("7")), r"Nothing was deleted\. The ids are a ndarray, and not"),
+    (lambda s: s.get_by_ids(np.array("7")), r"cannot be given\. The ids are a ndarray, and not"),
+    (lambda s: s.add_texts(["a"], ids=np.array("7")), "There are 1 texts and a single ndarray for ids"),
 ]
 
 
@@ -118,6 +121,28 @@ def test_ids_of_another_type(
     with pytest.raises(InputError, match=message):
         use(store)
     assert len(store.get_by_ids(["7", "8"])) == 2
+
+
+@pytest.mark.parametrize("key", [7, None, ["7"], b"7", UUID(int=7), Path("7"), np.array("7"), True])
+def test_keys_of_a_graph_store(memory: Larimar, key: Any) -> None:
+    items, space = LarimarStore(memory), ("notes",)
+    for kept in ("7", str(key), "other"):
+        items.put(space, kept, {"text": kept})
+    for use in (
+        lambda: items.delete(space, key),
+        lambda: asyncio.run(items.adelete(space, key)),
+        lambda: items.get(space, key),
+        lambda: asyncio.run(items.aget(space, key)),
+        lambda: items.put(space, key, {"text": "new"}),
+        lambda: asyncio.run(items.aput(space, key, {"text": "new"})),
+    ):
+        with pytest.raises(InputError, match=r"cannot be a key\. A key is a str"):
+            use()
+    with pytest.raises(InputError, match="7 cannot be a namespace"):
+        items.delete(7, "7")  # type: ignore[arg-type]
+    assert {found.value["text"] for found in items.search(space)} == {"7", str(key), "other"}
+    items.delete(space, "7")
+    assert items.get(space, "7") is None
 
 
 def test_ids_of_any_number(store: LarimarVectorStore) -> None:
@@ -144,8 +169,42 @@ def test_values_of_a_graph_store(memory: Larimar) -> None:
     for wanted in ({"at": MOMENT}, {"n": np.float64(0.5)}, {"at": {"$eq": MOMENT}}, {"n": {"$lt": 1}}):
         assert [found.key for found in items.search(("notes",), filter=wanted)] == ["a"]
     assert items.search(("notes",), filter={"at": {"$ne": MOMENT}}) == []
+    listed = {"of": {"$eq": (date(2026, 3, 1),)}, "n": {"$ne": [MOMENT]}}
+    assert [found.key for found in items.search(("notes",), filter=listed)] == ["a"]
     with pytest.raises(InputError, match=r"The value of 'b' cannot be kept\. .*value\['a'\]\[0\]"):
         items.put(("notes",), "b", {"a": [UUID(int=5)]})
+
+
+@pytest.mark.parametrize(
+    ("bad", "shown"),
+    [
+        (float("nan"), "there is nan"),
+        (np.float32("inf"), "there is inf"),
+        (UUID(int=5), "there is a UUID"),
+        (Path("x"), "there is a PosixPath"),
+        (b"x", "there is a bytes"),
+        ({1}, "there is a set"),
+        (np.arange(3), "there is a ndarray"),
+        (np.timedelta64(1, "s"), "there is a timedelta64"),
+        (np.datetime64("NaT"), "there is a datetime64"),
+        ({None: 1}, "None is no name of an entry"),
+    ],
+)
+def test_filters_of_a_graph_store_that_no_value_satisfies(
+    memory: Larimar, bad: Any, shown: str
+) -> None:
+    items = LarimarStore(memory)
+    items.put(("notes",), "a", {"v": 1})
+    wanted: list[Any] = [{"v": bad}, {"v": [1, bad]}, {"v": {"w": bad}}]
+    if not isinstance(bad, dict):
+        wanted += [{"v": {"$eq": bad}}, {"v": {"$ne": [bad]}}]
+    for one in wanted:
+        with pytest.raises(InputError, match=rf"cannot be used\. In it, {shown}"):
+            items.search(("notes",), filter=one)
+    with pytest.raises(InputError, match="In it, 7 is no name of an entry"):
+        items.search(("notes",), filter={7: None})
+    with pytest.raises(InputError, match=r"\$lt is given nan, and only numbers are ordered"):
+        items.search(("notes",), filter={"v": {"$lt": float("nan")}})
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
