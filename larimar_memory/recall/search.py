@@ -95,6 +95,8 @@ def search(
         hits = store.lexical(namespace, terms, depth, where, most=RANKED)
         by_words = {hit.row: hit.score for hit in hits}
     top = max(by_words.values(), default=0.0)
+    # Where the encoder knew too little, "who has the" says nothing, and it is the rest that was asked.
+    asked = terms if is_read else [term for term in terms if not term.isascii()] or terms
     segments = store.fetch(namespace, list(dict.fromkeys([*rows, *by_words])))
     phrases = [0.0] * len(segments)
     if hybrid:
@@ -103,7 +105,7 @@ def search(
     for segment, phrase in zip(segments, phrases, strict=True):
         cosine, covered = float(segment.key @ key), 0.0
         if not (is_read and segment.key.any()):
-            covered = _covered(terms, segment.text)
+            covered = _covered(asked, segment.text)
         words = by_words.get(segment.row, 0.0) / top if top > 0 else 0.0
         likeness = float(segment.key @ aim) + covered
         rank_score = likeness + LEXICAL_WEIGHT * words + PHRASE_WEIGHT * phrase

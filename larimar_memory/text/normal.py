@@ -24,6 +24,7 @@ _NOT_PLAIN = re.compile(r"[^\t\n\r -~]")
 _UNSEEN = regex.compile(r"\u00AD[ \t]*\r?\n[ \t]*|(?![\u200C\u200D])\p{Cf}|[\u2120\u2122]")
 _LOST_LETTER = regex.compile(_LOST)
 _BROKEN_WORD = regex.compile(rf"(?:\p{{L}}+{_LOST}|{_LOST}\p{{L}})(?:\p{{L}}|{_LOST})*")
+_HYPHENATED = regex.compile(r"(\p{Ll}+)[-\u2010][ \t]*\r?\n[ \t]*(\p{Ll}+)")
 _MOST_READINGS = 25
 
 
@@ -40,13 +41,16 @@ def is_plain(text: str) -> bool:
 
 
 def spelt_out(text: str, say: Callable[[list[str]], str]) -> str:
-    """A normalised text in which what is said stands for each word that lost its ligatures.
+    """A normalised text in which what is said stands for each word that a line's end or a font broke.
 
-    PDFs give NULs and other controls in their place, which others use between words.
+    A hyphen at the end of a line may be the word's own. In place of ligatures, PDFs give NULs and other
+    controls, which others use between words.
 
     Args:
-        say: given all that a word may have been, its parts as words of their own last.
+        say: given all that a word may have been.
     """
+    if "\n" in text:
+        text = _HYPHENATED.sub(lambda found: say([f"{found[1]}-{found[2]}", found[1] + found[2]]), text)
     if _LOST_LETTER.search(text) is None:
         return text
     return str(_BROKEN_WORD.sub(lambda found: say(_readings(found[0])), text))

@@ -2,8 +2,8 @@
 
 Case, accents and vowel points do not count. Scripts that put no spaces between words give their letters
 and every pair of neighbouring ones: so a word is found inside a sentence without a dictionary, as
-Lucene's CJKAnalyzer does it. Korean, which hangs particles on its words, gives the pairs. An emoji is
-a word.
+Lucene's CJKAnalyzer does it. Korean, which hangs particles on its words, gives the pairs. An emoji, a
+flag and the like are words.
 """
 
 from __future__ import annotations
@@ -25,30 +25,48 @@ _ACCENTS = re.compile("[\u0300-\u036f]+")
 _BETWEEN = "\u2018\u2019\u201c\u201d\u201e\u2013\u2014\u2026\u00ab\u00bb"
 _PUNCTUATION = str.maketrans(_BETWEEN, " " * len(_BETWEEN), "\u2120\u2122")
 
+_UNSPACED = (
+    "Thai",
+    "Lao",
+    "Khmer",
+    "Myanmar",
+    "Javanese",
+    "Balinese",
+    "Tai_Le",
+    "New_Tai_Lue",
+    "Tai_Tham",
+)
 _RUNS = (
     r"\p{Han}+",
     r"[\p{Hiragana}\u30FC]+",
     r"[\p{Katakana}\u30FC]+",
     r"(?P<hangul>\p{Hangul}+)",
-    *(rf"\p{{{script}}}[\p{{{script}}}\p{{M}}]*" for script in ("Thai", "Lao", "Khmer", "Myanmar")),
+    *(rf"\p{{{script}}}[\p{{{script}}}\p{{M}}]*" for script in _UNSPACED),
 )
+_IN_RUNS = "".join(
+    rf"\p{{{script}}}" for script in ("Han", "Hiragana", "Katakana", "Hangul", *_UNSPACED)
+)
+_SYMBOL = r"\p{Regional_Indicator}{2}|[\p{Extended_Pictographic}\u2600-\u26FF]"
 _WORD = regex.compile(
-    rf"(?P<run>{'|'.join(_RUNS)})|"
-    r"(?:(?!\p{Han}|\p{Hiragana}|\p{Katakana}|\p{Hangul}|\p{Thai}|\p{Lao}|\p{Khmer}|\p{Myanmar})"
-    r"[\p{L}\p{N}\p{Co}]\p{M}*)+|\p{Extended_Pictographic}"
+    rf"(?P<run>{'|'.join(_RUNS)})|(?:(?![{_IN_RUNS}])[\p{{L}}\p{{N}}\p{{Co}}\p{{Braille}}]\p{{M}}*)+|{_SYMBOL}"
 )
 _LETTER = regex.compile(r"\X")
 _POINTS = regex.compile(
-    r"[\p{Latin}\p{Greek}]\K\p{Mn}+|\u0435\K\u0308|\p{Cyrillic}[\u0306\u0308]?\K[\u0300-\u0305]+|"
+    r"[\p{Latin}\p{Greek}]\K\p{Mn}+|\u0435\K\u0308|"
+    r"(?![\u0433\u043A]\u0301)\p{Cyrillic}[\u0306\u0308]?\K[\u0300-\u0305]+|"
     r"[^\p{Cyrillic}\p{M}]\K[\u0300-\u036F]+|"
     r"[\u0591-\u05BD\u05BF\u05C1\u05C2\u05C7\u0610-\u061A\u0640\u064B-\u065F\u0670\u06D6-\u06ED"
-    r"\u200C\u200D\uFE00-\uFE0F\U0001F3FB-\U0001F3FF]"
+    r"\u200C\u200D\u20DD-\u20E4\uFE00-\uFE0F\U0001F3FB-\U0001F3FF\U000E0100-\U000E01EF]"
 )
 _ALIKE = str.maketrans("\u0131\u0649\u06cc\u06a9\u0629", "i\u064a\u064a\u0643\u0647")
 """Letters written one for the other: Turkish dotless i; Arabic and Persian yeh, kaf and teh marbuta."""
 
+_SYLLABLE = regex.compile(
+    r"([\u0E4D\u0ECD])([\u0E48-\u0E4B\u0EC8-\u0ECB])|(\u0E40\u0E40)|(\u0EC0\u0EC0)"
+)
+"""What looks alike in Thai and Lao: am around its tone in either order, ae as two e."""
+
 _DIGIT = regex.compile(r"(?![0-9])\p{Nd}")
-_HYPHENATED = regex.compile(r"(\p{Ll}+)[-\u2010][ \t]*\r?\n[ \t]*(\p{Ll}+)")
 
 
 def words(text: str) -> list[str]:
@@ -81,12 +99,16 @@ def _is_plain(text: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    """A text with its words as they are compared, and what it may say where it lost a ligature."""
-    text = _HYPHENATED.sub(r"\1 \2 \1\2", spelt_out(normalised(text), " ".join))
+    """A text with its words as they are compared, and what it may say where a word was broken."""
+    text = spelt_out(normalised(text), " ".join)
     split = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text.casefold()))
-    letters = _POINTS.sub("", split).casefold().translate(_ALIKE)
+    letters = _SYLLABLE.sub(_one_order, _POINTS.sub("", split).casefold().translate(_ALIKE))
     digits = _DIGIT.sub(lambda found: str(unicodedata.decimal(found[0])), letters)
     return unicodedata.normalize("NFC", digits)
+
+
+def _one_order(found: regex.Match[str]) -> str:
+    return f"{found[2]}{found[1]}" if found[1] else "\u0e41" if found[3] else "\u0ec1"
 
 
 def _of_run(found: regex.Match[str]) -> Iterator[str]:

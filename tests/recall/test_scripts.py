@@ -58,6 +58,12 @@ NAMED = {
     ),
     "fullwidth": ("Ａ Ｂ Ｃ Ｄ Ｅ Ｆ Ｇ Ｈ Ｊ Ｋ", "１ ２ ３ ４ ５ ６ ７ ８ ９ ０", ""),
     "fractions": ("½ ⅓ ¼ ⅕ ⅙ ⅛ ⅔ ¾ ⅖ ⅗", "№１ №２ №３ №４ m² m³ x⁵ x⁶ ① Ⅶ", ""),
+    "Macedonian": (
+        "Ѓорѓи Горги Ќиро Киро Љубо Лубо Њего Него Јован Јово",
+        "Стоянов Стојанов Йово Иво Ќосев Косев Ѓуров Гуров Џајков Цајков",
+        "",
+    ),
+    "flags": ("🇩🇪 🇫🇷 🇮🇹 🇯🇵 🇧🇷 🇨🇦 🇳🇴 🇰🇪 🇵🇱 🇬🇷", "☕ 🧁 🏠 🎂 🚑 ♞ ♚ ⚓ ⚽ ⛵", ""),
     "Latin": (
         "Ana Bea Carl Dora Emil Fred Gus Hana Ivo Jan",
         "Ålund Čapek Dvořák Éluard Fröhlich Gómez Høyer Ibáñez Jönsson Król",
@@ -162,6 +168,40 @@ def test_what_the_encoder_cannot_read_is_not_in_scope_by_its_key(mixed: Larimar,
         found = mixed.read(question, hybrid=hybrid)
         assert (found.in_scope, found.segments) == (False, ())
         assert found.best_score < 0.3
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("note", ["🇩🇪🇫🇷", "♞♟♔", "⠓⠑⠇⠇⠕", "ꦲꦤꦕꦫꦏ"])
+def test_symbols_that_the_encoder_cannot_read_are_words(mixed: Larimar, note: str) -> None:
+    mixed.write([note], ids=["note"])
+    for asked in (note, note[:2] if note[0] in "🇩ꦲ" else note.split()[0]):
+        found = mixed.read(asked)
+        assert found.in_scope
+        assert found.segments[0].document_id == "note"
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("question", ["Who has the 🚑🚑🚑🚑🚑🚑?", "🚑🚑 ok", "Has the ፀሐይ ጨረቃ?"])
+def test_words_that_only_ask_do_not_answer_for_what_is_not_read(mixed: Larimar, question: str) -> None:
+    mixed.write(["The flag hangs over the door.", "It is ok."])
+    assert not mixed.read(question).in_scope
+
+
+@pytest.mark.model
+def test_words_broken_at_the_end_of_a_line_are_read_whole(memory: Larimar) -> None:
+    memory.write(["The effi-\ncient labora-\ntory of Dr. Lans is in the base-\nment of the house."])
+    asked = "Where is the efficient laboratory?"
+    memory.write(
+        ["The efficient laboratory of Dr. Lans is in the basement of the house."], namespace="clean"
+    )
+    clean = memory.read(asked, namespace="clean").best_score
+    assert memory.read(asked).best_score == pytest.approx(clean, abs=0.03)
+    memory.write(["Self-\nservice tills are broken."], namespace="own")
+    memory.write(["Self-service tills are broken."], namespace="plain")
+    own, plain = (
+        memory.read("Are the self-service tills broken?", namespace=n) for n in ("own", "plain")
+    )
+    assert own.best_score == pytest.approx(plain.best_score, abs=0.03)
 
 
 @pytest.mark.model
