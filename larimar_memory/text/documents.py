@@ -47,6 +47,8 @@ _OPEN_DOCUMENT = {
     "tracked-changes": "template",
     "annotation": "template",
 }
+_NO_TEXTS = ("text/css", "text/javascript")
+_SEALED = ("multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
 _HEADER_CHARS = 5_000
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 
@@ -174,7 +176,9 @@ def _epub(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
     closed = parts.get("META-INF/encryption.xml", b"")
     for one in package.iterfind("{*}spine/{*}itemref"):
         href = items.get(one.get("idref"), "")
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(root), unquote(href)))
+        path = posixpath.normpath(
+            posixpath.join(posixpath.dirname(root), unquote(href.partition("#")[0]))
+        )
         if path.encode() in closed:
             raise unreadable(name, "It is encrypted.", "Take a copy without protection.")
         if path in parts:
@@ -184,7 +188,10 @@ def _epub(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
 
 
 def _odf(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
-    content = _parts(file, name, limits, ("content.xml",))["content.xml"]
+    parts = _parts(file, name, limits, ("content.xml", "manifest.xml"))
+    if b"encryption-data" in parts.get("META-INF/manifest.xml", b""):
+        raise unreadable(name, "It is encrypted.", "Save it again without a password.")
+    content = parts["content.xml"]
     parser = ElementTree.XMLParser(target=_OpenDocument())  # noqa: S314
     yield html_text(iter([ElementTree.fromstring(content, parser)]), name, limits)  # type: ignore[list-item]  # noqa: S314
 
@@ -194,10 +201,16 @@ class _OpenDocument:
 
     def __init__(self) -> None:
         self._page = list[str]()
+        self._around = list[list[str]]()
+        self._notes = list[str]()
         self._sheets = False
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         name = tag.rpartition("}")[2]
+        if name == "note":
+            # Where it stands, a note would tear the sentence that it is on.
+            self._around.append(self._page)
+            self._page = []
         self._sheets = self._sheets or name == "spreadsheet"
         if self._sheets and name == "table":
             title = next((value for key, value in attributes.items() if key.endswith("}name")), "")
@@ -209,11 +222,14 @@ class _OpenDocument:
         self._page.append(escape(text))
 
     def end(self, tag: str) -> None:
+        if tag.endswith("}note"):
+            self._notes += self._page
+            self._page = self._around.pop()
         name = _OPEN_DOCUMENT.get(tag.rpartition("}")[2], "br")
         self._page.append(f"</{name}>" if name != "br" else "")
 
     def close(self) -> str:
-        return "".join(self._page)
+        return "".join(self._page + self._notes)
 
 
 def _ipynb(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
@@ -221,8 +237,8 @@ def _ipynb(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
     # Before version 4, cells lay in worksheets.
     sheets = [book] if "cells" in book else book["worksheets"]
     for cell in (cell for sheet in sheets for cell in sheet["cells"]):
-        yield _noted(cell.get("source", cell.get("input", "")))
-        for output in cell.get("outputs", []):
+        yield _noted(cell.get("source") or cell.get("input") or "")
+        for output in cell.get("outputs") or []:
             data = output.get("data", output)
             if any(
                 kind.partition("/")[0] == "image" or kind in ("png", "jpeg", "svg") for kind in data
@@ -251,7 +267,16 @@ def _eml(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
     while waiting:
         mail = waiting.pop()
         yield "\n".join(f"{key}: {mail[key]}" for key in _HEADERS if mail[key])
+        if mail.get_content_type() in _SEALED:
+            raise unreadable(
+                name,
+                "It is encrypted, or signed as a whole.",
+                "Open it in a mail program and save its text.",
+            )
         bodies = [body for kind in ("plain", "html") if (body := mail.get_body((kind,))) is not None]
+        if not bodies and mail.get_content_maintype() in ("text", "multipart"):
+            # An invitation, or one whose parts cannot be told apart.
+            bodies = [mail]
         yield next((text for body in bodies if (text := _mailed(body, name, limits)).strip()), "")
         names = list[str]()
         for part in mail.iter_attachments():
@@ -259,9 +284,9 @@ def _eml(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
                 waiting.append(part.get_content())
             elif title := part.get_filename():
                 names.append(title)
-            elif part.get_content_maintype() == "text" and part not in bodies:
-                # Texts between images.
-                yield _mailed(part, name, limits)
+            elif (kind := part.get_content_type()).startswith("text/") and part not in bodies:
+                # Texts between images; pages have their styles and programs there as well.
+                yield "" if kind in _NO_TEXTS else _mailed(part, name, limits)
         if names:
             yield f"Attachments: {', '.join(names)}"
 

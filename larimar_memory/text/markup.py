@@ -188,7 +188,12 @@ def _end_row(tokens: list[_Token], start: int, outside: int) -> None:
     for n, cell in enumerate(trimmed):
         # Empty cells count: those of a column stay below each other.
         line += [CELL] if n else []
-        line += [str(token) if isinstance(token, str) else " " for token in cell]
+        for token in cell:
+            # A line break at the end of `<pre>` would end the row.
+            if isinstance(token, _Verbatim):
+                line.append(_Verbatim(token.strip("\n")))
+            else:
+                line.append(token if isinstance(token, str) else " ")
     tokens[start:] = line
 
 

@@ -135,6 +135,12 @@ def test_books(tmp_path: Path) -> None:
         read_file(path)
 
 
+def test_a_chapter_named_by_a_place_in_it_is_read(tmp_path: Path) -> None:
+    package = PACKAGE.replace("../two.xhtml", "../two.xhtml#begin")
+    path = packed(tmp_path / "a.epub", {**BOOK, "in/b.opf": package})
+    assert str(read_file(path).text).startswith("First")
+
+
 def test_notebooks(tmp_path: Path) -> None:
     cells = [
         {"cell_type": "markdown", "source": ["# Lockers\n", "![x](data:image/png;base64,AAAA) seen"]},
@@ -155,6 +161,8 @@ def test_notebooks(tmp_path: Path) -> None:
     assert read_file(path).text == (
         "# Lockers\n![x]() seen\n\nif x:\n    print(x)\n\n312\n313\n\n42\n\n43\n\nKeyError: 'a'"
     )
+    path.write_text(json.dumps({"cells": [{"source": None}, {"source": "x = 312", "outputs": None}]}))
+    assert read_file(path).text == "x = 312"
     cell = {
         "cell_type": "code",
         "input": ["1 + 1"],
@@ -195,6 +203,56 @@ def test_mails(tmp_path: Path) -> None:
     assert read_file(path).text == "Subject: x\n\nStill read."
     path.write_bytes(b"Subject: " + b"=?utf-8?q?a?= " * 100_000 + b"\n\nLong headers take no time.")
     assert str(read_file(path).text).endswith("Long headers take no time.")
+
+
+PARTS = "Subject: x\nContent-Type: multipart/related; boundary=B\n\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("Subject: x\nContent-Type: text/calendar\n\nSUMMARY:Lunch", "SUMMARY:Lunch"),
+        ("Subject: x\nContent-Type: multipart/mixed; boundary=B\n\nNo parts.", "No parts."),
+        (
+            f"{PARTS}--B\nContent-Type: text/html\n\n<p>Un<b>seen</b>\n--B\nContent-Type: text/css\n\n"
+            "p{}\n--B\nContent-Type: text/javascript\n\nf()\n--B--\n",
+            "Unseen",
+        ),
+        (
+            f"{PARTS}--B\nContent-Type: text/plain\n\nAbove.\n--B\nContent-Type: text/plain\n\nBelow.\n"
+            "--B--\n",
+            "Above.\n\nBelow.",
+        ),
+    ],
+)
+def test_mails_of_other_kinds(tmp_path: Path, data: str, text: str) -> None:
+    (tmp_path / "a.eml").write_text(data)
+    assert read_file(tmp_path / "a.eml").text == f"Subject: x\n\n{text}"
+
+
+@pytest.mark.parametrize(
+    "kind", ["multipart/encrypted; boundary=B", "application/pkcs7-mime", "application/x-pkcs7-mime"]
+)
+def test_encrypted_mails_are_refused(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a.eml").write_text(f"Subject: x\nContent-Type: {kind}\n\nMIIB")
+    with pytest.raises(InputError, match=r"It is encrypted, or signed as a whole\. Open it in a mail"):
+        read_file(tmp_path / "a.eml")
+
+
+def test_encrypted_opendocument_is_refused(tmp_path: Path) -> None:
+    sealed = {"META-INF/manifest.xml": "<m><encryption-data/></m>", "content.xml": b"\x93\1"}
+    with pytest.raises(InputError, match=r"It is encrypted\. Save it again without a password\."):
+        read_file(packed(tmp_path / "a.odt", sealed))
+
+
+def test_notes_of_opendocument_tear_no_sentence(tmp_path: Path) -> None:
+    text = (
+        '<o:content xmlns:o="urn:office" xmlns:t="urn:text"><t:p>Un<t:note><t:note-citation>1'
+        "</t:note-citation><t:note-body><t:p>The note.</t:p></t:note-body></t:note>seen.</t:p>"
+        "<t:p>Next.</t:p></o:content>"
+    )
+    path = packed(tmp_path / "a.odt", {"content.xml": text})
+    assert read_file(path).text == "Unseen.\n\nNext.\n\n1\n\nThe note."
 
 
 def test_opendocument_and_rich_text(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_words_stay_whole_and_blocks_break(markup: str, text: str) -> None:
         ("<tr><td>out<td><table><tr><td>in<td>side</table>", "out | in | side"),
         ("<tr><td><h1>Title</h1><p>One.</p><p>Two.</p>", "Title\n\nOne.\n\nTwo."),
         ("<tr><td><pre>1\n2</pre><td><pre>def f():\n  pass</pre>", "1\n2\n\ndef f():\n  pass"),
+        ("<tr><td><pre>\n a  b\n</pre><td>c", " a  b | c"),
         ("<tr><td hidden>no<td>Anna<td>312", "Anna | 312"),
     ],
 )
