@@ -79,9 +79,9 @@ class SentenceEncoder:
         device = device or best_device()
         dtype = dtype or best_dtype(device)
         check_forked(device)
-        tokenizer = _tokenizer(folder)
         try:
             with loading():
+                tokenizer = _tokenizer(folder)
                 # Not the Auto class of sentence-transformers: importing that package takes seconds.
                 from transformers import AutoModel
 

@@ -25,7 +25,7 @@ Announce: TypeAlias = Callable[[str, str], AbstractContextManager[Callable[[int,
 """Given what takes long, in a sentence and in a word; told in its block what is done, of how much."""
 
 _TOKENIZERS = "TOKENIZERS_PARALLELISM"
-_loading = forking.Lock()
+_loading = forking.Lock("The libraries of models", ModelError)
 _in_use = False
 _tokenizers_were: str | None = None
 
@@ -52,8 +52,13 @@ def announced_by(shown: Announce) -> Iterator[None]:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """This thread's turn to import from transformers and to load, without its bars and warnings."""
-    with _loading:
+    """This thread's turn to import from transformers and to load, without its bars and warnings.
+
+    Raises:
+        ModelError: if the process was forked while another thread did: what it was importing stays half
+            imported, and whoever imports it waits for that thread for ever.
+    """
+    with forking.inside(), _loading:
         from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
         from transformers.utils import logging as said
 

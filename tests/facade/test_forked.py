@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import pytest
 
 from larimar_memory.errors import LarimarError
 from larimar_memory.larimar import Larimar
+from larimar_memory.models.loading import loading
 from larimar_memory.slots import SlotMemory
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.system import forking
@@ -371,3 +372,69 @@ def test_a_stream_is_not_gone_on_with_in_a_child(memory: Larimar) -> None:
     next(stream)
     assert in_child(lambda: next(stream)) == ("ModelError", "The answer" + IN_USE)
     assert "".join(stream)
+
+
+LOADING = """
+import sys, threading
+sys.path.insert(0, {root!r})
+from larimar_memory import Larimar
+from larimar_memory.encoders import sentence
+from larimar_memory.system import forking
+from tests.forks import in_child
+forking.WAIT_SECONDS = 0.1
+inside, leave, make = threading.Event(), threading.Event(), sentence._tokenizer
+def held(folder):
+    inside.set()
+    leave.wait(60)
+    return make(folder)
+sentence._tokenizer = held
+thread = threading.Thread(target=Larimar.open)
+thread.start()
+inside.wait(60)
+sentence._tokenizer = make
+def anew():
+    with Larimar.open() as memory:
+        memory.write(["Bees make honey."])
+        return memory.read("Who makes honey?").segments[0].text
+print(in_child(anew))
+leave.set()
+thread.join()
+print(in_child(anew))
+"""
+
+
+@pytest.mark.model
+def test_a_fork_while_another_thread_loads_a_model() -> None:
+    """It would wait for ever for what that thread was importing."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADING.format(root=ROOT)], capture_output=True, text=True, timeout=300
+    )
+    lost, works = done.stdout.splitlines()
+    assert lost == str(("ModelError", "The libraries of models" + IN_USE))
+    assert works == "('value', 'Bees make honey.')"
+
+
+def test_a_fork_waits_for_a_model_that_is_almost_loaded() -> None:
+    leave = threading.Event()
+
+    def load(inside: threading.Event) -> None:
+        with loading():
+            inside.set()
+            leave.wait(0.2)
+
+    def in_turn() -> str:
+        with loading():
+            return "loaded"
+
+    with held_by_another(load):
+        assert in_child(in_turn) == ("value", "loaded")
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_thread_that_loads_may_fork(held: bool) -> None:
+    def in_turn() -> str:
+        with loading():
+            return "loaded"
+
+    with loading() if held else nullcontext():
+        assert in_child(in_turn) == ("value", "loaded")
