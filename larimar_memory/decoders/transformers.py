@@ -189,7 +189,8 @@ class _Running(Generation):
 
         decoder, conditioning = self.decoder, self.conditioning
         try:
-            check_forked(decoder.model.device)
+            if decoder.model.device.type != "cpu":
+                check_forked(decoder.model.device)
             if torch.get_num_threads() != threads:
                 # It is kept by thread, and may have been set since this one began.
                 torch.set_num_threads(threads)

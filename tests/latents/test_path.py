@@ -21,6 +21,9 @@ HOUSE = Path(larimar_memory.__file__).parent
 READING = ("encoders", "recall", "slots", "stores", "text")
 """Rooms that find what is recalled; the answer itself does not lead through them."""
 
+BENEATH = ("system",)
+"""Locks and files, on which all rooms stand as they do on the standard library."""
+
 
 @contextmanager
 def entered(files: set[str]) -> Iterator[None]:
@@ -59,6 +62,6 @@ def test_a_latent_answer_leads_through_few_files(
         with entered(files):
             answer = memory.answer(question, grounding="latent", max_tokens=1)
     assert answer.grounding == "latent"
-    passed = {name for name in at_first_step if name.split("/")[0] not in READING}
+    passed = {name for name in at_first_step if name.split("/")[0] not in READING + BENEATH}
     assert "latents/prefix.py" in passed
     assert len(passed) <= 12, sorted(passed)
