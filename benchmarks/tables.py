@@ -209,6 +209,35 @@ def curve(figures: dict[str, Any]) -> list[str]:
     return table(head, rows)
 
 
+def conversations(figures: dict[str, Any]) -> list[str]:
+    """One line for each system in each part of each set."""
+    rows = [
+        [
+            f"{name}, {part}, {of['questions']}",
+            system,
+            *(_percent(found["recall"][cut]) for cut in ("1", "5", "10")),
+            _percent(found["mrr"]),
+            f"{found['prompt_tokens']:,.0f}",
+            f"{1000 * found['read_p50_seconds']:.1f}",
+        ]
+        for name, parts in figures["sets"].items()
+        for part, of in parts.items()
+        for system, found in of["systems"].items()
+    ]
+    head = (
+        *("conversations, questions", "system"),
+        *(f"evidence in the first {n}, %" for n in ("turn", "5", "10")),
+        *("MRR, %", "prompt tokens", "read p50, ms"),
+    )
+    return table(head, rows)
+
+
+def _percent(mean: dict[str, Any]) -> str:
+    """Percent, with its 95% interval."""
+    low, high = (round(100 * end) for end in mean["interval"])
+    return f"{100 * mean['mean']:.0f} ({low} to {high})"
+
+
 def _mean(rows: Sequence[dict[str, Any]], name: str, tasks: Sequence[str], kind: str) -> str:
     """Of a system's rates in the tasks it was tried in, each counting alike, in percent."""
     rates = [rate for task in tasks if (rate := pooled(rows, name, task, kind))["of"]]
@@ -234,6 +263,7 @@ def _rate(rate: dict[str, Any]) -> str:
 
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "codes": codes,
+    "conversations": conversations,
     "curve": curve,
     "latents": latents,
     "rag": rag,

@@ -1,0 +1,318 @@
+"""Which turns of long conversations a question brings back, against the turns that answer it.
+
+Larimar with its defaults, each turn a document and each conversation a namespace, and with either of
+its searches alone; BM25 over words as SQLite's `unicode61` cuts them; FAISS with LangChain's embeddings
+of the same encoder, a vector a turn: of a long one, of as much as the encoder takes in. Run it with
+`python -m benchmarks conversations --conversations FOLDER`.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from benchmarks import bm25, talks
+from benchmarks.faiss_store import FaissStore
+from benchmarks.result import Bar, Figures, bar, rate, share
+from benchmarks.session import Session
+from benchmarks.talks import Asked, Talk
+from larimar_memory.answer import focused
+from larimar_memory.decoders.prompt import messages, passages
+from larimar_memory.larimar import Larimar
+from larimar_memory.recall.search import CANDIDATES
+from larimar_memory.stores.base import StoredSegment
+from larimar_memory.text.words import query_terms
+from larimar_memory.types import ReadOptions, Readout
+
+PACKAGES = ("faiss-cpu", "langchain-huggingface")
+
+FITTED = {"beam_100k": 10}
+"""How many of a file's conversations, the first ones, rankings may be fitted on: their figures are
+called "fit", and those of all others "held out"."""
+
+RANKED, REFUSED = "beam_100k", "sgd_multisession"
+"""The files whose rankings, and whose refusals, are held to a bar."""
+
+CUTS = (1, 5, 10)
+_MOST = CUTS[-1]
+_RESAMPLED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured: most conversations of each part, and turns of each."""
+
+    conversations: int
+    turns: int
+
+
+FULL = Size(1_000, 1_000_000)
+QUICK = Size(1, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a question brings back: ids of turns, best first, and the texts to be put in the prompt."""
+
+    turns: Sequence[str]
+    texts: Sequence[str]
+
+
+Ranking: TypeAlias = Callable[[str], Found]
+"""From a question to what it brings back."""
+
+System: TypeAlias = Callable[[Talk], Ranking]
+"""Takes a conversation in, which is timed, and gives its ranking."""
+
+SYSTEMS: dict[str, Callable[[Session, Larimar, ExitStack], System]] = {}
+"""What is compared, by name, in order: filled below. Each is made of a session, the one memory, and a
+stack for what it has to close; those after "Larimar" may search what that has written."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a question went with a system: shares of its evidence among the first of `CUTS`, one by the
+    rank of the first evidence (0 beyond the last cut), prompt tokens and seconds.
+    """
+
+    category: str
+    recall: tuple[float, ...]
+    reciprocal: float
+    tokens: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class Part:
+    """What was measured in some conversations, by system; and whether their questions were refused."""
+
+    outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
+    written: dict[str, float] = field(default_factory=dict)
+    refused: dict[bool, list[bool]] = field(default_factory=lambda: {True: [], False: []})
+
+
+def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
+    """Ask every question of every conversation, within that conversation.
+
+    Raises:
+        InputError: if no conversations are given, or they are of another form.
+    """
+    figures: Figures = {}
+    for name, held in talks.read(session.conversations).items():
+        fitted = FITTED.get(name, 0)
+        for part, some in {"fit": held[:fitted], "held out": held[fitted:]}.items():
+            if chosen := [talk.beginning(size.turns) for talk in some[: size.conversations]]:
+                session.note(f"{name}, {part}: {len(chosen)} conversations")
+                measured = _ask(session, chosen)
+                figures.setdefault(name, {})[part] = summary(measured, chosen, session.seed)
+    return {"sets": figures}, bars(figures)
+
+
+def bars(sets: Figures) -> list[Bar]:
+    """Of the conversations that nothing was fitted on: the ranking's lead, and the refusals."""
+    made = list[Bar]()
+    if ranked := sets.get(RANKED, {}).get("held out"):
+        made += [
+            bar(f"{measure} over {name}, {RANKED}, held out", lead["mean"], ">= 0.05")
+            for name, leads in ranked["lead"].items()
+            if name != "words alone"
+            for measure, lead in leads.items()
+        ]
+    if asked := sets.get(REFUSED, {}).get("held out"):
+        scope = asked["scope"]
+        made += [
+            bar(f"to be refused, and refused, {REFUSED}", share(scope["refused"]), ">= 0.8"),
+            bar(f"wrongly refused, {REFUSED}", share(scope["wrongly_refused"]), "<= 0.08"),
+        ]
+    return made
+
+
+def outcome(asked: Asked, found: Found, tokens: int, seconds: float) -> Outcome:
+    """How well what was found holds the evidence."""
+    ranks = [n for n, turn in enumerate(found.turns[:_MOST], 1) if turn in asked.evidence]
+    recall = tuple(sum(rank <= cut for rank in ranks) / len(asked.evidence) for cut in CUTS)
+    return Outcome(asked.category, recall, 1 / ranks[0] if ranks else 0.0, tokens, seconds)
+
+
+def summary(part: Part, held: Sequence[Talk], seed: int) -> Figures:
+    """Means with their 95% intervals, by system and category; Larimar's lead, question by question."""
+    categories = sorted({o.category for some in part.outcomes.values() for o in some})
+    ours = part.outcomes["Larimar"]
+    return {
+        "conversations": len(held),
+        "turns": sum(len(talk.turns) for talk in held),
+        "characters": sum(len(turn.text) for talk in held for turn in talk.turns),
+        "questions": len(ours),
+        "systems": {
+            name: {
+                **_ranked(some, seed),
+                "prompt_tokens": statistics.mean(o.tokens for o in some) if some else 0.0,
+                "read_p50_seconds": statistics.median(o.seconds for o in some) if some else 0.0,
+                "write_seconds": part.written[name],
+                "categories": {
+                    category: _ranked([o for o in some if o.category == category], seed)
+                    for category in categories
+                },
+            }
+            for name, some in part.outcomes.items()
+        },
+        "lead": {
+            name: _lead(list(zip(ours, some, strict=True)), seed)
+            for name, some in part.outcomes.items()
+            if some is not ours
+        },
+        "scope": {"refused": rate(part.refused[False]), "wrongly_refused": rate(part.refused[True])},
+    }
+
+
+def mean(values: Sequence[float], seed: int) -> Figures:
+    """The mean with its 95% interval, from means of as many values drawn with repeats."""
+    if not values:
+        return {"mean": 0.0, "of": 0, "interval": [0.0, 0.0]}
+    drawn = np.random.default_rng(seed).choice(values, (_RESAMPLED, len(values))).mean(axis=1)
+    ends = np.percentile(drawn, [2.5, 97.5]).tolist()
+    return {"mean": statistics.fmean(values), "of": len(values), "interval": ends}
+
+
+def _lead(pairs: Sequence[tuple[Outcome, Outcome]], seed: int) -> Figures:
+    return {
+        f"recall at {_MOST}": mean([ours.recall[-1] - its.recall[-1] for ours, its in pairs], seed),
+        "MRR": mean([ours.reciprocal - its.reciprocal for ours, its in pairs], seed),
+    }
+
+
+def _ranked(some: Sequence[Outcome], seed: int) -> Figures:
+    recall = {str(cut): mean([o.recall[n] for o in some], seed) for n, cut in enumerate(CUTS)}
+    return {"recall": recall, "mrr": mean([o.reciprocal for o in some], seed)}
+
+
+def _ask(session: Session, held: Sequence[Talk]) -> Part:
+    part, decoder = Part(), session.decoder
+    with tempfile.TemporaryDirectory(prefix="larimar-bench-") as folder, ExitStack() as stack:
+        memory = stack.enter_context(session.open(Path(folder) / "conversations.larimar"))
+        systems = {name: made(session, memory, stack) for name, made in SYSTEMS.items()}
+        for talk in held:
+            for name, system in systems.items():
+                started = time.perf_counter()
+                ranking = system(talk)
+                took = time.perf_counter() - started
+                part.written[name] = part.written.get(name, 0.0) + took
+                outcomes = part.outcomes.setdefault(name, [])
+                for asked in talk.questions:
+                    if not asked.evidence:
+                        continue
+                    started = time.perf_counter()
+                    found = ranking(asked.question)
+                    took = time.perf_counter() - started
+                    prompt = decoder.chat_tokens(messages(asked.question, passages(found.texts)))
+                    outcomes.append(outcome(asked, found, len(prompt), took))
+            for asked in talk.questions:
+                refused = not memory.read(asked.question, namespace=talk.id).in_scope
+                part.refused[asked.answerable].append(refused)
+            session.note(f"asked about {talk.id}")
+    return part
+
+
+class _Said(Protocol):
+    """A segment, stored or recalled."""
+
+    @property
+    def document_id(self) -> str: ...
+
+
+def _turns(read: Callable[[int], Sequence[_Said]]) -> list[str]:
+    """The best turns by their best segment: more segments are read where several are of one turn."""
+    k = CANDIDATES
+    while True:
+        found = read(k)
+        turns = list(dict.fromkeys(segment.document_id for segment in found))
+        if len(turns) >= _MOST or len(found) < k:
+            return turns[:_MOST]
+        k *= 2
+
+
+def _larimar(session: Session, memory: Larimar, stack: ExitStack) -> System:
+    def system(talk: Talk) -> Ranking:
+        ids, texts = [turn.id for turn in talk.turns], [turn.text for turn in talk.turns]
+        memory.write(texts, ids, namespace=talk.id)
+        return lambda question: _read(memory, question, talk.id)
+
+    return system
+
+
+def _keys(session: Session, memory: Larimar, stack: ExitStack) -> System:
+    return lambda talk: lambda question: _read(memory, question, talk.id, hybrid=False)
+
+
+def _read(memory: Larimar, question: str, namespace: str, hybrid: bool = True) -> Found:
+    readouts = list[Readout]()
+
+    def read(k: int) -> Sequence[_Said]:
+        readouts.append(memory.read(question, k, namespace=namespace, hybrid=hybrid, threshold=0))
+        return readouts[-1].segments
+
+    turns = _turns(read)
+    # What an answer would be given, of the segments it reads by default.
+    default = replace(readouts[0], segments=readouts[0].segments[: ReadOptions().k])
+    return Found(turns, [segment.text for segment in focused(default)])
+
+
+def _words(session: Session, memory: Larimar, stack: ExitStack) -> System:
+    def search(talk: Talk, question: str) -> Found:
+        store, terms = memory.store, query_terms(question)
+
+        def read(k: int) -> list[StoredSegment]:
+            return store.fetch(talk.id, [hit.row for hit in store.lexical(talk.id, terms, k)])
+
+        return Found(_turns(read), [segment.text for segment in read(ReadOptions().k)])
+
+    return lambda talk: lambda question: search(talk, question)
+
+
+def _bm25(session: Session, memory: Larimar, stack: ExitStack) -> System:
+    def system(talk: Talk) -> Ranking:
+        index = stack.enter_context(closing(bm25.index(turn.text for turn in talk.turns)))
+
+        def ranking(question: str) -> Found:
+            best = [talk.turns[row] for row in bm25.best(index, question, _MOST)]
+            return Found([turn.id for turn in best], [turn.text for turn in best[: ReadOptions().k]])
+
+        return ranking
+
+    return system
+
+
+def _faiss(session: Session, memory: Larimar, stack: ExitStack) -> System:
+    embeddings = session.langchain_embeddings
+
+    def system(talk: Talk) -> Ranking:
+        # Vectors of another conversation would be had for nothing.
+        embeddings.clear()
+        store = FaissStore(embeddings)
+        store.add_texts([turn.text for turn in talk.turns], ids=[turn.id for turn in talk.turns])
+
+        def ranking(question: str) -> Found:
+            found = store.similarity_search(question, _MOST)
+            texts = [document.page_content for document in found[: ReadOptions().k]]
+            return Found([document.id or "" for document in found], texts)
+
+        return ranking
+
+    return system
+
+
+SYSTEMS |= {
+    "Larimar": _larimar,
+    "keys alone": _keys,
+    "words alone": _words,
+    "BM25, unicode61": _bm25,
+    "FAISS, the same encoder": _faiss,
+}
