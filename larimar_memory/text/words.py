@@ -103,7 +103,7 @@ def _folded(text: str) -> str:
     text = spelt_out(normalised(text), " ".join)
     split = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text.casefold()))
     letters = _SYLLABLE.sub(_one_order, _POINTS.sub("", split).casefold().translate(_ALIKE))
-    digits = _DIGIT.sub(lambda found: str(unicodedata.decimal(found[0])), letters)
+    digits = _DIGIT.sub(lambda found: str(unicodedata.decimal(found[0], found[0])), letters)
     return unicodedata.normalize("NFC", digits)
 
 

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,6 +130,14 @@ def test_a_lost_ligature_may_be_any() -> None:
 def test_a_hyphen_at_the_end_of_a_line_may_join() -> None:
     assert words("an exam-\nple") == ["an", "exam", "ple", "example"]
     assert words("1990-\n2000") == ["1990", "2000"]
+
+
+def test_a_digit_that_this_python_does_not_know_is_kept() -> None:
+    # The patterns know a newer Unicode than Python's tables do.
+    digits = [c for c in map(chr, range(0x110000)) if regex.fullmatch(r"\p{Nd}", c)]
+    assert len(digits) >= 650
+    for digit in digits:
+        assert words(f"{digit} lamps") == [str(unicodedata.decimal(digit, digit)), "lamps"]
 
 
 @given(TEXT)
