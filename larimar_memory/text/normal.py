@@ -15,7 +15,8 @@ import regex
 
 _LIGATURES = ("ff", "fi", "fl", "ffi", "ffl")
 _TEX = {
-    c: (_LIGATURES[n % 5],) for n, c in enumerate("\x0b\x0c\0\x0e\x0f\x1b\x1c\x1d\x1e\x1f") if c > "\0"
+    **dict(zip("\x0b\x0c\x0e\x0f", ("ff", "fi", "ffi", "ffl"), strict=True)),
+    **dict(zip("\x1b\x1c\x1d\x1e\x1f", _LIGATURES, strict=True)),
 }
 """Where TeX's fonts have the ligatures: a PDF that does not say what its letters mean gives these."""
 
@@ -58,7 +59,8 @@ def spelt_out(text: str, say: Callable[[list[str]], str]) -> str:
 
 def _readings(word: str) -> list[str]:
     parts = _LOST_LETTER.split(word)
-    each = (_TEX.get(lost, _LIGATURES) for lost in _LOST_LETTER.findall(word))
+    found = _LOST_LETTER.findall(word)
+    each = ([_TEX[lost]] if lost in _TEX else _LIGATURES for lost in found)
     ways = islice(product(*each), _MOST_READINGS)
     joined = ["".join(chain(*zip_longest(parts, way, fillvalue=""))) for way in ways]
     return [*joined, " ".join(parts)]

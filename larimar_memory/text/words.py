@@ -101,8 +101,8 @@ def _is_plain(text: str) -> bool:
 def _folded(text: str) -> str:
     """A text with its words as they are compared, and what it may say where a word was broken."""
     text = spelt_out(normalised(text), " ".join)
-    split = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text.casefold()))
-    letters = _SYLLABLE.sub(_one_order, _POINTS.sub("", split).casefold().translate(_ALIKE))
+    split = unicodedata.normalize("NFD", text.casefold())
+    letters = _SYLLABLE.sub(_one_order, _POINTS.sub("", split).translate(_ALIKE))
     digits = _DIGIT.sub(lambda found: str(unicodedata.decimal(found[0], found[0])), letters)
     return unicodedata.normalize("NFC", digits)
 
