@@ -25,11 +25,11 @@ from larimar_memory.text.normal import spelt_out
 
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 65536, "mps": 8192}
 _DEFAULT_MAX_TOKENS = 512
-_MOST_UNKNOWN = 1 / 3
-"""Share of a text's letters from which on it cannot be read.
+_MOST_UNKNOWN = 1 / 4
+"""Share of a text's letters above which it cannot be read.
 
 What is unknown to MiniLM has one vector for all of it, so that all such texts are alike: it knows less
-than two thirds of sentences in Amharic, Burmese, Chinese, Khmer, Lao, Malayalam, Telugu and Thai.
+than three quarters of sentences in Amharic, Burmese, Chinese, Khmer, Lao, Malayalam, Telugu and Thai.
 """
 
 
@@ -114,7 +114,7 @@ class SentenceEncoder:
     def encode(self, texts: Sequence[str], kind: Kind = "segment") -> Float[np.ndarray, "n d"]:
         """Keys of unit length, float32, in the order given, with the model's prompt for their kind.
 
-        A text of which the model does not know a third of the letters has zeros for a key.
+        A text of which the model does not know more than a quarter of the letters has zeros for a key.
         """
         if kind == "segment":
             return self.encode_tokens(self.tokenize(texts))
@@ -159,7 +159,7 @@ class SentenceEncoder:
         for token, (start, end) in zip(said.ids, said.offsets, strict=True):
             letters = sum(unicodedata.category(c)[0] not in "PZ" for c in text[start:end])
             known, unknown = known + letters, unknown + letters * (token == self._unknown)
-        return unknown > known * _MOST_UNKNOWN
+        return unknown > (known + unknown) * _MOST_UNKNOWN
 
     def _forward(self, bucket: Sequence[tuple[int, ...]]) -> Float[np.ndarray, "n d"]:
         check_forked(self._device)
