@@ -56,6 +56,8 @@ class Document:
         complete: False while its segments are still being committed.
         written_at: when it was last written, `YYYY-MM-DD HH:MM:SS` in UTC; None says now.
         segments: how many of its segments are committed, as a store counts them.
+        episode: what it belongs to with others, in the order of their first writing: a conversation, a
+            book. None where it stands alone.
     """
 
     id: str
@@ -65,6 +67,7 @@ class Document:
     complete: bool = True
     written_at: str | None = field(default=None, compare=False)
     segments: int = field(default=0, compare=False)
+    episode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,10 @@ class StoredSegment:
 
     Attributes:
         row: the store's own handle, never reused.
-        key: unit length, float32, rounded to float16.
+        key: the encoder's, unit length, float32, rounded to float16; None where a lazy store has none
+            of it yet.
         latent: None where it has none, or where latents were not asked for.
+        coarse: what a lazy store searches by, unit length, float32, rounded to int8; else None.
     """
 
     row: int
@@ -84,8 +89,9 @@ class StoredSegment:
     end: int
     text: str
     metadata: Metadata
-    key: Key
+    key: Key | None
     latent: np.ndarray | None = field(default=None, compare=False)
+    coarse: Key | None = field(default=None, compare=False)
 
 
 class Span(NamedTuple):
@@ -109,8 +115,10 @@ class WriteBatch:
     """Consecutive segments of one document with their keys, committed together.
 
     Attributes:
+        keys: what the store searches by: the encoder's keys, or coarse ones where the store is lazy.
         replace: drop what the document held before; True for its first batch.
         latents: one per segment, of any shape, or None where it is, or all are, not made yet.
+        fine: for a lazy store, the encoder's keys where they are made already, one per segment.
     """
 
     document: Document
@@ -118,6 +126,7 @@ class WriteBatch:
     keys: Keys
     replace: bool
     latents: Sequence[np.ndarray | None] | None = None
+    fine: Sequence[Key | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
