@@ -70,8 +70,8 @@ def _check_keys(store: Store, encoder: Encoder, keys: WhenKeys | None, slots: in
     table = isinstance(encoder, NoEncoder) or coarse_table(encoder) is not None
     if keys == "lazy" and not table:
         raise _refused(
-            f"Encoder {encoder.fingerprint[:12]} has no table of coarse keys, by which a lazy memory is "
-            "searched.",
+            f"Encoder {encoder.fingerprint[:12]} has no table of coarse keys, which a lazy memory is "
+            "searched by.",
             "Make one with `larimar train-keys`, or leave keys out.",
         )
     if keys == "lazy" and not store.lazy:

@@ -26,6 +26,7 @@ from larimar_memory.latents.latent_memory import Codec, LatentMemory
 from larimar_memory.models import finding
 from larimar_memory.recall.search import Candidate
 from larimar_memory.slots import Health, Slots, WhenFull, check_slots, evict_oldest, health_of
+from larimar_memory.stats import stats_of
 from larimar_memory.stores.base import Document, Store
 from larimar_memory.stores.sqlite.opening import FileOptions
 from larimar_memory.system import forking
@@ -43,8 +44,6 @@ from larimar_memory.types import (
     Where,
 )
 from larimar_memory.write import write_texts
-
-COUNTS = ("namespaces", "documents", "segments", "characters", "bytes_on_disk", "keyed")
 
 THRESHOLD = 0.45
 """Cosine under which the memory says "not in memory", for the default encoder."""
@@ -127,10 +126,10 @@ class Larimar(AbstractContextManager["Larimar"]):
             when_full: "blend" lets segments share K fixed slots, less sharply the more there are; use
                 256 or more. "evict" forgets the documents first written, so that each segment has a
                 slot of its own; `purge` then erases them from the file's free pages too.
-            keys: when segments get the encoder's keys. "lazy": when they are read, or by `index`; until
-                then they are found by coarse keys and words, and writing is many times as fast. "eager":
-                while they are written. By default as the file was begun, and a new one lazy where the
-                encoder has a table of coarse keys and there are no `slots`.
+            keys: when segments get the encoder's keys. "lazy": when they are read, or by `index`, and
+                until then they are found by coarse keys and words; writing is many times as fast.
+                "eager": while they are written. By default as the file was begun, and a new one lazy
+                where the encoder has a table of coarse keys and there are no `slots`.
             file_options: `create`, `read_only`, `busy_seconds`, `synchronous`; see `FileOptions`.
 
         Raises:
@@ -377,18 +376,13 @@ class Larimar(AbstractContextManager["Larimar"]):
 
     def stats(self, namespace: str | None = None) -> MemoryStats:
         """Counts and sizes, of a namespace or of the whole memory."""
-        if namespace is not None:
-            validate.check_name(namespace, "namespace")
-        held = self.store.stats(namespace)
-        counts = {name: getattr(held, name) for name in COUNTS}
-        return MemoryStats(
-            path=None if self.path is None else str(self.path),
-            namespace=namespace,
+        return stats_of(
+            self.store,
+            namespace,
+            path=self.path,
             encoder=self.encoder.fingerprint,
             threshold=self.threshold,
             slots=self._limit,
-            keys="lazy" if self.store.lazy else "eager",
-            **counts,
         )
 
     def health(self, namespace: str = DEFAULT_NAMESPACE) -> Health:

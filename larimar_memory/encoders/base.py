@@ -86,8 +86,8 @@ class TokenBatch:
 class TokenizingEncoder(Encoder, Protocol):
     """An encoder in two steps: the writer tokenises the next batch meanwhile, and counts tokens.
 
-    `encode_tokens(tokenize(texts))` equals `encode(texts)`. Where it has `coarse`, a `CoarseTable`, keys
-    of the tokens are made by that while writing, and `encode_tokens` when they are wanted.
+    `encode_tokens(tokenize(texts))` equals `encode(texts)`. Where it has `coarse`, a `CoarseTable`, a
+    writer may make keys of the tokens by that, and leave the encoder's own for later.
     """
 
     def tokenize(self, texts: Sequence[str]) -> TokenBatch:

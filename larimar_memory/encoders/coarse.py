@@ -123,10 +123,20 @@ def quantised(
     return CoarseTable(np.rint(scaled).astype(np.int8), weights, bias, fingerprint, about)
 
 
-def user_table(fingerprint: str) -> Path | None:
-    """Where the user's table for an encoder is kept; None where there is no folder for it."""
+def place_for(fingerprint: str) -> Path:
+    """Where the user's table for an encoder is kept.
+
+    Raises:
+        ModelError: if the user has no folder.
+    """
     folder = user_folder("data")
-    return None if folder is None else folder / "coarse_keys" / _name(fingerprint)
+    if folder is None:
+        raise ModelError(
+            "There is no place for the table of coarse keys.",
+            "No file was named, and the user's home folder cannot be determined.",
+            "Name the file with `--out`.",
+        )
+    return _in(folder, fingerprint)
 
 
 def find_table(fingerprint: str, folder: Path | None = None) -> Path | None:
@@ -135,12 +145,12 @@ def find_table(fingerprint: str, folder: Path | None = None) -> Path | None:
     Args:
         folder: of the model, where it has one.
     """
-    places = [
-        None if folder is None else folder / COARSE_KEYS,
-        user_table(fingerprint),
-        _SHIPPED / _name(fingerprint),
-    ]
-    return next((path for path in places if path is not None and path.is_file()), None)
+    own, places = user_folder("data"), [_SHIPPED / _name(fingerprint)]
+    if own is not None:
+        places.insert(0, _in(own, fingerprint))
+    if folder is not None:
+        places.insert(0, folder / COARSE_KEYS)
+    return next((path for path in places if path.is_file()), None)
 
 
 def load_for(path: Path, fingerprint: str, dimension: int) -> CoarseTable:
@@ -154,6 +164,10 @@ def load_for(path: Path, fingerprint: str, dimension: int) -> CoarseTable:
         theirs = f"{table.fingerprint[:12]} of dimension {table.dimension}"
         raise _unusable(path, f"It is of encoder {theirs}, not {fingerprint[:12]} of {dimension}")
     return table
+
+
+def _in(own: Path, fingerprint: str) -> Path:
+    return own / "coarse_keys" / _name(fingerprint)
 
 
 def _name(fingerprint: str) -> str:

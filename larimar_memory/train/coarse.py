@@ -1,7 +1,7 @@
 """Train an encoder's table of coarse keys on any text, so that they equal the encoder's own keys.
 
 table = train_keys(encoder, Files(["texts/"]))
-table.save(user_table(encoder.fingerprint))
+table.save(place_for(encoder.fingerprint))
 
 The loss is one less the cosine with the encoder's key. A token's vector begins as the mean of the keys
 of the texts that hold it, less the mean of all keys; rare tokens nearer to nothing, frequent ones with
