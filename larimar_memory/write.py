@@ -272,7 +272,7 @@ class _Documents:
         """Commit a batch; from then on the store says what its documents hold, where complete."""
         ends = np.cumsum([len(run.segments) for run in runs])
         searched = np.split(keys.searched, ends[:-1])
-        fine = [None] * len(runs) if keys.fine is None else np.split(keys.fine, ends[:-1])
+        fine = [None] * len(runs) if keys.fine is None else [*map(list, np.split(keys.fine, ends[:-1]))]
         of_runs = zip(runs, searched, latents, fine, strict=True)
         writes = [
             WriteBatch(
