@@ -47,42 +47,46 @@ def assemble(
         encoder = SentenceEncoder.load(os.fspath(encoder))
     else:
         check_encoder(encoder)
+    table = not isinstance(encoder, NoEncoder) and coarse_table(encoder) is not None
+    _check_wish(encoder, keys, slots, table)
     if store is not None:
         check_store_encoder(store, encoder.fingerprint)
-        _check_keys(store, encoder, keys, slots)
+        _check_keys(store, keys, slots)
         return store, encoder
-    lazy = keys != "eager" and slots is None and coarse_table(encoder) is not None
+    lazy = table and keys != "eager" and slots is None
     opened = open_store(
         file, encoder=encoder.fingerprint, dimension=encoder.dimension, lazy=lazy, **file_options
     )
     try:
-        _check_keys(opened, encoder, keys, slots)
+        _check_keys(opened, keys, slots)
     except InputError:
         opened.close()
         raise
+    if not opened.lazy and not table:
+        said = "encoder %s has no table of coarse keys: its own are made while writing"
+        log.info(said, encoder.fingerprint[:12])
     return opened, encoder
 
 
-def _check_keys(store: Store, encoder: Encoder, keys: WhenKeys | None, slots: int | None) -> None:
-    """Raise InputError where a store cannot be used with slots, or cannot be lazy and is to be."""
-    if slots is not None:
-        check_eager(store)
-    table = isinstance(encoder, NoEncoder) or coarse_table(encoder) is not None
-    if keys == "lazy" and not table:
+def _check_wish(encoder: Encoder, keys: WhenKeys | None, slots: int | None, table: bool) -> None:
+    """Raise InputError where keys cannot be lazy, whatever the file, and are to be."""
+    if keys == "lazy" and slots is not None:
+        raise _refused("It has slots, which are made of eager keys.", "Leave keys out, or the slots.")
+    if keys == "lazy" and not table and not isinstance(encoder, NoEncoder):
         raise _refused(
             f"Encoder {encoder.fingerprint[:12]} has no table of coarse keys, which a lazy memory is "
             "searched by.",
             "Make one with `larimar train-keys`, or leave keys out.",
         )
+
+
+def _check_keys(store: Store, keys: WhenKeys | None, slots: int | None) -> None:
+    """Raise InputError where the store is not as it is to be used."""
+    if slots is not None:
+        check_eager(store)
     if keys == "lazy" and not store.lazy:
         raise _refused(
-            "It was begun with eager keys" + (", which slots are made of." if slots else "."),
-            "Leave keys out, or write the texts to a new memory.",
-        )
-    if not store.lazy and not table:
-        log.info(
-            "encoder %s has no table of coarse keys: its own are made while writing",
-            encoder.fingerprint[:12],
+            "It was begun with eager keys.", "Leave keys out, or write the texts to a new memory."
         )
 
 

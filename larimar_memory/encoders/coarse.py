@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,9 @@ class CoarseTable:
     fingerprint: str
     about: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        table = torch.from_numpy(self.vectors).float() * torch.from_numpy(self.weights).unsqueeze(1)
-        object.__setattr__(self, "_table", table)
+    @cached_property
+    def _table(self) -> torch.Tensor:
+        return torch.from_numpy(self.vectors).float() * torch.from_numpy(self.weights).unsqueeze(1)
 
     @property
     def dimension(self) -> int:
@@ -73,10 +74,9 @@ class CoarseTable:
         lengths = np.fromiter(map(len, read), np.int64, len(read))
         flat = np.fromiter(chain.from_iterable(read), np.int64, int(lengths.sum()))
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]) if len(read) else lengths
-        table: torch.Tensor = getattr(self, "_table")  # noqa: B009 - a frozen dataclass has no other
         with torch.inference_mode():
             summed = torch.nn.functional.embedding_bag(
-                torch.from_numpy(flat), table, torch.from_numpy(starts), mode="sum"
+                torch.from_numpy(flat), self._table, torch.from_numpy(starts), mode="sum"
             ).numpy()
         return unit((summed + self.bias) * summed.any(axis=1, keepdims=True))
 
