@@ -25,7 +25,8 @@ from larimar_memory.latents.latent_memory import Codec, LatentMemory
 from larimar_memory.models import finding
 from larimar_memory.recall.search import Candidate
 from larimar_memory.slots import Health, Slots, WhenFull, check_slots, evict_oldest, health_of
-from larimar_memory.stores.base import Document, Store, check_store, check_store_encoder
+from larimar_memory.stores.base import Document, Store
+from larimar_memory.stores.given import check_store, check_store_encoder
 from larimar_memory.stores.sqlite.opening import FileOptions, open_store, written_with
 from larimar_memory.system import forking
 from larimar_memory.text.blocks import Text, check_texts

@@ -53,7 +53,7 @@ def read(
         weights = held.shares([c.segment.row for c in found])
     else:
         weights = address(
-            key, np.array([c.segment.key for c in found], np.float32).reshape(-1, len(key))
+            key, np.array([c.segment.best_key for c in found], np.float32).reshape(-1, len(key))
         )
     segments = list[RecalledSegment]()
     if in_scope:

@@ -63,7 +63,7 @@ class Items:
         while True:
             rows = [hit.row for hit in store.nearest(space, question, depth)]
             # A product over many rows rounds each by its place: equal texts would differ.
-            scored = [(float(s.key @ question), s) for s in store.fetch(space, rows)]
+            scored = [(float(s.best_key @ question), s) for s in store.fetch(space, rows)]
             found = dict[str, tuple[Entry, float]]()
             for cosine, segment in sorted(scored, key=lambda pair: (-pair[0], pair[1].row)):
                 entry = Entry.read(namespace, segment.document_id, segment.metadata)

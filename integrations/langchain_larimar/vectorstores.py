@@ -275,7 +275,7 @@ class LarimarVectorStore(VectorStore):
         if not found:
             return []
         relevance = np.array([candidate.cosine for candidate in found])
-        keys = np.stack([candidate.segment.key for candidate in found])
+        keys = np.stack([candidate.segment.best_key for candidate in found])
         return self._documents([found[n] for n in marginal_relevance(relevance, keys, k, lambda_mult)])
 
     def max_marginal_relevance_search_by_vector(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int8
 
 from larimar_memory.errors import InputError
 
@@ -15,6 +15,12 @@ def unit(vectors: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     keys: np.ndarray = vectors / np.where(lengths > 0, lengths, 1.0)
     return keys.astype(np.float32)
+
+
+def coded(keys: Float[np.ndarray, "n d"]) -> Int8[np.ndarray, "n d"]:
+    """Keys in a byte a number, each scaled so that its largest is 127; their lengths are lost."""
+    largest = np.abs(keys).max(axis=-1, keepdims=True, initial=0.0)
+    return np.rint(keys * (127.0 / np.where(largest > 0, largest, 1.0))).astype(np.int8)
 
 
 def cosines(keys: Float[np.ndarray, "n d"], key: Float[np.ndarray, " d"]) -> Float[np.ndarray, " n"]:

@@ -103,11 +103,11 @@ def search(
         phrases = shared_phrases(question, [segment.text for segment in segments])
     found = list[Candidate]()
     for segment, phrase in zip(segments, phrases, strict=True):
-        cosine, covered = float(segment.key @ key), 0.0
-        if not (is_read and segment.key.any()):
+        cosine, covered = float(segment.best_key @ key), 0.0
+        if not (is_read and segment.best_key.any()):
             covered = _covered(asked, segment.text)
         words = by_words.get(segment.row, 0.0) / top if top > 0 else 0.0
-        likeness = float(segment.key @ aim) + covered
+        likeness = float(segment.best_key @ aim) + covered
         rank_score = likeness + LEXICAL_WEIGHT * words + PHRASE_WEIGHT * phrase
         found.append(Candidate(segment, cosine, rank_score, covered))
     found.sort(key=lambda c: (-c.rank_score, c.segment.row))

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from larimar_memory.slots.slots import SlotMemory
 from larimar_memory.stores.base import Store
+from larimar_memory.stores.given import check_eager
 from larimar_memory.system import forking
 
 
@@ -51,11 +52,14 @@ class Slots:
         store: where segments are kept.
         slots: K.
         dimension: d.
+
+    Raises:
+        InputError: if the store searches by coarse keys.
     """
 
     def __init__(self, store: Store, slots: int, dimension: int) -> None:
         self.slots = slots
-        self._store, self._dimension = store, dimension
+        self._store, self._dimension = check_eager(store), dimension
         self._spaces: dict[str, _Space] = {}
         self._lock = forking.Lock()
 

@@ -20,6 +20,7 @@ from larimar_memory.slots.blend import (
     with_length,
 )
 from larimar_memory.stores.base import Document, Span, Store, StoredSegment, Where, WriteBatch
+from larimar_memory.stores.given import check_eager
 from larimar_memory.types import Segment
 from larimar_memory.validate import check_ids
 
@@ -34,10 +35,13 @@ class GrowingMemory:
         store: where the rows are kept.
         namespace: rows of others are never seen.
         alpha: kernel width.
+
+    Raises:
+        InputError: if the store searches by coarse keys.
     """
 
     def __init__(self, store: Store, namespace: str = "default", *, alpha: float = ALPHA) -> None:
-        self.store, self.namespace, self.alpha = store, namespace, alpha
+        self.store, self.namespace, self.alpha = check_eager(store), namespace, alpha
 
     def __len__(self) -> int:
         """N, the slots in use."""
@@ -102,7 +106,7 @@ class GrowingMemory:
             batch = WriteBatch(
                 document,
                 [Segment(s.index, s.start, s.end, s.text) for s in held],
-                np.array([s.key for s in held], dtype=np.float32),
+                np.array([s.best_key for s in held], dtype=np.float32),
                 replace=True,
                 latents=[s.latent for s in held],
             )
@@ -162,7 +166,7 @@ class GrowingMemory:
         found = self.store.fetch(self.namespace, [hit.row for hit in hits], latents=True)
         if not found:
             return np.zeros(0), []
-        weights = address(query, np.array([s.key for s in found]), self.alpha)
+        weights = address(query, np.array([s.best_key for s in found]), self.alpha)
         order = np.argsort(-weights, kind="stable")
         return weights[order], [found[n] for n in order]
 

@@ -27,15 +27,14 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from larimar_memory.errors import EncoderMismatchError, InputError
 from larimar_memory.types import Metadata, Segment
 from larimar_memory.types import Where as Where
 
@@ -93,6 +92,14 @@ class StoredSegment:
     latent: np.ndarray | None = field(default=None, compare=False)
     coarse: Key | None = field(default=None, compare=False)
 
+    @property
+    def best_key(self) -> Key:
+        """The encoder's key, or, where there is none of it yet, the coarse one."""
+        best = self.coarse if self.key is None else self.key
+        if best is None:
+            raise ValueError("a store gave a segment without any key")
+        return best
+
 
 class Span(NamedTuple):
     """Segments of a document, by index: from `first` to `last`, both included; None is the end."""
@@ -131,13 +138,19 @@ class WriteBatch:
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """Counts of a namespace, or of the whole store; `names` are those of its namespaces, sorted."""
+    """Counts of a namespace, or of the whole store.
+
+    Attributes:
+        names: those of its namespaces, sorted.
+        keyed: segments that have the encoder's key.
+    """
 
     names: tuple[str, ...]
     documents: int
     segments: int
     characters: int
     bytes_on_disk: int
+    keyed: int = 0
 
     @property
     def namespaces(self) -> int:
@@ -203,12 +216,29 @@ class Store(ABC):
         """The segments of those rows, in that order, missing ones left out."""
 
     @abstractmethod
-    def attach(self, namespace: str, rows: Sequence[int], latents: Sequence[np.ndarray]) -> None:
-        """Give segments their latents; rows that are gone are passed over."""
+    def attach(
+        self,
+        namespace: str,
+        rows: Sequence[int],
+        latents: Sequence[np.ndarray] | None = None,
+        keys: Keys | None = None,
+        *,
+        wait: bool = True,
+    ) -> bool:
+        """Give segments latents, the encoder's keys, or both; rows that are gone are passed over.
+
+        Args:
+            keys: one per row; a store that is not lazy has them and keeps those it has.
+            wait: False never waits for another writer, be it a thread or a process.
+
+        Returns:
+            Whether it was done. Only with `wait=False` it may not be: where another writes just now,
+            or the store may only be read.
+        """
 
     @abstractmethod
     def keys(self, namespace: str, after: int = 0) -> Iterator[tuple[Rows, Keys]]:
-        """Rows above `after` with their keys, ascending, in chunks.
+        """Rows above `after` with the keys that the store searches by, ascending, in chunks.
 
         Nothing is held between chunks: one moment sees them all only inside `snapshot`.
         """
@@ -247,6 +277,18 @@ class Store(ABC):
     """Fingerprint of the encoder that made the keys, where the store keeps it: a memory that is opened
     on the store then refuses another encoder."""
 
+    lazy: bool = False
+    """Whether it searches by coarse keys, and is given the encoder's own when there is time."""
+
+    def lacking(self, namespace: str, after: int, count: int) -> list[int]:
+        """The next rows above `after`, ascending, at most `count`, that lack the encoder's key."""
+        return []
+
+    def frequencies(self, namespace: str, terms: Sequence[str], most: int | None = None) -> list[int]:
+        """How many segments hold each of the terms, counted no further than to `most`."""
+        limit = self.stats(namespace).segments if most is None else most
+        return [len(self.lexical(namespace, [term], limit)) for term in terms]
+
     def document(self, namespace: str, document_id: str) -> Document | None:
         """The document of that id, or None."""
         return next(iter(self.documents(namespace, ids=[document_id])), None)
@@ -265,6 +307,29 @@ class Store(ABC):
         held = [document for document in self.documents(namespace) if document.characters]
         at = next((n for n, document in enumerate(held) if document.id == document_id), None)
         return [] if at is None else held[max(at - reach, 0) : at + reach + 1]
+
+    def beside(self, namespace: str, document_ids: Sequence[str], reach: int) -> list[list[Document]]:
+        """For each document, those with text of its episode, from `reach` before to `reach` after it.
+
+        Returns:
+            In the order of first writing, the document itself included; itself alone where it has no
+            episode, nothing where there is no such document.
+        """
+        held = {document.id: document for document in self.documents(namespace)}
+        found = list[list[Document]]()
+        for asked in document_ids:
+            document = held.get(asked)
+            if document is None or document.episode is None:
+                found.append([] if document is None else [document])
+                continue
+            near = [
+                other
+                for other in held.values()
+                if other.episode == document.episode and (other.characters or other is document)
+            ]
+            at = near.index(document)
+            found.append(near[max(at - reach, 0) : at + reach + 1])
+        return found
 
     def segments(
         self, namespace: str, document_id: str, first: int = 0, last: int | None = None
@@ -306,38 +371,3 @@ class Store(ABC):
 
     def close(self) -> None:  # noqa: B027 - a store that holds nothing has nothing to release
         """Release what the store holds; it cannot be used afterwards."""
-
-
-def check_store(given: Any, path: object, file_options: Mapping[str, Any]) -> Store:
-    """A store, or an error that says why it cannot be used.
-
-    Args:
-        path, file_options: what was named beside it; there must be none.
-
-    Raises:
-        InputError: if it is none, or something was.
-    """
-    what = "The memory cannot be opened."
-    if not isinstance(given, Store):
-        raise InputError(
-            what,
-            f"Its store is a {type(given).__name__}, not a Store.",
-            "Give what keeps the contract `larimar_memory.Store`.",
-        )
-    if path is not None:
-        raise InputError(what, "Both a store and a path were given.", "Give one of them.")
-    if file_options:
-        named = ", ".join(file_options)
-        raise InputError(what, f"{named} is for a file, and a store was given.", "Open the store so.")
-    return given
-
-
-def check_store_encoder(store: Store, encoder: str) -> None:
-    """Raise EncoderMismatchError where a store says that another encoder made its keys."""
-    if store.encoder is not None and store.encoder != encoder:
-        raise EncoderMismatchError(
-            "The store cannot be opened with this sentence encoder.",
-            f"Encoder {store.encoder[:12]} made its keys, and this one is {encoder[:12]}; they cannot "
-            "be compared.",
-            "Open it with the encoder it was written with, or write the texts to a new store.",
-        )

@@ -86,13 +86,21 @@ class Lock:
         self._lock = threading.RLock()
         follow(self)
 
-    def __enter__(self) -> None:
+    def acquire(self, wait: bool = True) -> bool:
+        """Take the lock; False where another thread has it, and there is to be no waiting."""
         if self.lost and self._of:
             raise lost(self._of, self._error)
-        self._lock.acquire()
+        return self._lock.acquire(blocking=wait)
+
+    def release(self) -> None:
+        """Give it back."""
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        self.release()
 
     def before_fork(self) -> None:
         """Nothing is to be done."""

@@ -46,6 +46,7 @@ class StoreLaws:
         assert (two.document_id, two.text, two.index, two.start, two.end) == ("d", "two", 1, 10, 13)
         assert one.metadata == {"source": "s", "n": [1, None]}
         assert one.latent is None
+        assert one.key is not None
         assert one.key.dtype == np.float32
         np.testing.assert_array_equal(one.key, key_of("one").astype(np.float16).astype(np.float32))
         assert said(store.fetch("n", [two.row, 10**9, one.row])) == ["two", "one"]

@@ -89,11 +89,20 @@ class DictStore(Store):
         held = {s.row: s for s in self._all(namespace)}
         return self._shown([held[row] for row in rows if row in held], latents)
 
-    def attach(self, namespace: str, rows: Sequence[int], latents: Sequence[np.ndarray]) -> None:
-        given = {row: unpack(pack(z)) for row, z in zip(rows, latents, strict=True)}
+    def attach(
+        self,
+        namespace: str,
+        rows: Sequence[int],
+        latents: Sequence[np.ndarray] | None = None,
+        keys: np.ndarray | None = None,
+        *,
+        wait: bool = True,
+    ) -> bool:
+        given = {row: unpack(pack(z)) for row, z in zip(rows, latents or (), strict=bool(latents))}
         with self._lock:
             for _, segments in self._of(namespace).values():
                 segments[:] = [replace(s, latent=given.get(s.row, s.latent)) for s in segments]
+        return True
 
     def keys(self, namespace: str, after: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         found = sorted((s.row, s.key) for s in self._all(namespace) if s.row > after)
@@ -121,7 +130,7 @@ class DictStore(Store):
         names = sorted(n for n in self._spaces if self._spaces[n] and namespace in (None, n))
         held = [document for name in names for document, _ in self._spaces[name].values()]
         segments, characters = sum(d.segments for d in held), sum(d.characters for d in held)
-        return StoreStats(tuple(names), len(held), segments, characters, 0)
+        return StoreStats(tuple(names), len(held), segments, characters, 0, segments)
 
     def _of(self, namespace: str) -> Held:
         return self._spaces.get(namespace, {})

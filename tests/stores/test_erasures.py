@@ -20,7 +20,8 @@ from tests.stores.test_laws import open_file
 
 ROOT = str(Path(__file__).parents[2])
 SECRET, KEPT = "quixotic zymurgy secret", "plain words that stay"
-TRACES = [SECRET.encode(), b"zymurgy", key_of(SECRET).astype("<f2").tobytes(), b"mallory"]
+STEM = b"zymurgi"
+TRACES = [SECRET.encode(), b"zymurgy", STEM, key_of(SECRET).astype("<f2").tobytes(), b"mallory"]
 
 FORGET = """
 import os, sys

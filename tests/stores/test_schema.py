@@ -11,7 +11,7 @@ import pytest
 
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.packing import pack
-from larimar_memory.stores.sqlite import checksums, schema
+from larimar_memory.stores.sqlite import checksums, schema, text_index
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
 from larimar_memory.testing.writes import found, key_of
@@ -93,10 +93,24 @@ def version_2(path: Path) -> Path:
     return path
 
 
-MAKERS = {1: version_1, 2: version_2}
+def version_3(path: Path) -> Path:
+    """A file as the third format has it: words are those of questions, and not their stems."""
+    db = sqlite3.connect(version_2(path), isolation_level=None)
+    text_index.add_functions(db)
+    with schema.transaction(db):
+        schema._MIGRATIONS[2](db)
+        db.execute("DROP TABLE fts_1")
+        db.execute("CREATE VIRTUAL TABLE fts_1 USING fts5(text, content='', tokenize='ascii')")
+        db.execute("INSERT INTO fts_1 (rowid, text) SELECT id, words(CAST(text AS BLOB)) FROM segments")
+        db.execute("PRAGMA user_version = 3")
+    db.close()
+    return path
 
 
-@pytest.fixture(params=[1, 2])
+MAKERS = {1: version_1, 2: version_2, 3: version_3}
+
+
+@pytest.fixture(params=[1, 2, 3])
 def version(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
@@ -117,7 +131,10 @@ def holds_what_was_written(path: Path, **options: object) -> None:
     for text in TEXTS:
         assert found(store, "n", text, 1) == [text]
         assert found(store, "n", text, 1, where={"a": 1}) == [text]
-    assert len(store.lexical("n", ["ferry"], 9)) == 5
+    assert len(store.lexical("n", ["ferry"], 9)) == len(store.lexical("n", ["leaving"], 9)) == 5
+    assert (store.lazy, store.stats("n").keyed, store.lacking("n", 0, 9)) == (False, 5, [])
+    assert store.beside("n", ["d", "x"], 1) == [[store.document("n", "d")], []]
+    assert store.document("n", "d").episode is None
     assert len(store.lexical("n", ["ferry"], 9, {"a": 1})) == 5
     store.close()
 
@@ -185,7 +202,7 @@ def test_a_newer_format_is_refused_by_all(old: Path, newer: int) -> None:
     for use in (open_file, check, repair):
         with pytest.raises(
             MemoryFileError,
-            match=rf"Its format is version {newer}, and this release reads up to 3\. Upgrade larimar",
+            match=rf"Its format is version {newer}, and this release reads up to 4\. Upgrade larimar",
         ):
             use(old)
 
@@ -198,13 +215,14 @@ def test_new_files_are_of_this_version(tmp_path: Path) -> None:
     db.close()
 
 
-def test_an_old_file_gets_the_index_of_its_texts(old: Path) -> None:
+def test_an_old_file_gets_the_indexes_of_its_texts_and_episodes(old: Path, version: int) -> None:
     def indexes() -> int:
         with closing(sqlite3.connect(old)) as db:
-            sql = "SELECT count(*) FROM sqlite_master WHERE name = 'texts_by_namespace'"
+            names = "('texts_by_namespace', 'documents_by_episode')"
+            sql = f"SELECT count(*) FROM sqlite_master WHERE name IN {names}"
             return int(db.execute(sql).fetchone()[0])
 
-    for read_only, there in ((True, 0), (False, 1)):
+    for read_only, there in ((True, int(version > 2)), (False, 2)):
         store = open_file(old, read_only=read_only)
         assert [document.id for document in store.latest("n", 2)] == ["d"]
         store.close()

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from larimar_memory.stores.base import Document, WriteBatch
+from larimar_memory.stores.base import Document, Keys, WriteBatch
 from larimar_memory.stores.packing import pack
 from larimar_memory.stores.sqlite import checksums, text_index
-from larimar_memory.stores.sqlite.decoding import KEY_TYPE
+from larimar_memory.stores.sqlite.decoding import KeyForm
 from larimar_memory.stores.sqlite.queries import (
     SELECT_DOCUMENT,
     Condition,
@@ -51,13 +51,13 @@ def put_document(db: sqlite3.Connection, space: int, document: Document) -> int:
     )
     (number,) = db.execute(
         "INSERT INTO documents (namespace_id, name, content_hash, characters, metadata, complete, "
-        "written_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace_id, name) DO UPDATE SET "
-        "content_hash = excluded.content_hash, characters = excluded.characters, "
+        "written_at, episode) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace_id, name) "
+        "DO UPDATE SET content_hash = excluded.content_hash, characters = excluded.characters, "
         "metadata = excluded.metadata, complete = excluded.complete, "
-        "written_at = excluded.written_at RETURNING id",
-        (space, *columns),
+        "written_at = excluded.written_at, episode = excluded.episode RETURNING id",
+        (space, *columns, document.episode),
     ).fetchone()
-    seal = checksums.of_values(number, space, *columns)
+    seal = checksums.of_document((number, space, *columns, None, document.episode))
     db.execute("UPDATE documents SET checksum = ? WHERE id = ?", (seal, number))
     return int(number)
 
@@ -70,10 +70,12 @@ def put_metadata(db: sqlite3.Connection, namespace: str, name: str, metadata: Me
         put_document(db, space, replace(document_from(row), metadata=metadata))
 
 
-def put_segments(db: sqlite3.Connection, space: int, document: int, batch: WriteBatch) -> None:
-    """Write a batch's segments and their words."""
+def put_segments(
+    db: sqlite3.Connection, space: int, document: int, batch: WriteBatch, form: KeyForm
+) -> None:
+    """Write a batch's segments, their words and, in a lazy file, what there is of fine keys."""
     first = next_row(db)
-    keys = np.asarray(batch.keys).astype(KEY_TYPE)
+    keys = form.packed(np.asarray(batch.keys))
     latents = [None] * len(batch.segments) if batch.latents is None else batch.latents
     rows = list[tuple[Any, ...]]()
     for row, (s, key, latent) in enumerate(zip(batch.segments, keys, latents, strict=True), first):
@@ -84,11 +86,26 @@ def put_segments(db: sqlite3.Connection, space: int, document: int, batch: Write
     db.executemany(f"INSERT INTO segments VALUES ({', '.join('?' * 12)})", rows)
     # At once: a later batch may replace this one, and takes its words out of the index.
     text_index.add(db, space, ((row[0], row[6]) for row in rows))
+    if form.coarse and batch.fine is not None:
+        given = {row: key for row, key in enumerate(batch.fine, first) if key is not None}
+        put_fine_keys(db, space, list(given), np.array(list(given.values())).reshape(len(given), -1))
+
+
+def put_fine_keys(db: sqlite3.Connection, space: int | None, rows: Sequence[int], keys: Keys) -> None:
+    """Give the segments of those rows their fine keys; those that are gone are passed over."""
+    blobs = [key.tobytes() for key in KeyForm(keys.shape[1]).packed(keys)]
+    db.executemany(
+        "INSERT OR REPLACE INTO fine_keys SELECT id, namespace_id, ?, ? FROM segments "
+        "WHERE id = ? AND namespace_id = ?",
+        [(key, checksums.of_key(row, key), row, space) for row, key in zip(rows, blobs, strict=True)],
+    )
 
 
 def drop_segments(db: sqlite3.Connection, space: int, document: int) -> list[int]:
-    """Delete a document's segments and their words; returns their rows."""
+    """Delete a document's segments with their words and fine keys; returns their rows."""
     text_index.take_out(db, space, document)
+    of_document = "SELECT id FROM segments WHERE document_id = ?"
+    db.execute(f"DELETE FROM fine_keys WHERE id IN ({of_document})", (document,))
     rows = db.execute("DELETE FROM segments WHERE document_id = ? RETURNING id", (document,))
     return [row for (row,) in rows.fetchall()]
 

@@ -45,6 +45,11 @@ def of_key(row: int, key: bytes) -> int:
     return _NONE if made is None else made
 
 
+def of_document(row: Sequence[Any]) -> int:
+    """Checksum of a document's columns; one without an episode has that of before there were any."""
+    return of_values(*row[:8], *([] if row[9] is None else [row[9]]))
+
+
 def of_values(*values: int | str | None) -> int:
     """Checksum of a document's or a namespace's columns."""
     said = "\0".join(f"{type(value).__name__}:{value}" for value in values)
@@ -62,6 +67,8 @@ def fits(made: int | None, checksum: object) -> bool:
 def wrong_in(table: str, row: Sequence[Any]) -> tuple[str, ...]:
     """What of a row is not what was written: "row", "key", "latent".
 
+    A fine key has no more than a key.
+
     Args:
         row: all columns of its table.
     """
@@ -69,7 +76,9 @@ def wrong_in(table: str, row: Sequence[Any]) -> tuple[str, ...]:
     if table == "namespaces":
         seals = {"row": (of_values(*row[:2]), row[3])}
     elif table == "documents":
-        seals = {"row": (of_values(*row[:8]), row[8])}
+        seals = {"row": (of_document(row), row[8])}
+    elif table == "fine_keys":
+        seals = {"key": (of_key(row[0], row[2]), row[3])}
     else:
         number, key, latent = row[0], row[7], row[8]
         seals = {

@@ -8,13 +8,13 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypedDict
 
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.sqlite import schema, text_index
-from larimar_memory.stores.sqlite.failures import called, closed, not_changeable, translated
+from larimar_memory.stores.sqlite.failures import called, closed, is_busy, not_changeable, translated
 from larimar_memory.stores.sqlite.wal import check_log, logged_pages
 from larimar_memory.system import forking
 
@@ -128,6 +128,26 @@ class Database:
             yield db
 
     @contextmanager
+    def writing_at_once(self) -> Iterator[sqlite3.Connection | None]:
+        """As `writing`, or None where that would have to wait, or is not possible."""
+        with self._open(), ExitStack() as inside, translated(self.path):
+            if self.read_only or not self._write_lock.acquire(wait=False):
+                yield None
+                return
+            inside.callback(self._write_lock.release)
+            db = self._writing_connection()
+            db.execute("PRAGMA busy_timeout = 0")
+            inside.callback(db.execute, f"PRAGMA busy_timeout = {int(1000 * self._busy_seconds)}")
+            try:
+                inside.enter_context(schema.transaction(db))
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise
+                yield None
+                return
+            yield db
+
+    @contextmanager
     def maintaining(self) -> Iterator[sqlite3.Connection]:
         """The writing connection outside a transaction, for VACUUM and checkpoints."""
         with self._open(), self._write_lock, translated(self.path):
@@ -218,7 +238,7 @@ class Database:
             connection.execute("PRAGMA temp_store = MEMORY")
         text_index.add_functions(connection)
         schema.show_as_newest(connection, self._version)
-        if self._version < schema.WORDS_SINCE:
+        if self._version < schema.STEMS_SINCE:
             # Found before the file's own; it goes with the connection.
             text_index.make_all(connection, "temp")
         return connection

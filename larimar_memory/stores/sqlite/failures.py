@@ -116,6 +116,11 @@ def understood(path: Path) -> Iterator[None]:
         ) from error
 
 
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that another process keeps it from something."""
+    return "locked" in str(error) or "busy" in str(error)
+
+
 def translate(error: Exception, path: Path | None) -> MemoryFileError:
     """SQLite's or the system's error about a memory as one of ours."""
     name, text = called(path), str(error)

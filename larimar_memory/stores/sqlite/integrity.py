@@ -17,6 +17,7 @@ from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.stores.packing import is_latent
 from larimar_memory.stores.sqlite import text_index
 from larimar_memory.stores.sqlite.connection import check_length
+from larimar_memory.stores.sqlite.decoding import KeyForm
 from larimar_memory.stores.sqlite.erasures import due
 from larimar_memory.stores.sqlite.failures import FAILURES, UNEXPECTED
 from larimar_memory.stores.sqlite.files import index_folder, listed, unlisted
@@ -171,10 +172,10 @@ def _check_structure(db: sqlite3.Connection, report: Report) -> None:
 
 def _check_rows(db: sqlite3.Connection, report: Report, tell: OnCheck) -> set[int]:
     """Check all rows; returns the namespaces."""
-    dimension, total, what = 0, 0, "what is said of the encoder"
+    form, total, what = KeyForm(0), 0, "what is said of the encoder"
     with report.noting("rows", what):
         known = about(db)
-        dimension = known.dimension
+        form = KeyForm(known.dimension, known.lazy)
         if not known.whole:
             report.add("rows", what, known.encoder or "")
     with suppress(*FAILURES):
@@ -183,20 +184,20 @@ def _check_rows(db: sqlite3.Connection, report: Report, tell: OnCheck) -> set[in
     for row in rows(db, "namespaces"):
         report.namespaces += 1
         spaces.add(row.number)
-        _note(report, row, "namespaces", f"namespace {row['name']!r}", dimension)
+        _note(report, row, "namespaces", f"namespace {row['name']!r}", form)
     for row in rows(db, "documents"):
         report.documents += row.values is not None
         owner[row.number] = row["namespace_id"]
         if row["complete"]:
             whole.add(row.number)
-        _note(report, row, "documents", f"document {row['name']!r}", dimension)
+        _note(report, row, "documents", f"document {row['name']!r}", form)
     seen, held = 0, dict[int, tuple[int, int]]()
     for seen, row in enumerate(rows(db, "segments"), start=1):
         if seen % _TOLD_EVERY == 0:
             tell("segments", seen, max(seen, total))
         space, document, position = (row[of] for of in ("namespace_id", "document_id", "position"))
         named = f"segment {position} of document {document} (row {row.number})"
-        _note(report, row, "segments", named, dimension)
+        _note(report, row, "segments", named, form)
         if row.values is None:
             continue
         report.segments += 1
@@ -217,8 +218,8 @@ def _check_rows(db: sqlite3.Connection, report: Report, tell: OnCheck) -> set[in
     return spaces
 
 
-def _note(report: Report, row: Row, table: str, named: str, dimension: int) -> None:
-    why = row.why_not(table, dimension)
+def _note(report: Report, row: Row, table: str, named: str, form: KeyForm) -> None:
+    why = row.why_not(table, form)
     if why == NOT_READ:
         report.add("rows", f"{table} that cannot be read", f"row {row.number}")
         return
@@ -235,8 +236,12 @@ def _check_words(db: sqlite3.Connection, space: int, report: Report) -> None:
     with closing(again), report.noting("text index", "cannot be read"):
         again.execute("BEGIN")
         how, given = text_index.OPTIONS, text_index.WORDS
+        for version, before in text_index.OPTIONS_BEFORE.items():
+            if report.version <= version:
+                how = before
+                break
         if report.version < WORDS_SINCE:
-            how, given = "content='', tokenize='unicode61 remove_diacritics 2'", "text"
+            given = "text"
         again.execute(f"CREATE VIRTUAL TABLE again USING fts5(text, {how})")
         sql = f"SELECT id, {given} FROM segments WHERE namespace_id = ? ORDER BY id"
         again.executemany("INSERT INTO again (rowid, text) VALUES (?, ?)", db.execute(sql, (space,)))

@@ -44,6 +44,7 @@ def open_store(
     encoder: str,
     dimension: int,
     create: bool = True,
+    lazy: bool = False,
     **options: Unpack[ConnectionOptions],
 ) -> Store:
     """The store in a file, or a new one in RAM where there is no path.
@@ -52,6 +53,7 @@ def open_store(
         encoder: fingerprint of what makes the keys.
         dimension: numbers of a key.
         create: whether to start a new memory where there is none.
+        lazy: whether a new one searches by coarse keys.
         options: see `ConnectionOptions`.
 
     Raises:
@@ -64,7 +66,7 @@ def open_store(
     check_file(path, must_exist=read_only or not create)
     not_writable = path is not None and exists(path) and not os.access(path, os.W_OK)
     options["read_only"] = read_only or not_writable
-    return SQLiteStore(path, encoder=encoder, dimension=dimension, **options)
+    return SQLiteStore(path, encoder=encoder, dimension=dimension, lazy=lazy, **options)
 
 
 def written_with(path: Path | None) -> tuple[str, int]:
@@ -88,12 +90,13 @@ def written_with(path: Path | None) -> tuple[str, int]:
 
 @contextmanager
 def open_as_written(
-    path: Path, *, read_only: bool = False, new: tuple[str, int] | None = None
+    path: Path, *, read_only: bool = False, new: tuple[str, int] | None = None, lazy: bool = False
 ) -> Iterator[SQLiteStore]:
     """The store in a file, whatever encoder it was written with, which need not be there.
 
     Args:
         new: encoder and dimension of the file where there is none yet.
+        lazy: whether such a one searches by coarse keys.
 
     Raises:
         MemoryFileError: if the file cannot be opened.
@@ -103,7 +106,8 @@ def open_as_written(
     if exists(path):
         known = written_with(path)
         encoder, dimension = known[0] or encoder, known[1] or dimension
-    with closing(SQLiteStore(path, encoder=encoder, dimension=dimension, read_only=read_only)) as store:
+    store = SQLiteStore(path, encoder=encoder, dimension=dimension, lazy=lazy, read_only=read_only)
+    with closing(store):
         yield store
 
 

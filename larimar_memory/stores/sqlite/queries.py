@@ -15,7 +15,7 @@ from larimar_memory.stores.base import Document, Hit, Key, Keys, Rows, Span, Sto
 from larimar_memory.stores.filters import to_sql
 from larimar_memory.stores.packing import unpack
 from larimar_memory.stores.sqlite import checksums
-from larimar_memory.stores.sqlite.decoding import is_key, keys_from, metadata_from, wrong_type
+from larimar_memory.stores.sqlite.decoding import KeyForm, metadata_from, wrong_type
 from larimar_memory.stores.sqlite.failures import Damaged
 from larimar_memory.stores.sqlite.schema import TABLES, columns
 from larimar_memory.types import Metadata
@@ -34,17 +34,15 @@ _COUNT = "(SELECT count(*) FROM segments s WHERE s.document_id = d.id)"
 SELECT_DOCUMENT = (
     f"SELECT {columns('documents', 'd.')}, {_COUNT} FROM documents d WHERE d.namespace_id = ? "
 )
-_SELECT_TEXT = f"{SELECT_DOCUMENT} AND d.characters > 0"
-"""In these words, SQLite goes by the index of the texts in their order."""
-
-_LAST_ROW = 2**63 - 1
+LAST_ROW = 2**63 - 1
 _SEGMENT = (
     f"{columns('documents', 'd.')}, s.id, d.namespace_id, d.id, s.position, s.start, "
-    's."end", s.text, s.key, {latent}, s.checksum, s.key_checksum, {seal}'
+    's."end", s.text, s.key, {latent}, s.checksum, s.key_checksum, {seal}, f.key, f.checksum'
 )
 """A document's columns and a segment's, whose checksum tells whether it is of that document."""
 
-_DOCUMENT, _LATENT, _WIDTH = 9, 17, 21
+_WITH_FINE = "LEFT JOIN fine_keys f ON f.id = s.id "
+_DOCUMENT, _LATENT, _WIDTH = 10, 18, 22
 """How many columns a document has, where a segment's latent is, and how many both have."""
 
 
@@ -68,14 +66,26 @@ def namespaces_of(db: sqlite3.Connection, name: str | None) -> list[tuple[str, i
     return [(named, number) for number, named, *_ in found]
 
 
-def counts(db: sqlite3.Connection, spaces: list[int]) -> tuple[int, int, int]:
-    """Documents, segments and characters of the documents in those namespaces."""
-    documents, segments, characters = db.execute(
+def counts(db: sqlite3.Connection, spaces: list[int]) -> tuple[int, int, int, int]:
+    """Documents, segments, characters and fine keys in those namespaces."""
+    documents, segments, characters, keyed = db.execute(
         f"SELECT count(*), (SELECT count(*) FROM segments WHERE namespace_id IN {LISTED}), "
-        f"coalesce(sum(characters), 0) FROM documents WHERE namespace_id IN {LISTED}",
-        [json.dumps(spaces)] * 2,
+        "coalesce(sum(characters), 0), "
+        f"(SELECT count(*) FROM fine_keys WHERE namespace_id IN {LISTED}) "
+        f"FROM documents WHERE namespace_id IN {LISTED}",
+        [json.dumps(spaces)] * 3,
     ).fetchone()
-    return documents, segments, characters
+    return documents, segments, characters, keyed
+
+
+def rows_lacking(db: sqlite3.Connection, space: int | None, after: int, count: int) -> list[int]:
+    """The next rows above one, ascending, that have no fine key."""
+    found = db.execute(
+        "SELECT s.id FROM segments s WHERE s.namespace_id = ? AND s.id > ? "
+        "AND NOT EXISTS (SELECT 1 FROM fine_keys f WHERE f.id = s.id) ORDER BY s.id LIMIT ?",
+        (space, after, count),
+    )
+    return [row for (row,) in found]
 
 
 def generation_of(db: sqlite3.Connection, space: int) -> int:
@@ -130,30 +140,9 @@ def chosen(where: Where | None, ids: Sequence[str] | None) -> Condition:
     return f"{condition} AND d.name IN {LISTED}", [*parameters, json.dumps(names)]
 
 
-def texts_before(
-    db: sqlite3.Connection, space: int | None, number: int | None, count: int
-) -> list[Document]:
-    """The last documents with text, the last one first, in front of the one of a number, if any."""
-    sql = f"{_SELECT_TEXT} AND d.id < ? ORDER BY d.id DESC LIMIT ?"
-    rows = db.execute(sql, (space, _LAST_ROW if number is None else number, count)).fetchall()
-    return [document_from(row) for row in rows]
-
-
-def texts_around(db: sqlite3.Connection, space: int | None, name: str, reach: int) -> list[Document]:
-    """A document with text between its neighbours; nothing where it is not there."""
-    (number,) = db.execute(
-        "SELECT max(id) FROM documents WHERE namespace_id = ? AND name = ? AND characters > 0",
-        (space, name),
-    ).fetchone()
-    if number is None:
-        return []
-    sql = f"{_SELECT_TEXT} AND d.id >= ? ORDER BY d.id LIMIT ?"
-    onwards = db.execute(sql, (space, number, reach + 1)).fetchall()
-    before = texts_before(db, space, number, reach)
-    return [*reversed(before), *(document_from(row) for row in onwards)]
-
-
-def nearest_where(db: sqlite3.Connection, space: int, key: Key, k: int, where: Condition) -> list[Hit]:
+def nearest_where(
+    db: sqlite3.Connection, space: int, key: Key, k: int, where: Condition, form: KeyForm
+) -> list[Hit]:
     """Exact scan of the segments whose document satisfies a condition, a chunk at a time."""
     condition, parameters = where
     cursor = db.execute(
@@ -163,7 +152,7 @@ def nearest_where(db: sqlite3.Connection, space: int, key: Key, k: int, where: C
     )
     best = list[Hit]()
     while chunk := cursor.fetchmany(CHUNK):
-        rows, keys = matrix_of(chunk, len(key))
+        rows, keys = matrix_of(chunk, form)
         best += [Hit(int(r), float(s)) for r, s in zip(rows, cosines(keys, key), strict=True)]
         # Not after every chunk: where k is large, sorting is what takes the time.
         if len(best) > 2 * (k + CHUNK):
@@ -181,37 +170,33 @@ def segment_count(db: sqlite3.Connection, space: int) -> int:
     return int(db.execute(sql, (space,)).fetchone()[0])
 
 
-def matrix_of(found: list[tuple[int, bytes, int]], dimension: int) -> tuple[Rows, Keys]:
+def matrix_of(found: list[tuple[int, bytes, int]], form: KeyForm) -> tuple[Rows, Keys]:
     """Rows and keys of (row, blob, checksum) triples, the keys as float32.
 
     Raises:
         Damaged: if one of the keys is not what was written, or not of d numbers.
     """
     for row, key, seal in found:
-        what = f"the key of segment {row}"
-        if not checksums.fits(checksums.of_key(row, key), seal):
-            raise Damaged(what)
-        if not is_key(key, dimension):
-            raise Damaged(what, _OTHER_SIZE)
+        _check_key(row, key, seal, form)
     rows = np.array([row for row, _, _ in found], dtype=np.int64)
-    return rows, keys_from([key for _, key, _ in found], dimension)
+    return rows, form.unpacked([key for _, key, _ in found])
 
 
 def segments_of(
-    db: sqlite3.Connection, space: int | None, rows: Sequence[int], dimension: int, latents: bool
+    db: sqlite3.Connection, space: int | None, rows: Sequence[int], form: KeyForm, latents: bool
 ) -> list[StoredSegment]:
     """The segments of those rows of a namespace, in that order."""
     found = db.execute(
         f"SELECT {_columns(latents)} FROM segments s JOIN documents d ON d.id = s.document_id "
-        f"WHERE s.namespace_id = ? AND s.id IN {LISTED}",
+        f"{_WITH_FINE} WHERE s.namespace_id = ? AND s.id IN {LISTED}",
         (space, json.dumps([int(row) for row in rows])),
     )
-    held = {segment.row: segment for segment in segments_from(found.fetchall(), dimension)}
+    held = {segment.row: segment for segment in segments_from(found.fetchall(), form)}
     return [held[row] for row in rows if row in held]
 
 
 def segments_in(
-    db: sqlite3.Connection, space: int | None, spans: Sequence[Span], dimension: int, latents: bool
+    db: sqlite3.Connection, space: int | None, spans: Sequence[Span], form: KeyForm, latents: bool
 ) -> list[list[StoredSegment]]:
     """The segments of each span of a namespace's documents, in order, as one moment has them.
 
@@ -224,12 +209,12 @@ def segments_in(
         "CROSS JOIN documents d ON d.namespace_id = ? AND d.name = json_extract(w.value, '$[0]') "
         "CROSS JOIN segments s ON s.document_id = d.id AND s.namespace_id = d.namespace_id "
         "AND s.position >= json_extract(w.value, '$[1]') "
-        "AND s.position <= coalesce(json_extract(w.value, '$[2]'), 9223372036854775807)",
+        f"AND s.position <= coalesce(json_extract(w.value, '$[2]'), 9223372036854775807) {_WITH_FINE}",
         (json.dumps(spans), space),
     ).fetchall()
     held: list[list[StoredSegment]] = [[] for _ in spans]
     whole = set[str]()
-    for row, segment in zip(found, segments_from(found, dimension), strict=True):
+    for row, segment in zip(found, segments_from(found, form), strict=True):
         # SQLite reads a name in a list to its first NUL.
         if segment.document_id == spans[row[-1]].document_id:
             held[row[-1]].append(segment)
@@ -257,10 +242,18 @@ def ranked(
     return [Hit(int(row), float(score)) for row, score in found]
 
 
+def frequencies(
+    db: sqlite3.Connection, space: int, terms: Sequence[str], most: int | None
+) -> list[int]:
+    """How many segments of a namespace hold each of the terms, counted no further than to `most`."""
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM fts_{space} WHERE fts_{space} MATCH ? LIMIT ?)"
+    limit = LAST_ROW if most is None else most
+    return [int(db.execute(sql, (_quoted(term), limit)).fetchone()[0]) for term in terms]
+
+
 def rarest(db: sqlite3.Connection, space: int, terms: Sequence[str], most: int) -> list[str]:
     """The terms that fewest segments hold, which together hold fewer than so many postings."""
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM fts_{space} WHERE fts_{space} MATCH ? LIMIT ?)"
-    counts = [db.execute(sql, (_quoted(term), most)).fetchone()[0] for term in terms]
+    counts = frequencies(db, space, terms, most)
     kept = list[str]()
     for count, term in sorted(zip(counts, terms, strict=True)):
         if 0 < count < most:
@@ -286,11 +279,12 @@ def document_from(row: tuple[Any, ...]) -> Document:
         Damaged: if it is not what was written.
     """
     _check_document(row[:_DOCUMENT])
-    _, _, name, content_hash, characters, _, complete, written, _, count = row
-    return Document(name, content_hash, characters, _metadata(row), bool(complete), written, count)
+    _, _, name, content_hash, characters, _, complete, written, _, episode, count = row
+    metadata = _metadata(row)
+    return Document(name, content_hash, characters, metadata, bool(complete), written, count, episode)
 
 
-def segments_from(rows: Sequence[tuple[Any, ...]], dimension: int) -> list[StoredSegment]:
+def segments_from(rows: Sequence[tuple[Any, ...]], form: KeyForm) -> list[StoredSegment]:
     """Segments from rows that begin with the columns of a document and a segment.
 
     Raises:
@@ -308,17 +302,30 @@ def segments_from(rows: Sequence[tuple[Any, ...]], dimension: int) -> list[Store
             raise Damaged(what)
         if "key" in wrong:
             raise Damaged(f"the key of {what}")
-        if not is_key(segment[7], dimension):
+        if not form.is_key(segment[7]):
             raise Damaged(f"the key of {what}", _OTHER_SIZE)
         if "latent" in wrong:
             raise Damaged(f"the latent of segment {segment[0]}")
-    keys = keys_from([row[_LATENT - 1] for row in rows], dimension)
+        if form.coarse and row[_WIDTH] is not None:
+            _check_key(segment[0], row[_WIDTH], row[_WIDTH + 1], KeyForm(form.dimension))
+    keys = form.unpacked([row[_LATENT - 1] for row in rows])
+    stored = [row[_WIDTH] for row in rows if form.coarse and row[_WIDTH] is not None]
+    fine = iter(KeyForm(form.dimension).unpacked(stored))
     found = list[StoredSegment]()
-    for row, vector in zip(rows, keys, strict=True):
+    for row, key in zip(rows, keys, strict=True):
         number, _, _, position, start, end, text, _, latent = row[_DOCUMENT : _LATENT + 1]
-        values = _metadata(row), vector, _latent(number, latent)
+        own = key if not form.coarse else None if row[_WIDTH] is None else next(fine)
+        values = _metadata(row), own, _latent(number, latent), key if form.coarse else None
         found.append(StoredSegment(number, row[2], position, start, end, text, *values))
     return found
+
+
+def _check_key(row: int, key: Any, seal: Any, form: KeyForm) -> None:
+    what = f"the key of segment {row}"
+    if not checksums.fits(checksums.of_key(row, key), seal):
+        raise Damaged(what)
+    if not form.is_key(key):
+        raise Damaged(what, _OTHER_SIZE)
 
 
 def _latent(row: int, blob: bytes | None) -> np.ndarray | None:

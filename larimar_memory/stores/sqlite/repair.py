@@ -17,7 +17,8 @@ import numpy as np
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.stores.packing import is_latent
 from larimar_memory.stores.sqlite import checksums, schema, text_index
-from larimar_memory.stores.sqlite.failures import FAILURES, understood
+from larimar_memory.stores.sqlite.decoding import KeyForm
+from larimar_memory.stores.sqlite.failures import FAILURES, is_busy, understood
 from larimar_memory.stores.sqlite.files import index_folder, remove, repairing
 from larimar_memory.stores.sqlite.integrity import OnCheck, Report, check
 from larimar_memory.stores.sqlite.salvage import (
@@ -130,7 +131,7 @@ def _alone(path: Path) -> sqlite3.Connection:
         db.execute("COMMIT")
     except FAILURES as error:
         # Where the file is so damaged that it cannot be locked, what can be read is saved all the same.
-        if "locked" in str(error) or "busy" in str(error):
+        if isinstance(error, sqlite3.Error) and is_busy(error):
             db.close()
             raise MemoryBusyError(
                 f"The memory {path} cannot be repaired.",
@@ -158,10 +159,10 @@ def _rewrite(old: sqlite3.Connection, path: Path, new: Path, aside: Path, done: 
         schema.format_new(made, page_bytes)
         made.execute("BEGIN IMMEDIATE")
         schema.create_tables(made)
-        said = schema.rows_about(known.encoder, known.dimension)
+        said = schema.rows_about(known.encoder, known.dimension, known.lazy)
         made.executemany("INSERT INTO meta VALUES (?, ?)", said.items())
         with aside.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            _Copying(old, made, known.dimension, file, done).copy()
+            _Copying(old, made, KeyForm(known.dimension, known.lazy), file, done).copy()
         if done.lost:
             done.set_aside = str(aside)
         text_index.add_functions(made)
@@ -186,7 +187,7 @@ class _Copying:
 
     old: sqlite3.Connection
     made: sqlite3.Connection
-    dimension: int
+    form: KeyForm
     aside: TextIO
     done: Repaired
     spaces: dict[int, str] = field(default_factory=dict)
@@ -205,7 +206,7 @@ class _Copying:
                 continue
             # It says only which index files are of now, and those are made anew.
             row = row.but(generation=row["generation"] if type(row["generation"]) is int else 0)
-            why = row.why_not("namespaces", self.dimension)
+            why = row.why_not("namespaces", self.form)
             if why is None and not self._insert("namespaces", row):
                 why = _TWICE
             if why is None:
@@ -225,7 +226,7 @@ class _Copying:
 
     def _copy_documents(self) -> None:
         for row in rows(self.old, "documents"):
-            if (why := row.why_not("documents", self.dimension)) is not None:
+            if (why := row.why_not("documents", self.form)) is not None:
                 self._put_aside(row, "documents", why)
                 continue
             if row["namespace_id"] not in self.spaces:
@@ -239,7 +240,7 @@ class _Copying:
         """Copy the segments; returns the documents that are known to have lost some."""
         hurt, last = set[int](), 0
         for row in rows(self.old, "segments"):
-            if (why := row.why_not("segments", self.dimension)) is not None:
+            if (why := row.why_not("segments", self.form)) is not None:
                 self._put_aside(row, "segments", why)
                 hurt.add(row["document_id"])
             elif self.documents.get(row["document_id"]) != row["namespace_id"]:

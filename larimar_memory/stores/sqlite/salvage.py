@@ -11,7 +11,7 @@ from typing import Any
 
 from larimar_memory.stores.sqlite import checksums, schema, text_index
 from larimar_memory.stores.sqlite.connection import address, check_inherited
-from larimar_memory.stores.sqlite.decoding import is_key, metadata_from, wrong_type
+from larimar_memory.stores.sqlite.decoding import KeyForm, metadata_from, wrong_type
 from larimar_memory.stores.sqlite.failures import FAILURES, understood
 from larimar_memory.system import forking
 
@@ -38,11 +38,11 @@ class Row:
     def __getitem__(self, column: str) -> Any:
         return None if self.values is None else self.values[column]
 
-    def why_not(self, table: str, dimension: int) -> str | None:
+    def why_not(self, table: str, form: KeyForm) -> str | None:
         """Why the row cannot be kept; None if it can, but perhaps for its latent.
 
         Args:
-            dimension: d of the file's keys; 0 where it is not known.
+            form: of the file's keys by which it is searched; of dimension 0 where it is not known.
         """
         if self.values is None:
             return NOT_READ
@@ -57,7 +57,9 @@ class Row:
                 return "metadata that is no JSON object"
         if table == "segments" and min(self["position"], self["start"]) < 0:
             return "places before the first"
-        if table == "segments" and dimension and not is_key(self["key"], dimension):
+        if table == "fine_keys":
+            form = KeyForm(form.dimension)
+        if "key" in self.values and form.dimension and not form.is_key(self["key"]):
             return "keys of another size"
         return None
 

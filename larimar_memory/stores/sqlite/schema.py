@@ -21,7 +21,10 @@ from larimar_memory.stores.sqlite import checksums, text_index
 log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x4C41524D
-SCHEMA_VERSION = WORDS_SINCE = 3
+SCHEMA_VERSION = STEMS_SINCE = 4
+"""Since it, text indexes hold the stems of words; and there are fine keys, and episodes."""
+
+WORDS_SINCE = 3
 """Since it, texts are cut into words as questions are; before, SQLite did it its own way."""
 
 PAGE_BYTES = 8192
@@ -46,6 +49,7 @@ CREATE TABLE documents (
     complete INTEGER NOT NULL,
     written_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
     checksum INTEGER,
+    episode TEXT,
     UNIQUE (namespace_id, name)
 );
 CREATE TABLE segments (
@@ -64,8 +68,22 @@ CREATE TABLE segments (
     UNIQUE (document_id, position)
 );
 CREATE INDEX segments_by_namespace ON segments (namespace_id, id);
+CREATE TABLE fine_keys (
+    id INTEGER PRIMARY KEY,
+    namespace_id INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    checksum INTEGER
+);
+CREATE INDEX fine_keys_by_namespace ON fine_keys (namespace_id);
 """
+"""Fine keys are the encoder's, of a lazy file's segments: beside them, for a row that is given a value
+later is written anew, with its text and latent."""
 
+_FINE_KEYS = SCHEMA[SCHEMA.index("CREATE TABLE fine_keys") :]
+_INDEX_OF_EPISODES = (
+    "CREATE INDEX documents_by_episode ON documents (namespace_id, episode, id) "
+    "WHERE episode IS NOT NULL"
+)
 _INDEX_OF_TEXTS = "CREATE INDEX texts_by_namespace ON documents (namespace_id, id) WHERE characters > 0"
 """By which the texts first written last are found."""
 
@@ -79,7 +97,7 @@ def _described() -> dict[str, dict[str, type | None]]:
                 name: kinds[kind] if filled else None
                 for _, name, kind, filled, *_ in db.execute(f"PRAGMA table_info({table})")
             }
-            for table in ("namespaces", "documents", "segments")
+            for table in ("namespaces", "documents", "segments", "fine_keys")
         }
 
 
@@ -108,6 +126,9 @@ _SEALS: dict[str, dict[str, str]] = {
 }
 
 
+_LAZY = "lazy"
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """What keys a file holds.
@@ -115,22 +136,26 @@ class About:
     Attributes:
         encoder: fingerprint of what makes them; None where nothing was said yet, or it is lost.
         dimension: d; 0 where it is not known.
+        lazy: whether segments have coarse keys, and the encoder's beside them.
         whole: whether nothing of it is damaged. What is said once more makes up for what is.
     """
 
     encoder: str | None
     dimension: int
     whole: bool
+    lazy: bool = False
 
 
-def rows_about(encoder: str, dimension: int) -> dict[str, str]:
+def rows_about(encoder: str, dimension: int, lazy: bool) -> dict[str, str]:
     """What the table `meta` holds."""
-    seal = checksums.of_values(encoder, dimension)
+    said: list[int | str] = [encoder, dimension, *([_LAZY] if lazy else [])]
+    seal = checksums.of_values(*said)
     return {
         "encoder": encoder,
         "dimension": str(dimension),
         "checksum": str(seal),
-        "again": json.dumps([encoder, dimension, seal]),
+        "again": json.dumps([*said, seal]),
+        **({"keys": _LAZY} if lazy else {}),
     }
 
 
@@ -146,15 +171,15 @@ def about(db: sqlite3.Connection) -> About:
         # Of version 1, or shown as such.
         known = isinstance(encoder, str)
         return About(encoder, dimension, True) if known else About(None, 0, False)
-    said = [(encoder, dimension, held.get("checksum"))]
+    said = [(encoder, dimension, held.get("keys") == _LAZY, held.get("checksum"))]
     with suppress(ValueError, TypeError, RecursionError):
-        encoder, dimension, seal = json.loads(held.get("again", ""))
-        said.insert(0, (encoder, _number(str(dimension)), str(seal)))
-    for encoder, dimension, seal in said:
+        encoder, dimension, *lazy, seal = json.loads(held.get("again", ""))
+        said.insert(0, (encoder, _number(str(dimension)), lazy == [_LAZY], str(seal)))
+    for encoder, dimension, is_lazy, seal in said:
         if isinstance(encoder, str) and dimension:
-            mine = rows_about(encoder, dimension)
+            mine = rows_about(encoder, dimension, is_lazy)
             if mine["checksum"] == seal:
-                return About(encoder, dimension, held == mine)
+                return About(encoder, dimension, held == mine, is_lazy)
     return About(None, 0, not held)
 
 
@@ -241,11 +266,16 @@ def version_of(db: sqlite3.Connection, path: Path | None) -> int:
 
 def show_as_newest(db: sqlite3.Connection, version: int) -> None:
     """Let a connection that only reads see a file of an older version as one of this version."""
-    if version < 2:
-        checksums.add_functions(db)
-        for table, seals in _SEALS.items():
-            made = ", ".join(f"{value} AS {column}" for column, value in seals.items())
-            db.execute(f"CREATE TEMP VIEW {table} AS SELECT *, {made} FROM main.{table}")
+    if version >= 4:
+        return
+    checksums.add_functions(db)
+    for table, seals in _SEALS.items():
+        made = [f"{value} AS {column}" for column, value in seals.items()] if version < 2 else []
+        if table == "documents":
+            made.append("NULL AS episode")
+        if made:
+            db.execute(f"CREATE TEMP VIEW {table} AS SELECT *, {', '.join(made)} FROM main.{table}")
+    db.execute(_FINE_KEYS.replace("TABLE", "TEMP TABLE").partition(";")[0])
 
 
 def format_new(db: sqlite3.Connection, page_bytes: int = PAGE_BYTES) -> None:
@@ -256,7 +286,7 @@ def format_new(db: sqlite3.Connection, page_bytes: int = PAGE_BYTES) -> None:
 
 def create_tables(db: sqlite3.Connection) -> None:
     """Make the tables of this version in an empty database, inside the caller's transaction."""
-    for statement in [*SCHEMA.split(";"), _INDEX_OF_TEXTS]:
+    for statement in [*SCHEMA.split(";"), _INDEX_OF_TEXTS, _INDEX_OF_EPISODES]:
         db.execute(statement)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -271,15 +301,26 @@ def _add_checksums(db: sqlite3.Connection) -> None:
         db.execute(f"UPDATE {table} SET {sealed}")
     known = about(db)
     if known.encoder is not None:
-        said = rows_about(known.encoder, known.dimension)
+        said = rows_about(known.encoder, known.dimension, known.lazy)
         db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", said.items())
 
 
-def _make_indexes(db: sqlite3.Connection) -> None:
+def _index_texts(db: sqlite3.Connection) -> None:
+    # The words' own indexes are made anew by the next step.
     db.execute(_INDEX_OF_TEXTS)
+
+
+def _add_fine_keys(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE documents ADD COLUMN episode TEXT")
+    for statement in [*_FINE_KEYS.split(";"), _INDEX_OF_EPISODES]:
+        db.execute(statement)
     text_index.add_functions(db)
     text_index.make_all(db)
 
 
-_MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_checksums, 2: _make_indexes}
+_MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {
+    1: _add_checksums,
+    2: _index_texts,
+    3: _add_fine_keys,
+}
 """What brings a file from a version to the next."""

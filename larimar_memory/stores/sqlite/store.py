@@ -25,8 +25,9 @@ from larimar_memory.stores.base import (
     WriteBatch,
 )
 from larimar_memory.stores.packing import pack
-from larimar_memory.stores.sqlite import changes, queries
+from larimar_memory.stores.sqlite import changes, order, queries
 from larimar_memory.stores.sqlite.connection import ConnectionOptions, Database
+from larimar_memory.stores.sqlite.decoding import KeyForm
 from larimar_memory.stores.sqlite.erasures import erase, erase_if_due, note
 from larimar_memory.stores.sqlite.failures import damaged, mismatch
 from larimar_memory.stores.sqlite.files import bytes_on_disk, delist, remove, repairing
@@ -46,6 +47,8 @@ class SQLiteStore(Store):
         path: the memory file; None for one in RAM, which ends with the store.
         encoder: fingerprint of the sentence encoder; must be the one the file was written with.
         dimension: d, numbers in a key.
+        lazy: of a new file: whether what it is searched by are coarse keys. A file that is there stays
+            what it is.
         options: of a file; see `ConnectionOptions`.
 
     Raises:
@@ -61,15 +64,17 @@ class SQLiteStore(Store):
         *,
         encoder: str,
         dimension: int,
+        lazy: bool = False,
         **options: Unpack[ConnectionOptions],
     ) -> None:
         self.path = None if path is None else Path(path)
         self.encoder, self.dimension = encoder, dimension
         self._db = Database(self.path, **options)
-        self._indexes = Indexes(self._db, dimension)
         self._closed = False
         try:
-            self._check_encoder()
+            self.lazy = self._check_encoder(lazy)
+            self._form = KeyForm(dimension, self.lazy)
+            self._indexes = Indexes(self._db, self._form)
             if self.path is not None and not self._db.read_only:
                 # A repair keeps others out until it ends: what is there is of one that was killed.
                 remove(repairing(self.path))
@@ -90,7 +95,7 @@ class SQLiteStore(Store):
                 document = changes.put_document(db, space, batch.document)
                 if batch.replace:
                     removed += changes.drop_segments(db, space, document)
-                changes.put_segments(db, space, document, batch)
+                changes.put_segments(db, space, document, batch, self._form)
             delisted = self._delisted(db, space, removed)
         with self._db.reading() as db:
             self._indexes.forget(db, space, removed, delisted)
@@ -125,10 +130,29 @@ class SQLiteStore(Store):
             self._indexes.drop(space)
         return count
 
-    def attach(self, namespace: str, rows: Sequence[int], latents: Sequence[np.ndarray]) -> None:
-        blobs = [pack(latent) for latent in latents]
-        with self._db.writing() as db:
-            changes.put_latents(db, queries.namespace_number(db, namespace), rows, blobs)
+    def attach(
+        self,
+        namespace: str,
+        rows: Sequence[int],
+        latents: Sequence[np.ndarray] | None = None,
+        keys: Keys | None = None,
+        *,
+        wait: bool = True,
+    ) -> bool:
+        blobs = None if latents is None else [pack(latent) for latent in latents]
+        with self._db.writing() if wait else self._db.writing_at_once() as db:
+            if db is None:
+                return False
+            space = queries.namespace_number(db, namespace)
+            if blobs is not None:
+                changes.put_latents(db, space, rows, blobs)
+            if keys is not None and self.lazy:
+                changes.put_fine_keys(db, space, rows, keys)
+        return True
+
+    def lacking(self, namespace: str, after: int, count: int) -> list[int]:
+        with self._reading(namespace) as (db, space):
+            return queries.rows_lacking(db, space, after, count) if self.lazy else []
 
     def purge(self) -> None:
         erase(self._db, self.clear)
@@ -170,17 +194,21 @@ class SQLiteStore(Store):
 
     def latest(self, namespace: str, count: int) -> list[Document]:
         with self._reading(namespace) as (db, space):
-            return queries.texts_before(db, space, None, count)
+            return order.texts_before(db, space, None, count)
 
     def around(self, namespace: str, document_id: str, reach: int) -> list[Document]:
         with self._reading(namespace) as (db, space):
-            return queries.texts_around(db, space, document_id, reach)
+            return order.texts_around(db, space, document_id, reach)
+
+    def beside(self, namespace: str, document_ids: Sequence[str], reach: int) -> list[list[Document]]:
+        with self._reading(namespace) as (db, space):
+            return order.texts_beside(db, space, document_ids, reach)
 
     def spans(
         self, namespace: str, spans: Sequence[Span], latents: bool = False
     ) -> list[list[StoredSegment]]:
         with self._reading(namespace) as (db, space):
-            return queries.segments_in(db, space, spans, self.dimension, latents)
+            return queries.segments_in(db, space, spans, self._form, latents)
 
     def nearest(self, namespace: str, key: Key, k: int, where: Where | None = None) -> list[Hit]:
         chosen = queries.chosen(where, None)
@@ -192,7 +220,7 @@ class SQLiteStore(Store):
                 # An index that is asked for nearly all it has passes over some.
                 if len(found) >= k or len(found) == queries.segment_count(db, space):
                     return found
-            return queries.nearest_where(db, space, key, k, chosen)
+            return queries.nearest_where(db, space, key, k, chosen, self._form)
 
     def lexical(
         self,
@@ -208,9 +236,13 @@ class SQLiteStore(Store):
                 terms = queries.rarest(db, space, terms, most)
             return queries.ranked(db, space, terms, k, chosen) if space is not None and terms else []
 
+    def frequencies(self, namespace: str, terms: Sequence[str], most: int | None = None) -> list[int]:
+        with self._reading(namespace) as (db, space):
+            return [0] * len(terms) if space is None else queries.frequencies(db, space, terms, most)
+
     def fetch(self, namespace: str, rows: Sequence[int], latents: bool = False) -> list[StoredSegment]:
         with self._reading(namespace) as (db, space):
-            return queries.segments_of(db, space, rows, self.dimension, latents)
+            return queries.segments_of(db, space, rows, self._form, latents)
 
     def keys(self, namespace: str, after: int = 0) -> Iterator[tuple[Rows, Keys]]:
         while True:
@@ -218,7 +250,7 @@ class SQLiteStore(Store):
                 chunk = queries.keys_after(db, space, after)
                 if not chunk:
                     return
-                rows, keys = queries.matrix_of(chunk, self.dimension)
+                rows, keys = queries.matrix_of(chunk, self._form)
             yield rows, keys
             after = chunk[-1][0]
 
@@ -234,8 +266,10 @@ class SQLiteStore(Store):
     def stats(self, namespace: str | None = None) -> StoreStats:
         with self._db.reading() as db:
             spaces = queries.namespaces_of(db, namespace)
-            counts = queries.counts(db, [number for _, number in spaces])
-        return StoreStats(tuple(name for name, _ in spaces), *counts, bytes_on_disk(self.path))
+            documents, segments, characters, keyed = queries.counts(db, [of for _, of in spaces])
+        names, size = tuple(name for name, _ in spaces), bytes_on_disk(self.path)
+        keyed = keyed if self.lazy else segments
+        return StoreStats(names, documents, segments, characters, size, keyed)
 
     def snapshot(self) -> AbstractContextManager[None]:
         return self._db.one_moment()
@@ -271,15 +305,20 @@ class SQLiteStore(Store):
             db.execute("UPDATE namespaces SET generation = generation + 1 WHERE id = ?", (space,))
         return delist(db, self._indexes.folder, space, removed)
 
-    def _check_encoder(self) -> None:
+    def _check_encoder(self, lazy: bool) -> bool:
+        """Whether the file is lazy, which a new one is where it is to be."""
         mine = self.encoder, self.dimension
         with self._db.reading() as db:
             known = about(db)
         if known.encoder is None and known.whole and not self._db.read_only:
             with self._db.writing() as db:
-                db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", rows_about(*mine).items())
+                # Another process may have been first.
+                if about(db).encoder is None:
+                    said = rows_about(*mine, lazy)
+                    db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", said.items())
                 known = about(db)
         if not known.whole:
             raise damaged(self.path, "which encoder its keys are of")
         if known.encoder != self.encoder:
             raise mismatch(self.path, (known.encoder or "", known.dimension), mine)
+        return known.lazy

@@ -1,7 +1,8 @@
 """Text indexes: one for each namespace, so that neither words nor counts meet; FTS5 without the texts.
 
 An index is given words as `text.words` makes them, and cuts at nothing else: a question's words are
-those of the texts, in every script. What it was given is taken out of it by the same words.
+those of the texts, in every script. FTS5 keeps the stems of English ones, of texts and questions alike:
+"running" finds "runs". What an index was given is taken out of it by the same words.
 """
 
 from __future__ import annotations
@@ -11,8 +12,14 @@ from collections.abc import Iterable
 
 from larimar_memory.text.words import indexed
 
-OPTIONS = "content='', tokenize='ascii'"
-"""The tokenizer takes what is beyond ASCII for letters."""
+OPTIONS = "content='', tokenize='porter ascii'"
+"""The tokenizer takes what is beyond ASCII for letters, and the stemmer leaves it alone."""
+
+OPTIONS_BEFORE = {
+    2: "content='', tokenize='unicode61 remove_diacritics 2'",
+    3: "content='', tokenize='ascii'",
+}
+"""Of files of versions up to that one."""
 
 WORDS = "words(CAST(text AS BLOB))"
 """Of a segment's text in SQL; as bytes, for text that was damaged may be no UTF-8."""

@@ -21,6 +21,7 @@ from larimar_memory.encoders.keys import cosines
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.base import Key, Keys, Rows
 from larimar_memory.stores.sqlite.connection import Database
+from larimar_memory.stores.sqlite.decoding import KeyForm
 from larimar_memory.stores.sqlite.failures import called
 from larimar_memory.stores.sqlite.files import enlist, index_folder, listed, unlink, unlisted
 from larimar_memory.stores.sqlite.parts import IndexFile, Part
@@ -176,11 +177,11 @@ class Indexes:
     Args:
         database: the memory. A file that is read-only gets no index files, and loses none; a memory in
             RAM has none.
-        dimension: d.
+        form: of the keys in its rows.
     """
 
-    def __init__(self, database: Database, dimension: int) -> None:
-        self._database, self._dimension = database, dimension
+    def __init__(self, database: Database, form: KeyForm) -> None:
+        self._database, self._form, self._dimension = database, form, form.dimension
         self.folder = None if database.path is None else index_folder(database.path)
         self._vectors: dict[int, Vectors] = {}
         self._lock = forking.Lock()
@@ -263,7 +264,7 @@ class Indexes:
     def _synced(self, db: sqlite3.Connection, space: int) -> Vectors:
         vectors = self._opened(db, space)
         while chunk := keys_after(db, space, vectors.last_row):
-            vectors.append(*matrix_of(chunk, self._dimension))
+            vectors.append(*matrix_of(chunk, self._form))
             if self._database.read_only:
                 continue
             vectors.index_tail()

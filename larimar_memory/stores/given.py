@@ -1,0 +1,59 @@
+"""Checks of a store that a caller gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from larimar_memory.errors import EncoderMismatchError, InputError
+from larimar_memory.stores.base import Store
+
+
+def check_store(given: Any, path: object, file_options: Mapping[str, Any]) -> Store:
+    """A store, or an error that says why it cannot be used.
+
+    Args:
+        path, file_options: what was named beside it; there must be none.
+
+    Raises:
+        InputError: if it is none, or something was.
+    """
+    what = "The memory cannot be opened."
+    if not isinstance(given, Store):
+        raise InputError(
+            what,
+            f"Its store is a {type(given).__name__}, not a Store.",
+            "Give what keeps the contract `larimar_memory.Store`.",
+        )
+    if path is not None:
+        raise InputError(what, "Both a store and a path were given.", "Give one of them.")
+    if file_options:
+        named = ", ".join(file_options)
+        raise InputError(what, f"{named} is for a file, and a store was given.", "Open the store so.")
+    return given
+
+
+def check_eager(store: Store) -> Store:
+    """The store, where it holds all segments' keys of the encoder, which slots are made of.
+
+    Raises:
+        InputError: if it is lazy.
+    """
+    if store.lazy:
+        raise InputError(
+            "The memory cannot be used with slots.",
+            "It is searched by coarse keys, and slots are made of the encoder's.",
+            'Write the texts to a new memory that is opened with keys="eager" from the first.',
+        )
+    return store
+
+
+def check_store_encoder(store: Store, encoder: str) -> None:
+    """Raise EncoderMismatchError where a store says that another encoder made its keys."""
+    if store.encoder is not None and store.encoder != encoder:
+        raise EncoderMismatchError(
+            "The store cannot be opened with this sentence encoder.",
+            f"Encoder {store.encoder[:12]} made its keys, and this one is {encoder[:12]}; they cannot "
+            "be compared.",
+            "Open it with the encoder it was written with, or write the texts to a new store.",
+        )

@@ -1,0 +1,65 @@
+"""Documents in the order they were first written: the last, those around one, an episode's."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from larimar_memory.stores.base import Document
+from larimar_memory.stores.sqlite.queries import LAST_ROW, LISTED, SELECT_DOCUMENT, document_from
+
+_SELECT_TEXT = f"{SELECT_DOCUMENT} AND d.characters > 0"
+"""In these words, SQLite goes by the index of the texts in their order."""
+
+
+def texts_before(
+    db: sqlite3.Connection, space: int | None, number: int | None, count: int
+) -> list[Document]:
+    """The last documents with text, the last one first, in front of the one of a number, if any."""
+    sql = f"{_SELECT_TEXT} AND d.id < ? ORDER BY d.id DESC LIMIT ?"
+    rows = db.execute(sql, (space, LAST_ROW if number is None else number, count)).fetchall()
+    return [document_from(row) for row in rows]
+
+
+def texts_around(db: sqlite3.Connection, space: int | None, name: str, reach: int) -> list[Document]:
+    """A document with text between its neighbours; nothing where it is not there."""
+    (number,) = db.execute(
+        "SELECT max(id) FROM documents WHERE namespace_id = ? AND name = ? AND characters > 0",
+        (space, name),
+    ).fetchone()
+    if number is None:
+        return []
+    sql = f"{_SELECT_TEXT} AND d.id >= ? ORDER BY d.id LIMIT ?"
+    onwards = db.execute(sql, (space, number, reach + 1)).fetchall()
+    before = texts_before(db, space, number, reach)
+    return [*reversed(before), *(document_from(row) for row in onwards)]
+
+
+def texts_beside(
+    db: sqlite3.Connection, space: int | None, names: Sequence[str], reach: int
+) -> list[list[Document]]:
+    """For each name, the documents with text of its episode around its own, in order."""
+    in_episode = "FROM documents n WHERE n.namespace_id = d.namespace_id AND n.episode = d.episode "
+    far = (
+        "(SELECT {}(id) FROM (SELECT n.id " + in_episode + "AND n.characters > 0 AND n.id {} LIMIT ?))"
+    )
+    # In this order: one of a name, then those of its episode, by the index of episodes.
+    found = db.execute(
+        "SELECT w.key, d.name, d.id, o.id FROM json_each(?) AS w "
+        "CROSS JOIN documents d ON d.namespace_id = ? AND d.name = w.value "
+        "LEFT JOIN documents o ON o.namespace_id = d.namespace_id AND o.episode = d.episode "
+        "AND o.characters > 0 AND o.id <> d.id "
+        f"AND o.id >= coalesce({far.format('min', '< d.id ORDER BY n.id DESC')}, d.id) "
+        f"AND o.id <= coalesce({far.format('max', '> d.id ORDER BY n.id')}, d.id)",
+        (json.dumps(names), space, reach, reach),
+    ).fetchall()
+    near: list[set[int]] = [set() for _ in names]
+    for n, name, own, other in found:
+        # SQLite reads a name in a list to its first NUL.
+        if name == names[n]:
+            near[n] |= {own} if other is None else {own, other}
+    listed = json.dumps(sorted(set[int]().union(*near)))
+    rows = db.execute(f"{SELECT_DOCUMENT} AND d.id IN {LISTED}", (space, listed)).fetchall()
+    held = {row[0]: document_from(row) for row in rows}
+    return [[held[number] for number in sorted(of)] for of in near]
