@@ -41,6 +41,9 @@ BATCH_SEGMENTS = 1024
 LAZY_BATCHES = 4
 """So many times as many where nothing is encoded, which takes half as long."""
 
+NO_KEYS = np.empty((0, 0), dtype=np.float32)
+"""Of a write that changes a document alone."""
+
 MakeLatents = Callable[
     [str, Sequence[tuple[str, Sequence[Segment]]]], Sequence[Sequence[Int8[np.ndarray, " n"]]]
 ]
@@ -251,11 +254,13 @@ class _Documents:
             validate.check_name(item.id, "document id")
             measure = item.measure or checked_measure(self._blocks(item), item.id)
             digest = measure.digest(self._manner)
-            metadata = item.metadata
+            metadata, episode = item.metadata, validate.check_episode(item.episode)
             if item.measure is None:
                 # Not of those that `check_texts` looked at.
                 metadata = validate.check_metadata(metadata, f"document {item.id!r}")
-            document = Document(item.id, digest, measure.characters, metadata, complete=False)
+            document = Document(
+                item.id, digest, measure.characters, metadata, complete=False, episode=episode
+            )
             known, last = self._look_up(document)
             if known:
                 self._progress.add(measure.characters)
@@ -300,10 +305,15 @@ class _Documents:
         held = underway or self._store.document(self._namespace, document.id)
         same_text = held is not None and held.content_hash == document.content_hash
         if held is not None and same_text and (underway or held.complete):
-            if validate.same_json(held.metadata, document.metadata):
+            same_episode = held.episode == document.episode
+            if same_episode and validate.same_json(held.metadata, document.metadata):
                 return True, None
             if not underway:
-                self._store.set_metadata(self._namespace, document.id, document.metadata)
+                if same_episode:
+                    self._store.set_metadata(self._namespace, document.id, document.metadata)
+                else:
+                    moved = replace(held, metadata=document.metadata, episode=document.episode)
+                    self._store.write(self._namespace, [WriteBatch(moved, [], NO_KEYS, replace=False)])
                 return True, None
         with self._lock:
             self._underway[document.id] = document
