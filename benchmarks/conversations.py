@@ -23,11 +23,11 @@ from benchmarks import bm25, talks
 from benchmarks.faiss_store import FaissStore
 from benchmarks.result import Bar, Figures, bar, rate, share
 from benchmarks.session import Session
-from benchmarks.talks import Asked, Talk
+from benchmarks.talks import Asked, Talk, as_text
 from larimar_memory.answer import focused
 from larimar_memory.decoders.prompt import messages, passages
 from larimar_memory.larimar import Larimar
-from larimar_memory.recall.search import CANDIDATES
+from larimar_memory.recall.search import RANKED as DEPTH
 from larimar_memory.stores.base import StoredSegment
 from larimar_memory.text.words import query_terms
 from larimar_memory.types import ReadOptions, Readout
@@ -230,7 +230,7 @@ class _Said(Protocol):
 
 def _turns(read: Callable[[int], Sequence[_Said]]) -> list[str]:
     """The best turns by their best segment: more segments are read where several are of one turn."""
-    k = CANDIDATES
+    k = DEPTH
     while True:
         found = read(k)
         turns = list(dict.fromkeys(segment.document_id for segment in found))
@@ -241,8 +241,7 @@ def _turns(read: Callable[[int], Sequence[_Said]]) -> list[str]:
 
 def _larimar(session: Session, memory: Larimar, stack: ExitStack) -> System:
     def system(talk: Talk) -> Ranking:
-        ids, texts = [turn.id for turn in talk.turns], [turn.text for turn in talk.turns]
-        memory.write(texts, ids, namespace=talk.id)
+        memory.write_each(map(as_text, talk.turns), namespace=talk.id)
         return lambda question: _read(memory, question, talk.id)
 
     return system

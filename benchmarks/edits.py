@@ -15,7 +15,7 @@ from benchmarks.facts import Fact
 from benchmarks.result import Bar, Figures, bar, percentile
 from benchmarks.session import Session
 from larimar_memory.larimar import Larimar
-from larimar_memory.recall import search
+from larimar_memory.recall import Recall
 from larimar_memory.stores import Document, WriteBatch
 from larimar_memory.types import DEFAULT_NAMESPACE, ReadOptions, Segment
 
@@ -104,7 +104,8 @@ def seconds(session: Session, pool: list[Fact], size: Size) -> tuple[Figures, li
 def first(memory: Larimar, question: str, key: Float[np.ndarray, " d"], *, hybrid: bool = True) -> str:
     """The text that a question reads first, its key known already; "" where there is nothing."""
     probe = None if memory.slots is None else memory.slots.read(DEFAULT_NAMESPACE, key).key
-    found = search.search(memory.store, question, key, ReadOptions(k=1, hybrid=hybrid), probe=probe)
+    recall = Recall(memory.store, memory.encoder, "en")
+    found = recall.ask(question, key, ReadOptions(k=1, hybrid=hybrid), probe).candidates
     return found[0].segment.text if found else ""
 
 

@@ -13,7 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dateutil.parser import parse
+
 from larimar_memory.errors import InputError
+from larimar_memory.text.blocks import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,22 @@ class Talk:
         return replace(
             self, turns=kept, questions=tuple(q for q in self.questions if q.evidence <= held)
         )
+
+
+def as_text(turn: Turn) -> Text:
+    """A turn as a memory is given it: its session is an episode."""
+    said = {"speaker": turn.speaker, "said_at": said_at(turn.date)}
+    return Text(
+        turn.id, turn.text, {name: value for name, value in said.items() if value}, episode=turn.session
+    )
+
+
+def said_at(date: str) -> str:
+    """A date as ISO 8601; "" where it is none."""
+    try:
+        return parse(date, fuzzy=True).isoformat() if date else ""
+    except (ValueError, OverflowError):
+        return ""
 
 
 def read(folder: Path | None) -> dict[str, list[Talk]]:

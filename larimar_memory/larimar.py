@@ -24,7 +24,7 @@ from larimar_memory.errors import InputError
 from larimar_memory.index import OnKeys, make_keys
 from larimar_memory.latents.latent_memory import Codec, LatentMemory
 from larimar_memory.models import finding
-from larimar_memory.recall.search import Candidate
+from larimar_memory.recall.search import Candidate, Recall
 from larimar_memory.slots import Health, Slots, WhenFull, check_slots, evict_oldest, health_of
 from larimar_memory.stats import stats_of
 from larimar_memory.stores.base import Document, Store
@@ -45,8 +45,8 @@ from larimar_memory.types import (
 )
 from larimar_memory.write import write_texts
 
-THRESHOLD = 0.45
-"""Cosine under which the memory says "not in memory", for the default encoder."""
+THRESHOLD = 0.5
+"""Probability of an answer under which the memory says "not in memory"."""
 
 
 class Larimar(AbstractContextManager["Larimar"]):
@@ -74,7 +74,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         eager: bool = False,
     ) -> None:
         self.store, self.encoder, self.path, self.threshold = store, encoder, path, threshold
-        self._language = language
+        self._language, self._recall = language, Recall(store, encoder, language)
         named = isinstance(decoder, str | os.PathLike)
         self._decoder = decoder if named else check_decoder(decoder, "The memory cannot be opened.")
         self._decoder_lock = forking.Lock()
@@ -118,7 +118,7 @@ class Larimar(AbstractContextManager["Larimar"]):
                 was written with any encoder can be looked at, forgotten from and purged, and neither
                 searched nor written.
             decoder: a `Decoder`, or the folder, wheel or hub name of one, loaded when first needed.
-            threshold: score under which the memory says it does not know; 0 answers always.
+            threshold: probability of an answer under which the memory says it does not know; 0 never.
             language: ISO 639-1 code for cutting sentences.
             latents: write a latent beside every segment, for grounding="latent": True for the codec
                 that ships for the decoder, or the folder of one. `write_latents` can follow later.
@@ -320,7 +320,7 @@ class Larimar(AbstractContextManager["Larimar"]):
             InputError: if an argument cannot be used.
         """
         options, settings = validate.read_options(k, how), (self.threshold, self.slots, self.latents)
-        return read.read(self.store, self.encoder, question, options, *settings)
+        return read.read(self._recall, question, options, *settings)
 
     def search(
         self, question: str | Float[np.ndarray, " d"], k: int | None = None, **how: Unpack[ReadKeywords]
@@ -334,7 +334,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         options = validate.read_options(k, how)
         if unused := {"neighbours", "threshold"} & how.keys():
             raise TypeError(f"Larimar.search() takes no {' and no '.join(sorted(unused))}")
-        return read.search(self.store, self.encoder, question, options, self.slots)
+        return read.search(self._recall, question, options, self.slots)
 
     def answer(self, question: str, k: int | None = None, **how: Unpack[AnswerKeywords]) -> Answer:
         """Answer from memory, as `stream` does piece by piece."""
@@ -392,7 +392,8 @@ class Larimar(AbstractContextManager["Larimar"]):
         return health_of(self.store, validate.check_name(namespace, "namespace"), self.slots, self.most)
 
     def close(self) -> None:
-        """Save the index and release the file; a second call does nothing."""
+        """Save keys and index, and release the file; a second call does nothing."""
+        self._recall.fine_keys.close()
         self.store.close()
 
     def __exit__(self, *_: object) -> None:

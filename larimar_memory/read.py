@@ -10,23 +10,25 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory import validate
-from larimar_memory.encoders.base import Encoder, keys_of
+from larimar_memory.encoders.base import keys_of
 from larimar_memory.encoders.keys import check_key
 from larimar_memory.errors import InputError
-from larimar_memory.recall import search as recall
-from larimar_memory.recall.search import Candidate
+from larimar_memory.recall.contexts import contexts, recalled
+from larimar_memory.recall.search import Candidate, Recall
 from larimar_memory.slots import Slots, address
 from larimar_memory.stores.base import Document, Store
 from larimar_memory.stores.sqlite.failures import damaged
-from larimar_memory.types import ReadOptions, Readout, ReadoutCodec, RecalledSegment
+from larimar_memory.types import ReadOptions, Readout, ReadoutCodec, Reason, RecalledSegment
 
 MANY = 1_000
 """Segments up to which k is taken as it is, without counting what is there."""
 
+NEAR = 0.2
+"""Least score of what is near a question: below it, what was found has nothing to do with it."""
+
 
 def read(
-    store: Store,
-    encoder: Encoder,
+    recall: Recall,
     question: str,
     options: ReadOptions,
     threshold: float,
@@ -36,31 +38,33 @@ def read(
     """The readout of a question: the segments it addresses, weighted, or none if out of scope.
 
     Args:
-        threshold: score under which the question is out of scope, where the options name none.
+        threshold: probability under which the question is out of scope, where the options name none.
         slots: what is read through, where segments share slots.
         codec: makes a prefix of the readout's latents.
     """
-    started = time.perf_counter()
+    started, store = time.perf_counter(), recall.store
     question, options = validate.check_question(question), _within(store, options)
-    key = keys_of(encoder, [question], "question")[0]
+    key = keys_of(recall.encoder, [question], "question")[0]
     held = None if slots is None else slots.read(options.namespace, key)
-    probe = None if held is None else held.key
-    found = recall.search(store, question, key, options, probe=probe)
+    found, probability, signs = recall.ask(question, key, options, None if held is None else held.key)
     best = max((candidate.score for candidate in found), default=0.0)
     threshold = float(threshold if options.threshold is None else options.threshold)
-    in_scope = bool(found) and best >= threshold
+    in_scope = bool(found) and probability >= threshold
+    reason: Reason | None = None
+    if not in_scope:
+        reason = "below the threshold" if best >= NEAR else "nothing near"
+        reason = reason if found else "nothing stored"
     if held is not None:
         weights = held.shares([c.segment.row for c in found])
     else:
-        weights = address(
-            key, np.array([c.segment.best_key for c in found], np.float32).reshape(-1, len(key))
-        )
+        keys = np.array([c.segment.best_key for c in found], np.float32).reshape(-1, len(key))
+        weights = address(key, keys)
     segments = list[RecalledSegment]()
     if in_scope:
         hits = [candidate.segment for candidate in found]
-        around = recall.contexts(store, options.namespace, hits, options.neighbours)
-        for candidate, weight, near in zip(found, weights, around, strict=True):
-            segments.append(recall.recalled(candidate.segment, candidate.score, float(weight), near))
+        around = contexts(store, options.namespace, hits, options.neighbours)
+        for one, weight, near_by in zip(found, weights, around, strict=True):
+            segments.append(recalled(one.segment, one.score, float(weight), near_by, one.why))
     return Readout(
         question,
         options.namespace,
@@ -71,27 +75,32 @@ def read(
         time.perf_counter() - started,
         codec,
         slot_weights=None if held is None else held.weights,
+        probability=probability,
+        reason=reason,
+        signs=signs if options.explain else {},
     )
 
 
 def search(
-    store: Store,
-    encoder: Encoder,
-    question: str | Float[np.ndarray, " d"],
-    options: ReadOptions,
-    slots: Slots | None,
+    recall: Recall, question: str | Float[np.ndarray, " d"], options: ReadOptions, slots: Slots | None
 ) -> list[Candidate]:
     """The segments that match a text, or a key of any length, best, whatever they score.
 
     With a key, words do not count.
     """
-    if isinstance(question, str):
-        asked = validate.check_question(question)
-        key = keys_of(encoder, [asked], "question")[0]
-    else:
-        asked, key = "", check_key(question, encoder.dimension)
-    probe = None if slots is None else slots.read(options.namespace, key).key
-    return recall.search(store, asked, key, _within(store, options), probe=probe)
+    options = _within(recall.store, options)
+    if not isinstance(question, str):
+        key = check_key(question, recall.encoder.dimension)
+        return recall.nearest(key, options, _probe(slots, options, key))
+    asked = validate.check_question(question)
+    key = keys_of(recall.encoder, [asked], "question")[0]
+    return recall.ask(asked, key, options, _probe(slots, options, key)).candidates
+
+
+def _probe(
+    slots: Slots | None, options: ReadOptions, key: Float[np.ndarray, " d"]
+) -> Float[np.ndarray, " d"] | None:
+    return None if slots is None else slots.read(options.namespace, key).key
 
 
 def _within(store: Store, options: ReadOptions) -> ReadOptions:

@@ -45,6 +45,43 @@ Latents: TypeAlias = tuple[Int8[np.ndarray, " _"] | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Why:
+    """Why a segment was recalled.
+
+    Attributes:
+        features: by name (see `larimar_memory.recall.features`), each one's value and its part of the
+            score that the segment was ranked by, which is their sum.
+        by_key, by_words: its place in what each search brought back, from 1; None where it did not.
+        asked: the question, or the part of it, that it was ranked for.
+    """
+
+    features: Mapping[str, tuple[float, float]]
+    by_key: int | None
+    by_words: int | None
+    asked: str
+
+    @property
+    def rank_score(self) -> float:
+        """What the segment was ranked by."""
+        return sum(part for _, part in self.features.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-serialisable values; features that say nothing are left out."""
+        told = {name: list(both) for name, both in self.features.items() if any(both)}
+        return {
+            "asked": self.asked,
+            "rank_score": self.rank_score,
+            "by_key": self.by_key,
+            "by_words": self.by_words,
+            "features": told,
+        }
+
+
+Reason: TypeAlias = Literal["nothing stored", "nothing near", "below the threshold"]
+"""Why a readout is empty."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecalledSegment:
     """A stored segment as a read returns it.
 
@@ -55,6 +92,7 @@ class RecalledSegment:
             (arXiv 2403.11901, Eq. 7), or with slots its share of what they returned.
         before, after: text of the neighbouring segments, empty unless the read asked for it.
         latents: stored latents of what `context` holds, one a segment, in the order of the text.
+        why: why it was recalled, where the read was asked to explain.
     """
 
     id: str
@@ -69,6 +107,7 @@ class RecalledSegment:
     before: str = ""
     after: str = ""
     latents: Latents = field(default=(), compare=False, repr=False)
+    why: Why | None = field(default=None, compare=False, repr=False)
 
     @property
     def context(self) -> str:
@@ -77,7 +116,9 @@ class RecalledSegment:
 
     def to_dict(self) -> dict[str, Any]:
         """The segment as JSON-serialisable values, latents left out."""
-        return {f.name: deepcopy(getattr(self, f.name)) for f in fields(self) if f.name != "latents"}
+        told = {f.name for f in fields(self)} - {"latents", "why"}
+        values = {f.name: deepcopy(getattr(self, f.name)) for f in fields(self) if f.name in told}
+        return values if self.why is None else {**values, "why": self.why.to_dict()}
 
 
 class ReadoutCodec(Protocol):
@@ -94,8 +135,12 @@ class Readout:
 
     Attributes:
         segments: best first; empty when the question is out of scope.
-        in_scope: whether the best score reached `threshold`; if not, the memory does not know.
+        in_scope: whether `probability` reached `threshold`; if not, the memory does not know.
         best_score: score of the best candidate, in [0, 1], also when it is out of scope.
+        probability: that the answer is in what was found, in [0, 1], calibrated on questions whose
+            answer was taken out.
+        reason: why nothing was read; None where something was.
+        signs: what the probability follows from, by name, where the read was asked to explain.
         seconds: time the read took.
         codec: makes a prefix of the segments' latents; None where the memory has no latents.
         slot_weights: address weights w over the K slots, float64, where the memory has slots.
@@ -110,6 +155,9 @@ class Readout:
     seconds: float
     codec: ReadoutCodec | None = field(default=None, compare=False, repr=False)
     slot_weights: Float[np.ndarray, " K"] | None = field(default=None, compare=False)
+    probability: float = 0.0
+    reason: Reason | None = None
+    signs: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     def past_key_values(self, decoder: Any = None) -> Any:
         """The latents as a new cache of the decoder's, for a generation loop of one's own.
@@ -138,9 +186,20 @@ class Readout:
 
     def to_dict(self) -> dict[str, Any]:
         """The readout as JSON-serialisable values, latents and slot weights left out."""
-        names = ("question", "namespace", "in_scope", "best_score", "threshold", "seconds")
+        names = [
+            "question",
+            "namespace",
+            "in_scope",
+            "reason",
+            "probability",
+            "threshold",
+            "best_score",
+            "seconds",
+        ]
+        signs = {"signs": dict(self.signs)} if self.signs else {}
         return {
             **{name: getattr(self, name) for name in names},
+            **signs,
             "segments": [segment.to_dict() for segment in self.segments],
         }
 
@@ -155,8 +214,9 @@ class ReadOptions:
         where: a metadata filter.
         neighbours: segments of context to add on either side of each.
         hybrid: search by words as well as by key.
-        threshold: score under which the question is out of scope; None is the memory's own, and 0
-            returns the best segments whatever their score.
+        threshold: probability that the answer is there, under which the question is out of scope; None
+            is the memory's own, and 0 returns the best segments whatever it is.
+        explain: say of each segment why it was recalled, and what the probability follows from.
     """
 
     k: int = 5
@@ -165,6 +225,7 @@ class ReadOptions:
     neighbours: int = 0
     hybrid: bool = True
     threshold: float | None = None
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +267,7 @@ class _ReadFields(TypedDict, total=False):
     neighbours: int
     hybrid: bool
     threshold: float | None
+    explain: bool
 
 
 class ReadKeywords(_ReadFields, total=False):

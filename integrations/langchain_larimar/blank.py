@@ -24,8 +24,8 @@ def read_passing(memory: Larimar, query: str, options: ReadOptions) -> Readout:
     Raises:
         InputError: if the filter cannot be used.
     """
+    from larimar_memory.recall.contexts import contexts, recalled
     from larimar_memory.recall.passing import passing
-    from larimar_memory.recall.search import contexts, recalled
     from larimar_memory.types import Readout
 
     started = time.perf_counter()

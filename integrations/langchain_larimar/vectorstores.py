@@ -342,7 +342,7 @@ class LarimarVectorStore(VectorStore):
         """What segments of longer texts say, as a retriever has it: a heading with what follows it."""
         if not parts:
             return []
-        from larimar_memory.recall.search import contexts
+        from larimar_memory.recall.contexts import contexts
 
         around = contexts(self.memory.store, self.namespace, parts, 0)
         return ["".join(s.text for s in near).strip() for near in around]

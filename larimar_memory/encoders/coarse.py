@@ -80,6 +80,28 @@ class CoarseTable:
             ).numpy()
         return unit((summed + self.bias) * summed.any(axis=1, keepdims=True))
 
+    def likeness(self, asked: Sequence[int], texts: Sequence[Sequence[int]]) -> Float[np.ndarray, " n"]:
+        """How much of what some tokens say each text says in tokens that are alike.
+
+        For each token asked the best cosine with a token of the text, times the share of what it adds
+        to a coarse key: late interaction (Khattab and Zaharia 2020, arXiv 2004.12832) with vectors that
+        are looked up.
+
+        Returns:
+            Float32, in [-1, 1]; 0 for texts without a token.
+        """
+        own = self._table[torch.tensor(asked, dtype=torch.long)].numpy()
+        share = np.linalg.norm(own, axis=1)
+        if not len(asked) or not share.any():
+            return np.zeros(len(texts), dtype=np.float32)
+        known = np.unique(np.fromiter(chain.from_iterable(texts), np.int64))
+        likely = unit(own) @ unit(self._table[torch.from_numpy(known)].numpy()).T
+        weights, found = share / share.sum(), np.zeros(len(texts), dtype=np.float32)
+        for n, text in enumerate(texts):
+            if len(text):
+                found[n] = weights @ likely[:, np.searchsorted(known, text)].max(axis=1)
+        return found
+
     def save(self, path: Path) -> None:
         """Write the table to a file, which appears whole or not at all.
 

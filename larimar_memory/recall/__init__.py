@@ -1,5 +1,10 @@
-"""From a question to the segments that it addresses."""
+"""From a question to the segments that it addresses.
 
-from larimar_memory.recall.search import Candidate
+`question` is what it says, `candidates` what the store's searches bring back, `neighbours` what stands
+near those, `fine_keys` the encoder's keys made on reading, `features` what is known of each, `ranking`
+and `scope` what that is worth, `search` the way through them, `contexts` how a readout holds the found.
+"""
 
-__all__ = ["Candidate"]
+from larimar_memory.recall.search import Candidate, Recall
+
+__all__ = ["Candidate", "Recall"]

@@ -1,52 +1,31 @@
-"""Find the segments a question addresses, by key and by words."""
+"""Find the segments a question addresses: candidates, their keys, features, ranks, the scope."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from larimar_memory.recall.phrases import shared_phrases
-from larimar_memory.stores.base import Span, Store, StoredSegment
-from larimar_memory.text.segments import is_heading
-from larimar_memory.text.words import query_terms
-from larimar_memory.text.words import words as words_of
-from larimar_memory.types import ReadOptions, RecalledSegment
+from larimar_memory.encoders.base import Encoder, keys_of
+from larimar_memory.recall import features as feature
+from larimar_memory.recall import ranking, scope
+from larimar_memory.recall.candidates import DEPTH, Pool, candidates
+from larimar_memory.recall.features import FEATURES, Known
+from larimar_memory.recall.fine_keys import FineKeys
+from larimar_memory.recall.neighbours import Near, Neighbourhood
+from larimar_memory.recall.question import Asked, parts_of
+from larimar_memory.recall.soft_words import soft_words
+from larimar_memory.stores.base import Store, StoredSegment
+from larimar_memory.types import ReadOptions, Why
 
-CANDIDATES = 40
-"""Hits taken from each search before they are fused."""
+RANKED = 64
+"""Candidates that get the encoder's key and all features, where not more are asked for.
 
-LEXICAL_WEIGHT = 0.3
-"""What the best word match adds to a cosine.
-
-A weighted sum of scores (Bruch et al. 2023, arXiv 2210.11934) rather than reciprocal ranks: on
-XQuAD-en it put the right sentence first for .771 of the questions, against .748 with ranks and .696
-with keys alone, and a lone exact match of a rare string is not outvoted by what merely looks alike.
-"""
-
-PHRASE_WEIGHT = 0.3
-"""What a segment that holds the whole question word for word adds to a cosine.
-
-On XQuAD-en it put the right sentence first for .778 of the questions, against .771 without, and it
-tells apart sentences that share all of a question's words but not their order.
-"""
-
-RANKED = 3_000
-"""Most segments that are ranked by a question's words, counted once for each word they hold.
-
-The words that most segments hold say least and cost most, so it is the rarest that are searched. With
-ten million tokens of prose around XQuAD-en's passages, the right sentence came first for .752 of 600
-questions, as with all words of under 5,000 segments (.753), in 15 ms in place of 20.
-"""
-
-
-SAYING = 2 / 3
-"""Share of a question's letters that say what is asked about; the others only ask.
-
-With this, at the threshold for cosines: of 70 questions in Chinese, Japanese, Korean and Thai, to 10 or
-20 notes each, words found 69 that had their note, and refused 66 whose note was taken out.
+Among 1.2 million tokens of prose, the best 64 of coarse keys and words put the right sentence first for
+.727 of 600 questions, as all segments did with the encoder's keys.
 """
 
 
@@ -57,104 +36,212 @@ class Candidate:
     Attributes:
         covered: where the encoder could not read it or the question, and so the cosine says nothing:
             how much of what the question says it holds word for word, in [0, 1].
+        why: what it was ranked by, feature by feature, where that was asked for.
     """
 
     segment: StoredSegment
     cosine: float
     rank_score: float
     covered: float = 0.0
+    why: Why | None = field(default=None, compare=False, repr=False)
 
     @property
     def score(self) -> float:
-        """How well it matches, in [0, 1]; comparable with the scope threshold."""
+        """How well it matches, in [0, 1]."""
         return min(max(self.cosine, self.covered, 0.0), 1.0)
 
 
-def search(
-    store: Store,
-    question: str,
-    key: Float[np.ndarray, " d"],
-    options: ReadOptions,
-    *,
-    probe: Float[np.ndarray, " d"] | None = None,
-) -> list[Candidate]:
-    """The k segments that match best, best first, whatever they score.
+class Found(NamedTuple):
+    """Candidates, best first, and how likely it is that the answer is among them, in [0, 1]."""
 
-    Args:
-        key: the question's key, unit length.
-        options: of which `hybrid` also searches by words (BM25).
-        probe: what the search goes by in place of the key; a cosine remains one to the question.
+    candidates: list[Candidate]
+    probability: float
+    signs: dict[str, float]
+
+
+class Look(NamedTuple):
+    """What is known of a question's candidates.
+
+    Attributes:
+        cosines: of each with the question, and how much of its words it covers, as in `Candidate`.
     """
-    namespace, where, k, hybrid = options.namespace, options.where, options.k, options.hybrid
-    aim = key if probe is None else probe
-    depth, is_read = max(k, CANDIDATES), bool(key.any())
-    rows, by_words, terms = list[int](), dict[int, float](), query_terms(question) if hybrid else []
-    if is_read or not question:
-        rows = [hit.row for hit in store.nearest(namespace, aim, depth, where)]
-    if terms:
-        hits = store.lexical(namespace, terms, depth, where, most=RANKED)
-        by_words = {hit.row: hit.score for hit in hits}
-    top = max(by_words.values(), default=0.0)
-    # Where the encoder knew too little, "who has the" says nothing, and it is the rest that was asked.
-    asked = terms if is_read else [term for term in terms if not term.isascii()] or terms
-    segments = store.fetch(namespace, list(dict.fromkeys([*rows, *by_words])))
-    phrases = [0.0] * len(segments)
-    if hybrid:
-        phrases = shared_phrases(question, [segment.text for segment in segments])
+
+    asked: Asked
+    pool: Pool
+    known: list[Known]
+    cosines: list[tuple[float, float]]
+
+    @property
+    def kind(self) -> ranking.Kind:
+        """The kind of text that they are of."""
+        return ranking.kind_of([feature.speaker_of(one.segment) for one in self.known])
+
+
+class Recall:
+    """Reads a store; safe for threads.
+
+    Attributes:
+        fine_keys: what gives segments the encoder's keys.
+    """
+
+    def __init__(self, store: Store, encoder: Encoder, language: str) -> None:
+        self.store, self.encoder, self.language = store, encoder, language
+        self.fine_keys = FineKeys(store, encoder)
+
+    def ask(
+        self,
+        question: str,
+        key: Float[np.ndarray, " d"],
+        options: ReadOptions,
+        probe: Float[np.ndarray, " d"] | None = None,
+    ) -> Found:
+        """The k segments that match a question best, best first, whatever they score.
+
+        Of a question of several parts, each part's best come first.
+
+        Args:
+            key: the question's key, unit length.
+            options: of which `hybrid` also searches by words.
+            probe: what the search goes by in place of the key; a cosine remains one to the question.
+        """
+        parts = parts_of(question) if options.hybrid and probe is None else []
+        found = [self._one(question, key, options, probe)]
+        if parts:
+            keys = keys_of(self.encoder, parts, "question")
+            found += [self._one(*asked, options, None) for asked in zip(parts, keys, strict=True)]
+        best = max(found, key=lambda one: one.probability)
+        return Found(_in_turn([one.candidates for one in found])[: options.k], *best[1:])
+
+    def nearest(
+        self,
+        key: Float[np.ndarray, " d"],
+        options: ReadOptions,
+        probe: Float[np.ndarray, " d"] | None = None,
+    ) -> list[Candidate]:
+        """The k segments of largest cosine with a key; words do not count."""
+        aim = key if probe is None else probe
+        depth = max(options.k, DEPTH if self.store.lazy else options.k)
+        pool = candidates(self.store, Asked(""), aim, replace(options, hybrid=False), depth)
+        segments = self.store.fetch(options.namespace, list(pool.by_key))
+        kept = segments[: max(options.k, RANKED)] if self.store.lazy else segments
+        found = [
+            Candidate(segment, float(own @ key), float(own @ aim))
+            for segment, own in _keyed(self.fine_keys.given(options.namespace, kept))
+        ]
+        return sorted(found, key=_order)[: options.k]
+
+    def look(
+        self,
+        question: str,
+        key: Float[np.ndarray, " d"],
+        options: ReadOptions,
+        probe: Float[np.ndarray, " d"] | None = None,
+    ) -> Look:
+        """What is known of the candidates of one question, before they are ranked; as in `ask`."""
+        asked, aim = Asked(question, self.language), key if probe is None else probe
+        pool = candidates(self.store, asked, aim, options, max(options.k, DEPTH))
+        chosen, near = self._chosen(asked, pool, options)
+        known, cosines, is_read = list[Known](), list[tuple[float, float]](), bool(key.any())
+        soft = soft_words(self.encoder, question, [s.text for s in chosen]) if options.hybrid else None
+        late = _lateness(chosen)
+        given = self.fine_keys.given(options.namespace, chosen)
+        for n, (segment, own) in enumerate(_keyed(given)):
+            readable = is_read and bool(own.any())
+            covered = 0.0 if readable else feature.covered(asked, segment.text, is_read)
+            cosines.append((float(own @ key), covered))
+            likeness = float(own @ aim) + covered
+            alike = None if soft is None else float(soft[n])
+            known.append(Known(segment, likeness, near[n], alike, late[segment.document_id]))
+        return Look(asked, pool, known, cosines)
+
+    def _one(
+        self,
+        question: str,
+        key: Float[np.ndarray, " d"],
+        options: ReadOptions,
+        probe: Float[np.ndarray, " d"] | None,
+    ) -> Found:
+        look = self.look(question, key, options, probe)
+        if options.hybrid:
+            return _ranked(look, options.explain)
+        found = [
+            Candidate(one.segment, cosine, one.cosine, covered)
+            for one, (cosine, covered) in zip(look.known, look.cosines, strict=True)
+        ]
+        return Found(sorted(found, key=_order), max((c.score for c in found), default=0.0), {})
+
+    def _chosen(
+        self, asked: Asked, pool: Pool, options: ReadOptions
+    ) -> tuple[list[StoredSegment], list[Near]]:
+        """The candidates worth a closer look, and what is near them."""
+        rows = list(dict.fromkeys([*pool.by_key, *pool.by_words]))
+        segments = self.store.fetch(options.namespace, rows)
+        if not options.hybrid:
+            return segments[: max(options.k, RANKED)], [_NOWHERE] * len(segments)
+        around = Neighbourhood(self.store, options.namespace, pool)
+        near = around.of(segments)
+        worth = ranking.FIRST
+        scored = list[tuple[float, int]]()
+        for n, (segment, beside) in enumerate(zip(segments, near, strict=True)):
+            speaker = feature.speaker_of(segment)
+            human = bool(speaker) and not feature.is_assistant(speaker)
+            score = worth["key"] * pool.key(segment.row) + worth["words"] * pool.words(segment.row)
+            score += worth["own"] * (asked.own and human) + worth["turn_words"] * beside.turn_words
+            score += worth["named"] * (bool(speaker) and asked.names(speaker))
+            scored.append((-score, n))
+        most = max(options.k, RANKED)
+        kept = {n for _, n in sorted(scored)[:most]}
+        # A rare word is never lost: what it alone brought back is looked at as well.
+        places = [n for n, segment in enumerate(segments) if n in kept]
+        return [segments[n] for n in places], [near[n] for n in places]
+
+
+_NOWHERE = Near(0.0, 0.0, 0.0, 0.0)
+
+
+def _ranked(look: Look, explain: bool) -> Found:
+    asked, pool, known, cosines = look
+    table = feature.table(asked, pool, known)
+    weights = ranking.weights(look.kind)
+    scores = np.asarray(table @ weights.rank, dtype=np.float32)
+    order = sorted(range(len(known)), key=lambda n: (-float(scores[n]), known[n].segment.row))
+    by_key = {row: n for n, row in enumerate(pool.by_key, 1)}
+    by_words = {row: n for n, row in enumerate(pool.by_words, 1)}
     found = list[Candidate]()
-    for segment, phrase in zip(segments, phrases, strict=True):
-        cosine, covered = float(segment.best_key @ key), 0.0
-        if not (is_read and segment.best_key.any()):
-            covered = _covered(asked, segment.text)
-        words = by_words.get(segment.row, 0.0) / top if top > 0 else 0.0
-        likeness = float(segment.best_key @ aim) + covered
-        rank_score = likeness + LEXICAL_WEIGHT * words + PHRASE_WEIGHT * phrase
-        found.append(Candidate(segment, cosine, rank_score, covered))
-    found.sort(key=lambda c: (-c.rank_score, c.segment.row))
-    return found[:k]
+    for n in order:
+        row = known[n].segment.row
+        why = None
+        if explain:
+            parts = zip(FEATURES, table[n].tolist(), (table[n] * weights.rank).tolist(), strict=True)
+            values = {name: (value, part) for name, value, part in parts}
+            why = Why(values, by_key.get(row), by_words.get(row), asked.text)
+        cosine, covered = cosines[n]
+        found.append(Candidate(known[n].segment, cosine, float(scores[n]), covered, why))
+    texts = [candidate.segment.text for candidate in found[: scope.FIRST]]
+    signs = scope.signs(asked, pool, texts, table[order], scores[order])
+    named = dict(zip(scope.SIGNS, map(float, signs), strict=True))
+    return Found(found, scope.probability(signs, weights.scope, weights.scope_bias), named)
 
 
-def _covered(terms: Sequence[str], text: str) -> float:
-    """How much of what a question says a text holds, by the letters of its words; at most 1."""
-    held, said = set(words_of(text)), SAYING * sum(map(len, terms))
-    return min(sum(len(term) for term in terms if term in held) / said, 1.0) if said else 0.0
+def _in_turn(lists: Sequence[Sequence[Candidate]]) -> list[Candidate]:
+    """The best of each list, then the next of each; each segment once."""
+    taken = dict[int, Candidate]()
+    for n in range(max(map(len, lists), default=0)):
+        for candidate in (found[n] for found in lists if n < len(found)):
+            taken.setdefault(candidate.segment.row, candidate)
+    return list(taken.values())
 
 
-def contexts(
-    store: Store, namespace: str, stored: Sequence[StoredSegment], reach: int
-) -> list[list[StoredSegment]]:
-    """Each segment with `reach` neighbours on either side, in the order of the text, with latents.
-
-    A heading always comes with what follows it. One call of the store serves all.
-    """
-    onwards = [max(reach, 1) if is_heading(s.text) else reach for s in stored]
-    spans = [
-        Span(s.document_id, s.index - reach, s.index + more)
-        for s, more in zip(stored, onwards, strict=True)
-    ]
-    found = store.spans(namespace, spans, latents=True)
-    # A segment that was replaced since it was found stands alone: its neighbours are another text's.
-    return [
-        near if any(s.row == of.row for s in near) else [of]
-        for of, near in zip(stored, found, strict=True)
-    ]
+def _keyed(segments: Sequence[StoredSegment]) -> list[tuple[StoredSegment, Float[np.ndarray, " d"]]]:
+    return [(segment, segment.best_key) for segment in segments]
 
 
-def recalled(
-    stored: StoredSegment, score: float, weight: float, around: Sequence[StoredSegment]
-) -> RecalledSegment:
-    """A stored segment as a readout holds it, with its context."""
-    return RecalledSegment(
-        id=f"{stored.document_id}#{stored.index}",
-        document_id=stored.document_id,
-        index=stored.index,
-        text=stored.text,
-        start=stored.start,
-        end=stored.end,
-        metadata=stored.metadata,
-        score=score,
-        weight=weight,
-        before="".join(s.text for s in around if s.index < stored.index),
-        after="".join(s.text for s in around if s.index > stored.index),
-        latents=tuple(s.latent for s in around),
-    )
+def _lateness(segments: Sequence[StoredSegment]) -> dict[str, float]:
+    """How late each document was said, or first written, among those found: from 0 to 1."""
+    said = {s.document_id: (str(s.metadata.get("said_at", "")), s.row) for s in segments}
+    order = sorted(said, key=said.__getitem__)
+    return {name: n / max(len(order) - 1, 1) for n, name in enumerate(order)}
+
+
+def _order(candidate: Candidate) -> tuple[float, int]:
+    return -candidate.rank_score, candidate.segment.row

@@ -109,6 +109,14 @@ class Span(NamedTuple):
     last: int | None = None
 
 
+class Place(NamedTuple):
+    """Where a row's segment stands: `at` is its index in the document."""
+
+    row: int
+    document_id: str
+    at: int
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A search result: a row and its cosine or BM25 score, higher is better."""
@@ -307,6 +315,14 @@ class Store(ABC):
         held = [document for document in self.documents(namespace) if document.characters]
         at = next((n for n, document in enumerate(held) if document.id == document_id), None)
         return [] if at is None else held[max(at - reach, 0) : at + reach + 1]
+
+    def size(self, namespace: str) -> int:
+        """How many segments a namespace holds, or about so many."""
+        return self.stats(namespace).segments
+
+    def places(self, namespace: str, rows: Sequence[int]) -> list[Place]:
+        """Where the segments of those rows stand, in any order, missing ones left out."""
+        return [Place(s.row, s.document_id, s.index) for s in self.fetch(namespace, rows)]
 
     def beside(self, namespace: str, document_ids: Sequence[str], reach: int) -> list[list[Document]]:
         """For each document, those with text of its episode, from `reach` before to `reach` after it.

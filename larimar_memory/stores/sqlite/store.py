@@ -16,6 +16,7 @@ from larimar_memory.stores.base import (
     Hit,
     Key,
     Keys,
+    Place,
     Rows,
     Span,
     Store,
@@ -199,6 +200,14 @@ class SQLiteStore(Store):
     def around(self, namespace: str, document_id: str, reach: int) -> list[Document]:
         with self._reading(namespace) as (db, space):
             return order.texts_around(db, space, document_id, reach)
+
+    def size(self, namespace: str) -> int:
+        with self._reading(namespace) as (db, space):
+            return 0 if space is None else queries.indexed_count(db, space)
+
+    def places(self, namespace: str, rows: Sequence[int]) -> list[Place]:
+        with self._reading(namespace) as (db, space):
+            return queries.places_of(db, space, rows)
 
     def beside(self, namespace: str, document_ids: Sequence[str], reach: int) -> list[list[Document]]:
         with self._reading(namespace) as (db, space):

@@ -1,0 +1,105 @@
+"""Candidates: what a question's key and words bring back, before anything is ranked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+from larimar_memory.recall.question import Asked
+from larimar_memory.stores.base import Place, Store
+from larimar_memory.types import ReadOptions
+
+DEPTH = 300
+"""Hits of each search. The best are ranked; all say how the neighbours of those match."""
+
+RANKED = 3_000
+"""Most segments that are ranked by a question's words, counted once for each word they hold.
+
+The words that most segments hold say least and cost most, so it is the rarest that are searched. With
+ten million tokens of prose around XQuAD-en's passages, the right sentence came first for .752 of 600
+questions, as with all words of under 5,000 segments (.753), in 15 ms in place of 20.
+"""
+
+SATURATION = 2.2
+"""k1 + 1 of SQLite's BM25: what a word adds tends towards its idf times so much."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a question's searches brought back.
+
+    Attributes:
+        by_key: cosines with what the store searches by, by row, best first.
+        by_words: BM25 scores by row, best first.
+        counts: how many segments hold each of the question's words, counted up to `RANKED`.
+        size: about how many segments there are.
+        places: where the segments found stand, by row.
+    """
+
+    by_key: dict[int, float]
+    by_words: dict[int, float]
+    counts: dict[str, int] = field(default_factory=dict)
+    size: int = 0
+    places: dict[int, Place] = field(default_factory=dict)
+
+    @cached_property
+    def top_words(self) -> float:
+        """The best BM25 score."""
+        return max(self.by_words.values(), default=0.0)
+
+    @cached_property
+    def least_key(self) -> float:
+        """A cosine that those not found do not exceed."""
+        return min(self.by_key.values(), default=0.0)
+
+    def words(self, row: int) -> float:
+        """A row's BM25 score as a share of the best."""
+        return self.by_words.get(row, 0.0) / self.top_words if self.top_words > 0 else 0.0
+
+    def key(self, row: int) -> float:
+        """A row's cosine with what the store searches by, at most that of the last one found."""
+        return self.by_key.get(row, self.least_key)
+
+    def idf(self, term: str) -> float:
+        """How much a word says, as BM25 has it; 0 for those that most segments hold."""
+        count = self.counts.get(term, 0)
+        if count >= RANKED:
+            return 0.0
+        return math.log1p(max(self.size - count + 0.5, 0.0) / (count + 0.5))
+
+
+def candidates(
+    store: Store, asked: Asked, key: Float[np.ndarray, " d"], options: ReadOptions, depth: int = DEPTH
+) -> Pool:
+    """Search by key, and by words where the options say so.
+
+    Args:
+        key: what the search goes by; of zeros, words alone count.
+    """
+    namespace, where = options.namespace, options.where
+    by_key, by_words, counts = dict[int, float](), dict[int, float](), dict[str, int]()
+    if key.any() or not asked.text:
+        by_key = {hit.row: hit.score for hit in store.nearest(namespace, key, depth, where)}
+    if options.hybrid and asked.words:
+        found = store.frequencies(namespace, asked.words, RANKED)
+        counts = dict(zip(asked.words, found, strict=True))
+        hits = store.lexical(namespace, _searched(asked.terms, counts), depth, where)
+        by_words = {hit.row: hit.score for hit in hits}
+    rows = list(dict.fromkeys([*by_key, *by_words]))
+    places = {place.row: place for place in store.places(namespace, rows)} if options.hybrid else {}
+    return Pool(by_key, by_words, counts, store.size(namespace) if counts else 0, places)
+
+
+def _searched(terms: Sequence[str], counts: dict[str, int]) -> list[str]:
+    """The terms that fewest segments hold, which together hold fewer than `RANKED` postings."""
+    room, kept = RANKED, list[str]()
+    for term in sorted(terms, key=counts.__getitem__):
+        if 0 < counts[term] < room:
+            kept.append(term)
+            room -= counts[term]
+    return kept

@@ -1,0 +1,65 @@
+"""The encoder's keys of what is read, made when it is read and kept from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from larimar_memory.encoders.base import Encoder, keys_of
+from larimar_memory.stores.base import Store, StoredSegment
+from larimar_memory.system import forking
+
+MOST_WAITING = 20_000
+"""Keys that wait in RAM for a file that is busy or read-only: some 30 MB of MiniLM's."""
+
+
+class FineKeys:
+    """Gives segments the encoder's keys; safe for threads.
+
+    A read waits for no writer: what cannot be kept in the store at once waits in RAM, and is used from
+    there, until it can.
+    """
+
+    def __init__(self, store: Store, encoder: Encoder) -> None:
+        self._store, self._encoder = store, encoder
+        self._waiting: dict[tuple[str, int], Float[np.ndarray, " d"]] = {}
+        self._lock = forking.Lock()
+
+    def given(self, namespace: str, segments: Sequence[StoredSegment]) -> list[StoredSegment]:
+        """The segments, each with the encoder's key; all that lack one get it in one batch."""
+        with self._lock:
+            held = {s.row: self._waiting.get((namespace, s.row)) for s in segments if s.key is None}
+        known = {row: key for row, key in held.items() if key is not None}
+        lacking = [s for s in segments if s.key is None and s.row not in known]
+        if lacking:
+            made = keys_of(self._encoder, [s.text for s in lacking])
+            # As they are read from a store, so that an answer does not depend on who asked before.
+            made = made.astype(np.float16).astype(np.float32)
+            known |= {s.row: key for s, key in zip(lacking, made, strict=True)}
+            with self._lock:
+                self._waiting |= {(namespace, s.row): known[s.row] for s in lacking}
+                while len(self._waiting) > MOST_WAITING:
+                    del self._waiting[next(iter(self._waiting))]
+        if self._waiting:
+            self.keep()
+        return [replace(s, key=known[s.row]) if s.key is None else s for s in segments]
+
+    def keep(self) -> None:
+        """Put what waits into the store, where nobody else writes just now."""
+        with self._lock:
+            waiting = dict(self._waiting)
+        for namespace in {namespace for namespace, _ in waiting}:
+            of = {row: key for (space, row), key in waiting.items() if space == namespace}
+            if self._store.attach(namespace, list(of), keys=np.stack([*of.values()]), wait=False):
+                with self._lock:
+                    for row in of:
+                        self._waiting.pop((namespace, row), None)
+
+    def close(self) -> None:
+        """Put what waits into the store if that is possible at once; else it is made again some day."""
+        self.keep()
+        with self._lock:
+            self._waiting.clear()

@@ -1,0 +1,115 @@
+"""What a question says: its words, what kind of thing it asks for, of whom and when, its parts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from larimar_memory.recall.stop_words import stop_words
+from larimar_memory.text.words import query_terms
+
+MOST_PARTS = 8
+"""Parts of a question that are looked for one by one; what is named beyond them, all together."""
+
+_NUMBER = re.compile(
+    r"\bhow (?:many|much|long|old|far|large|big|tall|high|often|fast|deep|heavy)\b"
+    r"|\b(?:what|which) (?:number|percent|percentage|amount|population|price|share)\b|\bnumber of\b",
+    re.I,
+)
+_TIME = re.compile(
+    r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|time|century|decade|week)\b|\bhow long\b", re.I
+)
+_PERSON = re.compile(
+    r"\bwho(?:se|m)?\b|\b(?:what|which) (?:\w+ )?(?:person|name|player|team|company|band|artist|author|"
+    r"king|president|group|university|school)\b",
+    re.I,
+)
+_PLACE = re.compile(
+    r"\bwhere\b|\b(?:what|which) (?:\w+ )?(?:city|country|place|state|town|region|river|street)\b", re.I
+)
+_OWN = re.compile(r"\b(?:I|me|my|mine|myself|we|our|ours)\b|\bi'(?:m|ve|d|ll)\b", re.I)
+_LATEST = re.compile(r"\b(?:latest|most recent(?:ly)?|recently|currently?|now|newest|last)\b", re.I)
+_EARLIEST = re.compile(r"\b(?:first|initial(?:ly)?|earliest|originally|at the beginning)\b", re.I)
+
+_ITEM = r"[^\s,;?!]+(?: (?!and\b|or\b)[^\s,;?!]+){0,3}"
+_LIST = re.compile(rf"(?P<first>{_ITEM})(?P<more>(?:, ?{_ITEM})+),? (?:and|or) (?P<last>{_ITEM})")
+"""What is listed, with the words that lead to it and those that follow."""
+
+_CLAUSE = re.compile(
+    r"[?;]\s+|,? (?:and|or)(?: also)? (?=(?:who|whom|whose|what|when|where|which|why|how)\b)", re.I
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as the ranking takes it.
+
+    Attributes:
+        text: the question.
+        language: ISO 639-1 code of its stop words.
+    """
+
+    text: str
+    language: str = "en"
+
+    @cached_property
+    def words(self) -> list[str]:
+        """Its distinct words, in order."""
+        return query_terms(self.text)
+
+    @cached_property
+    def terms(self) -> list[str]:
+        """Its words but for stop words; all of them, where it has no others."""
+        idle = stop_words(self.language)
+        return [word for word in self.words if word not in idle] or self.words
+
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """What is asked for: of "number", "time", "person", "place", those that its words say."""
+        said = {"number": _NUMBER, "time": _TIME, "person": _PERSON, "place": _PLACE}
+        return frozenset(kind for kind, pattern in said.items() if pattern.search(self.text))
+
+    @cached_property
+    def own(self) -> bool:
+        """Whether it is asked in the first person: of what the one who asks has said or done."""
+        return _OWN.search(self.text) is not None
+
+    @cached_property
+    def latest(self) -> bool:
+        """Whether it asks for what was last."""
+        return _LATEST.search(self.text) is not None
+
+    @cached_property
+    def earliest(self) -> bool:
+        """Whether it asks for what was first."""
+        return _EARLIEST.search(self.text) is not None
+
+    def names(self, speaker: str) -> bool:
+        """Whether a word of a speaker's name is in the question."""
+        return any(word in self.words for word in query_terms(speaker))
+
+
+def parts_of(question: str) -> list[str]:
+    """The questions that one asks at once, by rules: of a list's items each, of several clauses each.
+
+    "The values for a, b and c?" asks for "The values for a?" and so on.
+
+    Returns:
+        At most `MOST_PARTS`; none where it asks one thing.
+    """
+    clauses = [clause.strip() for clause in _CLAUSE.split(question) if len(clause.split()) > 2]
+    if len(clauses) > 1:
+        return clauses[:MOST_PARTS]
+    listed = _LIST.search(question)
+    if listed is None:
+        return []
+    more = [item.strip() for item in listed["more"].split(",") if item.strip()]
+    # The list's ends run into the sentence: an item has as many words as the longest within.
+    width = max(len(item.split()) for item in more)
+    first, last = listed["first"].split(), listed["last"].split()
+    lead = [question[: listed.start()].strip(), *first[:-width]]
+    rest = [*last[width:], question[listed.end() :].strip()]
+    items = [" ".join(first[-width:]), *more, " ".join(last[:width])]
+    asked = [" ".join(filter(None, [*lead, item, *rest])) for item in items[:MOST_PARTS]]
+    return [re.sub(r" (?=[?.!])", "", part) for part in asked]
