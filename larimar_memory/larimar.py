@@ -25,8 +25,7 @@ from larimar_memory.latents.latent_memory import Codec, LatentMemory
 from larimar_memory.models import finding
 from larimar_memory.recall.search import Candidate
 from larimar_memory.slots import Health, Slots, WhenFull, check_slots, evict_oldest, health_of
-from larimar_memory.stores.base import Document, Store
-from larimar_memory.stores.given import check_store, check_store_encoder
+from larimar_memory.stores import Document, Store, given
 from larimar_memory.stores.sqlite.opening import FileOptions, open_store, written_with
 from larimar_memory.system import forking
 from larimar_memory.text.blocks import Text, check_texts
@@ -136,7 +135,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         if slots is not None:
             check_slots(slots, when_full)
         if store is not None:
-            check_store(store, path, file_options)
+            given.check_store(store, path, file_options)
         # The file first: whether it can be used is known before a model has been loaded.
         old = not file_options.get("create", True) or file_options.get("read_only", False)
         validate.check_file(file, must_exist=old or encoder is None)
@@ -147,7 +146,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         else:
             check_encoder(encoder)
         if store is not None:
-            check_store_encoder(store, encoder.fingerprint)
+            given.check_store_encoder(store, encoder.fingerprint)
         store = store or open_store(
             file, encoder=encoder.fingerprint, dimension=encoder.dimension, **file_options
         )
