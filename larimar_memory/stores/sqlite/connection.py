@@ -131,7 +131,7 @@ class Database:
     def writing_at_once(self) -> Iterator[sqlite3.Connection | None]:
         """As `writing`, or None where that would have to wait, or is not possible.
 
-        What is committed is on the disk with the next commit of `writing`: nothing waits for that either.
+        What is committed is on the disk with the next commit of `writing`: nothing waits for that.
         """
         with self._open(), ExitStack() as inside, translated(self.path):
             if self.read_only or not self._write_lock.acquire(wait=False):
