@@ -274,3 +274,27 @@ def test_a_save_cut_short_is_made_again(path: Path) -> None:
     assert found(store, "n", "7", 1) == ["7"]
     store.close()
     assert check(path).findings == []
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_what_is_gone_before_the_index_takes_it_in_is_not_taken_in(
+    path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    store = open_file(path)
+    other = open_file(path) if elsewhere else store
+    forget, told = store._indexes.forget, list[int]()
+
+    def after_another(*given: object) -> None:
+        if not told:
+            told.append(1)
+            other.write("n", [batch("a", ["another says so"])])
+        forget(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store._indexes, "forget", after_another)
+    store.write("n", [batch("a", texts_of("a")), batch("b", texts_of("b"))])
+    assert found(store, "n", "another says so", 1) == ["another says so"]
+    vectors = store._indexes._vectors[1]
+    assert vectors._rows[: vectors._count].tolist() == [6, 7, 8, 9, 10, 11]
+    assert misses(store, ["b"]) == 0
+    other.close()
+    store.close()

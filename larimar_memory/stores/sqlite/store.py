@@ -103,10 +103,7 @@ class SQLiteStore(Store):
         with self._db.reading() as db:
             self._indexes.forget(db, space, removed, delisted)
             if rows:
-                written, made = np.concatenate(rows), np.concatenate(keys)
-                # A later batch may have replaced what an earlier one wrote.
-                stay = ~np.isin(written, removed) if removed else slice(None)
-                self._indexes.sync(db, space, written[stay], made[stay])
+                self._indexes.sync(db, space, np.concatenate(rows), np.concatenate(keys))
 
     def set_metadata(self, namespace: str, document_id: str, metadata: Metadata) -> None:
         with self._db.writing() as db:

@@ -209,8 +209,10 @@ class Indexes:
         """
         with self._lock:
             vectors = self._opened(db, space)
-            if len(rows) and not any_row(db, space, vectors.last_row, int(rows[0]) - 1):
-                self._take(space, vectors, rows, keys)
+            if not any_row(db, space, vectors.last_row, int(rows[0]) - 1):
+                # Some of them may have been replaced already, in the same write or since.
+                stay = np.isin(rows, live_rows(db, space, int(rows[0]) - 1, int(rows[-1])))
+                self._take(space, vectors, rows[stay], keys[stay])
             self._synced(db, space)
 
     def forget(
