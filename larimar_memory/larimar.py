@@ -14,20 +14,21 @@ from jaxtyping import Float
 from typing_extensions import Unpack
 
 from larimar_memory import answer, read, validate
+from larimar_memory import forget as forgetting
 from larimar_memory.answer import AnswerStream
+from larimar_memory.assembly import assemble
 from larimar_memory.decoders.base import Decoder, check_decoder
 from larimar_memory.decoders.transformers import TransformersDecoder
-from larimar_memory.encoders.base import Encoder, check_encoder
-from larimar_memory.encoders.none import NoEncoder
-from larimar_memory.encoders.sentence import SentenceEncoder
+from larimar_memory.encoders.base import Encoder
 from larimar_memory.errors import InputError
+from larimar_memory.index import OnKeys, make_keys
 from larimar_memory.latents.latent_memory import Codec, LatentMemory
 from larimar_memory.models import finding
 from larimar_memory.recall.search import Candidate
 from larimar_memory.slots import Health, Slots, WhenFull, check_slots, evict_oldest, health_of
+from larimar_memory.stats import stats_of
 from larimar_memory.stores.base import Document, Store
-from larimar_memory.stores.given import check_store, check_store_encoder
-from larimar_memory.stores.sqlite.opening import FileOptions, open_store, written_with
+from larimar_memory.stores.sqlite.opening import FileOptions
 from larimar_memory.system import forking
 from larimar_memory.text.blocks import Text, check_texts
 from larimar_memory.types import (
@@ -39,11 +40,11 @@ from larimar_memory.types import (
     OnProgress,
     ReadKeywords,
     Readout,
+    WhenKeys,
     Where,
 )
 from larimar_memory.write import write_texts
 
-COUNTS = ("namespaces", "documents", "segments", "characters", "bytes_on_disk")
 THRESHOLD = 0.45
 """Cosine under which the memory says "not in memory", for the default encoder."""
 
@@ -70,6 +71,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         latents: bool | Codec = False,
         slots: int | None = None,
         when_full: WhenFull = "blend",
+        eager: bool = False,
     ) -> None:
         self.store, self.encoder, self.path, self.threshold = store, encoder, path, threshold
         self._language = language
@@ -78,7 +80,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         self._decoder_lock = forking.Lock()
         codec = None if isinstance(latents, bool) else latents
         self.latents = LatentMemory(store, lambda: self.decoder, codec, self.decoder_name)
-        self._writes_latents = latents not in (False, None)
+        self._writes_latents, self._eager = latents not in (False, None), eager
         self._limit = slots
         evict = when_full == "evict"
         self.most = slots if evict else None
@@ -104,6 +106,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         latents: bool | Codec = False,
         slots: int | None = None,
         when_full: WhenFull = "blend",
+        keys: WhenKeys | None = None,
         **file_options: Unpack[FileOptions],
     ) -> Larimar:
         """Open the memory in a file, or one that lives in RAM where no path is given.
@@ -123,6 +126,10 @@ class Larimar(AbstractContextManager["Larimar"]):
             when_full: "blend" lets segments share K fixed slots, less sharply the more there are; use
                 256 or more. "evict" forgets the documents first written, so that each segment has a
                 slot of its own; `purge` then erases them from the file's free pages too.
+            keys: when segments get the encoder's keys. "lazy": when they are read, or by `index`, and
+                until then they are found by coarse keys and words; writing is many times as fast.
+                "eager": while they are written. By default as the file was begun, and a new one lazy
+                where the encoder has a table of coarse keys and there are no `slots`.
             file_options: `create`, `read_only`, `busy_seconds`, `synchronous`; see `FileOptions`.
 
         Raises:
@@ -134,22 +141,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         file = None if path is None else Path(path).expanduser()
         if slots is not None:
             check_slots(slots, when_full)
-        if store is not None:
-            check_store(store, path, file_options)
-        # The file first: whether it can be used is known before a model has been loaded.
-        old = not file_options.get("create", True) or file_options.get("read_only", False)
-        validate.check_file(file, must_exist=old or encoder is None)
-        if encoder is None:
-            encoder = NoEncoder(*written_with(file))
-        elif isinstance(encoder, str | os.PathLike):
-            encoder = SentenceEncoder.load(os.fspath(encoder))
-        else:
-            check_encoder(encoder)
-        if store is not None:
-            check_store_encoder(store, encoder.fingerprint)
-        store = store or open_store(
-            file, encoder=encoder.fingerprint, dimension=encoder.dimension, **file_options
-        )
+        store, encoder = assemble(file, store, encoder, keys, slots, file_options)
         return cls(
             store,
             encoder,
@@ -160,6 +152,7 @@ class Larimar(AbstractContextManager["Larimar"]):
             latents=latents,
             slots=slots,
             when_full=when_full,
+            eager=keys == "eager",
         )
 
     @property
@@ -231,9 +224,25 @@ class Larimar(AbstractContextManager["Larimar"]):
             language=None if whole else self._language,
             on_progress=on_progress,
             latents=self.latents.encode_runs if self._writes_latents else None,
+            fine=self._eager,
         )
         if self.most is not None:
             evict_oldest(self.store, namespace, self.most)
+
+    def index(self, namespace: str | None = None, *, on_progress: OnKeys | None = None) -> int:
+        """Make the encoder's keys that a lazy memory lacks; returns how many. It may be interrupted.
+
+        Args:
+            namespace: only that one; by default all.
+            on_progress: called with how many segments have their key, and how many there are.
+
+        Raises:
+            InputError: if the memory was opened without an encoder, and some are lacking.
+            MemoryFileError: if the file cannot be written; what was committed before is kept.
+        """
+        if namespace is not None:
+            validate.check_name(namespace, "namespace")
+        return make_keys(self.store, self.encoder, namespace, on_progress)
 
     def write_latents(
         self,
@@ -290,14 +299,7 @@ class Larimar(AbstractContextManager["Larimar"]):
             InputError: if nothing says what to forget, or an id is no str.
             MemoryBusyError: if it is forgotten, but others use the files and keep it from being erased.
         """
-        named = validate.check_what_to_forget(ids, where, namespace)
-        space = DEFAULT_NAMESPACE if namespace is None else validate.check_name(namespace, "namespace")
-        count = self.store.delete(space, ids=named, where=where, to_purge=purge)
-        if purge and count:
-            self.store.purge()
-        elif purge:
-            self.store.clear()
-        return count
+        return forgetting.forget(self.store, ids, where, namespace, purge)
 
     def purge(self) -> None:
         """Erase from the files every trace of what was forgotten or replaced.
@@ -376,17 +378,13 @@ class Larimar(AbstractContextManager["Larimar"]):
 
     def stats(self, namespace: str | None = None) -> MemoryStats:
         """Counts and sizes, of a namespace or of the whole memory."""
-        if namespace is not None:
-            validate.check_name(namespace, "namespace")
-        held = self.store.stats(namespace)
-        counts = {name: getattr(held, name) for name in COUNTS}
-        return MemoryStats(
-            path=None if self.path is None else str(self.path),
-            namespace=namespace,
+        return stats_of(
+            self.store,
+            namespace,
+            path=self.path,
             encoder=self.encoder.fingerprint,
             threshold=self.threshold,
             slots=self._limit,
-            **counts,
         )
 
     def health(self, namespace: str = DEFAULT_NAMESPACE) -> Health:

@@ -26,6 +26,9 @@ Message: TypeAlias = Mapping[str, str]
 Grounding: TypeAlias = Literal["text", "latent", "none"]
 """What controlled the decoder: recalled text, recalled latents, or nothing (not in memory)."""
 
+WhenKeys: TypeAlias = Literal["lazy", "eager"]
+"""When segments get the encoder's keys: once they are read, or there is time; or while writing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -289,7 +292,12 @@ OnProgress: TypeAlias = Callable[[WriteProgress], None]
 
 @dataclass(frozen=True, slots=True)
 class MemoryStats:
-    """What a memory holds; sizes in bytes, lengths in characters."""
+    """What a memory holds; sizes in bytes, lengths in characters.
+
+    Attributes:
+        keys: "lazy" where texts are written with coarse keys and given the encoder's own later.
+        keyed: segments that have the encoder's key.
+    """
 
     path: str | None
     namespace: str | None
@@ -301,3 +309,5 @@ class MemoryStats:
     encoder: str
     threshold: float
     slots: int | None = None
+    keys: WhenKeys = "eager"
+    keyed: int = 0

@@ -1,4 +1,7 @@
-"""Write documents: read, tokenise, encode and commit, each stage working while the next one does."""
+"""Write documents: read, tokenise, make keys and commit, each stage working while the next one does.
+
+To a lazy store, keys are those of the encoder's coarse table: the encoder itself does not run.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,20 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 from jaxtyping import Float, Int8
 
 from larimar_memory import validate
-from larimar_memory.encoders.base import Encoder, TokenBatch, TokenizingEncoder, checked_keys, keys_of
+from larimar_memory.encoders.base import (
+    Encoder,
+    TokenBatch,
+    TokenizingEncoder,
+    checked_keys,
+    coarse_table,
+    keys_of,
+)
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.stores.base import Document, Store, StoredSegment, WriteBatch
 from larimar_memory.text.blocks import Measure, Text, blocks_of, checked_measure, unwritable
@@ -30,6 +40,9 @@ BATCH_SEGMENTS = 1024
 
 NO_KEYS = np.empty((0, 0), dtype=np.float32)
 """Of a write that changes a document alone."""
+
+LAZY_BATCHES = 4
+"""So many times as many where nothing is encoded, which takes half as long."""
 
 MakeLatents = Callable[
     [str, Sequence[tuple[str, Sequence[Segment]]]], Sequence[Sequence[Int8[np.ndarray, " n"]]]
@@ -64,39 +77,39 @@ def write_texts(
     language: str | None,
     on_progress: OnProgress | None = None,
     latents: MakeLatents | None = None,
+    fine: bool = False,
 ) -> None:
     """Commit the texts batch by batch. What is already there, whole and equal, is not written again.
 
     A text whose writing was interrupted goes on after the last segment that was committed: it is cut
-    again from its beginning, which is quick, and only what follows is encoded.
+    again from its beginning, which is quick, and only what follows is given keys.
 
     Args:
         texts: read as they are written; where the encoder tokenises, ahead of it, in another thread.
         language: for cutting sentences; without one, each text is one segment.
         latents: makes the segments' latents, where they are to have some.
+        fine: make the encoder's keys also where the store is lazy.
+
+    Raises:
+        InputError: if the store is lazy and the encoder has no table of coarse keys.
     """
     known = texts if isinstance(texts, list) else []
     total = sum(len(item.text) for item in known if isinstance(item.text, str))
     progress = _Progress(total, on_progress)
-    documents = _Documents(store, namespace, language, progress)
-    tokenizing = encoder if isinstance(encoder, TokenizingEncoder) else None
+    make = _KeyMaker(store, encoder, fine)
+    documents = _Documents(store, namespace, language, progress, make.batch)
 
     def read() -> Generator[tuple[list[Run], TokenBatch | None], None, None]:
-        for runs in _batches(documents.runs(texts)):
-            yield runs, None if tokenizing is None else tokenizing.tokenize(_texts_of(runs))
-
-    def encode(runs: list[Run], tokens: TokenBatch | None) -> Float[np.ndarray, "n d"]:
-        if tokenizing is None or tokens is None:
-            return keys_of(encoder, [found.text for run in runs for found in run.segments])
-        return checked_keys(encoder, tokenizing.encode_tokens(tokens), len(tokens.ids))
+        for runs in _batches(documents.runs(texts), make.batch):
+            yield runs, make.tokens(runs)
 
     with (
         ThreadPoolExecutor(1, "larimar-commit") as committing,
-        closing(read() if tokenizing is None else _ahead(read(), documents.stopped)) as batches,
+        closing(_ahead(read(), documents.stopped) if make.tokenizes else read()) as batches,
     ):
         commit: Future[None] | None = None
         for runs, tokens in batches:
-            keys = encode(runs, tokens)
+            keys = make(runs, tokens)
             spans = [(run.document.id, run.segments) for run in runs]
             made = [None] * len(runs) if latents is None else latents(namespace, spans)
             if commit is not None:
@@ -104,6 +117,50 @@ def write_texts(
             commit = committing.submit(documents.commit, runs, keys, made, tokens)
         if commit is not None:
             commit.result()
+
+
+class _Keys(NamedTuple):
+    """What the store searches by, and the encoder's keys where a lazy store is given them at once."""
+
+    searched: Float[np.ndarray, "n d"]
+    fine: Float[np.ndarray, "n d"] | None = None
+
+
+class _KeyMaker:
+    """Makes the keys that a store wants.
+
+    Attributes:
+        batch: segments that are committed together.
+        tokenizes: whether `tokens` makes some.
+    """
+
+    def __init__(self, store: Store, encoder: Encoder, fine: bool) -> None:
+        self._encoder = encoder
+        self._tokenizing = encoder if isinstance(encoder, TokenizingEncoder) else None
+        self._table = coarse_table(encoder) if store.lazy else None
+        self._fine = fine or not store.lazy
+        self.tokenizes = self._tokenizing is not None
+        self.batch = BATCH_SEGMENTS if self._fine else BATCH_SEGMENTS * LAZY_BATCHES
+        if store.lazy and self._table is None:
+            raise InputError(
+                "Nothing was written.",
+                f"The memory is searched by coarse keys, and encoder {encoder.fingerprint[:12]} has no "
+                "table of them.",
+                "Put back the table that it was begun with, or make one with `larimar train-keys`.",
+            )
+
+    def tokens(self, runs: list[Run]) -> TokenBatch | None:
+        return None if self._tokenizing is None else self._tokenizing.tokenize(_texts_of(runs))
+
+    def __call__(self, runs: list[Run], tokens: TokenBatch | None) -> _Keys:
+        if self._tokenizing is None or tokens is None:
+            return _Keys(keys_of(self._encoder, [s.text for run in runs for s in run.segments]))
+        keys = None
+        if self._fine:
+            keys = checked_keys(self._encoder, self._tokenizing.encode_tokens(tokens), len(tokens.ids))
+        if self._table is not None:
+            return _Keys(self._table.keys(tokens.ids, tokens.unread), keys)
+        return _Keys(cast("np.ndarray", keys))
 
 
 def _ahead(items: Generator[_T, None, None], stopped: threading.Event) -> Generator[_T, None, None]:
@@ -120,11 +177,11 @@ def _ahead(items: Generator[_T, None, None], stopped: threading.Event) -> Genera
         items.close()
 
 
-def _batches(runs: Iterable[Run]) -> Iterator[list[Run]]:
+def _batches(runs: Iterable[Run], most: int) -> Iterator[list[Run]]:
     batch, size = list[Run](), 0
     try:
         for run in runs:
-            if batch and size + len(run.segments) > BATCH_SEGMENTS:
+            if batch and size + len(run.segments) > most:
                 yield batch
                 batch, size = [], 0
             batch.append(run)
@@ -169,12 +226,18 @@ class _Progress:
 class _Documents:
     """The documents of a writing: looked up and cut in one thread, committed in another.
 
+    Args:
+        batch: most segments of a run.
+
     Attributes:
         stopped: set where nobody waits for what is being read.
     """
 
-    def __init__(self, store: Store, namespace: str, language: str | None, progress: _Progress) -> None:
+    def __init__(
+        self, store: Store, namespace: str, language: str | None, progress: _Progress, batch: int
+    ) -> None:
         self.stopped = threading.Event()
+        self._batch = batch
         self._store, self._namespace, self._language = store, namespace, language
         self._progress = progress
         # How a text is cut is part of its hash.
@@ -207,16 +270,20 @@ class _Documents:
     def commit(
         self,
         runs: list[Run],
-        keys: Float[np.ndarray, "n d"],
+        keys: _Keys,
         latents: Sequence[Sequence[np.ndarray] | None],
         tokens: TokenBatch | None,
     ) -> None:
         """Commit a batch; from then on the store says what its documents hold, where complete."""
         ends = np.cumsum([len(run.segments) for run in runs])
-        of_runs = zip(runs, np.split(keys, ends[:-1]), latents, strict=True)
+        searched = np.split(keys.searched, ends[:-1])
+        fine = [None] * len(runs) if keys.fine is None else [*map(list, np.split(keys.fine, ends[:-1]))]
+        of_runs = zip(runs, searched, latents, fine, strict=True)
         writes = [
-            WriteBatch(replace(run.document, complete=run.last), run.segments, own, run.first, made)
-            for run, own, made in of_runs
+            WriteBatch(
+                replace(run.document, complete=run.last), run.segments, own, run.first, made, encoded
+            )
+            for run, own, made, encoded in of_runs
         ]
         self._store.write(self._namespace, writes)
         with self._lock:
@@ -225,9 +292,10 @@ class _Documents:
                 if run.last and self._underway.get(run.document.id) is run.document:
                     del self._underway[run.document.id]
         # Numbers only: neither texts nor the names of documents are for a log.
-        log.debug("committed %d segments of %d documents", len(keys), len(runs))
+        segments = len(keys.searched)
+        log.debug("committed %d segments of %d documents", segments, len(runs))
         characters = sum(s.end - s.start for run in runs for s in run.segments)
-        self._progress.add(characters, len(keys), 0 if tokens is None else tokens.tokens)
+        self._progress.add(characters, segments, 0 if tokens is None else tokens.tokens)
 
     def _look_up(self, document: Document) -> tuple[bool, StoredSegment | None]:
         """Whether the document is known, whole; if not, the segment after which to go on, if any."""
@@ -264,7 +332,7 @@ class _Documents:
         held, first = list[Segment](), last is None
         try:
             for found in segments:
-                if len(held) == BATCH_SEGMENTS:
+                if len(held) == self._batch:
                     yield Run(document, held, first, last=False)
                     held, first = [], False
                 held.append(found)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from larimar_memory.encoders.base import Kind, TokenBatch
+from larimar_memory.encoders.coarse import CoarseTable
 from larimar_memory.encoders.keys import unit
 from larimar_memory.larimar import Larimar
 from larimar_memory.stores import Document, SQLiteStore, WriteBatch
@@ -35,6 +36,28 @@ class QuickTokens(QuickEncoder):
 
     def encode(self, texts: Sequence[str], kind: Kind = "segment") -> np.ndarray:
         return self.encode_tokens(self.tokenize(texts))
+
+
+class QuickCoarse(QuickTokens):
+    """With a table of coarse keys: random vectors of characters.
+
+    Attributes:
+        forwards: texts whose keys were made without the table.
+    """
+
+    fingerprint = "quick-coarse"
+    coarse: CoarseTable | None = None
+
+    def __init__(self) -> None:
+        self.forwards, draw = 0, np.random.default_rng(0)
+        vectors = draw.integers(-127, 128, (0x20000, 16), dtype=np.int8)
+        self.coarse = CoarseTable(
+            vectors, np.ones(len(vectors), np.float32), np.ones(16, np.float32), self.fingerprint
+        )
+
+    def encode_tokens(self, batch: TokenBatch) -> np.ndarray:
+        self.forwards += len(batch.ids)
+        return super().encode_tokens(batch)
 
 
 class CountingStore(SQLiteStore):

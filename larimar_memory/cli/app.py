@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from larimar_memory import __version__
-from larimar_memory.cli import care, output, train
+from larimar_memory.cli import care, keys, output, train
 from larimar_memory.cli.ingest import ingest
 from larimar_memory.cli.options import (
     AsJson,
@@ -160,7 +160,8 @@ def bench() -> None:
     )
 
 
-for _command in (train.add_latents, train.train, care.check, care.repair, care.backup, care.export):
+_COMMANDS = (keys.index, train.add_latents, train.train, keys.train_keys)
+for _command in (*_COMMANDS, care.check, care.repair, care.backup, care.export):
     app.command()(_command)
 app.command("import")(care.import_)
 

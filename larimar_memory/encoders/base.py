@@ -18,6 +18,8 @@ An encoder is any object with three members; it derives from nothing. This one i
     ...     memory.read("green", k=1).segments[0].text
     'green'
 
+One that also tokenises may have `coarse`, a `CoarseTable` or None: then writing waits for no key.
+
 Batches, threads and progress are the writer's. `larimar_memory.testing.EncoderLaws` tests an encoder.
 """
 
@@ -26,13 +28,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from larimar_memory.errors import InputError
 from larimar_memory.text.normal import normalised
+
+if TYPE_CHECKING:
+    from larimar_memory.encoders.coarse import CoarseTable
 
 Kind: TypeAlias = Literal["segment", "question"]
 """What a text is: a model may key questions otherwise than the segments that answer them."""
@@ -81,7 +86,8 @@ class TokenBatch:
 class TokenizingEncoder(Encoder, Protocol):
     """An encoder in two steps: the writer tokenises the next batch meanwhile, and counts tokens.
 
-    `encode_tokens(tokenize(texts))` equals `encode(texts)`.
+    `encode_tokens(tokenize(texts))` equals `encode(texts)`. Where it has `coarse`, a `CoarseTable`, a
+    writer may make keys of the tokens by that, and leave the encoder's own for later.
     """
 
     def tokenize(self, texts: Sequence[str]) -> TokenBatch:
@@ -89,6 +95,16 @@ class TokenizingEncoder(Encoder, Protocol):
 
     def encode_tokens(self, batch: TokenBatch) -> Float[np.ndarray, "n d"]:
         """Keys of tokenised segments, as `encode` makes them."""
+
+
+def coarse_table(encoder: Encoder) -> CoarseTable | None:
+    """The table of coarse keys of an encoder that tokenises and has one.
+
+    Raises:
+        ModelError: if there is one that cannot be used.
+    """
+    made: CoarseTable | None = getattr(encoder, "coarse", None)
+    return made if isinstance(encoder, TokenizingEncoder) else None
 
 
 def check_encoder(value: Any) -> Encoder:

@@ -14,7 +14,7 @@ def unit(vectors: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:
     """Vectors at unit length, float32; a vector of zeros has no direction and stays."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     keys: np.ndarray = vectors / np.where(lengths > 0, lengths, 1.0)
-    return keys.astype(np.float32)
+    return keys.astype(np.float32, copy=False)
 
 
 def coded(keys: Float[np.ndarray, "n d"]) -> Int8[np.ndarray, "n d"]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from jaxtyping import Float
 from tokenizers import Tokenizer
 
 from larimar_memory.encoders.base import Kind, TokenBatch
+from larimar_memory.encoders.coarse import CoarseTable, find_table, load_for
 from larimar_memory.encoders.pooling import Pooling, load_pooling
 from larimar_memory.errors import ModelError
 from larimar_memory.models import finding
@@ -22,6 +25,8 @@ from larimar_memory.models.files import fingerprint
 from larimar_memory.models.loading import check_forked, loading, run_in_children
 from larimar_memory.system import forking
 from larimar_memory.text.normal import spelt_out
+
+log = logging.getLogger(__name__)
 
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 65536, "mps": 8192}
 _DEFAULT_MAX_TOKENS = 512
@@ -39,6 +44,8 @@ class SentenceEncoder:
     Attributes:
         dimension: d, numbers in a key.
         fingerprint: identifies the model; kept in every memory written with it.
+        special_ids: tokens that every text is given.
+        vocabulary: how many tokens there are.
     """
 
     def __init__(
@@ -49,15 +56,19 @@ class SentenceEncoder:
         *,
         fingerprint: str,
         prompts: dict[str, str] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._model = model.eval()
         self._tokenizer = tokenizer
         self._pooling = pooling.eval()
         self._prompts = prompts or {}
+        self._folder = folder
         self._device = next(p.device for p in model.parameters())
         self._lock = forking.Lock()
         self._special = tokenizer.num_special_tokens_to_add(is_pair=False)
         self._unknown = _unknown_token(tokenizer)
+        self.special_ids: list[int] = tokenizer.encode("").ids
+        self.vocabulary = max(tokenizer.get_vocab().values()) + 1
         self.fingerprint = fingerprint
         run_in_children()
         self.dimension = self._forward([tuple(tokenizer.encode("dimension").ids)]).shape[1]
@@ -109,7 +120,21 @@ class SentenceEncoder:
             load_pooling(folder).to(device),
             fingerprint=fingerprint(folder),
             prompts=_read_json(folder / "config_sentence_transformers.json").get("prompts"),
+            folder=folder,
         )
+
+    @cached_property
+    def coarse(self) -> CoarseTable | None:
+        """The table of coarse keys, loaded on first use; None where there is none for this model.
+
+        Raises:
+            ModelError: if there is one that cannot be used.
+        """
+        path = find_table(self.fingerprint, self._folder)
+        if path is None:
+            log.info("encoder %s has no table of coarse keys", self.fingerprint[:12])
+            return None
+        return load_for(path, self.fingerprint, self.dimension)
 
     def encode(self, texts: Sequence[str], kind: Kind = "segment") -> Float[np.ndarray, "n d"]:
         """Keys of unit length, float32, in the order given, with the model's prompt for their kind.

@@ -15,6 +15,9 @@ from larimar_memory.system.files import put_in_place, user_folder
 
 log = logging.getLogger(__name__)
 
+COARSE_KEYS = "coarse_keys.safetensors"
+"""A table of coarse keys in a model's folder, which is made of the model and no part of it."""
+
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -67,7 +70,8 @@ def verify(path: Path, expected: str) -> None:
 def fingerprint(folder: Path) -> str:
     """A short hash that identifies a model by its weights and how they are pooled."""
     digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*_Pooling/config.json")]):
+    weights = (path for path in folder.glob("*.safetensors") if path.name != COARSE_KEYS)
+    for path in sorted([*weights, *folder.glob("*_Pooling/config.json")]):
         digest.update(f"{path.relative_to(folder).as_posix()}:{_cached_sha256(path)};".encode())
     return digest.hexdigest()[:32]
 

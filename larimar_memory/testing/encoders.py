@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Float
 
-from larimar_memory.encoders.base import Encoder, Kind, TokenizingEncoder, check_encoder
+from larimar_memory.encoders.base import Encoder, Kind, TokenizingEncoder, check_encoder, coarse_table
 
 _TEXTS = (
     "The ferry to Ren leaves at noon.",
@@ -103,6 +103,29 @@ class EncoderLaws(ABC):
                 assert len(batch.ids) == len(texts)
                 assert batch.tokens >= 0
                 self._same(encoder.encode_tokens(batch), encoder.encode(texts))
+
+    def test_coarse_keys_are_keys(self) -> None:
+        """Where it has a table of coarse keys, they are of unit length, or zeros of what it cannot read
+        and of nothing; a text's does not depend on its company, nor on the order of its tokens.
+        """
+        encoder = self.encoder()
+        table = coarse_table(encoder)
+        if table is None or not isinstance(encoder, TokenizingEncoder):
+            return
+        assert (table.fingerprint, table.dimension) == (encoder.fingerprint, encoder.dimension)
+        batch = encoder.tokenize(_TEXTS)
+        keys = table.keys(batch.ids, batch.unread)
+        assert keys.dtype == np.float32
+        assert keys.shape == (len(_TEXTS), encoder.dimension)
+        assert keys.any()
+        assert not keys[list(batch.unread)].any()
+        lengths = np.linalg.norm(keys, axis=1)
+        np.testing.assert_allclose(lengths[lengths > 0], 1.0, atol=1e-3)
+        alone = [table.keys([own], {0} if n in batch.unread else ()) for n, own in enumerate(batch.ids)]
+        self._same(keys, np.concatenate(alone))
+        self._same(keys, table.keys([own[::-1] for own in batch.ids], batch.unread))
+        assert table.keys([]).shape == (0, encoder.dimension)
+        assert not table.keys([[]]).any()
 
     def _keys(self, texts: Sequence[str], kind: Kind) -> Float[np.ndarray, "n d"]:
         encoder = self.encoder()

@@ -50,9 +50,9 @@ def spelt_out(text: str, say: Callable[[list[str]], str]) -> str:
     Args:
         say: given all that a word may have been.
     """
-    if "\n" in text:
+    if "\n" in text and ("-" in text or "\u2010" in text):
         text = _HYPHENATED.sub(lambda found: say([f"{found[1]}-{found[2]}", found[1] + found[2]]), text)
-    if _LOST_LETTER.search(text) is None:
+    if is_plain(text) or _LOST_LETTER.search(text) is None:
         return text
     return str(_BROKEN_WORD.sub(lambda found: say(_readings(found[0])), text))
 

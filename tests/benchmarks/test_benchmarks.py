@@ -166,10 +166,12 @@ def test_a_bar_that_is_no_comparison_is_refused():
 
 
 def test_ingest_bars_come_from_medians():
-    figures, bars = ingest.report({}, [800.0, 90.0, 900.0], [200.0, 100.0, 300.0], [5e11], [8e11, 1e12])
-    assert figures["ratio"] == 4.0
+    ours, eager, theirs = [8000.0, 90.0, 9000.0], [300.0, 200.0, 500.0], [200.0, 100.0, 300.0]
+    figures, bars = ingest.report({}, ours, eager, theirs, [5e11], [8e11, 1e12])
+    assert figures["ratio"] == 40.0
+    assert figures["eager_ratio"] == 1.5
     assert figures["encoder_share"] == 0.5
-    assert [b["holds"] for b in bars] == [True, False]
+    assert [b["holds"] for b in bars] == [True]
 
 
 def test_latency_bars_come_from_medians():

@@ -457,8 +457,9 @@ def test_scale_is_measured_at_each_length(
     assert plots.draw({"name": "scale", "figures": figures}, tmp_path / "s.svg").stat().st_size > 5_000
     first, last = figures["rows"]
     first["read_p95_seconds"], last["read_p95_seconds"], last["write_peak_mb"] = 0.01, 0.04, 2_000.0
+    last["tokens"], last["write_tokens_per_second"] = 12_000, 50.0
     assert [(b["value"], b["holds"]) for b in scale.report([first, last])[1][2:]] == [
-        *((4.0, False), (2_000.0, False))
+        *((4.0, False), (4.0, False), (2_000.0, False))
     ]
 
 

@@ -16,7 +16,7 @@ from larimar_memory.encoders.base import Encoder, Kind, TokenizingEncoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
 from larimar_memory.testing import EncoderLaws
-from tests.quick import QuickEncoder, QuickTokens
+from tests.quick import QuickCoarse, QuickEncoder, QuickTokens
 
 
 class TestSentenceEncoder(EncoderLaws):
@@ -36,6 +36,11 @@ class TestQuickEncoder(EncoderLaws):
 class TestQuickTokens(EncoderLaws):
     def encoder(self) -> QuickTokens:
         return QuickTokens()
+
+
+class TestQuickCoarse(EncoderLaws):
+    def encoder(self) -> QuickCoarse:
+        return QuickCoarse()
 
 
 def test_the_example_runs() -> None:

@@ -1,0 +1,94 @@
+"""What a memory is opened with: its encoder and its store, and whether keys can wait."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from larimar_memory import validate
+from larimar_memory.encoders.base import Encoder, check_encoder, coarse_table
+from larimar_memory.encoders.none import NoEncoder
+from larimar_memory.encoders.sentence import SentenceEncoder
+from larimar_memory.errors import InputError
+from larimar_memory.stores.base import Store
+from larimar_memory.stores.given import check_eager, check_store, check_store_encoder
+from larimar_memory.stores.sqlite.opening import open_store, written_with
+from larimar_memory.types import WhenKeys
+
+log = logging.getLogger(__name__)
+
+
+def assemble(
+    file: Path | None,
+    store: Store | None,
+    encoder: Encoder | str | os.PathLike[str] | None,
+    keys: WhenKeys | None,
+    slots: int | None,
+    file_options: Mapping[str, Any],
+) -> tuple[Store, Encoder]:
+    """The store and the encoder of a memory, as `Larimar.open` is asked for them.
+
+    Raises:
+        InputError, MemoryFileError, EncoderMismatchError, ModelError: as `Larimar.open`.
+    """
+    if keys not in (None, "lazy", "eager"):
+        raise _refused(f"Its keys are {keys!r}.", 'Give "lazy", "eager", or None for what is usual.')
+    if store is not None:
+        check_store(store, file, file_options)
+    # The file first: whether it can be used is known before a model has been loaded.
+    old = not file_options.get("create", True) or file_options.get("read_only", False)
+    validate.check_file(file, must_exist=old or encoder is None)
+    if encoder is None:
+        encoder = NoEncoder(*written_with(file))
+    elif isinstance(encoder, str | os.PathLike):
+        encoder = SentenceEncoder.load(os.fspath(encoder))
+    else:
+        check_encoder(encoder)
+    table = not isinstance(encoder, NoEncoder) and coarse_table(encoder) is not None
+    _check_wish(encoder, keys, slots, table)
+    if store is not None:
+        check_store_encoder(store, encoder.fingerprint)
+        _check_keys(store, keys, slots)
+        return store, encoder
+    lazy = table and keys != "eager" and slots is None
+    opened = open_store(
+        file, encoder=encoder.fingerprint, dimension=encoder.dimension, lazy=lazy, **file_options
+    )
+    try:
+        _check_keys(opened, keys, slots)
+    except InputError:
+        opened.close()
+        raise
+    if not opened.lazy and not table and not isinstance(encoder, NoEncoder):
+        said = "encoder %s has no table of coarse keys: its own are made while writing"
+        log.info(said, encoder.fingerprint[:12])
+    return opened, encoder
+
+
+def _check_wish(encoder: Encoder, keys: WhenKeys | None, slots: int | None, table: bool) -> None:
+    """Raise InputError where keys cannot be lazy, whatever the file, and are to be."""
+    if keys == "lazy" and slots is not None:
+        raise _refused("It has slots, which are made of eager keys.", "Leave keys out, or the slots.")
+    if keys == "lazy" and not table and not isinstance(encoder, NoEncoder):
+        raise _refused(
+            f"Encoder {encoder.fingerprint[:12]} has no table of coarse keys, which a lazy memory is "
+            "searched by.",
+            "Make one with `larimar train-keys`, or leave keys out.",
+        )
+
+
+def _check_keys(store: Store, keys: WhenKeys | None, slots: int | None) -> None:
+    """Raise InputError where the store is not as it is to be used."""
+    if slots is not None:
+        check_eager(store)
+    if keys == "lazy" and not store.lazy:
+        raise _refused(
+            "It was begun with eager keys.", "Leave keys out, or write the texts to a new memory."
+        )
+
+
+def _refused(why: str, remedy: str) -> InputError:
+    return InputError("The memory cannot be opened.", why, remedy)

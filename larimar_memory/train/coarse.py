@@ -1,0 +1,222 @@
+"""Train an encoder's table of coarse keys on any text, so that they equal the encoder's own keys.
+
+table = train_keys(encoder, Files(["texts/"]))
+table.save(place_for(encoder.fingerprint))
+
+The loss is one less the cosine with the encoder's key. A token's vector begins as the mean of the keys
+of the texts that hold it, less the mean of all keys; rare tokens nearer to nothing, frequent ones with
+less weight, as in smooth inverse frequency (Arora et al. 2017). Adam then takes minutes on one core.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from larimar_memory.encoders.base import TokenBatch
+from larimar_memory.encoders.coarse import CoarseTable, quantised
+from larimar_memory.encoders.sentence import SentenceEncoder
+from larimar_memory.errors import InputError
+from larimar_memory.text.blocks import Text, blocks_of
+from larimar_memory.text.normal import normalised
+from larimar_memory.text.segments import segment
+
+EPOCHS = 3
+MINUTES = 10.0
+MOST = 400_000
+"""Texts that are taken of those that a folder holds: more change the third digit of the cosine."""
+
+_WINDOWS = 0.15
+"""Windows of two to four neighbouring segments beside each segment."""
+
+_FEWEST = 200
+_HELD_OUT, _MOST_HELD_OUT = 0.02, 4000
+_TEXTS_AT_A_TIME = 2048
+_BATCH, _RATE, _LAST_RATE = 1024, 3e-3, 1e-5
+_RARE, _FREQUENT = 3.0, 3000.0
+_LEAST_WEIGHT = 0.02
+
+OnStep = Callable[[int, int, str], None]
+"""Called with what is done, of how much, and what it is."""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Texts as token ids, special ones left out, and the encoder's keys of them.
+
+    Attributes:
+        ids: of all texts, one after the other.
+        ends: where in `ids` each text ends; a zero before the first.
+    """
+
+    ids: Int[np.ndarray, " t"]
+    ends: Int[np.ndarray, " n1"]
+    keys: Float[np.ndarray, "n d"]
+
+    @classmethod
+    def of(
+        cls, batches: list[TokenBatch], keys: list[Float[np.ndarray, "n d"]], special: list[int]
+    ) -> Taught:
+        """What the encoder made of tokenised texts; those that it cannot read are left out."""
+        every, made = [own for batch in batches for own in batch.ids], np.concatenate(keys)
+        read = np.flatnonzero(made.any(axis=1))
+        kept = [every[row] for row in read]
+        lengths = np.fromiter(map(len, kept), np.int64, len(kept))
+        flat = np.fromiter(chain.from_iterable(kept), np.int64, int(lengths.sum()))
+        counts = ~np.isin(flat, special)
+        before = np.concatenate([[0], np.cumsum(counts)])
+        ends = before[np.concatenate([[0], np.cumsum(lengths)])]
+        return cls(flat[counts], ends, made[read].astype(np.float16))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def bags(self, rows: Int[np.ndarray, " b"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Ids of those texts, where each text's begin, and the keys."""
+        lengths = self.ends[rows + 1] - self.ends[rows]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        at = np.arange(starts[-1]) + np.repeat(self.ends[rows] - starts[:-1], lengths)
+        keys = torch.from_numpy(self.keys[rows]).float()
+        return torch.from_numpy(self.ids[at]), torch.from_numpy(starts[:-1]), keys
+
+
+def train_keys(
+    encoder: SentenceEncoder,
+    texts: Iterable[Text],
+    *,
+    epochs: int = EPOCHS,
+    minutes: float = MINUTES,
+    seed: int = 0,
+    on_progress: OnStep = lambda done, total, what: None,
+) -> CoarseTable:
+    """A table for an encoder, which says of itself how near its keys come to the encoder's.
+
+    Args:
+        texts: any, as they are cut when they are written; of more than `MOST` segments and windows of
+            neighbouring ones, so many are taken at random.
+        epochs: how often each is learnt from.
+        minutes: the longest that the encoder's keys are made for.
+
+    Raises:
+        InputError: if there is too little text.
+    """
+    draw = random.Random(seed)  # noqa: S311 - no secrets are drawn
+    pieces = _drawn(_pieces(texts, draw), draw)
+    if len(pieces) < _FEWEST:
+        raise InputError(
+            "The table cannot be trained.",
+            f"There are {len(pieces)} different sentences, and {_FEWEST} are too few already.",
+            "Name a folder with more text: a few megabytes of the kind that will be written.",
+        )
+    batches, keys, ends_at = list[TokenBatch](), list[np.ndarray](), time.monotonic() + minutes * 60
+    for first in range(0, len(pieces), _TEXTS_AT_A_TIME):
+        if keys and time.monotonic() > ends_at:
+            break
+        batches.append(encoder.tokenize(pieces[first : first + _TEXTS_AT_A_TIME]))
+        keys.append(encoder.encode_tokens(batches[-1]))
+        on_progress(first + len(keys[-1]), len(pieces), "keys made")
+    taught = Taught.of(batches, keys, encoder.special_ids)
+    return fit(taught, encoder.vocabulary, encoder.fingerprint, epochs=epochs, on_progress=on_progress)
+
+
+def fit(
+    taught: Taught,
+    vocabulary: int,
+    fingerprint: str,
+    *,
+    epochs: int = EPOCHS,
+    on_progress: OnStep = lambda done, total, what: None,
+) -> CoarseTable:
+    """The table that fits texts in random order, the last of which are held out.
+
+    Args:
+        vocabulary: how many tokens there are.
+    """
+    held = min(max(int(len(taught) * _HELD_OUT), 1), _MOST_HELD_OUT)
+    rows, held_out = np.arange(len(taught) - held), np.arange(len(taught) - held, len(taught))
+    table, bias = _beginning(taught, rows, vocabulary)
+    chosen = min(_BATCH, len(rows))
+    steps, step = epochs * (len(rows) // chosen), 0
+    adam = torch.optim.Adam([table, bias], fused=True)
+    for epoch in range(epochs):
+        order = np.random.default_rng(epoch).permutation(rows)
+        for first in range(0, len(order) - chosen + 1, chosen):
+            rate = _RATE * (1 - step / steps) + _LAST_RATE
+            for group in adam.param_groups:
+                group["lr"] = rate
+            ids, starts, keys = taught.bags(order[first : first + chosen])
+            loss = (1 - (_keys(ids, starts, table, bias) * keys).sum(1)).mean()
+            adam.zero_grad(set_to_none=True)
+            loss.backward()
+            adam.step()
+            step += 1
+            on_progress(step, steps, "steps")
+    recipe = {"epochs": epochs, "batch": chosen, "rate": _RATE}
+    said = {"texts": len(rows), "held_out": held, "recipe": recipe}
+    made = quantised(table.detach().numpy(), bias.detach().numpy(), fingerprint, **said)
+    made.about["cosine"] = round(cosine(made, taught, held_out), 4)
+    return made
+
+
+def cosine(table: CoarseTable, taught: Taught, rows: Int[np.ndarray, " n"] | None = None) -> float:
+    """Mean cosine of a table's keys with the encoder's, of those texts or of all."""
+    every = np.arange(len(taught)) if rows is None else rows
+    ids = [taught.ids[first:last].tolist() for first, last in pairwise(taught.ends)]
+    keys = table.keys([ids[row] for row in every])
+    return float((keys * taught.keys[every]).sum(axis=1).mean())
+
+
+def _keys(
+    ids: Int[Tensor, " t"], starts: Int[Tensor, " n"], table: Tensor, bias: Tensor
+) -> Float[Tensor, "n d"]:
+    summed = nn.functional.embedding_bag(ids, table, starts, mode="sum")
+    keys: Tensor = nn.functional.normalize(summed + bias, dim=1)
+    return keys
+
+
+def _beginning(
+    taught: Taught, rows: Int[np.ndarray, " n"], vocabulary: int
+) -> tuple[nn.Parameter, nn.Parameter]:
+    """Mean keys by token, times a weight, and the bias."""
+    mean = torch.from_numpy(taught.keys[rows].mean(axis=0, dtype=np.float32))
+    table, counts = torch.zeros(vocabulary, len(mean)), torch.zeros(vocabulary)
+    for first in range(0, len(rows), 4 * _BATCH):
+        ids, starts, keys = taught.bags(rows[first : first + 4 * _BATCH])
+        lengths = torch.diff(starts, append=torch.tensor([len(ids)]))
+        table.index_add_(0, ids, (keys - mean).repeat_interleave(lengths, dim=0))
+        counts += torch.bincount(ids, minlength=vocabulary)
+    weights = 1 / (1 + counts / counts.sum() * _FREQUENT)
+    table *= (weights.clamp(min=_LEAST_WEIGHT) / (counts + _RARE)).unsqueeze(1)
+    return nn.Parameter(table), nn.Parameter(mean * 0.3)
+
+
+def _pieces(texts: Iterable[Text], draw: random.Random) -> Iterator[str]:
+    """The segments of texts as keys are made of them, and windows of neighbouring ones."""
+    for text in texts:
+        near = list[str]()
+        for found in segment(blocks_of(text.text)):
+            near = [*near[-3:], found.text]
+            yield normalised(found.text)
+            if len(near) > 1 and draw.random() < _WINDOWS:
+                yield normalised("".join(near[-draw.randint(2, len(near)) :]))
+
+
+def _drawn(pieces: Iterator[str], draw: random.Random) -> list[str]:
+    """At most `MOST` different ones in random order, each as likely as any (reservoir sampling)."""
+    kept = list[str]()
+    for number, piece in enumerate(pieces):
+        if len(kept) < MOST:
+            kept.append(piece)
+        elif (at := draw.randrange(number + 1)) < MOST:
+            kept[at] = piece
+    distinct = list(dict.fromkeys(kept))
+    draw.shuffle(distinct)
+    return distinct
