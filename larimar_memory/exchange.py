@@ -3,13 +3,15 @@
 A folder with `memory.json`, which says what is there with a checksum of every file; `documents.jsonl`;
 and for each few thousand segments a `segments-N.jsonl` and a `segments-N.safetensors` with `keys`
 (n x d, float16), and `latents`, one after the other in the bytes they are stored in, the n-th ending at
-`latent_ends[n]`. Going out and in again changes nothing. Neither holds more than a part in RAM.
+`latent_ends[n]`. Of a lazy memory, `keys` are the coarse ones (int8, scaled so that the largest is
+127), and `fine_keys` (float16) the encoder's of those segments for which `keyed` (n, bool) says so.
+Going out and in again changes nothing. Neither holds more than a part in RAM.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,17 +21,31 @@ from safetensors.numpy import save_file
 
 from larimar_memory import validate
 from larimar_memory.encoders.base import Encoder, keys_of
+from larimar_memory.encoders.keys import coded
 from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileError
-from larimar_memory.stores.base import Document, Span, Store, StoredSegment, WriteBatch
-from larimar_memory.stores.exported import FORMAT, VERSION, Exported, Read, digest, read, unusable
+from larimar_memory.stores.base import Document, Key, Keys, Span, Store, StoredSegment, WriteBatch
+from larimar_memory.stores.exported import (
+    FORMAT,
+    VERSION,
+    Exported,
+    Read,
+    digest,
+    lacking,
+    read,
+    unusable,
+)
 from larimar_memory.stores.packing import pack
 from larimar_memory.system.files import put_in_place
+from larimar_memory.text.normal import normalised
 
 SHARD_SEGMENTS = 4096
 _BATCH_SEGMENTS = 512
 
 OnSegments = Callable[[int, int], None]
 """Called with segments done and segments there are."""
+
+MakeKeys = Callable[[Sequence[str]], Keys]
+"""Makes a key of each text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +74,7 @@ def export(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with put_in_place(out, folder=True) as new, store.snapshot():
-            writer = _Writer(new, store.stats().segments, on_progress)
+            writer = _Writer(new, store.lazy, store.stats().segments, on_progress)
             namespaces = store.namespaces()
             with (new / "documents.jsonl").open("w", encoding="utf-8", newline="\n") as lines:
                 for namespace in namespaces:
@@ -71,6 +87,7 @@ def export(
                 "version": VERSION,
                 "encoder": encoder,
                 "dimension": dimension,
+                "lazy": store.lazy,
                 "namespaces": len(namespaces),
                 "documents": writer.documents,
                 "segments": writer.segments,
@@ -95,6 +112,7 @@ def import_into(
     encoder: str,
     dimension: int,
     reencode: Encoder | None = None,
+    coarse: MakeKeys | None = None,
     namespaces: Mapping[str, str] | None = None,
     replace_documents: bool = False,
     on_progress: OnSegments | None = None,
@@ -108,14 +126,16 @@ def import_into(
         found: by `look`.
         encoder: fingerprint of the store's keys.
         dimension: d of the store's keys.
-        reencode: makes the keys anew, where they are another encoder's.
+        reencode: makes the keys anew, where they are another encoder's, or lacking.
+        coarse: makes coarse keys of texts, for a lazy store, where the export has none for it.
         namespaces: other names for some namespaces.
         replace_documents: let a document take the place of one of its id.
 
     Raises:
         EncoderMismatchError: if the keys are another encoder's; then nothing was written.
-        InputError: if the store has documents of these ids, or there is something in the export that
-            `Larimar.write` would not take; then nothing was written.
+        InputError: if the store has documents of these ids, there is something in the export that
+            `Larimar.write` would not take, or keys are lacking that nothing given makes; then nothing
+            was written.
         MemoryFileError: if the store cannot be written.
     """
     if found.encoder != encoder and reencode is None:
@@ -133,11 +153,12 @@ def import_into(
         raise unusable(
             found.folder, f"Its keys have {found.dimension} numbers, and the memory's {dimension}."
         )
+    keying = _Keying(store.lazy, keyed is None, found.lazy, reencode, coarse)
     for namespace, document, segments in read(found):
         if not replace_documents:
             _check_new(store, found, names.get(namespace, namespace), document)
-        for _ in segments:
-            pass
+        for segment in segments:
+            keying.check(found, segment)
     seen, done, total = set[str](), 0, 0
     for named, document, segments in read(found):
         namespace = names.get(named, named)
@@ -145,15 +166,65 @@ def import_into(
         batch, first = list[Read](), True
         for segment in segments:
             if len(batch) == _BATCH_SEGMENTS:
-                _write(store, namespace, replace(document, complete=False), batch, first, keyed)
+                _write(store, namespace, replace(document, complete=False), batch, first, keying)
                 batch, first = [], False
             batch.append(segment)
             done += 1
-        _write(store, namespace, document, batch, first, keyed)
+        _write(store, namespace, document, batch, first, keying)
         total += 1
         if on_progress is not None:
             on_progress(done, found.segments)
     return Moved(len(seen), total, done)
+
+
+def coarse_keys(encoder: Encoder) -> MakeKeys | None:
+    """What makes an encoder's coarse keys; None where it has no table of them."""
+    table, tokenize = getattr(encoder, "coarse", None), getattr(encoder, "tokenize", None)
+    if table is None or tokenize is None:
+        return None
+    return lambda texts: np.asarray(table.keys(tokenize([*map(normalised, texts)]).ids))
+
+
+@dataclass(frozen=True, slots=True)
+class _Keying:
+    """How segments of an export get the keys that a store wants.
+
+    Attributes:
+        lazy: whether the store is.
+        same: whether the export's keys are of the store's encoder.
+        coarse_there: whether they are coarse ones.
+    """
+
+    lazy: bool
+    same: bool
+    coarse_there: bool
+    encoder: Encoder | None
+    coarse: MakeKeys | None
+
+    def check(self, found: Exported, segment: Read) -> None:
+        """Raise InputError where the segment would lack a key."""
+        if self.lazy and not (self.same and self.coarse_there) and self.coarse is None:
+            raise lacking(
+                found.folder, "The memory is searched by coarse keys, and none are there for it."
+            )
+        if not self.lazy and (segment.fine is None or not self.same) and self.encoder is None:
+            raise lacking(
+                found.folder, "The memory holds the encoder's key of every segment, and some have none."
+            )
+
+    def keys(self, held: list[Read]) -> tuple[Keys, list[Key | None]]:
+        """What the store is to search by, and the encoder's own keys as far as they are there."""
+        texts, fine = [r.segment.text for r in held], [r.fine if self.same else None for r in held]
+        if self.lazy and not (self.same and self.coarse_there) and self.coarse is not None and held:
+            return self.coarse(texts), fine
+        if self.lazy:
+            return np.array([r.key for r in held], dtype=np.float32), fine
+        wanted = [n for n, key in enumerate(fine) if key is None]
+        if wanted and self.encoder is not None:
+            made = keys_of(self.encoder, [texts[n] for n in wanted])
+            for n, key in zip(wanted, made, strict=True):
+                fine[n] = key
+        return np.array(fine, dtype=np.float32), fine
 
 
 @dataclass(slots=True)
@@ -161,6 +232,7 @@ class _Writer:
     """Writes segments to shards of so many."""
 
     folder: Path
+    lazy: bool
     total: int
     on_progress: OnSegments | None
     documents: int = 0
@@ -187,7 +259,7 @@ class _Writer:
                 lines.write(_line({**values, "text": s.text}))
         latents = [latent for _, _, latent in self.held]
         tensors = {
-            "keys": np.array([s.key for _, s, _ in self.held]).astype("<f2"),
+            **self._keys(),
             "latents": np.frombuffer(b"".join(latents), dtype=np.uint8),
             "latent_ends": np.cumsum([len(latent) for latent in latents], dtype=np.int64),
         }
@@ -197,6 +269,18 @@ class _Writer:
         self.held = []
         if self.on_progress is not None:
             self.on_progress(self.segments, max(self.total, self.segments))
+
+    def _keys(self) -> dict[str, np.ndarray]:
+        fine = [s.key for _, s, _ in self.held]
+        own = np.array([key for key in fine if key is not None]).astype("<f2")
+        if not self.lazy:
+            return {"keys": own}
+        searched = np.array([s.coarse for _, s, _ in self.held], dtype=np.float32)
+        return {
+            "keys": coded(searched),
+            "fine_keys": own.reshape(len(own), searched.shape[1]),
+            "keyed": np.array([key is not None for key in fine]),
+        }
 
 
 def _segments(store: Store, namespace: str, of: Document) -> Iterator[tuple[StoredSegment, bytes]]:
@@ -217,20 +301,11 @@ def _document_values(namespace: str, document: Document) -> dict[str, Any]:
 
 
 def _write(
-    store: Store,
-    namespace: str,
-    document: Document,
-    held: list[Read],
-    first: bool,
-    encoder: Encoder | None,
+    store: Store, namespace: str, document: Document, held: list[Read], first: bool, keying: _Keying
 ) -> None:
-    keys = np.array([r.key for r in held], dtype=np.float32)
-    if encoder is not None:
-        keys = keys_of(encoder, [r.segment.text for r in held]) if held else keys
-    batch = WriteBatch(
-        document, [r.segment for r in held], keys, replace=first, latents=[r.latent for r in held]
-    )
-    store.write(namespace, [batch])
+    segments, latents = [r.segment for r in held], [r.latent for r in held]
+    keys, fine = keying.keys(held)
+    store.write(namespace, [WriteBatch(document, segments, keys, first, latents, fine)])
 
 
 def _check_new(store: Store, found: Exported, namespace: str, document: Document) -> None:

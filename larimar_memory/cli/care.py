@@ -51,6 +51,8 @@ def repair(
         output.print_result(done.to_dict(), as_json, sound)
         return
     _print_report(done.before)
+    if done.keys_made:
+        output.console.print(f"made again  {done.keys_made:,} keys")
     for kind, count in done.lost.items():
         output.console.print(f"[red]lost[/]  {count:,} {kind}")
     if not done.lost:
@@ -108,7 +110,10 @@ def import_(
         bool, typer.Option("--replace", help="Let documents take the place of those of their ids.")
     ] = False,
     reencode: Annotated[
-        bool, typer.Option("--reencode", help="Make the keys anew where they are another encoder's.")
+        bool,
+        typer.Option(
+            "--reencode", help="Make the keys anew where they are another encoder's or lacking."
+        ),
     ] = False,
     encoder: EncoderName = "",
     as_json: AsJson = False,
@@ -118,16 +123,17 @@ def import_(
     from larimar_memory.stores.exported import look
     from larimar_memory.stores.sqlite.opening import open_as_written
 
-    found, model = look(folder), None
-    new = (found.encoder, found.dimension)
+    found, model, coarse = look(folder), None, None
+    new, lazy = (found.encoder, found.dimension), found.lazy
     if reencode:
         from larimar_memory.encoders.sentence import SentenceEncoder
         from larimar_memory.models import finding
 
         model = SentenceEncoder.load(encoder or finding.DEFAULT_ENCODER)
-        new = (model.fingerprint, model.dimension)
+        new, coarse = (model.fingerprint, model.dimension), exchange.coarse_keys(model)
+        lazy = lazy and coarse is not None
     progress = output.progress("importing", not as_json)
-    with open_as_written(memory, new=new) as store, progress as tell:
+    with open_as_written(memory, new=new, lazy=lazy) as store, progress as tell:
         if model is not None and model.fingerprint != store.encoder:
             raise InputError(
                 f"The export {folder} cannot be imported.",
@@ -140,6 +146,7 @@ def import_(
             encoder=store.encoder,
             dimension=store.dimension,
             reencode=model,
+            coarse=coarse,
             namespaces=_names(namespaces or []),
             replace_documents=replace,
             on_progress=tell,
@@ -169,9 +176,11 @@ def _print_report(report: Report) -> None:
             examples = escape("; ".join(finding.examples))
             table.add_row(finding.part, finding.what, f"{finding.count:,}", examples, style=style)
         output.console.print(table)
+    fine = f", {report.fine_keys:,} fine keys" if report.fine_keys else ""
     output.console.print(
         f"{report.path}: {report.documents:,} documents, {report.segments:,} segments, "
-        f"{report.latents:,} latents in {report.namespaces:,} namespaces, format {report.version}.",
+        f"{report.latents:,} latents{fine} "
+        f"in {report.namespaces:,} namespaces, format {report.version}.",
         soft_wrap=True,
     )
     if report.sound:

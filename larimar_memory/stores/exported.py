@@ -5,25 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from larimar_memory import validate
+from larimar_memory.encoders.keys import unit
 from larimar_memory.errors import InputError, MemoryFileError
-from larimar_memory.stores.base import Document
+from larimar_memory.stores.base import Document, Key, Keys
 from larimar_memory.stores.packing import unpack
 from larimar_memory.types import Segment
 
 _T = TypeVar("_T")
-FORMAT, VERSION = "larimar-export", 1
+FORMAT, VERSION = "larimar-export", 2
+"""Version 1 knew neither coarse keys nor episodes."""
+
 _MOST = 2**53
 """No count is larger: beyond it, not every program reads JSON's numbers exactly."""
 
@@ -35,22 +37,33 @@ _WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """An export that was looked at: whole, and of a form that can be read."""
+    """An export that was looked at: whole, and of a form that can be read.
+
+    Attributes:
+        lazy: whether its keys are coarse, and the encoder's beside them.
+    """
 
     folder: Path
     encoder: str
     dimension: int
     segments: int
     shards: int
+    lazy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A segment of an export with its key and latent."""
+    """A segment of an export with its keys and latent.
+
+    Attributes:
+        key: what it was searched by.
+        fine: the encoder's key; None where a lazy memory had none of it yet.
+    """
 
     segment: Segment
-    key: Float[np.ndarray, " d"]
+    key: Key
     latent: np.ndarray | None
+    fine: Key | None
 
 
 def look(folder: Path) -> Exported:
@@ -74,7 +87,10 @@ def look(folder: Path) -> Exported:
             if digest(folder / name) != made:
                 raise unusable(folder, f"Its file {name} is not what was written.")
         dimension = _count(about["dimension"], _MOST_DIMENSIONS)
-        return Exported(folder, _text(about["encoder"]), dimension, _count(about["segments"]), shards)
+        segments, lazy = _count(about["segments"]), about.get("lazy", False)
+        if not isinstance(lazy, bool):
+            raise TypeError("lazy")
+        return Exported(folder, _text(about["encoder"]), dimension, segments, shards, lazy)
     except (OSError, *_WRONG) as error:
         if isinstance(error, InputError):
             raise
@@ -128,11 +144,22 @@ def unusable(folder: Path, why: str) -> InputError:
     )
 
 
+def lacking(folder: Path, why: str) -> InputError:
+    """The error for an export without the keys that a memory wants."""
+    return InputError(
+        f"The export {folder} cannot be imported.",
+        why,
+        "Have them made with `--reencode`, or import it to a new memory.",
+    )
+
+
 def _document(values: Any) -> tuple[str, Document]:
     namespace = validate.check_name(values.pop("namespace"), "namespace")
     document = Document(**values)
     validate.check_name(document.id, "document id")
     validate.check_metadata(document.metadata)
+    if document.episode is not None:
+        validate.check_name(document.episode, "episode")
     _text(document.content_hash)
     _count(document.characters)
     if not isinstance(document.complete, bool):
@@ -157,32 +184,45 @@ def _segments(found: Exported) -> Iterator[tuple[int, Read]]:
         name = f"segments-{shard:05}"
         numbers = zip(*_numbers(found, name), strict=True)
         for document, segment in _parsed(found, f"{name}.jsonl", _segment):
-            key, latent = next(numbers, (None, None))
+            key, latent, fine = next(numbers, (None, None, None))
             if key is None:
                 raise unusable(found.folder, f"There are more segments than keys in {name}.")
-            yield document, Read(segment, key.astype(np.float32), latent)
+            yield document, Read(segment, key, latent, fine)
         if next(numbers, None) is not None:
             raise unusable(found.folder, f"There are fewer segments than keys in {name}.")
 
 
-def _numbers(found: Exported, name: str) -> tuple[Float[np.ndarray, "n d"], list[np.ndarray | None]]:
-    """Keys and latents of a shard."""
+def _numbers(found: Exported, name: str) -> tuple[Keys, list[np.ndarray | None], Sequence[Key | None]]:
+    """Keys, latents and the encoder's keys of a shard."""
     try:
         tensors = load_file(found.folder / f"{name}.safetensors")
         keys, stored, ends = (tensors[of] for of in ("keys", "latents", "latent_ends"))
-        if keys.dtype != np.float16 or keys.shape != (len(ends), found.dimension):
-            raise ValueError(f"its keys are of shape {keys.shape} and type {keys.dtype}")
-        if not np.isfinite(keys).all():
-            raise ValueError("its keys hold NaN or infinity")
+        searched = _keys(keys, len(ends), found.dimension, np.int8 if found.lazy else np.float16)
+        fine: list[Key | None] = list(searched)
+        if found.lazy:
+            keyed = tensors["keyed"]
+            if keyed.dtype != np.bool_ or keyed.shape != ends.shape:
+                raise ValueError("it does not say which segments have the encoder's key")
+            own = _keys(tensors["fine_keys"], int(keyed.sum()), found.dimension, np.float16)
+            searched, given = unit(searched), iter(own)
+            fine = [next(given) if there else None for there in keyed]
         if stored.dtype != np.uint8 or stored.ndim != 1 or ends.dtype != np.int64 or ends.ndim != 1:
             raise ValueError("its latents are no bytes")
         bounds = [0, *map(int, ends)]
         if sorted(bounds) != bounds or bounds[-1] != len(stored):
             raise ValueError("its latents do not end where they should")
         blobs = [stored[a:b].tobytes() for a, b in pairwise(bounds)]
-        return keys, [unpack(blob) if blob else None for blob in blobs]
+        return searched, [unpack(blob) if blob else None for blob in blobs], fine
     except (SafetensorError, OSError, MemoryFileError, *_WRONG) as error:
         raise unusable(found.folder, f"{name} is damaged ({error}).") from error
+
+
+def _keys(stored: np.ndarray, count: int, dimension: int, of: type[np.generic]) -> Keys:
+    if stored.dtype != of or stored.shape != (count, dimension):
+        raise ValueError(f"its keys are of shape {stored.shape} and type {stored.dtype}")
+    if not np.isfinite(stored).all():
+        raise ValueError("its keys hold NaN or infinity")
+    return stored.astype(np.float32)
 
 
 def _parsed(found: Exported, name: str, parse: Callable[[Any], _T]) -> Iterator[_T]:

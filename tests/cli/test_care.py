@@ -28,7 +28,7 @@ def held(path: Path) -> object:
 def test_check_and_repair(path: Path) -> None:
     done = larimar("check", str(path))
     assert done.returncode == 0, done.stderr
-    assert "22 documents, 62 segments, 30 latents in 2 namespaces, format 3." in done.stdout
+    assert "22 documents, 62 segments, 30 latents in 2 namespaces, format 4." in done.stdout
     assert "It is sound." in done.stdout
     assert "is sound; nothing was changed." in larimar("repair", str(path)).stdout
     assert json.loads(larimar("check", str(path), "--json").stdout)["sound"] is True

@@ -88,7 +88,8 @@ def put_segments(
     text_index.add(db, space, ((row[0], row[6]) for row in rows))
     if form.coarse and batch.fine is not None:
         given = {row: key for row, key in enumerate(batch.fine, first) if key is not None}
-        put_fine_keys(db, space, list(given), np.array(list(given.values())).reshape(len(given), -1))
+        if given:
+            put_fine_keys(db, space, list(given), np.array(list(given.values())))
 
 
 def put_fine_keys(db: sqlite3.Connection, space: int | None, rows: Sequence[int], keys: Keys) -> None:

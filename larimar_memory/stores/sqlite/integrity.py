@@ -32,6 +32,10 @@ NOT_ERASED = "not erased"
 """What findings begin with of what may hold forgotten text or keys: `purge` erases it, and so does who
 opens the memory to write and closes it."""
 
+_ORPHANS = (
+    "SELECT f.id, f.namespace_id FROM fine_keys f "
+    "LEFT JOIN segments s ON s.id = f.id AND s.namespace_id = f.namespace_id WHERE s.id IS NULL"
+)
 _EXAMPLES = 5
 _TOLD_EVERY = 2048
 
@@ -78,6 +82,7 @@ class Report:
     documents: int = 0
     segments: int = 0
     latents: int = 0
+    fine_keys: int = 0
     index_files: int = 0
     findings: list[Finding] = field(default_factory=list)
     seconds: float = 0.0
@@ -211,6 +216,13 @@ def _check_rows(db: sqlite3.Connection, report: Report, tell: OnCheck) -> set[in
             report.latents += 1
             if not is_latent(row["latent"]):
                 report.add("rows", "latents of no known form", named)
+    for row in rows(db, "fine_keys"):
+        report.fine_keys += row.values is not None
+        _note(report, row, "fine keys", f"the key of segment {row.number}", form)
+    with report.noting("rows", "fine keys that cannot be read"):
+        for number, space in db.execute(_ORPHANS):
+            what = f"{NOT_ERASED}: fine keys of segments that are no more"
+            report.add("rows", what, f"segment {number} of namespace {space}")
     for document, (count, last) in held.items():
         if count <= last and document in whole:
             report.add("rows", "documents that lack segments", f"document {document}")
@@ -219,12 +231,12 @@ def _check_rows(db: sqlite3.Connection, report: Report, tell: OnCheck) -> set[in
 
 
 def _note(report: Report, row: Row, table: str, named: str, form: KeyForm) -> None:
-    why = row.why_not(table, form)
+    why = row.why_not(table.replace(" ", "_"), form)
     if why == NOT_READ:
         report.add("rows", f"{table} that cannot be read", f"row {row.number}")
         return
     for wrong in row.wrong:
-        what = table if wrong == "row" else f"{wrong}s"
+        what = table if wrong == "row" or table == "fine keys" else f"{wrong}s"
         report.add("rows", f"{what} that are {NOT_WRITTEN}", named)
     if why is not None and why != NOT_WRITTEN:
         report.add("rows", why, named)

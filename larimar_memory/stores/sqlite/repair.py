@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,6 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
+from larimar_memory.stores.base import Keys
 from larimar_memory.stores.packing import is_latent
 from larimar_memory.stores.sqlite import checksums, schema, text_index
 from larimar_memory.stores.sqlite.decoding import KeyForm
@@ -24,6 +26,7 @@ from larimar_memory.stores.sqlite.integrity import OnCheck, Report, check
 from larimar_memory.stores.sqlite.salvage import (
     NOT_READ,
     NOT_WRITTEN,
+    OTHER_SIZE,
     Row,
     looking,
     readable_text,
@@ -32,6 +35,9 @@ from larimar_memory.stores.sqlite.salvage import (
 from larimar_memory.stores.sqlite.store import SQLiteStore
 
 _TWICE = "there is another of its name or place"
+MakeKeys = Callable[[Sequence[str]], Keys]
+"""Makes a key of each text."""
+
 UNREADABLE = "damaged"
 """The content hash of a document that lost segments: it is no text's, so any can be written again."""
 
@@ -45,6 +51,7 @@ class Repaired:
         backup: the file as it was, unless none was asked for.
         set_aside: a file of JSON lines with what could not be kept, a row each.
         lost: how many rows of each kind are not in the memory any more.
+        keys_made: how many keys that were damaged were made again from their text.
         incomplete: ids of documents, by namespace, that lack segments; writing them again heals them.
         after: what a check finds now.
     """
@@ -53,6 +60,7 @@ class Repaired:
     backup: str | None = None
     set_aside: str | None = None
     lost: dict[str, int] = field(default_factory=dict)
+    keys_made: int = 0
     incomplete: dict[str, list[str]] = field(default_factory=dict)
     after: Report | None = None
 
@@ -62,7 +70,9 @@ class Repaired:
         return {"changed": self.after is not None, **asdict(self), "before": before, "after": after}
 
 
-def repair(path: Path, *, backup: bool = True, on_progress: OnCheck | None = None) -> Repaired:
+def repair(
+    path: Path, *, backup: bool = True, keys: MakeKeys | None = None, on_progress: OnCheck | None = None
+) -> Repaired:
     """Keep every row that is what was written, index it anew, and set the rest aside.
 
     A sound file is not touched. What is set aside, and the backup, hold text: delete them when they
@@ -71,6 +81,8 @@ def repair(path: Path, *, backup: bool = True, on_progress: OnCheck | None = Non
     Args:
         backup: first copy the file and its log to `FILE.before-repair-TIME`, unless all there is to do
             is to erase what was forgotten.
+        keys: makes of texts the keys by which the file is searched; then segments whose key alone is
+            damaged are kept.
         on_progress: see `OnCheck`.
 
     Raises:
@@ -95,7 +107,7 @@ def repair(path: Path, *, backup: bool = True, on_progress: OnCheck | None = Non
             in_place = True
             if any(finding.part != "vector index" for finding in found):
                 aside = path.with_name(f"{path.name}.set-aside-{stamp}.jsonl")
-                _rewrite(old, path, new, aside, done)
+                _rewrite(old, path, new, aside, done, keys)
                 in_place = _put_in_place(new, old)
         if not in_place:
             # Before the new file is there: a log is taken for that of the file beside it.
@@ -141,7 +153,9 @@ def _alone(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _rewrite(old: sqlite3.Connection, path: Path, new: Path, aside: Path, done: Repaired) -> None:
+def _rewrite(
+    old: sqlite3.Connection, path: Path, new: Path, aside: Path, done: Repaired, keys: MakeKeys | None
+) -> None:
     """Copy all that is what was written into a new file, with text indexes made of it."""
     old.text_factory = readable_text
     schema.show_as_newest(old, schema.version_of(old, path))
@@ -162,7 +176,7 @@ def _rewrite(old: sqlite3.Connection, path: Path, new: Path, aside: Path, done: 
         said = schema.rows_about(known.encoder, known.dimension, known.lazy)
         made.executemany("INSERT INTO meta VALUES (?, ?)", said.items())
         with aside.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            _Copying(old, made, KeyForm(known.dimension, known.lazy), file, done).copy()
+            _Copying(old, made, KeyForm(known.dimension, known.lazy), file, done, keys).copy()
         if done.lost:
             done.set_aside = str(aside)
         text_index.add_functions(made)
@@ -190,6 +204,7 @@ class _Copying:
     form: KeyForm
     aside: TextIO
     done: Repaired
+    keys: MakeKeys | None = None
     spaces: dict[int, str] = field(default_factory=dict)
     documents: dict[int, int] = field(default_factory=dict)
 
@@ -198,6 +213,8 @@ class _Copying:
         self._copy_namespaces()
         self._copy_documents()
         self._mark_incomplete(self._copy_segments())
+        if self.form.coarse:
+            self._copy_fine_keys()
 
     def _copy_namespaces(self) -> None:
         for row in rows(self.old, "namespaces"):
@@ -240,6 +257,7 @@ class _Copying:
         """Copy the segments; returns the documents that are known to have lost some."""
         hurt, last = set[int](), 0
         for row in rows(self.old, "segments"):
+            row = self._keyed(row)
             if (why := row.why_not("segments", self.form)) is not None:
                 self._put_aside(row, "segments", why)
                 hurt.add(row["document_id"])
@@ -256,6 +274,32 @@ class _Copying:
                 last = row.number
         return hurt
 
+    def _keyed(self, row: Row) -> Row:
+        """The segment with its key made again, where that alone is damaged and there is a way."""
+        wrong = "key" in row.wrong or row.why_not("segments", self.form) == OTHER_SIZE
+        if self.keys is None or not wrong or "row" in row.wrong:
+            return row
+        (key,) = self.form.packed(self.keys([row["text"]]))
+        made = row.but(key=key.tobytes(), key_checksum=checksums.of_key(row.number, key.tobytes()))
+        made = replace(made, wrong=tuple(what for what in row.wrong if what != "key"))
+        self.done.keys_made += made.why_not("segments", self.form) is None
+        return made
+
+    def _copy_fine_keys(self) -> None:
+        there = "SELECT 1 FROM segments WHERE id = ? AND namespace_id = ?"
+        for row in rows(self.old, "fine_keys"):
+            why = row.why_not("fine_keys", self.form)
+            if (
+                why is None
+                and not self.made.execute(there, (row.number, row["namespace_id"])).fetchone()
+            ):
+                why = "without its segment"
+            if why is None:
+                self._insert("fine_keys", row)
+            else:
+                # It can be made again.
+                self._put_aside(row, "fine keys", why)
+
     def _insert(self, table: str, row: Row) -> bool:
         """Whether there was none of its number, or of its name, yet."""
         values = tuple((row.values or {}).values())
@@ -271,19 +315,19 @@ class _Copying:
     def _mark_incomplete(self, hurt: set[int]) -> None:
         """A document that lacks segments is as one whose writing was interrupted, but begins anew."""
         found = self.made.execute(
-            "SELECT d.id, d.namespace_id, d.name, d.characters, d.metadata, d.written_at, "
+            "SELECT d.id, d.namespace_id, d.name, d.characters, d.metadata, d.written_at, d.episode, "
             'count(s.id), max(s.position) + 1, max(s."end") FROM documents d '
             "LEFT JOIN segments s ON s.document_id = d.id WHERE d.complete GROUP BY d.id"
         ).fetchall()
         torn = any(finding.part == "file" for finding in self.done.before.findings)
-        for number, space, name, characters, metadata, written, count, wanted, end in found:
+        for number, space, name, characters, metadata, written, episode, count, wanted, end in found:
             short = (self.done.lost.get("segments") or torn) and characters > (end or 0)
             if number not in hurt and count == (wanted or 0) and not short:
                 continue
-            columns = (name, UNREADABLE, characters, metadata, 0, written)
+            row = (number, space, name, UNREADABLE, characters, metadata, 0, written)
             self.made.execute(
                 "UPDATE documents SET content_hash = ?, complete = 0, checksum = ? WHERE id = ?",
-                (UNREADABLE, checksums.of_values(number, space, *columns), number),
+                (UNREADABLE, checksums.of_document((*row, None, episode)), number),
             )
             self.done.incomplete.setdefault(self.spaces[space], []).append(name)
 

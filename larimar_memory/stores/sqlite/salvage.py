@@ -16,6 +16,7 @@ from larimar_memory.stores.sqlite.failures import FAILURES, understood
 from larimar_memory.system import forking
 
 NOT_READ, NOT_WRITTEN = "cannot be read", "not what was written"
+OTHER_SIZE = "keys of another size"
 _RANGE = 512
 _PROBES = 20_000
 _LEAST_BYTES = 16
@@ -60,7 +61,7 @@ class Row:
         if table == "fine_keys":
             form = KeyForm(form.dimension)
         if "key" in self.values and form.dimension and not form.is_key(self["key"]):
-            return "keys of another size"
+            return OTHER_SIZE
         return None
 
     def but(self, **changed: Any) -> Row:
