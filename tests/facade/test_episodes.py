@@ -103,6 +103,25 @@ def test_a_long_text_that_was_interrupted_goes_on(memory: Larimar) -> None:
     assert memory.text("1") == long
 
 
+def test_what_is_forgotten_meanwhile_is_written_anew(
+    memory: Larimar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.write(TEXTS, IDS, episode="trip")
+    look_up = memory.store.document
+
+    def forgotten_then(namespace: str, id: str) -> Any:
+        monkeypatch.setattr(memory.store, "document", look_up)
+        found = look_up(namespace, id)
+        memory.forget(ids=[id], purge=False)
+        return found
+
+    monkeypatch.setattr(memory.store, "document", forgotten_then)
+    memory.write([TEXTS[0]], ["1"], episode="other")
+    assert episodes(memory)["1"] == "other"
+    assert memory.text("1") == TEXTS[0]
+    assert [s.text for s in memory.store.segments("default", "1")] == TEXTS[:1]
+
+
 @pytest.mark.parametrize("episode", ["", "a\0b", "\ud800", "x" * 1001, 7, b"trip", ["trip"]])
 def test_what_is_no_name_is_refused(memory: Larimar, episode: Any) -> None:
     with pytest.raises(InputError, match="cannot be a name of an episode"):
