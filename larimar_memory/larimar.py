@@ -176,6 +176,7 @@ class Larimar(AbstractContextManager["Larimar"]):
         metadatas: Sequence[Metadata] | None = None,
         *,
         namespace: str = DEFAULT_NAMESPACE,
+        episode: str | None = None,
         whole: bool = False,
         on_progress: OnProgress | None = None,
     ) -> list[str]:
@@ -187,6 +188,7 @@ class Larimar(AbstractContextManager["Larimar"]):
             ids: a name per text; by default a hash of the text, so that a text is kept once.
             metadatas: a JSON object per text.
             namespace: texts of one namespace are never seen from another.
+            episode: what they belong to, with others of its name and in order: a book, a conversation.
             whole: keep each text as one segment; its key follows from what the encoder takes in of it.
             on_progress: called after every commit, from another thread.
 
@@ -194,10 +196,10 @@ class Larimar(AbstractContextManager["Larimar"]):
             The ids, in the order of the texts.
 
         Raises:
-            InputError: if a text, id or metadata cannot be used; then nothing was written.
+            InputError: if a text, id, metadata or episode cannot be used; then nothing was written.
             MemoryFileError: if the file cannot be written; what was committed before is intact.
         """
-        items = check_texts(texts, ids, metadatas)
+        items = check_texts(texts, ids, metadatas, episode)
         self.write_each(items, namespace=namespace, whole=whole, on_progress=on_progress)
         return [item.id for item in items]
 
@@ -267,14 +269,14 @@ class Larimar(AbstractContextManager["Larimar"]):
         namespace: str = DEFAULT_NAMESPACE,
         whole: bool = False,
     ) -> None:
-        """Replace what a document says; its metadata stays unless new ones are given.
+        """Replace what a document says; it stays in its episode, and so do metadata, unless given.
 
         Raises:
             InputError: if there is no document of that id.
         """
         known = read.known(self.store, validate.check_name(namespace, "namespace"), id)
         kept = [known.metadata if metadata is None else metadata]
-        self.write([text], [id], kept, namespace=namespace, whole=whole)
+        self.write([text], [id], kept, namespace=namespace, episode=known.episode, whole=whole)
 
     def forget(
         self,
@@ -387,8 +389,7 @@ class Larimar(AbstractContextManager["Larimar"]):
 
     def health(self, namespace: str = DEFAULT_NAMESPACE) -> Health:
         """How full and how sharp the memory of a namespace is; reads all of its keys once."""
-        space = validate.check_name(namespace, "namespace")
-        return health_of(self.store, space, self.slots, self.most)
+        return health_of(self.store, validate.check_name(namespace, "namespace"), self.slots, self.most)
 
     def close(self) -> None:
         """Save the index and release the file; a second call does nothing."""

@@ -182,6 +182,11 @@ def check_name(name: Any, what: str) -> str:
     raise InputError(f"{shown} cannot be a {what}.", why, "Choose another name.")
 
 
+def check_episode(episode: Any) -> str | None:
+    """The name of an episode; None where there is none."""
+    return None if episode is None else check_name(episode, "name of an episode")
+
+
 def check_metadata(metadata: Any, of: str = "a document") -> dict[str, Any]:
     """A JSON object, copied, so that later changes by the caller do not reach the memory.
 

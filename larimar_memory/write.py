@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 BATCH_SEGMENTS = 1024
 """Segments encoded and committed together: about a second of work on two cores."""
 
+NO_KEYS = np.empty((0, 0), dtype=np.float32)
+"""Of a write that changes a document alone."""
+
 LAZY_BATCHES = 4
 """So many times as many where nothing is encoded, which takes half as long."""
 
@@ -251,11 +254,13 @@ class _Documents:
             validate.check_name(item.id, "document id")
             measure = item.measure or checked_measure(self._blocks(item), item.id)
             digest = measure.digest(self._manner)
-            metadata = item.metadata
+            metadata, episode = item.metadata, validate.check_episode(item.episode)
             if item.measure is None:
                 # Not of those that `check_texts` looked at.
                 metadata = validate.check_metadata(metadata, f"document {item.id!r}")
-            document = Document(item.id, digest, measure.characters, metadata, complete=False)
+            document = Document(
+                item.id, digest, measure.characters, metadata, complete=False, episode=episode
+            )
             known, last = self._look_up(document)
             if known:
                 self._progress.add(measure.characters)
@@ -300,10 +305,13 @@ class _Documents:
         held = underway or self._store.document(self._namespace, document.id)
         same_text = held is not None and held.content_hash == document.content_hash
         if held is not None and same_text and (underway or held.complete):
-            if validate.same_json(held.metadata, document.metadata):
+            same_episode = held.episode == document.episode
+            if same_episode and validate.same_json(held.metadata, document.metadata):
                 return True, None
-            if not underway:
+            if not underway and same_episode:
                 self._store.set_metadata(self._namespace, document.id, document.metadata)
+                return True, None
+            if not underway and self._move(held, document):
                 return True, None
         with self._lock:
             self._underway[document.id] = document
@@ -311,6 +319,13 @@ class _Documents:
             return False, None
         at = held.segments - 1
         return False, next(iter(self._store.segments(self._namespace, document.id, at, at)), None)
+
+    def _move(self, held: Document, to: Document) -> bool:
+        """Change a document's metadata and episode alone; False where its segments went meanwhile."""
+        moved = replace(held, metadata=to.metadata, episode=to.episode)
+        self._store.write(self._namespace, [WriteBatch(moved, [], NO_KEYS, replace=False)])
+        now = self._store.document(self._namespace, held.id)
+        return now is None or now.segments == held.segments
 
     def _cut(
         self, item: Text, measure: Measure, document: Document, last: StoredSegment | None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -11,12 +13,14 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import run_in_executor
 
-from langchain_larimar.convert import Line, to_block, to_messages, to_role, to_text
+from langchain_larimar.convert import Line, shown, to_block, to_messages, to_role, to_speaker, to_text
 from langchain_larimar.given_memory import check_memory, check_threshold, lock_of
-from langchain_larimar.kept_turns import KeptTurns, is_line
+from langchain_larimar.kept_turns import KeptTurns, is_line, line_of
+from langchain_larimar.moments import moment_of, now, utc
 from langchain_larimar.tokens import CountTokens
 from larimar_memory.decoders.budget import fit
 from larimar_memory.errors import InputError
+from larimar_memory.validate import check_name
 
 if TYPE_CHECKING:
     from langchain_classic.base_memory import BaseMemory
@@ -34,7 +38,13 @@ class LarimarMemory:
     """A conversation whose prompt stays short however long it gets.
 
     Each session has a namespace of its own. A prompt gets the latest turns and, of the older ones,
-    those that are relevant to what is said now, between delimiters, as data.
+    those that are relevant to what is said now, between delimiters, as data: who said them and, of
+    another day than today, when.
+
+    What is kept says in its metadata who spoke (`speaker`: the message's name, or its role) and when
+    (`said_at`: in ISO 8601 and UTC, the time of its saving unless the message tells; see
+    `moments.moment_of`), and is one episode, `episode`, in the order of its saving. What was kept
+    without these by an earlier release goes on.
 
     Args:
         memory: where turns are kept.
@@ -50,6 +60,9 @@ class LarimarMemory:
         input_key, output_key: entries that are kept, where a chain's input or output has several.
         count_tokens: counts tokens, given a list of messages; such as the model's own
             `get_num_tokens_from_messages`.
+        thread: the conversation of the session that is held, where it has several: what is kept of each
+            is an episode of its own, and all of them are recalled.
+        clock: tells the time, as `datetime.now(timezone.utc)` does.
     """
 
     memory: Larimar
@@ -63,6 +76,8 @@ class LarimarMemory:
     input_key: str | None = None
     output_key: str | None = None
     count_tokens: CountTokens = count_tokens_approximately
+    thread: str | None = None
+    clock: Callable[[], datetime] = now
 
     def __post_init__(self) -> None:
         check_memory(self.memory, _UNUSABLE)
@@ -81,6 +96,12 @@ class LarimarMemory:
                 f"It cannot count tokens with {self.count_tokens!r}.",
                 "Use a function of a list of messages, such as `model.get_num_tokens_from_messages`.",
             )
+        if not callable(self.clock):
+            raise InputError(
+                _UNUSABLE,
+                f"It cannot tell the time with {self.clock!r}.",
+                "Use a function such as `lambda: datetime.now(timezone.utc)`.",
+            )
 
     @property
     def namespace(self) -> str:
@@ -96,6 +117,23 @@ class LarimarMemory:
                 'Name it in LarimarMemory(memory, "ana"), or in config["configurable"]["session_id"].',
             )
         return f"conversation:{self.session}"
+
+    @property
+    def episode(self) -> str:
+        """What turns are kept as a part of: `larimar_chat:` and the session, or `larimar_thread:` and
+        the thread, in the session's namespace.
+
+        Names that begin with `larimar_` are for what is made here: no episode of yours has one.
+        """
+        if self.thread is None:
+            return f"larimar_chat:{self.namespace.removeprefix('conversation:')}"
+        name = f"larimar_thread:{self.thread}"
+        try:
+            return check_name(name, "name of an episode")
+        except InputError:
+            # A thread may have any name at all.
+            hashed = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16)
+            return f"larimar_thread_hash:{hashed.hexdigest()}"
 
     def at(self, config: RunnableConfig | None) -> LarimarMemory:
         """This memory at its session or, without one, at the session that a call's config names."""
@@ -121,18 +159,22 @@ class LarimarMemory:
                 role = to_role(message)
                 if role and message.text.strip():
                     turn += role == "Human" or turn == 0
-                    lines.append(Line(turn, role, str(message.text)))
+                    lines.append(self._line(turn, role, message))
             self._kept.add(lines)
 
-    def save_once(self, said: str, reply: str, *, key: str, mark: str) -> None:
+    def save_once(
+        self, said: str | BaseMessage, reply: str | BaseMessage, *, key: str, mark: str
+    ) -> None:
         """Keep one turn that may come again; where the reply is blank, what the user said alone.
 
         Args:
+            said, reply: text, or messages, which may tell who spoke and when.
             key: names the turn; what was kept under it before is replaced, as by `Larimar.write`.
             mark: stands for what the turn says; where a turn of the same mark is kept, nothing is done.
         """
         with lock_of(self.memory):
-            self._kept.put(said, reply, key, mark)
+            both = self._line(0, "Human", said), self._line(0, "AI", reply)
+            self._kept.put(both, key, mark)
 
     def clear(self) -> None:
         """Forget the session's conversation, for good."""
@@ -145,14 +187,14 @@ class LarimarMemory:
     def load(self, said: str) -> list[BaseMessage]:
         """What the next prompt needs: one message of recalled turns, if any, and the latest turns."""
         recalled, recent = self.recall(said)
-        block = [HumanMessage(to_block(recalled))] if recalled else []
+        block = [HumanMessage(self.block(recalled))] if recalled else []
         return [*block, *to_messages(recent)]
 
     def load_text(self, said: str) -> str:
         """As `load`, as text for a prompt without messages."""
         recalled, recent = self.recall(said)
-        block = [to_block(recalled)] if recalled else []
-        return "\n".join([*block, *(f"{line.role}: {line.text}" for line in recent)])
+        block = [self.block(recalled)] if recalled else []
+        return "\n".join([*block, *(f"{shown(line)}: {line.text}" for line in recent)])
 
     async def aload(self, said: str) -> list[BaseMessage]:
         """As `load`, off the event loop."""
@@ -186,7 +228,7 @@ class LarimarMemory:
         for segment in readout.segments:
             if not is_line(segment):
                 continue
-            turn, role = segment.metadata["turn"], segment.metadata["role"]
+            turn = segment.metadata["turn"]
             if first is not None and turn >= first:
                 continue
             full = turn not in chosen and len(chosen) == self.k
@@ -197,7 +239,7 @@ class LarimarMemory:
             if lines and self._fits({**chosen, turn: lines}):
                 complete.add(turn)
             else:
-                lines = [*chosen.get(turn, ()), Line(turn, role, segment.text.strip())]
+                lines = [*chosen.get(turn, ()), line_of(segment.metadata, segment.text.strip())]
             if turn in complete or self._fits({**chosen, turn: lines}):
                 chosen[turn] = lines
         return _in_order(chosen), recent
@@ -283,7 +325,17 @@ class LarimarMemory:
 
     @property
     def _kept(self) -> KeptTurns:
-        return KeptTurns(self.memory, self.namespace)
+        return KeptTurns(self.memory, self.namespace, self.episode)
+
+    def block(self, lines: Sequence[Line]) -> str:
+        """Recalled lines as a prompt has them."""
+        return to_block(lines, utc(self.clock()).date().isoformat())
+
+    def _line(self, turn: int, role: str, message: str | BaseMessage) -> Line:
+        if isinstance(message, str):
+            message = HumanMessage(message)
+        at = moment_of(message) or utc(self.clock())
+        return Line(turn, role, str(message.text), to_speaker(message), at.isoformat())
 
     def cut(self, lines: Sequence[Line]) -> list[Line]:
         """The last of the lines that fit into `window_tokens`, and the end of the one before them."""
@@ -304,7 +356,7 @@ class LarimarMemory:
         return newest[::-1]
 
     def _fits(self, chosen: Mapping[int, list[Line]]) -> bool:
-        block = HumanMessage(to_block(_in_order(chosen)))
+        block = HumanMessage(self.block(_in_order(chosen)))
         return self.count_tokens([block]) <= self.recall_tokens
 
 

@@ -40,6 +40,12 @@ def user_of(runtime: Any, user: User) -> str:
     return found
 
 
+def thread_of(runtime: Any) -> str | None:
+    """The thread that a run goes on with; None where there is none, as without a checkpointer."""
+    thread = getattr(getattr(runtime, "execution_info", None), "thread_id", None)
+    return None if thread is None else str(thread)
+
+
 def check_user(user: Any) -> User:
     """What says where a context holds the user, or InputError."""
     if not callable(user) and not (isinstance(user, str) and user):

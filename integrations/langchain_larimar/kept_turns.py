@@ -2,7 +2,8 @@
 
 A line is a document whose metadata say the turn and the role. Lines are in the order they were first
 written, but for those of a turn kept under a key, to which a line can be added late: they are found by
-their ids, and say in `last` how many turns there were by then.
+their ids, and say in `last` how many turns there were by then. `speaker` and `said_at` say whose a line
+is and of when; those kept by earlier releases do not say.
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from langchain_larimar.convert import ROLES, Line
+from langchain_larimar.moments import moment
 from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
     from larimar_memory.stores import Document
-    from larimar_memory.types import RecalledSegment
+    from larimar_memory.types import Metadata, RecalledSegment
 
 _ROLES = ("Human", "AI")
+_OURS = frozenset({"turn", "role", "key", "mark", "last"})
 _MARKED = "marks"
 """Id of the document that says that every mark of the session is noted."""
 
@@ -39,10 +42,12 @@ class KeptTurns:
 
     Args:
         namespace: where they are.
+        episode: what lines are kept as a part of.
     """
 
     memory: Larimar
     namespace: str
+    episode: str
 
     def last(self) -> int:
         """The number of the last turn, 0 where there is none."""
@@ -103,29 +108,35 @@ class KeptTurns:
                     if len(text) != document.characters:
                         # Changed, forgotten or damaged since.
                         text = self.memory.text(document.id, namespace=self.namespace)
-                    lines.append(Line(document.metadata["turn"], document.metadata["role"], text))
+                    lines.append(line_of(document.metadata, text))
         return lines
 
     def add(self, lines: Sequence[Line]) -> None:
         """Keep lines of turns that are kept under no key."""
         # Ids are unique, so that turns saved by two processes at the same moment all stay.
-        self._write(lines, [f"{line.turn}-{uuid.uuid4().hex}" for line in lines], {})
+        ids = [f"{line.turn}-{uuid.uuid4().hex}" for line in lines]
+        self._write(lines, ids, [_metadata(line) for line in lines], self.episode)
 
-    def put(self, said: str, reply: str, key: str, mark: str) -> None:
-        """Keep a turn under a key, in place of what was; nothing is done where the mark is kept."""
+    def put(self, lines: Sequence[Line], key: str, mark: str) -> None:
+        """Keep lines as the turn of a key, in place of what was; none where the mark is kept."""
         before = self._keyed([key])
         if self._is_marked(before, mark):
             return
         last = self.last()
         turn = before[0].metadata["turn"] if before else last + 1
-        lines = [Line(turn, role, text) for role, text in zip(_ROLES, (said, reply), strict=True)]
-        lines = [line for line in lines if line.text.strip()]
+        lines = [replace(line, turn=turn) for line in lines if line.text.strip()]
         ids = [f"{key}-{line.role}" for line in lines]
         late = {"last": last} if turn < last else {}
         if self.memory.most is None:
             # First, and believed only where the turn says the same: killed in between, nothing is lost.
             self._note({mark: key})
-        self._write(lines, ids, {"key": key, "mark": mark, **late})
+        own, known = {"key": key, "mark": mark, **late}, {d.id: d.metadata for d in before}
+        metadatas = [
+            {**_again(line, known.get(id)), **own} for line, id in zip(lines, ids, strict=True)
+        ]
+        # It stays where it was first said, though another thread may be given it again.
+        episode = before[0].episode if before else None
+        self._write(lines, ids, metadatas, episode or self.episode)
         old = {d.metadata.get("mark") for d in before} - {mark}
         gone = [*({d.id for d in before} - {*ids}), *(f"{was}-Mark" for was in old)]
         if gone:
@@ -163,13 +174,11 @@ class KeptTurns:
         ids = [f"{key}-{role}" for key in keys for role in _ROLES]
         return [d for d in self.memory.store.documents(self.namespace, ids=ids) if is_line(d)]
 
-    def _write(self, lines: Sequence[Line], ids: Sequence[str], more: dict[str, Any]) -> None:
-        self.memory.write(
-            [line.text for line in lines],
-            ids,
-            [{"turn": line.turn, "role": line.role, **more} for line in lines],
-            namespace=self.namespace,
-        )
+    def _write(
+        self, lines: Sequence[Line], ids: Sequence[str], metadatas: Sequence[Metadata], episode: str
+    ) -> None:
+        texts = [line.text for line in lines]
+        self.memory.write(texts, ids, metadatas, namespace=self.namespace, episode=episode)
 
     def _latest(self, likely: int, first: Callable[[list[int]], int]) -> tuple[list[Document], bool]:
         """The latest documents, in order, from the turn on that `first` tells of the turns of all read.
@@ -231,6 +240,32 @@ def is_line(of: Document | RecalledSegment) -> bool:
     """Whether it is of a turn: others may have written to the namespace as well."""
     turn, role = of.metadata.get("turn"), of.metadata.get("role")
     return isinstance(turn, int) and isinstance(role, str) and role in ROLES
+
+
+def line_of(metadata: Metadata, text: str) -> Line:
+    """The line that metadata say a text is, or is a part of."""
+    role, speaker, at = metadata["role"], metadata.get("speaker"), moment(metadata.get("said_at"))
+    named = isinstance(speaker, str) and speaker != role
+    said_at = None if at is None else at.isoformat()
+    return Line(metadata["turn"], role, text, speaker if named else None, said_at)
+
+
+def _metadata(line: Line) -> dict[str, Any]:
+    said_at = {} if line.said_at is None else {"said_at": line.said_at}
+    return {"turn": line.turn, "role": line.role, "speaker": line.speaker or line.role, **said_at}
+
+
+def _again(line: Line, known: Metadata | None) -> dict[str, Any]:
+    """The metadata of a line in place of one that is known: what others put there stays.
+
+    What a user said was said then, and may not have said when; a reply is a new one.
+    """
+    if known is None:
+        return _metadata(line)
+    said = line.role == "Human"
+    made = _metadata(replace(line, said_at=None) if said else line)
+    ours = _OURS if said else {*_OURS, "speaker", "said_at"}
+    return {**made, **{name: value for name, value in known.items() if name not in ours}}
 
 
 def _turn(document: Document) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from langchain_core.chat_history import BaseChatMessageHistory
@@ -11,6 +12,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_larimar.conversation import LarimarMemory
 from langchain_larimar.convert import to_messages
+from langchain_larimar.moments import now
 from langchain_larimar.tokens import CountTokens
 from larimar_memory.errors import InputError
 
@@ -22,7 +24,8 @@ class LarimarChatMessageHistory(BaseChatMessageHistory):
     """A session's messages, as `RunnableWithMessageHistory` takes them.
 
     It hands out messages without recalling any; `LarimarMemory.remembering` does both. It keeps the
-    text of human, AI and system messages, and leaves out those of tools.
+    text of human, AI and system messages, who wrote them and when, and leaves out those of tools. They
+    are one episode, which `LarimarMemory.episode` names.
 
     Args:
         memory: where messages are kept, together with those of `LarimarMemory`.
@@ -31,6 +34,7 @@ class LarimarChatMessageHistory(BaseChatMessageHistory):
         max_tokens: most tokens of them; of the message that is too long for what is left, the end is
             taken. None is any number.
         count_tokens: counts them, given a list of messages.
+        clock: tells the time at which a message was said that does not tell; see `LarimarMemory`.
 
     Raises:
         InputError: if an argument cannot be used.
@@ -44,6 +48,7 @@ class LarimarChatMessageHistory(BaseChatMessageHistory):
         limit: int | None = None,
         max_tokens: int | None = None,
         count_tokens: CountTokens = count_tokens_approximately,
+        clock: Callable[[], datetime] = now,
     ) -> None:
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
             raise InputError(
@@ -52,7 +57,9 @@ class LarimarChatMessageHistory(BaseChatMessageHistory):
                 "Use a whole number, 0 for none, or None for all messages.",
             )
         tokens = 0 if max_tokens is None else max_tokens
-        self._turns = LarimarMemory(memory, session, window_tokens=tokens, count_tokens=count_tokens)
+        self._turns = LarimarMemory(
+            memory, session, window_tokens=tokens, count_tokens=count_tokens, clock=clock
+        )
         self._limit, self._cut = limit, max_tokens is not None
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from langchain_core.messages import HumanMessage
@@ -12,10 +13,10 @@ from langchain_core.runnables.config import run_in_executor
 from typing_extensions import NotRequired
 
 from langchain_larimar.conversation import LarimarMemory
-from langchain_larimar.convert import to_block
-from langchain_larimar.identity import User, check_user, user_of
+from langchain_larimar.identity import User, check_user, thread_of, user_of
+from langchain_larimar.moments import now
 from langchain_larimar.tokens import CountTokens
-from langchain_larimar.turns import Turn, turns_of, with_block
+from langchain_larimar.turns import Turn, saying, turns_of, with_block
 from larimar_memory.errors import InputError
 
 try:
@@ -56,6 +57,9 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
     and the final reply, without the work of tools. A turn is kept once, also when an agent is resumed
     or is given the same messages again; a new reply replaces the one before.
 
+    Turns say who spoke and when, as `LarimarMemory` keeps them. Those of a thread are one episode, and
+    those of runs without a thread another; see `LarimarMemory.episode`.
+
     Whose turns they are comes from the context of the run alone. A run that does not say is refused
     before the model is called.
 
@@ -70,6 +74,7 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
         score_threshold: score under which a turn is not relevant; None is the memory's own.
         keep: "turn", "said" (without the reply), "nothing", or a function of what was said and the
             reply that returns what to keep of them, or None.
+        clock: tells the time, as `datetime.now(timezone.utc)` does.
 
     Raises:
         InputError: if an argument cannot be used.
@@ -87,6 +92,7 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
         count_tokens: CountTokens = count_tokens_approximately,
         score_threshold: float | None = None,
         keep: Keep = "turn",
+        clock: Callable[[], datetime] = now,
     ) -> None:
         super().__init__()
         # The latest turns are in the agent's own messages: the window is theirs.
@@ -97,6 +103,7 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
             recall_tokens=recall_tokens,
             score_threshold=score_threshold,
             count_tokens=count_tokens,
+            clock=clock,
         )
         self._user = check_user(user)
         self._keep: Keep = keep
@@ -119,7 +126,7 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
         """
         user_of(runtime, self._user)
         turns = turns_of(state["messages"])
-        return {"larimar_said": HumanMessage(turns[-1].said, id=turns[-1].id) if turns else None}
+        return {"larimar_said": saying(turns[-1].asked, turns[-1].said) if turns else None}
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -146,12 +153,14 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
             InputError: if the context does not say whose memory to use.
         """
         conversation = self.conversation(user_of(runtime, self._user))
+        conversation = replace(conversation, thread=thread_of(runtime))
         messages, said = state["messages"], state.get("larimar_said")
         if said is not None and all(message.id != said.id for message in messages):
             messages = [said, *messages]
         for turn in turns_of(messages)[-1:]:
             if kept := self._kept(turn):
-                conversation.save_once(*kept, key=turn.key, mark=turn.mark)
+                asked, answered = map(saying, (turn.asked, turn.answered), kept)
+                conversation.save_once(asked, answered, key=turn.key, mark=turn.mark)
 
     async def aafter_agent(self, state: State, runtime: Runtime[Any]) -> None:
         """As `after_agent`, off the event loop."""
@@ -162,12 +171,12 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
         turns = turns_of(request.messages)
         if not turns or not conversation.k:
             return request
-        now = turns[-1]
-        lines, _ = conversation.recall(now.said, but={turn.mark for turn in turns})
+        latest = turns[-1]
+        lines, _ = conversation.recall(latest.said, but={turn.mark for turn in turns})
         if not lines:
             return request
         messages: list[Any] = list(request.messages)
-        messages[now.place] = with_block(messages[now.place], to_block(lines))
+        messages[latest.place] = with_block(messages[latest.place], conversation.block(lines))
         return request.override(messages=messages)
 
     def _kept(self, turn: Turn) -> tuple[str, str] | None:

@@ -17,13 +17,20 @@ class Turn:
 
     Attributes:
         place: index of the first of the user's messages.
-        id: of the last of the user's messages.
+        asked: the last of the user's messages, which has no name where several spoke.
+        answered: the message of the reply, or "".
     """
 
     said: str
     reply: str
     place: int
-    id: str | None = None
+    asked: HumanMessage
+    answered: AIMessage | str = ""
+
+    @property
+    def id(self) -> str | None:
+        """That of the last of the user's messages."""
+        return self.asked.id
 
     @property
     def key(self) -> str:
@@ -48,15 +55,22 @@ def turns_of(messages: Sequence[BaseMessage]) -> list[Turn]:
     turns, speaking = list[Turn](), False
     for place, message in enumerate(messages):
         if isinstance(message, HumanMessage) and not message.additional_kwargs.get("lc_source"):
-            before = turns.pop() if speaking else Turn("", "", place)
+            before = turns.pop() if speaking else Turn("", "", place, message)
             said = "\n".join(filter(str.strip, [before.said, str(message.text)]))
-            turns.append(Turn(said, "", before.place, message.id))
+            if before.asked.name != message.name:
+                message = message.model_copy(update={"name": None})
+            turns.append(Turn(said, "", before.place, message))
             speaking = True
             continue
         speaking = False
         if turns and isinstance(message, AIMessage) and not message.tool_calls and message.text.strip():
-            turns[-1] = replace(turns[-1], reply=str(message.text))
+            turns[-1] = replace(turns[-1], reply=str(message.text), answered=message)
     return turns
+
+
+def saying(message: BaseMessage | str, text: str) -> BaseMessage | str:
+    """What says a text, by whom and when a message was."""
+    return text if isinstance(message, str) else message.model_copy(update={"content": text})
 
 
 def with_block(message: BaseMessage, block: str) -> BaseMessage:

@@ -123,6 +123,7 @@ class LarimarVectorStore(VectorStore):
         metadatas: Sequence[dict[str, Any] | None] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
+        episode: str | None = None,
         **kwargs: Any,
     ) -> list[str]:
         """Add texts, one entry each; on return they are durable.
@@ -131,6 +132,7 @@ class LarimarVectorStore(VectorStore):
             texts: of any length; a vector follows from as much of one as the encoder takes in.
             metadatas: a JSON object per text, dates and such as in `larimar_memory.system.plain`.
             ids: a name per text, by default a new one; an entry of the same name is replaced.
+            episode: what they belong to with others, in the order of their first writing.
             kwargs: `batch_size` changes nothing, nor does the `current_time` that
                 `TimeWeightedVectorStoreRetriever` passes on.
 
@@ -139,7 +141,7 @@ class LarimarVectorStore(VectorStore):
             passed over.
 
         Raises:
-            InputError: if a text, id or metadata cannot be used; then nothing was written.
+            InputError: if a text, id, metadata or episode cannot be used; then nothing was written.
         """
         _refuse("add texts with", kwargs, known=("batch_size", "current_time"))
         listed = [texts] if isinstance(texts, str) else list(texts)
@@ -154,6 +156,7 @@ class LarimarVectorStore(VectorStore):
             [uuid.uuid4().hex if names[n] is None else names[n] for n in kept],
             [plain[n] for n in kept],
             namespace=self.namespace,
+            episode=episode,
             whole=True,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +22,12 @@ def ingest(
     paths: Annotated[list[str], typer.Argument(help="Files or folders; - reads standard input.")],
     memory: Memory,
     namespace: Namespace = "default",
+    episode: Annotated[
+        str | None,
+        typer.Option(
+            "--episode", help="What the files belong to, in their order: a conversation, a book."
+        ),
+    ] = None,
     encoder: EncoderName = "",
     encoding: Annotated[str, typer.Option("--encoding", help="Encoding of text files.")] = "utf-8",
     with_latents: Annotated[
@@ -51,6 +58,7 @@ def ingest(
     """
     from larimar_memory.text.files import Files, FileText, Skipped
     from larimar_memory.text.formats import Limits
+    from larimar_memory.validate import check_episode
 
     count, listed, passed = 0, list[str](), _PassedOver(as_json)
 
@@ -64,6 +72,7 @@ def ingest(
         if as_json:
             listed.append(one.id)
 
+    check_episode(episode)
     try:
         files = Files(
             paths,
@@ -77,7 +86,8 @@ def ingest(
             output.write_progress("ingesting", not as_json) as tell,
         ):
             before = opened.stats(namespace)
-            opened.write_each(files, namespace=namespace, on_progress=files.progress(tell))
+            texts = (replace(file, episode=episode) for file in files)
+            opened.write_each(texts, namespace=namespace, on_progress=files.progress(tell))
             after = opened.stats(namespace)
     except KeyboardInterrupt:
         output.print_note("Interrupted: what was committed is kept, and the same command goes on.")

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from larimar_memory.errors import InputError
 from larimar_memory.types import Metadata
-from larimar_memory.validate import NO_UNICODE, check_metadata, check_name, is_many
+from larimar_memory.validate import NO_UNICODE, check_episode, check_metadata, check_name, is_many
 
 BLOCK_CHARS = 100_000
 
@@ -56,12 +56,14 @@ class Text:
     Attributes:
         text: the text, or what gives its blocks; those are read twice unless `measure` is given.
         measure: of the text, where it has been read before.
+        episode: what it belongs to with others, as `Document` has it.
     """
 
     id: str
     text: str | Blocks
     metadata: Metadata
     measure: Measure | None = None
+    episode: str | None = None
 
 
 def blocks_of(text: str | Blocks) -> Iterator[str]:
@@ -99,9 +101,12 @@ def checked_measure(blocks: Iterable[str], name: str) -> Measure:
 
 
 def check_texts(
-    texts: str | Iterable[str], ids: Sequence[str] | None, metadatas: Sequence[Metadata] | None
+    texts: str | Iterable[str],
+    ids: Sequence[str] | None,
+    metadatas: Sequence[Metadata] | None,
+    episode: str | None = None,
 ) -> list[Text]:
-    """The texts of a write with their ids and metadata, all sound.
+    """The texts of a write with their ids and metadata, all sound, and all of one episode.
 
     An id left out is a hash of what the text says.
 
@@ -122,8 +127,9 @@ def check_texts(
     measures = [_check_text(text, f"Text {n}") for n, text in enumerate(listed, start=1)]
     ids = [measure.digest() for measure in measures] if ids is None else ids
     metadatas = [{}] * len(listed) if metadatas is None else metadatas
+    check_episode(episode)
     return [
-        Text(check_name(name, "document id"), text, check_metadata(metadata, of), measure)
+        Text(check_name(name, "document id"), text, check_metadata(metadata, of), measure, episode)
         for name, text, metadata, of, measure in zip(
             ids, listed, metadatas, whose, measures, strict=True
         )
