@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from larimar_memory.decoders.base import Decoder, Generation, LatentDecoder
 from larimar_memory.decoders.budget import fit, latest
-from larimar_memory.decoders.prompt import NOT_IN_MEMORY, messages, passages
+from larimar_memory.decoders.prompt import NOT_IN_MEMORY, messages, passages, said_by
 from larimar_memory.errors import InputError
 from larimar_memory.latents.latent_memory import LatentMemory, unpacked
 from larimar_memory.types import (
@@ -163,10 +163,13 @@ def _text_within(
     budget: int, segments: tuple[RecalledSegment, ...], decoder: Decoder
 ) -> tuple[tuple[RecalledSegment, ...], list[str]]:
     """The best segments whose passages fit the token budget, and those passages."""
-    texts = [segment.context for segment in segments]
-    count = fit(texts, lambda some: sum(decoder.count(text) + 1 for text in passages(some)) <= budget)
+
+    def shown(some: Sequence[RecalledSegment]) -> list[str]:
+        return passages((s.context for s in some), (said_by(s.metadata) for s in some))
+
+    count = fit(segments, lambda some: sum(decoder.count(text) + 1 for text in shown(some)) <= budget)
     _check_fits(count, budget)
-    return segments[:count], passages(texts[:count])
+    return segments[:count], shown(segments[:count])
 
 
 def _latents_within(

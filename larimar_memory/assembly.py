@@ -62,7 +62,7 @@ def assemble(
     except InputError:
         opened.close()
         raise
-    if not opened.lazy and not table:
+    if not opened.lazy and not table and not isinstance(encoder, NoEncoder):
         said = "encoder %s has no table of coarse keys: its own are made while writing"
         log.info(said, encoder.fingerprint[:12])
     return opened, encoder

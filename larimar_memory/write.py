@@ -308,12 +308,10 @@ class _Documents:
             same_episode = held.episode == document.episode
             if same_episode and validate.same_json(held.metadata, document.metadata):
                 return True, None
-            if not underway:
-                if same_episode:
-                    self._store.set_metadata(self._namespace, document.id, document.metadata)
-                else:
-                    moved = replace(held, metadata=document.metadata, episode=document.episode)
-                    self._store.write(self._namespace, [WriteBatch(moved, [], NO_KEYS, replace=False)])
+            if not underway and same_episode:
+                self._store.set_metadata(self._namespace, document.id, document.metadata)
+                return True, None
+            if not underway and self._move(held, document):
                 return True, None
         with self._lock:
             self._underway[document.id] = document
@@ -321,6 +319,13 @@ class _Documents:
             return False, None
         at = held.segments - 1
         return False, next(iter(self._store.segments(self._namespace, document.id, at, at)), None)
+
+    def _move(self, held: Document, to: Document) -> bool:
+        """Change a document's metadata and episode alone; False where its segments went meanwhile."""
+        moved = replace(held, metadata=to.metadata, episode=to.episode)
+        self._store.write(self._namespace, [WriteBatch(moved, [], NO_KEYS, replace=False)])
+        now = self._store.document(self._namespace, held.id)
+        return now is None or now.segments == held.segments
 
     def _cut(
         self, item: Text, measure: Measure, document: Document, last: StoredSegment | None

@@ -1,14 +1,17 @@
-"""A random two-layer llama with a byte tokenizer: the real architecture, in milliseconds."""
+"""A random two-layer llama with a byte tokenizer, and a random BERT: the real architectures, quick."""
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
 
 from larimar_memory.decoders.transformers import TransformersDecoder
+from larimar_memory.models import finding
 
 
 class ByteTokenizer:
@@ -47,6 +50,17 @@ def tiny_decoder(
         torch.manual_seed(seed)
         model = LlamaForCausalLM(LlamaConfig(**{**sizes, **changes})).to(dtype)
     return TransformersDecoder(model, ByteTokenizer(), name="tiny")
+
+
+def tiny_encoder(folder: Path) -> Path:
+    """A random one-layer sentence encoder with the bundled one's tokenizer, as a folder."""
+    folder.mkdir(parents=True)
+    shutil.copy(finding.resolve(finding.DEFAULT_ENCODER) / "tokenizer.json", folder)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(BertConfig(**sizes, num_attention_heads=2)).save_pretrained(folder)
+    return folder
 
 
 def logits(decoder: TransformersDecoder, tokens: list[list[int]], **options: Any) -> torch.Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-from larimar_memory.decoders.prompt import block, passage
+from larimar_memory.decoders.prompt import block, passage, speaker_name
 from larimar_memory.errors import InputError
 from larimar_memory.validate import MAX_NAME_CHARS, sound
 
@@ -18,7 +18,6 @@ ROLES = {"Human": "user", "AI": "assistant", "System": "system"}
 """What a decoder's chat calls the sides of a conversation."""
 
 _AS_SIDES = frozenset(name.casefold() for side in ROLES.items() for name in side)
-_NAME_CHARS = 40
 _NAME = re.compile(r"[^\s<|\\/>]{1,64}")
 """What chat models take as the name of a message."""
 
@@ -65,7 +64,7 @@ def to_speaker(message: BaseMessage) -> str | None:
 
 def shown(line: Line) -> str:
     """Who spoke, as a prompt shows it: a name, but for one that would pass for another side."""
-    name = passage("".join(filter(str.isprintable, line.speaker or "")))[:_NAME_CHARS]
+    name = speaker_name(line.speaker)
     return line.role if not name or name.casefold() in _AS_SIDES else name
 
 

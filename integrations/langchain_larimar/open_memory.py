@@ -22,6 +22,8 @@ def open_memory(
 ) -> Larimar:
     """The memory that was given, or the one of a file, or a new one in RAM.
 
+    What is opened here is searched by vector: its keys are made while it is written.
+
     Args:
         embeddings: make its keys; by default its own encoder does, or the bundled one.
         memory: an open memory.
@@ -35,12 +37,12 @@ def open_memory(
 
     if memory is None:
         if embeddings is None:
-            return Larimar.open(path)
+            return Larimar.open(path, keys="eager")
         encoder = _to_encoder(embeddings)
         if isinstance(encoder, EmbeddingsEncoder):
             # What a cosine means is not known: nothing is out of scope.
-            return Larimar.open(path, encoder=encoder, threshold=0.0)
-        return Larimar.open(path, encoder=encoder)
+            return Larimar.open(path, encoder=encoder, threshold=0.0, keys="eager")
+        return Larimar.open(path, encoder=encoder, keys="eager")
     check_memory(memory, "The memory cannot be used.", "It")
     if path is not None:
         raise InputError(

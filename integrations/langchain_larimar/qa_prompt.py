@@ -42,6 +42,7 @@ def fill_prompt(
     texts: Sequence[str],
     history: Sequence[BaseMessage],
     separator: str = "\n",
+    by: Sequence[str] = (),
 ) -> Any:
     """What the model is given.
 
@@ -52,8 +53,9 @@ def fill_prompt(
         texts: what was recalled, best first.
         history: messages before the question.
         separator: stands between the texts.
+        by: who said each text, where that is known; as `said_by` has it.
     """
-    safe = passages(texts)
+    safe = passages(texts, by)
     if prompt is None:
         # The best last, as `messages` has it.
         *instruction, asked = convert_to_messages(messages(question, [separator.join(safe[::-1])]))

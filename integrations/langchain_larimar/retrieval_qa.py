@@ -26,7 +26,7 @@ from langchain_larimar.qa_conversation import check_conversation, earlier, is_co
 from langchain_larimar.qa_prompt import check_prompt, fill_prompt, has_place
 from langchain_larimar.retrievers import READ_OPTIONS, LarimarRetriever
 from langchain_larimar.streams import stripped
-from langchain_larimar.tokens import CountTokens, fitting, written
+from langchain_larimar.tokens import CountTokens, fitting, speaker, written
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.errors import InputError
 
@@ -273,5 +273,6 @@ class LarimarRetrievalQA(OneBody[Question, Output]):
             return RunnableLambda(lambda _: NOT_IN_MEMORY, name="NotInMemory"), call.query
         model = self.llm.bind(**call.model) if call.model else self.llm
         texts = [written(document, self.document_prompt) for document in found]
-        filled = fill_prompt(self.prompt, call.query, texts, call.history, self.document_separator)
+        by = [speaker(document, self.document_prompt) for document in found]
+        filled = fill_prompt(self.prompt, call.query, texts, call.history, self.document_separator, by)
         return model | StrOutputParser(), filled

@@ -10,6 +10,7 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.prompts import BasePromptTemplate, format_document
 
 from larimar_memory.decoders.budget import fit
+from larimar_memory.decoders.prompt import said_by
 from larimar_memory.errors import InputError
 
 CountTokens: TypeAlias = Callable[[list[BaseMessage]], int]
@@ -30,12 +31,16 @@ def fitting(
         documents: best first.
         tokens: the budget.
         count_tokens: counts them, of one message that holds the texts.
-        document_prompt: how a document is written; None is its text alone.
+        document_prompt: how a document is written; None is its text, and who said it where that is
+            known.
 
     Raises:
         InputError: if not even the best one fits.
     """
-    texts = [written(document, document_prompt) for document in documents]
+    texts = list[str]()
+    for document in documents:
+        by, text = speaker(document, document_prompt), written(document, document_prompt)
+        texts.append(f"{by}: {text}" if by else text)
     count = fit(texts, lambda some: count_tokens([HumanMessage("\n".join(some))]) <= tokens)
     if documents and not count:
         raise InputError(
@@ -49,3 +54,8 @@ def fitting(
 def written(document: Document, document_prompt: BasePromptTemplate[Any] | None) -> str:
     """A document as it stands in a prompt, before it is made safe to stand there."""
     return format_document(document, document_prompt) if document_prompt else document.page_content
+
+
+def speaker(document: Document, document_prompt: BasePromptTemplate[Any] | None = None) -> str:
+    """Who said a document, as `said_by` has it; "" where its own prompt is to show it."""
+    return "" if document_prompt else said_by(document.metadata)

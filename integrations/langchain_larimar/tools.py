@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from langchain_larimar.documents import document_id_of
 from langchain_larimar.identity import User, check_user, user_of
 from langchain_larimar.retrievers import LarimarRetriever
-from langchain_larimar.tokens import CountTokens, fitting
+from langchain_larimar.tokens import CountTokens, fitting, speaker
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY, block, passage
 from larimar_memory.errors import InputError, MemoryBusyError
 from larimar_memory.validate import MAX_NAME_CHARS, MAX_QUESTION_CHARS, check_name
@@ -154,12 +154,12 @@ def _note_id(text: str) -> str:
 
 
 def _block(documents: list[Document]) -> str:
-    kept = list[tuple[str, str]]()
+    kept = list[tuple[str, str, str]]()
     for document in documents:
-        id, text = document_id_of(document), document.page_content
-        if not any(id == other and text in longer for other, longer in kept):
-            kept.append((id, text))
-    said = block([passage(f"[{id}] {text}") for id, text in kept])
+        id, text, by = document_id_of(document), document.page_content, speaker(document)
+        if not any(id == other and text in longer for other, longer, _ in kept):
+            kept.append((id, text, f"{by}: " if by else ""))
+    said = block([passage(f"[{id}] {by}{text}") for id, text, by in kept])
     return f"{NOTE}\n{said}"
 
 

@@ -53,7 +53,7 @@ def train_keys(
         Path | None,
         typer.Option("--out", "-o", help="The table's file.", show_default="in the user's data folder"),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="How often each text is learnt from.")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="How often each text is learnt from.")] = 4,
     minutes: Annotated[
         float, typer.Option(min=0, help="The longest that the encoder's keys are made for.")
     ] = 10.0,

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 from typing import Any
 
-from larimar_memory.types import Message
+from larimar_memory.types import Message, Metadata
 
 OPEN, CLOSE = "<recalled>", "</recalled>"
 NOT_IN_MEMORY = "Not in memory."
@@ -30,6 +31,8 @@ _CONTROL_TOKEN = re.compile(
     r"|\[(?=/?(?-i:INST|[A-Z]+_[A-Z_]+|BOS|EOS|PAD|CLS|SEP|MASK|UNK)\])",
     re.IGNORECASE,
 )
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)")
+_NAME_CHARS = 40
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _BLANK = re.compile(r"\s+")
 
@@ -57,13 +60,36 @@ def block(passages: Sequence[str]) -> str:
     return "\n".join([OPEN, *([disarmed("\n".join(passages))] if passages else []), CLOSE])
 
 
-def passages(texts: Iterable[str]) -> list[str]:
-    """Texts as passages, best first, none of which stands in another."""
-    kept = list[str]()
-    for text in map(passage, texts):
-        if text and not any(text in other for other in kept):
-            kept = [other for other in kept if other not in text] + [text]
-    return kept
+def passages(texts: Iterable[str], by: Iterable[str] = ()) -> list[str]:
+    """Texts as passages, best first, none of which stands in another by the same.
+
+    Args:
+        by: of each text, what `said_by` has of it, shown in front.
+    """
+    kept = list[tuple[str, str]]()
+    for who, text in zip(chain(by, repeat("")), map(passage, texts)):  # noqa: B905 - repeats for ever
+        if text and not any(text in other for speaker, other in kept if speaker == who):
+            kept = [(s, other) for s, other in kept if s != who or other not in text]
+            kept.append((who, text))
+    return [passage(f"{who}: {text}") if who else text for who, text in kept]
+
+
+def said_by(metadata: Metadata) -> str:
+    """Who said a text, and on which day, as a prompt shows it; "" where it is not known.
+
+    Args:
+        metadata: of the text's document: `speaker`, a name, and `said_at`, in ISO 8601.
+    """
+    day = _DAY.match(str(metadata.get("said_at", "")))
+    name = speaker_name(metadata.get("speaker"))
+    return f"{name} ({day[0]})" if name and day else name
+
+
+def speaker_name(speaker: Any) -> str:
+    """A name as a prompt shows it: short, of characters that are seen; "" where it is none."""
+    if not isinstance(speaker, str):
+        return ""
+    return passage("".join(filter(str.isprintable, speaker)))[:_NAME_CHARS].strip()
 
 
 def messages(

@@ -126,7 +126,7 @@ class CoarseTable:
                 about = json.loads((file.metadata() or {})[_ABOUT])
                 parts = {name: file.get_tensor(name) for name in ("vectors", "weights", "bias")}
             fingerprint = str(about.pop("fingerprint"))
-        except (OSError, SafetensorError, KeyError, ValueError, AttributeError) as error:
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
             raise _unusable(path, f"It cannot be read: {str(error).rstrip('.')}") from error
         vectors, weights, bias = parts.values()
         shapes = (*weights.shape, *bias.shape), (weights.ndim, bias.ndim)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,13 @@ class SentenceEncoder:
         """Token ids of segments, cut at the model's length, with its document prompt if any."""
         prompt = self._prompts.get("document", self._prompts.get("passage", ""))
         return self._tokens([text.strip() for text in texts], prompt)
+
+    def alone(self, tokens: Iterable[int]) -> TokenBatch:
+        """Segments of one token each."""
+        letter = self._tokenizer.encode("x")
+        first = letter.special_tokens_mask.index(0)
+        after = letter.ids[len(letter.ids) - letter.special_tokens_mask[::-1].index(0) :]
+        return TokenBatch([[*letter.ids[:first], token, *after] for token in tokens], self._special)
 
     def encode_tokens(self, batch: TokenBatch) -> Float[np.ndarray, "n d"]:
         """Keys of tokenised segments; identical ones are computed once, in buckets of one length."""

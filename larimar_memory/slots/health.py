@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from larimar_memory.slots.address import address_all
+from larimar_memory.slots.address import ALPHA, address_all
 from larimar_memory.slots.bounded import Slots
 from larimar_memory.slots.growing import GrowingMemory
 from larimar_memory.slots.slots import SlotMemory
@@ -94,13 +94,18 @@ def grow_health(memory: GrowingMemory, slots: int | None = None) -> Health:
     Args:
         slots: most that there may be, if that is limited.
     """
-    keys = [part for _, part in memory.store.keys(memory.namespace)]
+    return _health_of_keys(memory.store, memory.namespace, memory.alpha, slots)
+
+
+def _health_of_keys(store: Store, namespace: str, alpha: float, slots: int | None) -> Health:
+    """By the keys that the store searches by, which are coarse ones where it is lazy."""
+    keys = [part for _, part in store.keys(namespace)]
     everything = np.concatenate(keys) if keys else np.zeros((0, 1), dtype=np.float32)
     count = len(everything)
     chosen = _sample(count)
     sample = everything[chosen]
     eigenvalues = np.linalg.eigvalsh((sample @ sample.T).astype(np.float64))
-    weights = address_all(sample, sample, memory.alpha)
+    weights = address_all(sample, sample, alpha)
     margin, recall = _standing_out(weights, np.arange(len(chosen)))
     positive = eigenvalues[eigenvalues > len(chosen) * 1e-6] if count else eigenvalues
     full = len(positive) == len(chosen)
@@ -127,7 +132,7 @@ def health_of(store: Store, namespace: str, slots: Slots | None, most: int | Non
     """
     if slots is not None:
         return slot_health(slots.memory(namespace))
-    return grow_health(GrowingMemory(store, namespace), slots=most)
+    return _health_of_keys(store, namespace, ALPHA, most)
 
 
 def _sample(count: int) -> np.ndarray:

@@ -29,7 +29,7 @@ from larimar_memory.text.blocks import Text, blocks_of
 from larimar_memory.text.normal import normalised
 from larimar_memory.text.segments import segment
 
-EPOCHS = 3
+EPOCHS = 4
 MINUTES = 10.0
 MOST = 400_000
 """Texts that are taken of those that a folder holds: more change the third digit of the cosine."""
@@ -40,7 +40,7 @@ _WINDOWS = 0.15
 _FEWEST = 200
 _HELD_OUT, _MOST_HELD_OUT = 0.02, 4000
 _TEXTS_AT_A_TIME = 2048
-_BATCH, _RATE, _LAST_RATE = 1024, 3e-3, 1e-5
+_BATCH, _RATE, _LAST_RATE = 2048, 5e-3, 1e-5
 _RARE, _FREQUENT = 3.0, 3000.0
 _LEAST_WEIGHT = 0.02
 
@@ -63,7 +63,7 @@ class Taught:
 
     @classmethod
     def of(
-        cls, batches: list[TokenBatch], keys: list[Float[np.ndarray, "n d"]], special: list[int]
+        cls, batches: list[TokenBatch], keys: list[Float[np.ndarray, "_ d"]], special: list[int]
     ) -> Taught:
         """What the encoder made of tokenised texts; those that it cannot read are left out."""
         every, made = [own for batch in batches for own in batch.ids], np.concatenate(keys)
@@ -103,7 +103,7 @@ def train_keys(
         texts: any, as they are cut when they are written; of more than `MOST` segments and windows of
             neighbouring ones, so many are taken at random.
         epochs: how often each is learnt from.
-        minutes: the longest that the encoder's keys are made for.
+        minutes: the longest that the encoder's keys of texts are made for.
 
     Raises:
         InputError: if there is too little text.
@@ -117,14 +117,25 @@ def train_keys(
             "Name a folder with more text: a few megabytes of the kind that will be written.",
         )
     batches, keys, ends_at = list[TokenBatch](), list[np.ndarray](), time.monotonic() + minutes * 60
-    for first in range(0, len(pieces), _TEXTS_AT_A_TIME):
-        if keys and time.monotonic() > ends_at:
+    total, made, alone = encoder.vocabulary + len(pieces), 0, 0
+    for batch in _batches(encoder, pieces):
+        batches.append(batch)
+        keys.append(encoder.encode_tokens(batch))
+        made += len(batch.ids)
+        if made <= encoder.vocabulary:
+            alone += int(keys[-1].any(axis=1).sum())
+        on_progress(made, total, "keys made")
+        if made > encoder.vocabulary and time.monotonic() > ends_at:
             break
-        batches.append(encoder.tokenize(pieces[first : first + _TEXTS_AT_A_TIME]))
-        keys.append(encoder.encode_tokens(batches[-1]))
-        on_progress(first + len(keys[-1]), len(pieces), "keys made")
     taught = Taught.of(batches, keys, encoder.special_ids)
-    return fit(taught, encoder.vocabulary, encoder.fingerprint, epochs=epochs, on_progress=on_progress)
+    return fit(
+        taught,
+        encoder.vocabulary,
+        encoder.fingerprint,
+        alone=alone,
+        epochs=epochs,
+        on_progress=on_progress,
+    )
 
 
 def fit(
@@ -132,6 +143,7 @@ def fit(
     vocabulary: int,
     fingerprint: str,
     *,
+    alone: int = 0,
     epochs: int = EPOCHS,
     on_progress: OnStep = lambda done, total, what: None,
 ) -> CoarseTable:
@@ -139,8 +151,10 @@ def fit(
 
     Args:
         vocabulary: how many tokens there are.
+        alone: how many of the first texts are tokens alone.
     """
-    held = min(max(int(len(taught) * _HELD_OUT), 1), _MOST_HELD_OUT)
+    texts = max(len(taught) - alone, 1)
+    held = min(max(int(texts * _HELD_OUT), 1), _MOST_HELD_OUT)
     rows, held_out = np.arange(len(taught) - held), np.arange(len(taught) - held, len(taught))
     table, bias = _beginning(taught, rows, vocabulary)
     chosen = min(_BATCH, len(rows))
@@ -160,7 +174,7 @@ def fit(
             step += 1
             on_progress(step, steps, "steps")
     recipe = {"epochs": epochs, "batch": chosen, "rate": _RATE}
-    said = {"texts": len(rows), "held_out": held, "recipe": recipe}
+    said = {"texts": texts - held, "held_out": held, "recipe": recipe}
     made = quantised(table.detach().numpy(), bias.detach().numpy(), fingerprint, **said)
     made.about["cosine"] = round(cosine(made, taught, held_out), 4)
     return made
@@ -172,6 +186,14 @@ def cosine(table: CoarseTable, taught: Taught, rows: Int[np.ndarray, " n"] | Non
     ids = [taught.ids[first:last].tolist() for first, last in pairwise(taught.ends)]
     keys = table.keys([ids[row] for row in every])
     return float((keys * taught.keys[every]).sum(axis=1).mean())
+
+
+def _batches(encoder: SentenceEncoder, pieces: list[str]) -> Iterator[TokenBatch]:
+    """Every token alone, so that all have a vector, and then the texts."""
+    for first in range(0, encoder.vocabulary, _TEXTS_AT_A_TIME):
+        yield encoder.alone(range(first, min(first + _TEXTS_AT_A_TIME, encoder.vocabulary)))
+    for first in range(0, len(pieces), _TEXTS_AT_A_TIME):
+        yield encoder.tokenize(pieces[first : first + _TEXTS_AT_A_TIME])
 
 
 def _keys(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from larimar_memory.cli.ingest import _PassedOver
+from larimar_memory.larimar import Larimar
 from larimar_memory.text.files import Skipped
 from tests.cli.test_commands import larimar
 from tests.text.test_folders import encrypted
@@ -74,3 +75,25 @@ def test_a_million_that_are_not_read_are_counted_in_flat_memory(
     said = capsys.readouterr().err
     assert said.startswith("100,000 skipped:")
     assert "For other reasons; --json lists each." in said
+
+
+@pytest.mark.model
+def test_files_of_an_episode(tmp_path: Path) -> None:
+    for n in range(3):
+        (tmp_path / f"{n}.txt").write_text(f"Chapter {n} tells of the ferry.")
+    memory = tmp_path / "m.larimar"
+    first, second, third = (str(tmp_path / f"{n}.txt") for n in range(3))
+
+    def held() -> dict[str, str | None]:
+        with Larimar.open(memory, encoder=None) as opened:
+            return {Path(document.id).name: document.episode for document in opened.documents()}
+
+    assert larimar("ingest", first, second, "-m", str(memory), "--episode", "book").returncode == 0
+    assert larimar("ingest", third, "-m", str(memory)).returncode == 0
+    assert held() == {"0.txt": "book", "1.txt": "book", "2.txt": None}
+    done = larimar("ingest", second, third, "-m", str(memory), "--episode", "other", "--json")
+    assert json.loads(done.stdout)["new_segments"] == 0
+    assert held() == {"0.txt": "book", "1.txt": "other", "2.txt": "other"}
+    done = larimar("ingest", first, "-m", str(tmp_path / "new"), "--episode", "")
+    assert (done.returncode, (tmp_path / "new").exists()) == (1, False)
+    assert "'' cannot be a name of an episode." in done.stderr

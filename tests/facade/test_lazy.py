@@ -255,3 +255,13 @@ def test_a_write_that_was_cut_off_goes_on(coarse: QuickCoarse) -> None:
         assert [s.row for s in memory.store.segments("default", "d")][:held] == rows
         assert memory.text("d") == text
         assert coarse.forwards == 0
+
+
+def test_health_goes_by_the_keys_there_are(coarse: QuickCoarse) -> None:
+    with Larimar.open(encoder=coarse) as memory:
+        assert memory.health().advice == "Nothing is written yet."
+        memory.write(TEXTS, IDS)
+        before = memory.health()
+        assert (before.mode, before.items, before.expected_recall) == ("grow", 40, 1.0)
+        memory.index()
+        assert memory.health() == before

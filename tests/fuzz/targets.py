@@ -21,8 +21,8 @@ from unittest import mock
 
 import numpy as np
 
-from larimar_memory import larimar
 from larimar_memory.decoders.prompt import block, disarmed, passage
+from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents.stored import StoredForm
@@ -321,7 +321,7 @@ def command_line(data: bytes) -> None:
     with (
         mock.patch.object(sys, "argv", ["larimar", *arguments]),
         mock.patch.object(sys, "stdin", empty),
-        mock.patch.object(larimar.SentenceEncoder, "load", return_value=QuickEncoder()),
+        mock.patch.object(SentenceEncoder, "load", return_value=QuickEncoder()),
         mock.patch.dict("os.environ", {"LARIMAR_MEMORY": memory, "COLUMNS": "100"}),
         mock.patch(
             "larimar_memory.larimar.TransformersDecoder.load",

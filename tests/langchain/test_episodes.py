@@ -17,6 +17,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_larimar import (
     LarimarChatMessageHistory,
+    LarimarEmbeddings,
     LarimarMemory,
     LarimarMiddleware,
     LarimarVectorStore,
@@ -26,7 +27,7 @@ from langchain_larimar.moments import moment, moment_of
 from larimar_memory.decoders.prompt import CLOSE, OPEN
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
-from tests.quick import QuickEncoder
+from tests.quick import QuickCoarse, QuickEncoder
 
 from .conftest import Context, ScriptedChat
 
@@ -49,9 +50,10 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def memory() -> Iterator[Larimar]:
-    with Larimar.open(encoder=QuickEncoder(), threshold=0.0) as opened:
+@pytest.fixture(params=["eager", "lazy"])
+def memory(request: pytest.FixtureRequest) -> Iterator[Larimar]:
+    encoder = QuickCoarse() if request.param == "lazy" else QuickEncoder()
+    with Larimar.open(encoder=encoder, threshold=0.0) as opened:
         yield opened
 
 
@@ -309,6 +311,22 @@ def test_documents_of_a_vector_store(memory: Larimar) -> None:
     assert store.get_by_ids(["3"]) == [Document("Three.", id="3", metadata={"episode": "mine"})]
     with pytest.raises(InputError, match="cannot be a name of an episode"):
         store.add_texts(["Five."], episode="")
+
+
+def test_a_vector_store_makes_keys_while_it_is_written(tmp_path: Path) -> None:
+    embeddings = LarimarEmbeddings(QuickCoarse())
+    lazy = tmp_path / "lazy.larimar"
+    with Larimar.open(lazy, encoder=QuickCoarse()) as memory:
+        memory.write(["The ferry leaves at nine.", "The bus is late."], ["1", "2"])
+        assert (memory.stats().keys, memory.stats().keyed) == ("lazy", 0)
+    for path, keys, keyed in ((None, "eager", 2), (tmp_path / "new", "eager", 2), (lazy, "lazy", 2)):
+        store = LarimarVectorStore(embeddings, path=path)
+        with store.memory as memory:
+            store.add_texts(["Bread is baked at dawn.", "The moon is far."], ids=["3", "4"])
+            stats = memory.stats()
+            assert (stats.keys, stats.keyed) == (keys, keyed)
+            found = store.similarity_search_with_score("Bread is baked at dawn.", 1)
+            assert (found[0][0].id, round(found[0][1], 2)) == ("3", 1.0)
 
 
 def test_a_file_keeps_it(tmp_path: Path, clock: Clock) -> None:

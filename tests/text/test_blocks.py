@@ -319,7 +319,7 @@ sys.path[:0] = [sys.argv.pop(1)]
 # As at a terminal: what a shell runs in the background starts with interrupts ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.quick import QuickTokens
-from larimar_memory import larimar, write
+from larimar_memory import write
 from larimar_memory.encoders import sentence
 from larimar_memory.cli import main
 waits = sys.argv.pop(1) == "waits"
@@ -332,7 +332,7 @@ class Slow(QuickTokens):
             sys.stdin.readline()
         return super().encode_tokens(batch)
 
-larimar.SentenceEncoder.load = lambda name: Slow()
+sentence.SentenceEncoder.load = lambda name: Slow()
 main()
 """
 
