@@ -32,11 +32,10 @@ FEATURES = (
     "rare",  # the idf of the rarest word it holds, as a share of the question's rarest
     "phrase",  # its longest run of words shared with the question
     "soft",  # how much of the question's tokens have one alike
-    "next_words",  # BM25 of the segments before and after
-    "next_key",  # cosines of the segments before and after, and
-    "window",  # of it with them
-    "around_words",  # BM25 of those within a paragraph or turn
-    "around_key",  # the best cosine of those
+    "window",  # the cosine of the segment with those before and after, as one text, and
+    "paragraph",  # with all those within a paragraph or turn
+    "next_words",  # BM25 of the segments before and after, and
+    "around_words",  # of those within a paragraph or turn
     "turn_words",  # BM25 of the documents before and after, in its episode
     "turn_key",  # the best cosine of those
     "turns_words",  # BM25 of those within two
@@ -215,7 +214,7 @@ def _features(asked: Asked, pool: Pool, weighed: _Weighed, known: Known, phrase:
     said = words(segment.text)
     held, stemmed = set(said), set(_stems(said))
     row, speaker = segment.row, speaker_of(segment)
-    own_words, own_key = pool.words(row), pool.key(row)
+    own_words = pool.words(row)
     stems = _share(weighed.stems, stemmed)
     most = max(weighed.stems.values(), default=0.0)
     rarest = max((idf for s, idf in weighed.stems.items() if s in stemmed), default=0.0)
@@ -236,11 +235,10 @@ def _features(asked: Asked, pool: Pool, weighed: _Weighed, known: Known, phrase:
         "rare": rarest / most if most > 0 else 0.0,
         "phrase": phrase,
         "soft": stems if known.soft is None else known.soft,
+        "window": near.window,
+        "paragraph": near.paragraph,
         "next_words": near.next_words,
-        "next_key": near.next_key,
-        "window": (own_key + 2 * near.next_key) / 3,
         "around_words": near.around_words,
-        "around_key": near.around_key,
         "turn_words": near.turn_words,
         "turn_key": near.turn_key,
         "turns_words": near.turns_words,

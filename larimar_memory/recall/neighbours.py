@@ -6,10 +6,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from larimar_memory.recall.candidates import Pool
-from larimar_memory.stores.base import Store, StoredSegment
+import numpy as np
+from jaxtyping import Float
 
-REACH = 8
+from larimar_memory.encoders.keys import unit
+from larimar_memory.recall.candidates import Pool
+from larimar_memory.stores.base import Key, Store
+
+REACH = 6
 """Segments on either side that are around one: about a paragraph, or a turn of a conversation."""
 
 TURNS = 2
@@ -18,65 +22,81 @@ TURNS = 2
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """Scores of what is near a candidate: its words' share of the best, and its search keys' cosine.
+    """Scores of what is near a candidate: words' shares of the best, and cosines of search keys.
 
     Attributes:
-        next_words, next_key: of the segments before and after, their means.
-        around_words, around_key: of those within `REACH`: the sum, at most 2, and the best.
+        window: the cosine of the segment with those before and after, as one text.
+        paragraph: the same of all within `REACH`.
+        next_words: of the segments before and after, the mean.
+        around_words: of those within `REACH`, the sum, at most 2.
         turn_words, turn_key: the best in the documents before and after, in its episode.
         turns_words: the best in those within `TURNS`.
     """
 
-    next_words: float
-    next_key: float
-    around_words: float
-    around_key: float
+    window: float = 0.0
+    paragraph: float = 0.0
+    next_words: float = 0.0
+    around_words: float = 0.0
     turn_words: float = 0.0
     turn_key: float = 0.0
     turns_words: float = 0.0
 
 
 class Neighbourhood:
-    """Knows how the segments near candidates score, of those that the searches brought back.
+    """Knows how the segments near candidates score.
 
-    What was not brought back has no words of the question, or few, and at most the last one's cosine.
+    In other documents it knows those that the searches brought back: what was not has no words of the
+    question, or few, and at most the last one's cosine.
     """
 
     def __init__(self, store: Store, namespace: str, pool: Pool) -> None:
         self._store, self._namespace, self._pool = store, namespace, pool
-        self._rows = {(place.document_id, place.at): row for row, place in pool.places.items()}
-        self._of_document = defaultdict[str, list[int]](list)
+        self._of_document = defaultdict[str, dict[int, float]](dict)
+        self._words, self._keys = dict[str, float](), dict[str, float]()
         for row, place in pool.places.items():
-            self._of_document[place.document_id].append(row)
+            name, words = place.document_id, pool.words(row)
+            self._of_document[name][place.at] = words
+            self._words[name] = max(self._words.get(name, 0.0), words)
+            self._keys[name] = max(self._keys.get(name, pool.least_key), pool.key(row))
 
-    def of(self, segments: Sequence[StoredSegment]) -> list[Near]:
-        """What is near each of the segments."""
-        names = list(dict.fromkeys(segment.document_id for segment in segments))
+    def of(self, rows: Sequence[int], key: Float[np.ndarray, " d"]) -> list[Near]:
+        """What is near each of the rows.
+
+        Args:
+            key: the question's.
+        """
+        places = self._pool.places
+        names = list(dict.fromkeys(places[row].document_id for row in rows))
         beside = self._store.beside(self._namespace, names, TURNS)
-        turns = {
-            name: [document.id for document in near] for name, near in zip(names, beside, strict=True)
-        }
-        return [self._near(segment, turns[segment.document_id]) for segment in segments]
-
-    def _near(self, segment: StoredSegment, turns: Sequence[str]) -> Near:
-        pool, name, at = self._pool, segment.document_id, segment.index
-        sides = [self._rows.get((name, at + step)) for step in (-1, 1)]
-        around = [
-            row
-            for row in self._of_document[name]
-            if row != segment.row and abs(pool.places[row].at - at) <= REACH
+        turns = {name: [of.id for of in near] for name, near in zip(names, beside, strict=True)}
+        around = self._store.keys_near(self._namespace, rows, REACH)
+        windows = _cosines(key, [[own for step, own in near if abs(step) <= 1] for near in around])
+        paragraphs = _cosines(key, [[own for _, own in near] for near in around])
+        return [
+            self._near(row, turns[places[row].document_id], window, paragraph)
+            for row, window, paragraph in zip(rows, windows, paragraphs, strict=True)
         ]
-        place = turns.index(name) if name in turns else 0
-        steps = {turn: abs(n - place) for n, turn in enumerate(turns) if n != place}
-        rows = [(steps[turn], row) for turn in steps for row in self._of_document.get(turn, ())]
-        first = [row for step, row in rows if step == 1]
-        least = pool.least_key
+
+    def _near(self, row: int, turns: Sequence[str], window: float, paragraph: float) -> Near:
+        place, least = self._pool.places[row], self._pool.least_key
+        held = self._of_document[place.document_id]
+        around = [words for at, words in held.items() if 0 < abs(at - place.at) <= REACH]
+        own = turns.index(place.document_id) if place.document_id in turns else 0
+        beside = [name for n, name in enumerate(turns) if abs(n - own) == 1]
+        near = [name for n, name in enumerate(turns) if n != own]
         return Near(
-            next_words=sum(pool.words(row) for row in sides if row is not None) / 2,
-            next_key=sum(least if row is None else pool.key(row) for row in sides) / 2,
-            around_words=min(sum(map(pool.words, around)), 2.0),
-            around_key=max(map(pool.key, around), default=least),
-            turn_words=max(map(pool.words, first), default=0.0),
-            turn_key=max(map(pool.key, first), default=least),
-            turns_words=max((pool.words(row) for _, row in rows), default=0.0),
+            window,
+            paragraph,
+            next_words=(held.get(place.at - 1, 0.0) + held.get(place.at + 1, 0.0)) / 2,
+            around_words=min(sum(around, 0.0), 2.0),
+            turn_words=max((self._words.get(name, 0.0) for name in beside), default=0.0),
+            turn_key=max((self._keys.get(name, least) for name in beside), default=least),
+            turns_words=max((self._words.get(name, 0.0) for name in near), default=0.0),
         )
+
+
+def _cosines(key: Float[np.ndarray, " d"], groups: Sequence[Sequence[Key]]) -> Sequence[float]:
+    """A key's cosine with the sum of each group of keys; 0 with that of none."""
+    nothing = np.zeros_like(key)
+    sums = np.array([np.sum(group, axis=0) if group else nothing for group in groups], np.float32)
+    return [float(cosine) for cosine in unit(sums.reshape(-1, len(key))) @ key]

@@ -17,14 +17,20 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from larimar_memory.recall.features import FEATURES
+from larimar_memory.recall.candidates import Pool
+from larimar_memory.recall.features import FEATURES, is_assistant
+from larimar_memory.recall.question import Asked
 from larimar_memory.recall.scope import SIGNS
 
 Kind: TypeAlias = Literal["prose", "conversation"]
 """Of text: in a conversation, segments say who spoke."""
 
-FIRST = {"key": 1.0, "words": 0.3, "own": 0.3, "named": 0.15, "turn_words": 0.1}
+FIRST = {"key": 1.0, "words": 0.3, "own": 0.3, "named": 0.15}
 """What is known before the encoder's keys are, and what it is worth in choosing whose are made."""
+
+TURNS = 3 / 4
+"""Share of those chosen that are the best of their document, where documents are turns that are said:
+of ten conversations' questions, .82 of the evidence was among 64 candidates, and .78 without."""
 
 WEIGHTS = Path(__file__).with_name("weights.json")
 
@@ -61,3 +67,26 @@ def from_json(held: Mapping[str, Any]) -> Weights:
 def kind_of(speakers: Sequence[str]) -> Kind:
     """The kind of text that candidates are of: conversation, where most say who spoke."""
     return "conversation" if 2 * sum(map(bool, speakers)) > len(speakers) else "prose"
+
+
+def first(asked: Asked, pool: Pool, rows: Sequence[int], most: int) -> list[int]:
+    """The rows that are worth a closer look, at most so many."""
+    said = {place.speaker for place in pool.places.values() if place.speaker}
+    lead = {
+        name: FIRST["own"] * (asked.own and not is_assistant(name)) + FIRST["named"] * asked.names(name)
+        for name in said
+    }
+    worth = {
+        row: FIRST["key"] * pool.key(row)
+        + FIRST["words"] * pool.words(row)
+        + lead.get(pool.places[row].speaker, 0.0)
+        for row in rows
+    }
+    order = sorted(rows, key=lambda row: (-worth[row], row))
+    if kind_of([pool.places[row].speaker for row in order]) == "conversation":
+        turns = dict[str, int]()
+        for row in order:
+            turns.setdefault(pool.places[row].document_id, row)
+        best = list(turns.values())[: int(most * TURNS)]
+        order = list(dict.fromkeys([*best, *order]))
+    return order[:most]

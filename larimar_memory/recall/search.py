@@ -140,7 +140,7 @@ class Recall:
         """What is known of the candidates of one question, before they are ranked; as in `ask`."""
         asked, aim = Asked(question, self.language), key if probe is None else probe
         pool = candidates(self.store, asked, aim, options, max(options.k, DEPTH))
-        chosen, near = self._chosen(asked, pool, options)
+        chosen, near = self._chosen(asked, aim, pool, options)
         known, cosines, is_read = list[Known](), list[tuple[float, float]](), bool(key.any())
         soft = soft_words(self.encoder, question, [s.text for s in chosen]) if options.hybrid else None
         late = _lateness(chosen)
@@ -171,32 +171,19 @@ class Recall:
         return Found(sorted(found, key=_order), max((c.score for c in found), default=0.0), {})
 
     def _chosen(
-        self, asked: Asked, pool: Pool, options: ReadOptions
+        self, asked: Asked, key: Float[np.ndarray, " d"], pool: Pool, options: ReadOptions
     ) -> tuple[list[StoredSegment], list[Near]]:
         """The candidates worth a closer look, and what is near them."""
-        rows = list(dict.fromkeys([*pool.by_key, *pool.by_words]))
-        segments = self.store.fetch(options.namespace, rows)
+        rows, most = list(dict.fromkeys([*pool.by_key, *pool.by_words])), max(options.k, RANKED)
         if not options.hybrid:
-            return segments[: max(options.k, RANKED)], [_NOWHERE] * len(segments)
-        around = Neighbourhood(self.store, options.namespace, pool)
-        near = around.of(segments)
-        worth = ranking.FIRST
-        scored = list[tuple[float, int]]()
-        for n, (segment, beside) in enumerate(zip(segments, near, strict=True)):
-            speaker = feature.speaker_of(segment)
-            human = bool(speaker) and not feature.is_assistant(speaker)
-            score = worth["key"] * pool.key(segment.row) + worth["words"] * pool.words(segment.row)
-            score += worth["own"] * (asked.own and human) + worth["turn_words"] * beside.turn_words
-            score += worth["named"] * (bool(speaker) and asked.names(speaker))
-            scored.append((-score, n))
-        most = max(options.k, RANKED)
-        kept = {n for _, n in sorted(scored)[:most]}
-        # A rare word is never lost: what it alone brought back is looked at as well.
-        places = [n for n, segment in enumerate(segments) if n in kept]
-        return [segments[n] for n in places], [near[n] for n in places]
-
-
-_NOWHERE = Near(0.0, 0.0, 0.0, 0.0)
+            segments = self.store.fetch(options.namespace, rows[:most])
+            return segments, [Near()] * len(segments)
+        rows = ranking.first(asked, pool, [row for row in rows if row in pool.places], most)
+        near = dict(
+            zip(rows, Neighbourhood(self.store, options.namespace, pool).of(rows, key), strict=True)
+        )
+        segments = self.store.fetch(options.namespace, rows)
+        return segments, [near[segment.row] for segment in segments]
 
 
 def _ranked(look: Look, explain: bool) -> Found:

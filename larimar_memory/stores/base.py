@@ -110,11 +110,17 @@ class Span(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a row's segment stands: `at` is its index in the document."""
+    """Where a row's segment stands, and who said it.
+
+    Attributes:
+        at: its index in the document.
+        speaker: as the document's metadata say; "" where they say nothing.
+    """
 
     row: int
     document_id: str
     at: int
+    speaker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +329,27 @@ class Store(ABC):
 
     def places(self, namespace: str, rows: Sequence[int]) -> list[Place]:
         """Where the segments of those rows stand, in any order, missing ones left out."""
-        return [Place(s.row, s.document_id, s.index) for s in self.fetch(namespace, rows)]
+        return [
+            Place(s.row, s.document_id, s.index, said if isinstance(said, str) else "")
+            for s in self.fetch(namespace, rows)
+            for said in [s.metadata.get("speaker")]
+        ]
+
+    def keys_near(self, namespace: str, rows: Sequence[int], reach: int) -> list[list[tuple[int, Key]]]:
+        """For each row, how far each segment within `reach` is from it in its document, with the key
+        that the store searches by; nothing for a row that is gone.
+        """
+        held = {s.row: s for s in self.fetch(namespace, rows)}
+        spans = [Span(s.document_id, s.index - reach, s.index + reach) for s in held.values()]
+        near = dict(zip(held, self.spans(namespace, spans), strict=True))
+        return [
+            [
+                (s.index - held[row].index, key)
+                for s in near.get(row, [])
+                if (key := s.coarse if self.lazy else s.key) is not None
+            ]
+            for row in rows
+        ]
 
     def beside(self, namespace: str, document_ids: Sequence[str], reach: int) -> list[list[Document]]:
         """For each document, those with text of its episode, from `reach` before to `reach` after it.

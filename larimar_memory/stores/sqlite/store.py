@@ -213,6 +213,10 @@ class SQLiteStore(Store):
         with self._reading(namespace) as (db, space):
             return queries.places_of(db, space, rows)
 
+    def keys_near(self, namespace: str, rows: Sequence[int], reach: int) -> list[list[tuple[int, Key]]]:
+        with self._reading(namespace) as (db, space):
+            return queries.keys_near(db, space, rows, reach, self._form)
+
     def beside(self, namespace: str, document_ids: Sequence[str], reach: int) -> list[list[Document]]:
         with self._reading(namespace) as (db, space):
             return order.texts_beside(db, space, document_ids, reach)
