@@ -28,7 +28,7 @@ def damage_often(folder: Path, documents: int, flips: int, cuts: int, draw: rand
     """Of file, log and index: change single bytes and cut them short, and count what comes of it."""
     path = filled(folder / "whole", documents)
     logged = _with_log(path, folder / "logged", documents)
-    (index,) = (folder / "whole").glob("*-vectors/*.usearch")
+    (index,) = (folder / "whole").glob("*-vectors/*.keys")
     figures: Figures = {}
     # What each damaged index would be warned of is what is counted here.
     logger = logging.getLogger("larimar_memory.stores")

@@ -23,7 +23,7 @@ Figures: TypeAlias = dict[str, Any]
 Bar: TypeAlias = dict[str, Any]
 """`measure`, `value`, `bar` (a comparison such as ">= 4") and whether it `holds`."""
 
-PACKAGES = ("larimar-memory", "torch", "transformers", "numpy", "usearch", "psutil")
+PACKAGES = ("larimar-memory", "torch", "transformers", "numpy", "psutil")
 """Distributions that every benchmark depends on."""
 
 _MODULES = {"faiss-cpu": "faiss"}

@@ -62,7 +62,7 @@ def with_index(folder: Path, monkeypatch: pytest.MonkeyPatch, texts: list[str]) 
     store = open_file(path)
     store.write("n", [whole("d", texts)])
     store.close()
-    (index,) = path.parent.glob("*-vectors/*.usearch")
+    (index,) = path.parent.glob("*-vectors/*.keys")
     return path, index
 
 

@@ -229,7 +229,8 @@ class Store(ABC):
 
         Args:
             keys: one per row; a store that is not lazy has them and keeps those it has.
-            wait: False never waits for another writer, be it a thread or a process.
+            wait: False never waits for another writer, be it a thread or a process, nor for the disk:
+                after a power cut it may have to be given again.
 
         Returns:
             Whether it was done. Only with `wait=False` it may not be: where another writes just now,

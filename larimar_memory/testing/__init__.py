@@ -9,7 +9,8 @@ class TestMine(EncoderLaws):
 
 import pytest
 
-pytest.register_assert_rewrite(f"{__name__}.decoders", f"{__name__}.encoders", f"{__name__}.stores")
+for _laws in ("decoders", "encoders", "keys", "stores"):
+    pytest.register_assert_rewrite(f"{__name__}.{_laws}")
 
 from larimar_memory.testing.decoders import DecoderLaws  # noqa: E402 - rewritten before the import
 from larimar_memory.testing.encoders import EncoderLaws  # noqa: E402

@@ -20,17 +20,27 @@ from larimar_memory.exchange import export, import_into
 from larimar_memory.stores.exported import look
 from larimar_memory.stores.sqlite import checksums, vectors
 from larimar_memory.stores.sqlite.integrity import check
+from larimar_memory.stores.sqlite.parts import checksum_of
 from larimar_memory.stores.sqlite.repair import repair
 from larimar_memory.testing.writes import DIMENSION
-from tests.damage import answers, contents, copied, filled, resealed
+from tests.damage import answers, contents, copied, filled, resealed, sql
 from tests.stores.test_laws import open_file
 from tests.stores.test_schema import version_1
 
 _KEYS: dict[str, Any] = {"encoder": "test-encoder", "dimension": DIMENSION}
 _COLUMNS = {
     "namespaces": ("name", "generation"),
-    "documents": ("namespace_id", "name", "content_hash", "characters", "metadata", "complete"),
+    "documents": (
+        "namespace_id",
+        "name",
+        "content_hash",
+        "characters",
+        "metadata",
+        "complete",
+        "episode",
+    ),
     "segments": ("namespace_id", "document_id", "position", "start", "end", "text", "key", "latent"),
+    "fine_keys": ("id", "namespace_id", "key"),
     "meta": ("key", "value"),
 }
 
@@ -66,9 +76,17 @@ def logs(folder: Path, data: bytes) -> None:
 
 
 def indexes(folder: Path, data: bytes) -> None:
-    """An index file; one under a name that fits is not tried, for usearch itself would crash on it."""
+    """An index file, under its name and under one that fits."""
     with _small_indexes(), _copy(_indexed(), folder) as path:
-        _change(min(path.parent.glob("*-vectors/*.usearch")), data)
+        index = min(path.parent.glob("*-vectors/*.keys"))
+        _change(index, data)
+        _use(path)
+    with _small_indexes(), _copy(_indexed(), folder) as path:
+        index = min(path.parent.glob("*-vectors/*.keys"))
+        _change(index, data)
+        named = f"{index.stem.rpartition('-')[0]}-{checksum_of(index)}.keys"
+        sql(path, "UPDATE index_files SET name = ? WHERE name = ?", named, index.name)
+        index.rename(index.with_name(named))
         _use(path)
 
 
@@ -173,6 +191,10 @@ def _seal(db: sqlite3.Connection) -> None:
     for table, seals in _SEALS.items():
         sealed = ", ".join(f"{column} = {value}" for column, value in seals.items())
         db.execute(f"UPDATE {table} SET {sealed}")
+    of_document = _SEALS["documents"]["checksum"]
+    sealed = f"{of_document[:-1]}, episode)"
+    db.execute(f"UPDATE documents SET checksum = {sealed} WHERE episode IS NOT NULL")
+    db.execute("UPDATE fine_keys SET checksum = of_blob(id, key)")
 
 
 @contextmanager

@@ -165,11 +165,11 @@ def test_which_encoder_it_was_is_lost_and_there_is_an_index(indexed: tuple[Path,
 def test_an_index_file_of_other_bytes_whose_name_fits_is_told(indexed: tuple[Path, Path]) -> None:
     path, index = indexed
     other = index.with_name("other")
-    other.write_bytes(b"usearch" * 20)
+    other.write_bytes(b"other keys" * 20)
     named = "-".join([*index.stem.split("-")[:3], integrity_module.checksum_of(other)])
-    other.rename(index.with_name(f"{named}.usearch"))
+    other.rename(index.with_name(f"{named}.keys"))
     index.unlink()
-    sql(path, f"UPDATE index_files SET name = '{named}.usearch'")
+    sql(path, f"UPDATE index_files SET name = '{named}.keys'")
     assert [f.what for f in check(path).findings] == ["files that cannot be read"]
     store = open_file(path)
     assert found(store, "n", "fact 3", 1) == ["fact 3"]

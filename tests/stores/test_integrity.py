@@ -472,7 +472,7 @@ def test_a_torn_index_is_noticed(indexed: tuple[Path, Path], left: int) -> None:
 
 def test_an_index_of_an_earlier_release_is_not_used_and_goes(indexed: tuple[Path, Path]) -> None:
     path, index = indexed
-    old = index.with_name(f"{index.stem.rpartition('-')[0]}-0.usearch")
+    old = index.with_name(f"{index.stem.rpartition('-')[0]}-0.keys")
     index.rename(old)
     assert parts(check(path)) == [("vector index", "not erased: files of another state")]
     assert reads_right(path)

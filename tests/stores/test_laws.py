@@ -56,10 +56,47 @@ class TestInRamWithAnIndex(TestInRam):
     small = TestInAFileWithAnIndex.small
 
 
+class TestLazyInAFile(TestInAFile):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        self.opened = open_file(tmp_path / "m.larimar", lazy=True)
+        yield self.opened
+        self.opened.close()
+
+
+class TestLazyInAFileWithAnIndex(TestLazyInAFile):
+    small = TestInAFileWithAnIndex.small
+
+
+class TestLazyInRam(StoreLaws):
+    @pytest.fixture
+    def store(self) -> Iterator[Store]:
+        opened = open_file(None, lazy=True)
+        yield opened
+        opened.close()
+
+
+class TestLazyInRamWithAnIndex(TestLazyInRam):
+    small = TestInAFileWithAnIndex.small
+
+
 class TestOfDictionaries(StoreLaws):
     @pytest.fixture
     def store(self) -> Store:
         return DictStore()
+
+
+def test_words_are_found_by_their_stems_in_english_alone() -> None:
+    store = open_file(None)
+    russian = "\u0431\u0435\u0433\u0430\u0442\u044c"
+    texts = ["She runs ponies", "a pony ran; running late", "caf\u00e9s \u00fcberings", russian]
+    store.write("n", [batch("d", texts)])
+    asked = ["run", "running", "pony", "ponies", "cafe", "ran", russian, russian[:-1]]
+    assert store.frequencies("n", asked) == [2, 2, 2, 2, 1, 1, 1, 0]
+    assert [hit.row for hit in store.lexical("n", ["run", "late"], 9)] == [2, 1]
+    store.write("n", [batch("d", ["other"])])
+    assert store.frequencies("n", ["run", "pony", "cafe"]) == [0, 0, 0]
+    store.close()
 
 
 def test_bm25_scores_are_the_formula() -> None:

@@ -143,6 +143,7 @@ def test_what_does_not_wait_says_so(path: Path, in_ram: bool) -> None:
     # It waits again where it is to wait.
     with other._db.maintaining() as db:
         assert db.execute("PRAGMA busy_timeout").fetchone() == (5000,)
+        assert db.execute("PRAGMA synchronous").fetchone() == (2,)
     other.close()
     store.close()
 

@@ -12,6 +12,7 @@ import pytest
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.packing import pack
 from larimar_memory.stores.sqlite import checksums, schema, text_index
+from larimar_memory.stores.sqlite.files import index_folder
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
 from larimar_memory.testing.writes import found, key_of
@@ -227,3 +228,18 @@ def test_an_old_file_gets_the_indexes_of_its_texts_and_episodes(old: Path, versi
         assert [document.id for document in store.latest("n", 2)] == ["d"]
         store.close()
         assert indexes() == there
+
+
+def test_the_index_files_of_an_old_version_are_made_anew(tmp_path: Path) -> None:
+    old = version_3(tmp_path / "old.larimar")
+    left = index_folder(old) / "1-0-14-0123456789.usearch"
+    left.parent.mkdir()
+    left.write_bytes(b"of another form")
+    sql(old, "CREATE TABLE index_files (name TEXT PRIMARY KEY) WITHOUT ROWID")
+    sql(old, "INSERT INTO index_files VALUES (?)", left.name)
+    assert check(old).findings == []
+    holds_what_was_written(old, read_only=True)
+    assert left.exists()
+    holds_what_was_written(old)
+    assert not left.exists()
+    assert check(old).findings == []

@@ -168,7 +168,7 @@ def test_forgotten_and_purged_is_gone_from_every_byte(path: Path, small_index: N
     traces = [secret.encode(), b"zymurgy", key, b"mallory-metadata"]
     raw = b"".join(p.read_bytes() for p in files_of(path))
     assert all(trace in raw for trace in traces)
-    assert list(path.parent.glob("*-vectors/*.usearch"))
+    assert list(path.parent.glob("*-vectors/*.keys"))
     store = open_file(path)
     assert store.delete("n", ids=["s"]) == 1
     store.purge()
@@ -185,7 +185,7 @@ def test_forgotten_and_purged_is_gone_from_every_byte(path: Path, small_index: N
 
 def test_the_index_is_used_saved_and_mapped(path: Path, small_index: None) -> None:
     texts = written(path, 100)
-    (file,) = path.parent.glob("*-vectors/*.usearch")
+    (file,) = path.parent.glob("*-vectors/*.keys")
     store = open_file(path)
     assert found(store, "n", texts[50], 1) == [texts[50]]
     vectors = store._indexes._vectors[1]
@@ -200,7 +200,7 @@ def test_the_index_is_used_saved_and_mapped(path: Path, small_index: None) -> No
 @pytest.mark.parametrize("damage", ["torn", "absent", "stale"])
 def test_a_bad_index_is_rebuilt_from_the_rows(path: Path, small_index: None, damage: str) -> None:
     texts = written(path, 100)
-    (file,) = path.parent.glob("*-vectors/*.usearch")
+    (file,) = path.parent.glob("*-vectors/*.keys")
     if damage == "torn":
         os.truncate(file, file.stat().st_size // 3)
     elif damage == "absent":
@@ -210,7 +210,7 @@ def test_a_bad_index_is_rebuilt_from_the_rows(path: Path, small_index: None, dam
         store = open_file(path)
         store.write("n", [batch("d", texts[:50])])
         store.close()
-        for newer in path.parent.glob("*-vectors/*.usearch"):
+        for newer in path.parent.glob("*-vectors/*.keys"):
             newer.unlink()
         file.write_bytes(held)
         texts = texts[:50]

@@ -102,7 +102,7 @@ def tenants(
                 )
         if request.param == "index":
             assert path is not None
-            assert len(list(path.parent.glob("m.larimar-vectors/*.usearch"))) == len(NAMES)
+            assert len(list(path.parent.glob("m.larimar-vectors/*.keys"))) == len(NAMES)
         with Larimar.open(path, encoder=QuickEncoder(), **options) as again:
             if request.param == "ram":
                 for name in NAMES:

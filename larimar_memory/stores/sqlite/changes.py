@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from larimar_memory.stores.base import Document, Keys, WriteBatch
+from larimar_memory.stores.base import Document, Keys, Rows, WriteBatch
 from larimar_memory.stores.packing import pack
 from larimar_memory.stores.sqlite import checksums, text_index
 from larimar_memory.stores.sqlite.decoding import KeyForm
@@ -72,8 +72,12 @@ def put_metadata(db: sqlite3.Connection, namespace: str, name: str, metadata: Me
 
 def put_segments(
     db: sqlite3.Connection, space: int, document: int, batch: WriteBatch, form: KeyForm
-) -> None:
-    """Write a batch's segments, their words and, in a lazy file, what there is of fine keys."""
+) -> tuple[Rows, Keys]:
+    """Write a batch's segments, their words and, in a lazy file, what there is of fine keys.
+
+    Returns:
+        Their rows, and their keys as they are stored.
+    """
     first = next_row(db)
     keys = form.packed(np.asarray(batch.keys))
     latents = [None] * len(batch.segments) if batch.latents is None else batch.latents
@@ -90,6 +94,7 @@ def put_segments(
         given = {row: key for row, key in enumerate(batch.fine, first) if key is not None}
         if given:
             put_fine_keys(db, space, list(given), np.array(list(given.values())))
+    return np.arange(first, first + len(rows)), form.of(keys)
 
 
 def put_fine_keys(db: sqlite3.Connection, space: int | None, rows: Sequence[int], keys: Keys) -> None:

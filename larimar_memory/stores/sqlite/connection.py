@@ -129,15 +129,22 @@ class Database:
 
     @contextmanager
     def writing_at_once(self) -> Iterator[sqlite3.Connection | None]:
-        """As `writing`, or None where that would have to wait, or is not possible."""
+        """As `writing`, or None where that would have to wait, or is not possible.
+
+        What is committed is on the disk with the next commit of `writing`: nothing waits for that.
+        """
         with self._open(), ExitStack() as inside, translated(self.path):
             if self.read_only or not self._write_lock.acquire(wait=False):
                 yield None
                 return
             inside.callback(self._write_lock.release)
             db = self._writing_connection()
-            db.execute("PRAGMA busy_timeout = 0")
-            inside.callback(db.execute, f"PRAGMA busy_timeout = {int(1000 * self._busy_seconds)}")
+            for setting, now, before in (
+                ("busy_timeout", 0, int(1000 * self._busy_seconds)),
+                ("synchronous", "normal", self._synchronous),
+            ):
+                db.execute(f"PRAGMA {setting} = {now}")
+                inside.callback(db.execute, f"PRAGMA {setting} = {before}")
             try:
                 inside.enter_context(schema.transaction(db))
             except sqlite3.OperationalError as error:

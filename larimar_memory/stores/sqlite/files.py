@@ -16,6 +16,9 @@ import numpy as np
 
 from larimar_memory.stores.sqlite.parts import IndexFile, index_file
 
+ENDINGS = ("keys", "usearch", "tmp")
+"""Of files of an index, of those that versions before 4 had, and of unfinished ones."""
+
 _TABLE = "CREATE TABLE IF NOT EXISTS index_files (name TEXT PRIMARY KEY) WITHOUT ROWID"
 
 
@@ -66,7 +69,7 @@ def delist(db: sqlite3.Connection, folder: Path | None, space: int, removed: lis
 def unlisted(db: sqlite3.Connection, folder: Path) -> list[Path]:
     """What lies in the folder of index files and is not listed, unfinished files included."""
     names = {file.path.name for file in listed(db, folder)}
-    found = [path for ending in ("usearch", "tmp") for path in folder.glob(f"*.{ending}")]
+    found = [path for ending in ENDINGS for path in folder.glob(f"*.{ending}")]
     return sorted(path for path in found if path.name not in names)
 
 

@@ -21,10 +21,10 @@ from larimar_memory.stores.sqlite.decoding import KeyForm
 from larimar_memory.stores.sqlite.erasures import due
 from larimar_memory.stores.sqlite.failures import FAILURES, UNEXPECTED
 from larimar_memory.stores.sqlite.files import index_folder, listed, unlisted
-from larimar_memory.stores.sqlite.parts import FILLER_BASE, IndexFile, checksum_of, open_index
+from larimar_memory.stores.sqlite.parts import IndexFile, Part, checksum_of
 from larimar_memory.stores.sqlite.queries import live_rows
 from larimar_memory.stores.sqlite.salvage import NOT_READ, NOT_WRITTEN, Row, looking, rows
-from larimar_memory.stores.sqlite.schema import WORDS_SINCE, about
+from larimar_memory.stores.sqlite.schema import STEMS_SINCE, WORDS_SINCE, about
 from larimar_memory.stores.sqlite.wal import lost_commits
 from larimar_memory.validate import check_file
 
@@ -146,7 +146,9 @@ def check(path: Path, on_progress: OnCheck | None = None) -> Report:
             _check_structure(db, report)
             for space in sorted(_check_rows(db, report, on_progress or (lambda *_: None))):
                 _check_words(db, space, report)
-            _check_indexes(db, index_folder(path), report)
+            # Those of files of older versions are of no more use.
+            if report.version >= STEMS_SINCE:
+                _check_indexes(db, index_folder(path), report)
     except MemoryBusyError:
         raise
     except MemoryFileError as error:
@@ -270,7 +272,7 @@ def _check_words(db: sqlite3.Connection, space: int, report: Report) -> None:
 
 def _check_indexes(db: sqlite3.Connection, folder: Path, report: Report) -> None:
     for left in unlisted(db, folder):
-        report.index_files += left.suffix == ".usearch"
+        report.index_files += left.suffix != ".tmp"
         what = "unfinished files" if left.suffix == ".tmp" else "files of another state"
         report.add("vector index", f"{NOT_ERASED}: {what}", left.name)
     for file in listed(db, folder):
@@ -287,15 +289,14 @@ def _check_index(db: sqlite3.Connection, file: IndexFile, report: Report) -> Non
     if not (dimension := about(db).dimension):
         return
     try:
-        index = open_index(str(file.path), dimension)
-    except (ValueError, RuntimeError) as error:
+        held = Part.held(file, dimension).rows
+    except ValueError as error:
         # A file that is gone is told like one that is something else.
         file.path.stat()
         report.add("vector index", "files that cannot be read", f"{file.path.name}: {error}")
         return
-    held = np.asarray(index.keys).astype(np.int64)
     there = live_rows(db, file.space, file.after, file.covers)
     for row in np.setdiff1d(there, held):
         report.add("vector index", "segments that are not in it", f"row {row}")
-    for row in np.setdiff1d(held[held < FILLER_BASE], there):
+    for row in np.setdiff1d(held, there):
         report.add("vector index", f"{NOT_ERASED}: rows that are no more", f"row {row}")

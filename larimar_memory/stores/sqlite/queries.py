@@ -110,6 +110,12 @@ def live_rows(db: sqlite3.Connection, space: int, after: int, last: int) -> Rows
     return np.fromiter((row for (row,) in found), dtype=np.int64)
 
 
+def any_row(db: sqlite3.Connection, space: int, after: int, last: int) -> bool:
+    """Whether a namespace has a row that is greater than `after` and at most `last`."""
+    sql = "SELECT EXISTS (SELECT 1 FROM segments WHERE namespace_id = ? AND id > ? AND id <= ?)"
+    return bool(db.execute(sql, (space, after, last)).fetchone()[0])
+
+
 def keys_after(db: sqlite3.Connection, space: int | None, row: int) -> list[tuple[int, bytes, int]]:
     """The next `CHUNK` rows above a row, ascending, with stored keys, for `matrix_of`.
 

@@ -316,6 +316,8 @@ def _add_fine_keys(db: sqlite3.Connection) -> None:
         db.execute(statement)
     text_index.add_functions(db)
     text_index.make_all(db)
+    # Index files are of another form now, and are made anew.
+    db.execute("DROP TABLE IF EXISTS index_files")
 
 
 _MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {

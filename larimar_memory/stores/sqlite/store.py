@@ -86,7 +86,7 @@ class SQLiteStore(Store):
     # --- writing ---
 
     def write(self, namespace: str, batches: Sequence[WriteBatch]) -> None:
-        removed = list[int]()
+        removed, rows, keys = list[int](), list[Rows](), list[Keys]()
         if any(batch.replace for batch in batches):
             self._before_removal(namespace)
         with self._db.writing() as db:
@@ -95,11 +95,15 @@ class SQLiteStore(Store):
                 document = changes.put_document(db, space, batch.document)
                 if batch.replace:
                     removed += changes.drop_segments(db, space, document)
-                changes.put_segments(db, space, document, batch, self._form)
+                if len(batch.segments):
+                    put = changes.put_segments(db, space, document, batch, self._form)
+                    rows.append(put[0])
+                    keys.append(put[1])
             delisted = self._delisted(db, space, removed)
         with self._db.reading() as db:
             self._indexes.forget(db, space, removed, delisted)
-            self._indexes.sync(db, space)
+            if rows:
+                self._indexes.sync(db, space, np.concatenate(rows), np.concatenate(keys))
 
     def set_metadata(self, namespace: str, document_id: str, metadata: Metadata) -> None:
         with self._db.writing() as db:

@@ -1,9 +1,8 @@
-"""Nearest keys, by namespace: exact while few, usearch indexes beside the file when many.
+"""Nearest keys, by namespace: exact while few, by an index beside the file when many.
 
 An index is in parts, of which only the last is in RAM: writing takes the same RAM however much there
-is, and forgetting makes one part anew. The others are opened by the first search, or by what is
-forgotten of them. What no part covers is read from the rows again; rows after the last part are scanned
-exactly.
+is, and forgetting makes one part anew. What no part covers is read from the rows again; rows after the
+last part are scanned exactly.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.base import Key, Keys, Rows
 from larimar_memory.stores.sqlite.connection import Database
 from larimar_memory.stores.sqlite.decoding import KeyForm
-from larimar_memory.stores.sqlite.failures import called
 from larimar_memory.stores.sqlite.files import enlist, index_folder, listed, unlink, unlisted
-from larimar_memory.stores.sqlite.parts import IndexFile, Part
+from larimar_memory.stores.sqlite.parts import IndexFile, Part, Probe
 from larimar_memory.stores.sqlite.queries import (
+    any_row,
     existing_rows,
     keys_after,
     live_rows,
@@ -40,9 +39,12 @@ EXACT_LIMIT = 50_000
 """Rows up to which scanning all keys is as fast as an index, and exact."""
 
 _TAIL_LIMIT = 4_096
+_POOL, _POOL_EACH = 6_144, 32
+"""Of how many keys of an index, at least and for each that is wanted, the cosine is taken: those whose
+signs are nearest."""
 
-LiveRows: TypeAlias = Callable[[int, int], Rows]
-"""Gives the rows that exist now, greater than the one number and at most the other."""
+AnyRow: TypeAlias = Callable[[int, int], bool]
+"""Says whether a row exists now that is greater than the one number and at most the other."""
 
 
 class Vectors:
@@ -66,35 +68,25 @@ class Vectors:
         self._keys = np.empty((0, dimension), dtype=np.float32)
         self._count = 0
 
-    def open(self, files: Sequence[IndexFile], live: LiveRows) -> None:
+    def open(self, files: Sequence[IndexFile], any_row: AnyRow) -> None:
         """Hold the files between which no row is.
 
         Args:
             files: those of first rows first.
         """
         for file in files:
-            if file.after < self.last_row or len(live(self.last_row, file.after)):
+            if file.after < self.last_row or any_row(self.last_row, file.after):
                 continue
             try:
                 part = Part.held(file, self.dimension)
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            except (RuntimeError, ValueError, OSError) as error:
-                self._note_damage(file, error)
+            except (ValueError, OSError) as error:
+                log.warning("the index %s is damaged and will be made again: %s", file.path, error)
+                self.damaged.append(file)
                 continue
             self.parts.append(part)
             self.last_row = part.covers
-        # The next rows are added to it.
-        self._open(self.parts[-1:])
-
-    def ready(self, rows: Rows | None = None) -> bool:
-        """Open the parts that a search, or the removal of these rows, needs.
-
-        Returns:
-            Whether all could be opened. If not, the rows from the first on that could not are unknown,
-            to be taken in again.
-        """
-        return self._open([part for part in self.parts if rows is None or part.holds_any(rows)])
 
     def append(self, rows: Rows, keys: Keys) -> None:
         """Take in rows in ascending order; those already known are passed over."""
@@ -124,8 +116,8 @@ class Vectors:
         self._clear_tail()
 
     def search(self, key: Key, k: int) -> list[tuple[int, float]]:
-        """Rows and cosines of the k nearest keys, best first, of parts that are `ready`."""
-        found = [pair for part in self.parts for pair in part.search(key, k)]
+        """Rows and cosines of the k nearest keys, best first; of those in parts, nearly always all."""
+        found = self._search_parts(key, k) if self.parts else []
         if self._count:
             scores = cosines(self._keys[: self._count], key)
             top = np.argpartition(-scores, min(k, self._count) - 1)[:k]
@@ -142,33 +134,33 @@ class Vectors:
         self._keys[first:kept] = self._keys[first : self._count][keep[first:]]
         self._keys[kept : self._count] = 0
         self._count = kept
-        self.ready(rows)
         for part in self.parts:
             part.remove(rows)
         self.parts = [part for part in self.parts if part.mapped or len(part)]
 
-    def _open(self, parts: Sequence[Part]) -> bool:
-        for part in parts:
-            try:
-                part.open()
-            except (RuntimeError, ValueError) as error:
-                if part.file is not None:
-                    self._note_damage(part.file, error)
-                self.parts = self.parts[: self.parts.index(part)]
-                self.last_row = self.parts[-1].covers if self.parts else 0
-                self._clear_tail()
-                self._open(self.parts[-1:])
-                return False
-        return True
+    def _search_parts(self, key: Key, k: int) -> list[tuple[int, float]]:
+        probe = Probe(key)
+        away = [probe.distances(part.signs) for part in self.parts]
+        room = max(_POOL, _POOL_EACH * k)
+        nearer = np.cumsum(sum(np.bincount(of, minlength=probe.farthest + 1) for of in away))
+        limit = int(np.searchsorted(nearer, room))
+        # Of those just as far, the first: from a key of zeros, all are.
+        room -= int(nearer[limit - 1]) if limit else 0
+        rows, scores = list[Rows](), list[np.ndarray]()
+        for part, of in zip(self.parts, away, strict=True):
+            last = np.flatnonzero(of == limit)[:room]
+            room -= len(last)
+            places = np.concatenate([np.flatnonzero(of < limit), last])
+            rows.append(part.rows[places])
+            scores.append(part.cosines(places, key))
+        every, cosine = np.concatenate(rows), np.concatenate(scores)
+        best = np.lexsort((every, -cosine))[:k]
+        return list(zip(every[best].tolist(), cosine[best].tolist(), strict=True))
 
     def _clear_tail(self) -> None:
         self._count = 0
         self._rows = np.empty(0, dtype=np.int64)
         self._keys = np.empty((0, self.dimension), dtype=np.float32)
-
-    def _note_damage(self, file: IndexFile, error: Exception) -> None:
-        log.warning("the index %s is damaged and will be made again: %s", file.path, error)
-        self.damaged.append(file)
 
 
 class Indexes:
@@ -189,7 +181,7 @@ class Indexes:
     def nearest(self, db: sqlite3.Connection, space: int, key: Key, k: int) -> list[tuple[int, float]]:
         """Rows that exist, and their cosines, of the k nearest keys of a namespace, best first."""
         with self._lock:
-            vectors, wanted = self._ready(db, space), k
+            vectors, wanted = self._synced(db, space), k
             while True:
                 found = vectors.search(key, wanted)
                 there = existing_rows(db, [row for row, _ in found])
@@ -209,9 +201,18 @@ class Indexes:
         with self._lock:
             self._opened(db, space)
 
-    def sync(self, db: sqlite3.Connection, space: int) -> None:
-        """Take in what was written."""
+    def sync(self, db: sqlite3.Connection, space: int, rows: Rows, keys: Keys) -> None:
+        """Take in what was written.
+
+        Args:
+            rows, keys: what this process wrote, which need not be read again.
+        """
         with self._lock:
+            vectors = self._opened(db, space)
+            if not any_row(db, space, vectors.last_row, int(rows[0]) - 1):
+                # Some of them may have been replaced already, in the same write or since.
+                stay = np.isin(rows, live_rows(db, space, int(rows[0]) - 1, int(rows[-1])))
+                self._take(space, vectors, rows[stay], keys[stay])
             self._synced(db, space)
 
     def forget(
@@ -257,38 +258,29 @@ class Indexes:
     def _opened(self, db: sqlite3.Connection, space: int) -> Vectors:
         if space not in self._vectors:
             vectors = Vectors(self._dimension)
-            vectors.open(listed(db, self.folder, space), partial(live_rows, db, space))
+            vectors.open(listed(db, self.folder, space), partial(any_row, db, space))
             self._vectors[space] = vectors
         return self._vectors[space]
 
     def _synced(self, db: sqlite3.Connection, space: int) -> Vectors:
         vectors = self._opened(db, space)
         while chunk := keys_after(db, space, vectors.last_row):
-            vectors.append(*matrix_of(chunk, self._form))
-            if self._database.read_only:
-                continue
-            vectors.index_tail()
-            last = vectors.parts[-1] if vectors.parts else None
-            full = last is not None and not last.mapped and last.full
-            if last is not None and full and (file := self._save(space, last)) is not None:
-                try:
-                    last.hold(file)
-                except (RuntimeError, ValueError, OSError) as error:
-                    # Another process has forgotten a row of it since. It is saved with the next rows.
-                    log.info("the index %s stays in RAM: %s", file.path, error)
+            self._take(space, vectors, *matrix_of(chunk, self._form))
         return vectors
 
-    def _ready(self, db: sqlite3.Connection, space: int) -> Vectors:
-        for _ in range(2):
-            # What cannot be opened is made again, once.
-            vectors = self._synced(db, space)
-            if vectors.ready():
-                return vectors
-        raise MemoryFileError(
-            f"The index of the memory {called(self._database.path)} cannot be opened.",
-            f"What was just made again in {self.folder} cannot be opened either.",
-            "Free some RAM, or see whether the disk is sound, and ask again.",
-        )
+    def _take(self, space: int, vectors: Vectors, rows: Rows, keys: Keys) -> None:
+        vectors.append(rows, keys)
+        if self._database.read_only:
+            return
+        vectors.index_tail()
+        last = vectors.parts[-1] if vectors.parts else None
+        full = last is not None and not last.mapped and last.full
+        if last is not None and full and (file := self._save(space, last)) is not None:
+            try:
+                last.hold(file)
+            except (ValueError, OSError) as error:
+                # Another process has forgotten a row of it since. It is saved with the next rows.
+                log.info("the index %s stays in RAM: %s", file.path, error)
 
     def _save(self, space: int, part: Part) -> IndexFile | None:
         """Write and list a part; None where that is not possible now, or nothing of it is left."""
@@ -302,7 +294,7 @@ class Indexes:
                     return None
                 file = part.write(self.folder, space)
                 replaced = enlist(db, file)
-        except (MemoryFileError, RuntimeError) as error:
+        except MemoryFileError as error:
             log.warning("the index in %s cannot be saved, and is made again: %s", self.folder, error)
             return None
         unlink(replaced)
