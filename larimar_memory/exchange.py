@@ -182,7 +182,12 @@ def coarse_keys(encoder: Encoder) -> MakeKeys | None:
     table, tokenize = getattr(encoder, "coarse", None), getattr(encoder, "tokenize", None)
     if table is None or tokenize is None:
         return None
-    return lambda texts: np.asarray(table.keys(tokenize([*map(normalised, texts)]).ids))
+
+    def make(texts: Sequence[str]) -> Keys:
+        batch = tokenize([*map(normalised, texts)])
+        return np.asarray(table.keys(batch.ids, batch.unread))
+
+    return make
 
 
 @dataclass(frozen=True, slots=True)

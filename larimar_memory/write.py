@@ -26,6 +26,7 @@ from larimar_memory.encoders.base import (
     coarse_table,
     keys_of,
 )
+from larimar_memory.encoders.none import NoEncoder
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.stores.base import Document, Store, StoredSegment, WriteBatch
 from larimar_memory.text.blocks import Measure, Text, blocks_of, checked_measure, unwritable
@@ -142,6 +143,9 @@ class _KeyMaker:
         self.tokenizes = self._tokenizing is not None
         self.batch = BATCH_SEGMENTS if self._fine else BATCH_SEGMENTS * LAZY_BATCHES
         if store.lazy and self._table is None:
+            if isinstance(encoder, NoEncoder):
+                # It says what is lacking itself.
+                encoder.encode([])
             raise InputError(
                 "Nothing was written.",
                 f"The memory is searched by coarse keys, and encoder {encoder.fingerprint[:12]} has no "
