@@ -82,22 +82,19 @@ def first(asked: Asked, pool: Pool, rows: Sequence[int], most: int) -> list[int]
         name: FIRST["own"] * (asked.own and not is_assistant(name)) + FIRST["named"] * asked.names(name)
         for name in said
     }
-    matched = {row: FIRST["key"] * pool.key(row) + FIRST["words"] * pool.words(row) for row in rows}
+    key, words = FIRST["key"], FIRST["words"]
+    matched = {row: key * pool.key(row) + words * pool.words(row) for row in rows}
     at = {
         (place.document_id, place.at): matched[row]
         for row, place in pool.places.items()
         if row in matched
     }
-    steps, least = [step for step in range(-NEAR, NEAR + 1) if step], FIRST["key"] * pool.least_key
+    steps, least = [step for step in range(-NEAR, NEAR + 1) if step], key * pool.least_key
     worth = dict[int, float]()
     for row in rows:
-        name, index, speaker = (
-            pool.places[row].document_id,
-            pool.places[row].at,
-            pool.places[row].speaker,
-        )
-        near = max(at.get((name, index + step), least) for step in steps)
-        worth[row] = matched[row] + FIRST["near"] * near + lead.get(speaker, 0.0)
+        place = pool.places[row]
+        near = max(at.get((place.document_id, place.at + step), least) for step in steps)
+        worth[row] = matched[row] + FIRST["near"] * near + lead.get(place.speaker, 0.0)
     order = sorted(rows, key=lambda row: (-worth[row], row))
     if kind_of([pool.places[row].speaker for row in order]) == "conversation":
         turns = dict[str, int]()
