@@ -152,6 +152,8 @@ def test_percentile_is_one_of_the_values():
         (3.99, ">= 4", False),
         (1.2, "<= 1.2", True),
         (1.21, "<= 1.2", False),
+        (0.05, "> 0.05", False),
+        (0.051, "> 0.05", True),
         (float("nan"), ">= 4", False),
         (float("nan"), "<= 4", False),
     ],
