@@ -49,7 +49,7 @@ def test_importing_the_package_loads_no_torch():
     assert (
         done.stdout.strip()
         == "['codes', 'conversation', 'conversations', 'curve', 'ingest', 'languages', 'latency', "
-        "'latents', 'memory', 'needle', 'passkey', 'rag', 'reliability', 'ruler', "
+        "'latents', 'memory', 'needle', 'passages', 'passkey', 'rag', 'reliability', 'ruler', "
         "'scale', 'scope'] False"
     )
 
