@@ -25,6 +25,7 @@ NAMES: dict[str, str] = {
     "ruler": "The eight needle tasks of RULER, at 128 thousand and at a million tokens.",
     "scale": "Ten million tokens: whether the right text is read, how fast, in how much RAM.",
     "scope": "Whether the memory knows what it does not hold: the threshold, and its errors.",
+    "passages": "Questions on passages: the right sentence, and passage, with no threshold.",
     "languages": "Notes in Chinese, Japanese, Korean and Thai: whether the right one is found.",
     "conversation": "A turn of a conversation, at a hundred turns and at sixteen thousand.",
     "conversations": "Long conversations: whether the turns that answer a question are found.",

@@ -32,7 +32,8 @@ def bench(
         Path | None,
         typer.Option(
             "--questions",
-            help="Questions in SQuAD's JSON, for 'latents', 'curve', 'rag', 'scale' and 'scope'.",
+            help="Questions in SQuAD's JSON, for 'latents', 'curve', 'passages', 'rag', 'scale' and "
+            "'scope'.",
         ),
     ] = None,
     conversations: Annotated[

@@ -194,7 +194,7 @@ def _scope(figure: Any, figures: dict[str, Any]) -> None:
     axes.plot(points, figures["answered_curve"], label="not held, but answered")
     axes.axvline(figures["default_threshold"], color="0.5", ls=":", label="default threshold")
     axes.plot(figures["equal_error_threshold"], figures["equal_error_rate"], "ko", label="equal errors")
-    axes.set(xlabel="threshold on the score", ylabel="share of questions", ylim=(0, 1.02))
+    axes.set(xlabel="threshold on the probability", ylabel="share of questions", ylim=(0, 1.02))
     axes.legend(frameon=False)
 
 

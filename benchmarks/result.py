@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import operator
 import os
 import platform
 import re
@@ -21,13 +22,14 @@ Figures: TypeAlias = dict[str, Any]
 """Nested plain numbers, texts and lists."""
 
 Bar: TypeAlias = dict[str, Any]
-"""`measure`, `value`, `bar` (a comparison such as ">= 4") and whether it `holds`."""
+"""`measure`, `value`, `bar` (a comparison such as ">= 4" or "> 4") and whether it `holds`."""
 
 PACKAGES = ("larimar-memory", "torch", "transformers", "numpy", "psutil")
 """Distributions that every benchmark depends on."""
 
 _MODULES = {"faiss-cpu": "faiss"}
-_COMPARISON = re.compile(r"(>=|<=)\s*(-?\d+(?:\.\d+)?)")
+_COMPARISON = re.compile(r"(>=|<=|>)\s*(-?\d+(?:\.\d+)?)")
+_HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt}
 
 
 def bar(measure: str, value: float, comparison: str) -> Bar:
@@ -43,8 +45,7 @@ def bar(measure: str, value: float, comparison: str) -> Bar:
             "It is not a comparison with a number.",
             "Write it like '>= 4' or '<= 1.2'.",
         )
-    limit = float(found[2])
-    holds = value >= limit if found[1] == ">=" else value <= limit
+    holds = _HOLDS[found[1]](value, float(found[2]))
     return {"measure": measure, "value": value, "bar": comparison, "holds": bool(holds)}
 
 

@@ -46,8 +46,8 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
             texts = [a.passage for article in articles[half::2] for a in article]
             session.write(memory, [str(n) for n in range(len(set(texts)))], list(dict.fromkeys(texts)))
             for number, article in enumerate(articles):
-                scores = [memory.read(a.question, 1).best_score for a in article]
-                (inside if number % 2 == half else outside).extend(scores)
+                found = [memory.read(a.question, 1).probability for a in article]
+                (inside if number % 2 == half else outside).extend(found)
             session.note(f"asked both halves of a memory of {len(set(texts))} passages")
     return report(inside, outside)
 
@@ -56,7 +56,7 @@ def report(inside: Sequence[float], outside: Sequence[float]) -> tuple[Figures, 
     """Errors at the default threshold and at the one where both kinds are alike, and the curve.
 
     Args:
-        inside, outside: best scores of questions in scope and out of scope.
+        inside, outside: probabilities of an answer, for questions in scope and out of scope.
     """
     level, threshold = equal_error(inside, outside)
     points = [n / 100 for n in range(0, 101, 2)]
@@ -66,16 +66,16 @@ def report(inside: Sequence[float], outside: Sequence[float]) -> tuple[Figures, 
         "equal_error_rate": level,
         "equal_error_threshold": threshold,
         "default_threshold": THRESHOLD,
-        "refused_though_held": rate([score < THRESHOLD for score in inside]),
-        "answered_though_not_held": rate([score >= THRESHOLD for score in outside]),
+        "refused_though_held": rate([p < THRESHOLD for p in inside]),
+        "answered_though_not_held": rate([p >= THRESHOLD for p in outside]),
         "thresholds": points,
-        "refused_curve": [sum(s < t for s in inside) / len(inside) for t in points],
-        "answered_curve": [sum(s >= t for s in outside) / len(outside) for t in points],
+        "refused_curve": [sum(p < t for p in inside) / len(inside) for t in points],
+        "answered_curve": [sum(p >= t for p in outside) / len(outside) for t in points],
         "theirs": THEIRS,
     }
     away = abs(threshold - THRESHOLD)
     return figures, [
-        bar("in scope or not: equal error rate, percent", 100 * level, "<= 15"),
+        bar("in scope or not: equal error rate, percent", 100 * level, "<= 4"),
         bar("the default threshold's distance from that of equal errors", away, "<= 0.1"),
     ]
 
@@ -84,8 +84,8 @@ def equal_error(inside: Sequence[float], outside: Sequence[float]) -> tuple[floa
     """The error rate where both kinds of error are most alike, and the threshold it is at."""
     found = list[tuple[float, float, float]]()
     for threshold in sorted({*inside, *outside}):
-        refused = sum(score < threshold for score in inside) / len(inside)
-        answered = sum(score >= threshold for score in outside) / len(outside)
+        refused = sum(p < threshold for p in inside) / len(inside)
+        answered = sum(p >= threshold for p in outside) / len(outside)
         found.append((abs(refused - answered), (refused + answered) / 2, threshold))
     _, level, threshold = min(found)
     return level, threshold

@@ -17,7 +17,7 @@ from larimar_memory.larimar import Larimar
 from larimar_memory.latents import LatentCodec
 from larimar_memory.latents.bundle import latents_for, load_bundle
 from larimar_memory.models.finding import DEFAULT_DECODER
-from larimar_memory.types import WriteProgress
+from larimar_memory.types import WhenKeys, WriteProgress
 
 if TYPE_CHECKING:
     from benchmarks.systems.embeddings import OnceEmbeddings
@@ -65,10 +65,12 @@ class Session:
         self.note("loading the decoder")
         return TransformersDecoder.load()
 
-    def open(self, path: Path | None, *, latents: bool = False) -> Larimar:
+    def open(
+        self, path: Path | None, *, latents: bool = False, keys: WhenKeys | None = None
+    ) -> Larimar:
         """A memory, in RAM without a path, that uses the session's models."""
         codec = self.codec if latents else False
-        return Larimar.open(path, encoder=self.encoder, decoder=self.decoder, latents=codec)
+        return Larimar.open(path, encoder=self.encoder, decoder=self.decoder, latents=codec, keys=keys)
 
     @cached_property
     def codec(self) -> LatentCodec:

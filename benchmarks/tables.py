@@ -119,6 +119,21 @@ def scale(figures: dict[str, Any]) -> list[str]:
     return table(head, rows)
 
 
+def passages(figures: dict[str, Any]) -> list[str]:
+    """One line for passages alone, and one for either kind of keys among prose."""
+    few, prose = figures["passages"], figures["prose"]
+    rows = {
+        f"{few['passages']:,} passages": few,
+        f"{prose['tokens']:,} tokens, lazy keys": prose["lazy"],
+        f"{prose['tokens']:,} tokens, eager keys": prose["eager"],
+    }
+    kinds = ("first", "in five", "passage first")
+    return table(
+        ("among", "right sentence first, %", "in five, %", "right passage first, %"),
+        [[name, *(_rate(found[kind]) for kind in kinds)] for name, found in rows.items()],
+    )
+
+
 def latents(figures: dict[str, Any]) -> list[str]:
     """Segments said again by length; answers by what they are from; pass keys and needles by length."""
     by_tokens = figures["said_again"]["mixed"]["by_tokens"]
@@ -266,6 +281,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "conversations": conversations,
     "curve": curve,
     "latents": latents,
+    "passages": passages,
     "rag": rag,
     "ruler": ruler,
     "scale": scale,

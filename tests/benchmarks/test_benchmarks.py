@@ -49,7 +49,7 @@ def test_importing_the_package_loads_no_torch():
     assert (
         done.stdout.strip()
         == "['codes', 'conversation', 'conversations', 'curve', 'ingest', 'languages', 'latency', "
-        "'latents', 'memory', 'needle', 'passkey', 'rag', 'reliability', 'ruler', "
+        "'latents', 'memory', 'needle', 'passages', 'passkey', 'rag', 'reliability', 'ruler', "
         "'scale', 'scope'] False"
     )
 
@@ -152,6 +152,8 @@ def test_percentile_is_one_of_the_values():
         (3.99, ">= 4", False),
         (1.2, "<= 1.2", True),
         (1.21, "<= 1.2", False),
+        (0.05, "> 0.05", False),
+        (0.051, "> 0.05", True),
         (float("nan"), ">= 4", False),
         (float("nan"), "<= 4", False),
     ],

@@ -7,10 +7,11 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import corpora, niah, people, plots, rag, ruler, scale, scope, squad, systems
+from benchmarks import corpora, niah, passages, people, plots, rag, ruler, scale, scope, squad, systems
 from benchmarks import probes as probes_module
 from benchmarks.haystack import hide, hide_all
 from benchmarks.peak import Peak
@@ -19,6 +20,7 @@ from benchmarks.session import Session
 from benchmarks.systems import Piece, open_system
 from benchmarks.tables import TABLES
 from larimar_memory.errors import InputError
+from larimar_memory.larimar import Larimar
 from tests.latents.test_latent_memory import random_codec
 from tests.tiny import tiny_decoder
 
@@ -463,6 +465,48 @@ def test_scale_is_measured_at_each_length(
     ]
 
 
+def test_questions_on_passages_are_asked_beside_prose(
+    session: Session, questions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match=r"cannot be run\. It needs questions .* with --questions"):
+        passages.measure(session, passages.QUICK)
+    monkeypatch.setattr(session, "questions", questions)
+    opened, opens = [], session.open
+
+    def noted(path: Path | None, **how: Any) -> Larimar:
+        opened.append(opens(path, **how))
+        return opened[-1]
+
+    monkeypatch.setattr(session, "open", noted)
+    figures, bars = passages.measure(session, passages.Size(9, 8, 600, 1))
+    assert [memory.store.lazy for memory in opened] == [True, True, False]
+    among = figures["prose"]
+    assert figures["passages"]["passages"] == 8
+    assert 600 < among["tokens"] < 700
+    assert among["lazy"]["segments"] == among["eager"]["segments"]
+    for found, asked in ((figures["passages"], 2), (among["lazy"], 1), (among["eager"], 1)):
+        rates = [found[name] for name in ("first", "in five", "passage first")]
+        assert [(rate["count"], rate["of"]) for rate in rates] == [(asked, asked)] * 3
+    assert [(bar["value"], bar["holds"]) for bar in bars] == [
+        *((1.0, True), (1.0, True), (1.0, True), (0.0, True))
+    ]
+    assert len(TABLES["passages"](figures)) == 2 + 3
+    json.dumps(figures, allow_nan=False)
+
+
+def test_lazy_keys_may_lose_half_a_point() -> None:
+    def rates(first: int) -> dict[str, Any]:
+        rate = {"count": first, "of": 1_000}
+        return {"first": rate, "in five": {"count": 964, "of": 1_000}, "passage first": rate}
+
+    few = {"passages": 1_000, **rates(800)}
+    for lazy, holds in ((736, True), (730, False)):
+        prose = {"tokens": 1_200, "lazy": rates(lazy), "eager": rates(740)}
+        _, bars = passages.report(few, prose)
+        assert [bar["holds"] for bar in bars] == [True, False, False, holds]
+    assert bars[-1]["value"] == pytest.approx(1.0)
+
+
 def test_equal_errors() -> None:
     assert scope.equal_error([0.5, 0.6, 0.7, 0.8], [0.1, 0.2, 0.3, 0.4]) == (0.0, 0.5)
     level, threshold = scope.equal_error([0.3, 0.6, 0.7, 0.8], [0.1, 0.2, 0.4, 0.65])
@@ -472,7 +516,12 @@ def test_equal_errors() -> None:
     assert figures["answered_though_not_held"]["count"] == 1
     assert figures["refused_curve"][0] == 0.0
     assert figures["answered_curve"][-1] == 0.0
-    assert [bar["holds"] for bar in bars] == [False, False]
+    assert figures["default_threshold"] == 0.5
+    assert [(bar["bar"], bar["holds"]) for bar in bars] == [("<= 4", False), ("<= 0.1", True)]
+    _, bars = scope.report([0.65, 0.7, 0.8], [0.1, 0.2, 0.3])
+    assert [(bar["value"], bar["holds"]) for bar in bars] == [
+        *((0.0, True), (pytest.approx(0.15), False))
+    ]
 
 
 def test_the_scope_is_asked_about_both_halves(
@@ -485,6 +534,21 @@ def test_the_scope_is_asked_about_both_halves(
     assert figures["equal_error_rate"] == 0.0
     assert plots.draw({"name": "scope", "figures": figures}, tmp_path / "s.svg").stat().st_size > 5_000
     assert [len(article) for article in squad.articles(questions)] == [1, 1]
+
+
+def test_the_scope_is_the_probability_of_an_answer(
+    session: Session, questions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "questions", questions)
+    monkeypatch.setattr(scope, "report", lambda *found: found)
+    inside, outside = scope.measure(session, scope.FULL)
+    with session.open(None) as memory:
+        memory.write([DOCUMENTS["ferry"]])
+        of_ferry = memory.read(FERRY).probability
+        of_bell = memory.read("When does the bell of the school ring?").probability
+    assert inside[0] == pytest.approx(of_ferry)
+    assert outside[0] == pytest.approx(of_bell)
+    assert min(inside) > 0.5 > max(outside)
 
 
 def test_the_scope_needs_questions_on_two_articles(session: Session, tmp_path: Path) -> None:
