@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,8 +10,11 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory.encoders.base import Encoder, keys_of
+from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.base import Store, StoredSegment
 from larimar_memory.system import forking
+
+log = logging.getLogger(__name__)
 
 MOST_WAITING = 20_000
 """Keys that wait in RAM for a file that is busy or read-only: some 30 MB of MiniLM's."""
@@ -53,7 +57,15 @@ class FineKeys:
             waiting = dict(self._waiting)
         for namespace in {namespace for namespace, _ in waiting}:
             of = {row: key for (space, row), key in waiting.items() if space == namespace}
-            if self._store.attach(namespace, list(of), keys=np.stack([*of.values()]), wait=False):
+            try:
+                kept = self._store.attach(
+                    namespace, list(of), keys=np.stack([*of.values()]), wait=False
+                )
+            except MemoryFileError as error:
+                # A full disk is no reason not to answer: what was read needs no room.
+                log.warning("keys that were made wait in RAM: %s", error)
+                return
+            if kept:
                 with self._lock:
                     for row in of:
                         self._waiting.pop((namespace, row), None)
