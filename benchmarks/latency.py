@@ -6,6 +6,7 @@ import statistics
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import truediv
 from pathlib import Path
 
 from benchmarks import needle, process
@@ -24,17 +25,20 @@ _WARM_DOCUMENTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: tokens of both memories, different questions, reads of each, starts."""
+    """How much is measured: tokens of both memories, different questions, reads of each, starts, and
+    questions that the longer one is asked for the first time.
+    """
 
     short: int
     long: int
     questions: int
     reads: int
     starts: int
+    new: int
 
 
-FULL = Size(10_000, 1_000_000, 24, 5, 5)
-QUICK = Size(2_000, 20_000, 4, 2, 1)
+FULL = Size(10_000, 1_000_000, 24, 5, 5, 20)
+QUICK = Size(2_000, 20_000, 4, 2, 1, 3)
 
 
 def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
@@ -52,6 +56,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
             memories = (first, second)
             for memory in memories:
                 memory.answer(questions[0], threshold=0.0)
+            new = asked_anew(second, ask_about(session, long, size.new, "asked anew"))
             reads = _reads(memories, questions, size.reads)
             answers = _answers(session, memories, questions)
         session.note("measuring RAM in a process of its own")
@@ -68,6 +73,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
         "distinct_tokens": [short.distinct_tokens, long.distinct_tokens],
         "ingest_peak_mb": ingest_mb,
         "ram": ram,
+        "asked_anew": new,
         "start_seconds": starts,
         "start_answer_right": int(needle.said(text)),
     }
@@ -80,7 +86,7 @@ def report(
     """Medians, ratios and bars.
 
     Args:
-        what: with "ram" in MB and "start_seconds".
+        what: with "ram" in MB, "start_seconds", and "asked_anew" as it gives them.
         reads: seconds of each read, of the shorter memory and of the longer one.
         answers: of the shorter memory and of the longer one.
     """
@@ -98,19 +104,31 @@ def report(
     figures["answer_ratio"] = longer / shorter
     figures["start_to_first_token_seconds"] = statistics.median(what["start_seconds"])
     figures["ram_beyond_models_mb"] = what["ram"]["peak_mb"] - what["ram"]["models_mb"]
+    told = figures["asked_anew"]
+    over = {
+        name: statistics.median(map(truediv, told[name], told["first_token"]))
+        for name in ("first", "later")
+    }
+    figures["reads_over_first_token"] = over
+    where = "over the time to its answer's first token, in the longer memory"
     return figures, [
         bar("answer time of the longer memory over the shorter", figures["answer_ratio"], "<= 1.2"),
         bar("RAM beyond the models, MB", figures["ram_beyond_models_mb"], "<= 500"),
         bar("process start to first token, seconds", figures["start_to_first_token_seconds"], "<= 5"),
+        bar(f"first read of a question {where}", over["first"], "<= 0.6"),
+        bar(f"later read of it {where}", over["later"], "<= 0.1"),
     ]
 
 
-def ask_about(session: Session, haystack: Haystack, number: int) -> list[str]:
+def ask_about(session: Session, haystack: Haystack, number: int, purpose: str = "latency") -> list[str]:
     """Different questions, each about a paragraph of the haystack.
 
     The last paragraph is left out: a longer haystack goes on where this one is cut.
+
+    Args:
+        purpose: for another, other paragraphs are drawn.
     """
-    draw = session.draw("latency", number)
+    draw = session.draw(purpose, number)
     chosen = draw.sample(haystack.paragraphs[:-1], min(number, len(haystack.paragraphs) - 1))
     return [f'What is said about "{" ".join(p.split()[:_QUOTED_WORDS])}"?' for p in chosen]
 
@@ -128,6 +146,21 @@ def write(session: Session, memory: Larimar, haystack: Haystack) -> float:
     )
     session.note(f"wrote {haystack.total:,} tokens in {seconds:.1f} s")
     return max(seen) - before
+
+
+def asked_anew(memory: Larimar, questions: Sequence[str]) -> dict[str, list[float]]:
+    """Seconds of questions that a memory was never asked: each is read, answered, and read again.
+
+    Returns:
+        "first" and "later" reads, and the time to the "first_token" of the answer between them, which
+        holds a later read: that of the first would make the answer slower, and the share less.
+    """
+    found: dict[str, list[float]] = {"first": [], "first_token": [], "later": []}
+    for question in questions:
+        found["first"].append(memory.read(question, threshold=0.0).seconds)
+        found["first_token"].append(memory.answer(question, threshold=0.0).timings.first_token)
+        found["later"].append(memory.read(question, threshold=0.0).seconds)
+    return found
 
 
 def _reads(memories: Sequence[Larimar], questions: Sequence[str], times: int) -> list[list[float]]:

@@ -56,7 +56,8 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
             "It needs questions on passages.",
             "Name a file of them in SQuAD's JSON with --questions.",
         )
-    corpus = corpora.passages(session, session.questions, size.questions, size.passages)
+    spare = max(size.passages - size.questions, 0)
+    corpus = corpora.passages(session, session.questions, size.questions, spare)
     room = max(size.passages - len(corpus.documents), 0)
     others = session.prose(2 * PASSAGE_TOKENS * max(room, 1)).parts(PASSAGE_TOKENS)[:room]
     beside = {part.id: part.text for part in others}

@@ -19,6 +19,7 @@ from benchmarks.session import Session
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.types import Answer, Timings, Usage
+from tests.tiny import tiny_decoder
 
 pytestmark = pytest.mark.model
 
@@ -181,15 +182,44 @@ def test_latency_bars_come_from_medians():
         return [Answer("q", "a", "text", (), Usage(10, 5), Timings(0.1, s / 2, s)) for s in seconds]
 
     ram = {"models_mb": 900.0, "with_memory_mb": 1000.0, "peak_mb": 1401.0}
+    anew = {"first": [0.2, 0.9, 0.7], "first_token": [1.0, 1.0, 1.4], "later": [0.11, 0.13, 0.0]}
     figures, bars = latency.report(
-        {"ram": ram, "start_seconds": [9.0, 4.0, 4.5]},
+        {"ram": ram, "start_seconds": [9.0, 4.0, 4.5], "asked_anew": anew},
         [[0.01] * 20, [0.02] * 19 + [0.5]],
         [answers(1.0, 1.0, 9.0), answers(1.1, 1.1, 0.1)],
     )
     assert figures["answer_ratio"] == 1.1
     assert figures["first_token_seconds"] == [0.5, 0.55]
     assert figures["read_p95_seconds"] == [0.01, 0.02]
-    assert [(b["value"], b["holds"]) for b in bars] == [(1.1, True), (501.0, False), (4.5, True)]
+    assert [(b["value"], b["holds"]) for b in bars] == [
+        *((1.1, True), (501.0, False), (4.5, True)),
+        *((pytest.approx(0.5), True), (pytest.approx(0.11), False)),
+    ]
+
+
+def test_a_question_is_read_answered_and_read_again(session, hay):
+    made = []
+    questions = latency.ask_about(session, hay, 2, "asked anew")
+    assert set(questions).isdisjoint(latency.ask_about(session, hay, 2))
+    tiny = Session(0, None, lambda _: None)
+    vars(tiny).update(encoder=session.encoder, decoder=tiny_decoder(max_position_embeddings=2_000))
+    with tiny.open(None) as memory:
+        latency.write(tiny, memory, hay)
+        before = memory.stats().keyed
+        given = memory._recall.fine_keys.given
+        memory._recall.fine_keys.given = lambda space, segments: (
+            made.append(sum(s.key is None for s in segments)) or given(space, segments)
+        )
+        found = latency.asked_anew(memory, questions)
+        assert memory.stats().keyed == before + sum(made)
+    # Only the first read of each makes keys.
+    assert [bool(count) for count in made] == [True, False, False] * 2
+    assert {name: len(some) for name, some in found.items()} == {
+        **{"first": 2, "first_token": 2, "later": 2}
+    }
+    for first_token, later in zip(found["first_token"], found["later"], strict=True):
+        assert later > 0
+        assert first_token > 0
 
 
 def test_latency_questions_are_different_and_in_the_haystack(hay, encoder):
