@@ -2,7 +2,9 @@
 
 Every segment has the encoder's key. The best by cosine and the best by BM25 are ranked by the cosine,
 .3 of the BM25 score as a share of the best, and .3 of the longest phrase shared with the question as a
-share of it. What it did where the encoder cannot read a text is left out: none such is measured.
+share of it. What it did where the encoder cannot read a text is left out: none such is measured. The
+search by words is today's, which finds stems, and that one did not: of BEAM's conversations 11 to 20 it
+had recall at 10 and MRR of .474 and .424 then, and has .495 and .426 so.
 """
 
 from __future__ import annotations

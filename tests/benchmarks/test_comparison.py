@@ -468,6 +468,7 @@ def test_scale_is_measured_at_each_length(
 def test_questions_on_passages_are_asked_beside_prose(
     session: Session, questions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(session, "questions", None)
     with pytest.raises(InputError, match=r"cannot be run\. It needs questions .* with --questions"):
         passages.measure(session, passages.QUICK)
     monkeypatch.setattr(session, "questions", questions)
