@@ -66,8 +66,11 @@ class Pool:
         return self.by_key.get(row, self.least_key)
 
     def idf(self, term: str) -> float:
-        """How much a word says, as BM25 has it; 0 for those that most segments hold."""
-        count = self.counts.get(term, 0)
+        """How much a word says, as BM25 has it; 0 for those that most segments hold.
+
+        A word that none holds says as much as one that one does: not all of what was asked.
+        """
+        count = max(self.counts.get(term, 0), 1)
         if count >= RANKED:
             return 0.0
         return math.log1p(max(self.size - count + 0.5, 0.0) / (count + 0.5))

@@ -47,6 +47,9 @@ PRIOR: Mapping[str, Mapping[str, float]] = {
 }
 """Weights set by hand, of rankings tried on long conversations and on XQuAD."""
 
+KEPT = ("phrase", "spelt_words")
+"""Weights that are not fitted: of words in their order, and of scripts, the examples say too little."""
+
 SHARPNESS = 8.0
 """What a score is multiplied by to be a logit among candidates."""
 
@@ -110,6 +113,8 @@ def fit_ranking(
             loss = loss - share * (likely[gold].mean() + torch.logsumexp(likely[gold], 0)) / 2
         optimizer.zero_grad()
         loss.backward()
+        if weights.grad is not None:
+            weights.grad[[FEATURES.index(name) for name in KEPT]] = 0
         optimizer.step()
     fitted = weights.detach().numpy() / scale / SHARPNESS
     return np.asarray(fitted, dtype=np.float32)
