@@ -26,7 +26,7 @@ from larimar_memory.stores.base import (
     WriteBatch,
 )
 from larimar_memory.stores.packing import pack
-from larimar_memory.stores.sqlite import changes, order, queries
+from larimar_memory.stores.sqlite import changes, order, places, queries
 from larimar_memory.stores.sqlite.connection import ConnectionOptions, Database
 from larimar_memory.stores.sqlite.decoding import KeyForm
 from larimar_memory.stores.sqlite.erasures import erase, erase_if_due, note
@@ -207,15 +207,15 @@ class SQLiteStore(Store):
 
     def size(self, namespace: str) -> int:
         with self._reading(namespace) as (db, space):
-            return 0 if space is None else queries.indexed_count(db, space)
+            return 0 if space is None else places.indexed_count(db, space)
 
     def places(self, namespace: str, rows: Sequence[int]) -> list[Place]:
         with self._reading(namespace) as (db, space):
-            return queries.places_of(db, space, rows)
+            return places.places_of(db, space, rows)
 
     def keys_near(self, namespace: str, rows: Sequence[int], reach: int) -> list[list[tuple[int, Key]]]:
         with self._reading(namespace) as (db, space):
-            return queries.keys_near(db, space, rows, reach, self._form)
+            return places.keys_near(db, space, rows, reach, self._form)
 
     def beside(self, namespace: str, document_ids: Sequence[str], reach: int) -> list[list[Document]]:
         with self._reading(namespace) as (db, space):

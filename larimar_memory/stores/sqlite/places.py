@@ -1,0 +1,56 @@
+"""Where segments stand, who said them, and the keys near them: what a ranking asks of many at once."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from larimar_memory.stores.base import Key, Place
+from larimar_memory.stores.sqlite.decoding import KeyForm
+from larimar_memory.stores.sqlite.queries import LISTED, matrix_of
+
+
+def indexed_count(db: sqlite3.Connection, space: int) -> int:
+    """How many segments a namespace's text index holds: counted in a tenth of the time."""
+    return int(db.execute(f"SELECT count(*) FROM fts_{space}_docsize").fetchone()[0])
+
+
+def places_of(db: sqlite3.Connection, space: int | None, rows: Sequence[int]) -> list[Place]:
+    """Where the segments of those rows of a namespace stand."""
+    found = db.execute(
+        "SELECT s.id, d.name, s.position, d.metadata FROM segments s "
+        f"JOIN documents d ON d.id = s.document_id WHERE s.namespace_id = ? AND s.id IN {LISTED}",
+        (space, json.dumps([int(row) for row in rows])),
+    )
+    # A turn's metadata are looked into where they may say who spoke; the ranked are checked later.
+    return [Place(row, name, at, _speaker(metadata)) for row, name, at, metadata in found]
+
+
+def _speaker(metadata: Any) -> str:
+    if not isinstance(metadata, str) or '"speaker"' not in metadata:
+        return ""
+    try:
+        said = json.loads(metadata).get("speaker")
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+    return said if isinstance(said, str) else ""
+
+
+def keys_near(
+    db: sqlite3.Connection, space: int | None, rows: Sequence[int], reach: int, form: KeyForm
+) -> list[list[tuple[int, Key]]]:
+    """For each row, the distances and keys of the segments near it in its document, and its own."""
+    found = db.execute(
+        "SELECT w.key, s.position - a.position, s.id, s.key, s.key_checksum FROM json_each(?) AS w "
+        "CROSS JOIN segments a ON a.id = w.value AND a.namespace_id = ? "
+        "CROSS JOIN segments s ON s.document_id = a.document_id "
+        "AND s.position >= a.position - ? AND s.position <= a.position + ?",
+        (json.dumps([int(row) for row in rows]), space, reach, reach),
+    ).fetchall()
+    _, keys = matrix_of([(row, key, seal) for _, _, row, key, seal in found], form)
+    near: list[list[tuple[int, Key]]] = [[] for _ in rows]
+    for (n, step, *_), key in zip(found, keys, strict=True):
+        near[n].append((step, key))
+    return near

@@ -1,0 +1,145 @@
+"""The values that a store takes and gives: documents, segments, keys, hits and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from larimar_memory.types import Metadata, Segment
+
+Rows: TypeAlias = Int[np.ndarray, " n"]
+Key: TypeAlias = Float[np.ndarray, " d"]
+Keys: TypeAlias = Float[np.ndarray, "n d"]
+"""Of unit length, float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A written text.
+
+    Attributes:
+        id: the caller's name for it, unique within its namespace.
+        content_hash: of text and segmentation; equal content is not written again.
+        characters: length of the text.
+        complete: False while its segments are still being committed.
+        written_at: when it was last written, `YYYY-MM-DD HH:MM:SS` in UTC; None says now.
+        segments: how many of its segments are committed, as a store counts them.
+        episode: what it belongs to with others, in the order of their first writing: a conversation, a
+            book. None where it stands alone.
+    """
+
+    id: str
+    content_hash: str
+    characters: int
+    metadata: Metadata = field(default_factory=dict)
+    complete: bool = True
+    written_at: str | None = field(default=None, compare=False)
+    segments: int = field(default=0, compare=False)
+    episode: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSegment:
+    """A segment as it is kept.
+
+    Attributes:
+        row: the store's own handle, never reused.
+        key: the encoder's, unit length, float32, rounded to float16; None where a lazy store has none
+            of it yet.
+        latent: None where it has none, or where latents were not asked for.
+        coarse: what a lazy store searches by, unit length, float32, rounded to int8; else None.
+    """
+
+    row: int
+    document_id: str
+    index: int
+    start: int
+    end: int
+    text: str
+    metadata: Metadata
+    key: Key | None
+    latent: np.ndarray | None = field(default=None, compare=False)
+    coarse: Key | None = field(default=None, compare=False)
+
+    @property
+    def best_key(self) -> Key:
+        """The encoder's key, or, where there is none of it yet, the coarse one."""
+        best = self.coarse if self.key is None else self.key
+        if best is None:
+            raise ValueError("a store gave a segment without any key")
+        return best
+
+
+class Span(NamedTuple):
+    """Segments of a document, by index: from `first` to `last`, both included; None is the end."""
+
+    document_id: str
+    first: int = 0
+    last: int | None = None
+
+
+class Place(NamedTuple):
+    """Where a row's segment stands, and who said it.
+
+    Attributes:
+        at: its index in the document.
+        speaker: as the document's metadata say; "" where they say nothing.
+    """
+
+    row: int
+    document_id: str
+    at: int
+    speaker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A search result: a row and its cosine or BM25 score, higher is better."""
+
+    row: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBatch:
+    """Consecutive segments of one document with their keys, committed together.
+
+    Attributes:
+        keys: what the store searches by: the encoder's keys, or coarse ones where the store is lazy.
+        replace: drop what the document held before; True for its first batch.
+        latents: one per segment, of any shape, or None where it is, or all are, not made yet.
+        fine: for a lazy store, the encoder's keys where they are made already, one per segment.
+    """
+
+    document: Document
+    segments: Sequence[Segment]
+    keys: Keys
+    replace: bool
+    latents: Sequence[np.ndarray | None] | None = None
+    fine: Sequence[Key | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """Counts of a namespace, or of the whole store.
+
+    Attributes:
+        names: those of its namespaces, sorted.
+        keyed: segments that have the encoder's key.
+    """
+
+    names: tuple[str, ...]
+    documents: int
+    segments: int
+    characters: int
+    bytes_on_disk: int
+    keyed: int = 0
+
+    @property
+    def namespaces(self) -> int:
+        """How many namespaces hold documents."""
+        return len(self.names)
