@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _UNUSABLE = "The conversation memory cannot be made."
 _QUERY_CHARS = 2000
+RELEVANT = 0.45
+"""Cosine of an older turn that has to do with what was said, for the default encoder."""
+
 _SEGMENTS_PER_TURN = 3
 _FIRST_LINES = 32
 
@@ -55,7 +58,8 @@ class LarimarMemory:
         recall_tokens: most tokens of recalled turns, with the delimiters and the note around them.
         window_tokens: most tokens of the latest turns; of the turn that is too long for what is left,
             the end is taken.
-        score_threshold: score under which an older turn is not relevant; None is the memory's own.
+        score_threshold: score under which an older turn is not relevant. By default the memory decides
+            whether there is one, and it scores at least `RELEVANT`.
         memory_key: the prompt variable that is filled.
         input_key, output_key: entries that are kept, where a chain's input or output has several.
         count_tokens: counts tokens, given a list of messages; such as the model's own
@@ -222,8 +226,9 @@ class LarimarMemory:
             query,
             min(_SEGMENTS_PER_TURN * (self.k + len(but)) + sum(shown), 1000),
             namespace=self.namespace,
-            threshold=self.score_threshold,
+            threshold=None if self.score_threshold is None else 0.0,
         )
+        least = RELEVANT if self.score_threshold is None else self.score_threshold
         complete, chosen = set[int](), dict[int, list[Line]]()
         for segment in readout.segments:
             if not is_line(segment):
@@ -233,7 +238,7 @@ class LarimarMemory:
                 continue
             full = turn not in chosen and len(chosen) == self.k
             known = full or turn in complete or segment.metadata.get("mark") in but
-            if known or segment.score < readout.threshold:
+            if known or segment.score < least:
                 continue
             lines = [] if turn in chosen else self._kept.of_turn(segment.document_id, turn)
             if lines and self._fits({**chosen, turn: lines}):

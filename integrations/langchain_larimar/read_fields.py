@@ -23,8 +23,9 @@ class ReadFields(BaseModel):
         where: a metadata filter.
         hybrid: search by words as well as by key.
         neighbours: segments of context to add on either side of each.
-        score_threshold: score under which a question is out of scope, in [0, 1]; None is the memory's
-            own.
+        score_threshold: probability that the answer is there, under which a question is out of scope,
+            in [0, 1]; None is the memory's own.
+        explain: say in the documents' metadata, under `larimar_why`, why each was recalled.
     """
 
     k: int = 5
@@ -33,6 +34,7 @@ class ReadFields(BaseModel):
     hybrid: bool = True
     neighbours: int = 0
     score_threshold: float | None = None
+    explain: bool = False
 
     def __init__(self, **fields: Any) -> None:
         # pydantic takes True for 1, and no number of NumPy's.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -120,7 +121,11 @@ class LarimarRetriever(ReadFields, BaseRetriever):
         if is_blank(query) and options.where is not None:
             readout = read_passing(memory, query, options)
         else:
-            readout = memory.read(query, options=options).scoring(options.threshold or 0.0)
+            least = options.threshold
+            if least is not None:
+                # Of a retriever, it is documents that are dropped, each by its own score.
+                options = replace(options, threshold=0.0)
+            readout = memory.read(query, options=options).scoring(least or 0.0)
         if grounding == "latent" and readout.segments:
             memory.latents.check(readout)
         documents = to_documents(memory.store, options.namespace, readout.segments)

@@ -94,12 +94,17 @@ def read(
     where: WhereText = "",
     neighbours: Neighbours = 0,
     threshold: Threshold = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also why: each feature's part of the rank.")
+    ] = False,
     encoder: EncoderName = "",
     as_json: AsJson = False,
 ) -> None:
     """Show the segments a question addresses, without answering."""
     with open_memory(memory, encoder, create=False) as opened:
-        options = ReadOptions(k, namespace, parsed(where), neighbours, threshold=threshold)
+        options = ReadOptions(
+            k, namespace, parsed(where), neighbours, threshold=threshold, explain=explain
+        )
         readout = opened.read(question, options=options)
     if as_json:
         output.print_json(readout.to_dict())

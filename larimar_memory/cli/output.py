@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from larimar_memory.errors import LarimarError
 
 if TYPE_CHECKING:
-    from larimar_memory.types import Answer, OnProgress, Readout, RecalledSegment
+    from larimar_memory.types import Answer, OnProgress, Readout, RecalledSegment, Why
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -141,10 +142,39 @@ def print_answer(answer: Answer, sources: int = 3) -> None:
 def print_readout(readout: Readout) -> None:
     """The segments a question addressed."""
     if not readout.in_scope:
-        console.print(f"Not in memory (best score {readout.best_score:.2f} < {readout.threshold:.2f}).")
+        console.print(f"Not in memory: {_reason(readout)}.")
     for segment in readout.segments:
         console.print(f"{_place(segment)} weight {segment.weight:.2f}")
         console.print(f"  {_shown(segment.context.strip())}", soft_wrap=True)
+        if segment.why is not None:
+            print_why(segment.why)
+    if readout.signs:
+        margin = readout.probability - readout.threshold
+        console.print(
+            f"An answer is there with probability {readout.probability:.2f}, "
+            f"{abs(margin):.2f} {'above' if margin >= 0 else 'below'} the threshold."
+        )
+        print_values({"it follows from": dict(readout.signs)})
+
+
+def _reason(readout: Readout) -> str:
+    if readout.reason == "below the threshold":
+        return f"an answer has probability {readout.probability:.2f} < {readout.threshold:.2f}"
+    return "nothing is stored" if readout.reason == "nothing stored" else "nothing near is stored"
+
+
+def print_why(why: Why) -> None:
+    """A table of what a segment was ranked by, what counted most first, and how it was found."""
+    places = {"by key": why.by_key, "by words": why.by_words}
+    found = ", ".join(f"{how} as number {place}" for how, place in places.items() if place is not None)
+    table = Table("feature", "value", "part of the rank")
+    console.print(f"  found {found}")
+    for name, (value, part) in sorted(why.features.items(), key=lambda item: -abs(item[1][1])):
+        if part:
+            table.add_row(name.replace("_", " "), f"{value:.3f}", f"{part:+.3f}")
+    table.add_section()
+    table.add_row("rank", "", f"{why.rank_score:+.3f}")
+    console.print(table)
 
 
 def print_values(values: dict[str, Any]) -> None:
