@@ -59,17 +59,16 @@ class Items:
             question: a key of unit length.
             count: how many must be found, unless there are fewer; there can be more.
         """
-        store, space, depth = self._memory.store, to_space(namespace), min(4 * count, _FIRST_DEPTH)
+        space, depth = to_space(namespace), min(4 * count, _FIRST_DEPTH)
         while True:
-            rows = [hit.row for hit in store.nearest(space, question, depth)]
-            # A product over many rows rounds each by its place: equal texts would differ.
-            scored = [(float(s.best_key @ question), s) for s in store.fetch(space, rows)]
+            candidates = self._memory.search(question, depth, namespace=space)
             found = dict[str, tuple[Entry, float]]()
-            for cosine, segment in sorted(scored, key=lambda pair: (-pair[0], pair[1].row)):
+            for candidate in candidates:
+                segment = candidate.segment
                 entry = Entry.read(namespace, segment.document_id, segment.metadata)
                 if entry is not None and entry.key not in found and wanted(entry):
-                    found[entry.key] = entry, cosine
-            if len(found) >= count or len(rows) < depth:
+                    found[entry.key] = entry, candidate.cosine
+            if len(found) >= count or len(candidates) < depth:
                 return list(found.values())
             depth *= 4
 

@@ -21,7 +21,8 @@ from larimar_memory.larimar import Larimar
 from larimar_memory.stores import SQLiteStore
 from tests.quick import QuickEncoder
 
-SHORT, LONG = 60, 1200
+# A search brings back up to 300 segments: both have more.
+SHORT, LONG = 200, 2000
 
 
 @contextmanager
