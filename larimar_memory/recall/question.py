@@ -12,6 +12,9 @@ from larimar_memory.text.words import query_terms
 MOST_PARTS = 8
 """Parts of a question that are looked for one by one; what is named beyond them, all together."""
 
+LONGEST = 1_000
+"""Characters of a question above which it is a text that is looked for, and not taken apart."""
+
 _NUMBER = re.compile(
     r"\bhow (?:many|much|long|old|far|large|big|tall|high|often|fast|deep|heavy)\b"
     r"|\b(?:what|which) (?:number|percent|percentage|amount|population|price|share)\b|\bnumber of\b",
@@ -98,6 +101,8 @@ def parts_of(question: str) -> list[str]:
     Returns:
         At most `MOST_PARTS`; none where it asks one thing.
     """
+    if len(question) > LONGEST:
+        return []
     clauses = [clause.strip() for clause in _CLAUSE.split(question) if len(clause.split()) > 2]
     if len(clauses) > 1:
         return clauses[:MOST_PARTS]
