@@ -95,11 +95,16 @@ def read(
     neighbours: Neighbours = 0,
     threshold: Threshold = None,
     encoder: EncoderName = "",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also why: features, and the probability's signs.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the segments a question addresses, without answering."""
     with open_memory(memory, encoder, create=False) as opened:
-        options = ReadOptions(k, namespace, parsed(where), neighbours, threshold=threshold)
+        options = ReadOptions(
+            k, namespace, parsed(where), neighbours, threshold=threshold, explain=explain
+        )
         readout = opened.read(question, options=options)
     if as_json:
         output.print_json(readout.to_dict())
