@@ -99,7 +99,15 @@ def start(
         LatentsUnavailableError: if latents are asked for and a segment has none.
     """
     question, begin = readout.question, options.begin
-    answer = Answer(question, NOT_IN_MEMORY, "none", timings=Timings(read=readout.seconds))
+    answer = Answer(
+        question,
+        NOT_IN_MEMORY,
+        "none",
+        timings=Timings(read=readout.seconds),
+        reason=readout.reason,
+        probability=readout.probability,
+        threshold=readout.threshold,
+    )
     if not readout.in_scope and not options.fallback:
         return AnswerStream(answer, None, started)
     model = decoder()

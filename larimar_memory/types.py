@@ -65,9 +65,15 @@ class Why:
         """What the segment was ranked by."""
         return sum(part for _, part in self.features.values())
 
+    @property
+    def told(self) -> list[tuple[str, float, float]]:
+        """Names, values and parts of the features that say something, the largest parts first."""
+        said = [(name, *both) for name, both in self.features.items() if any(both)]
+        return sorted(said, key=lambda one: -abs(one[2]))
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON-serialisable values; features that say nothing are left out."""
-        told = {name: list(both) for name, both in self.features.items() if any(both)}
+        told = {name: [value, part] for name, value, part in self.told}
         return {
             "asked": self.asked,
             "rank_score": self.rank_score,
@@ -159,6 +165,11 @@ class Readout:
     reason: Reason | None = None
     signs: Mapping[str, float] = field(default_factory=dict, compare=False)
 
+    @property
+    def margin(self) -> float:
+        """How far the probability is above the threshold; below 0, nothing is read."""
+        return self.probability - self.threshold
+
     def past_key_values(self, decoder: Any = None) -> Any:
         """The latents as a new cache of the decoder's, for a generation loop of one's own.
 
@@ -193,6 +204,7 @@ class Readout:
             "reason",
             "probability",
             "threshold",
+            "margin",
             "best_score",
             "seconds",
         ]
@@ -317,7 +329,12 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with what grounded it; `sources` are the segments the decoder was given."""
+    """An answer with what grounded it; `sources` are the segments the decoder was given.
+
+    Attributes:
+        reason, probability, threshold: of the readout; a plain answer, for which nothing is read, has
+            neither a reason nor a probability.
+    """
 
     question: str
     text: str
@@ -325,6 +342,9 @@ class Answer:
     sources: tuple[RecalledSegment, ...] = ()
     usage: Usage = field(default_factory=Usage)
     timings: Timings = field(default_factory=Timings)
+    reason: Reason | None = None
+    probability: float | None = None
+    threshold: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON-serialisable values."""

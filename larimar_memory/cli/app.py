@@ -94,10 +94,10 @@ def read(
     where: WhereText = "",
     neighbours: Neighbours = 0,
     threshold: Threshold = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Also why: each feature's part of the rank.")
-    ] = False,
     encoder: EncoderName = "",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also why: features, and the probability's signs.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the segments a question addresses, without answering."""

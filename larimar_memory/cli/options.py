@@ -52,8 +52,7 @@ WhereText = Annotated[
 ]
 Neighbours = Annotated[int, typer.Option("--neighbours", help="Segments of context on either side.")]
 Threshold = Annotated[
-    float | None,
-    typer.Option("--threshold", help="Probability of an answer under which it is 'not in memory'."),
+    float | None, typer.Option("--threshold", help="Probability under which it is 'not in memory'.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

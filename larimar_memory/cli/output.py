@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -126,8 +127,32 @@ def _place(segment: RecalledSegment) -> str:
     return f"[cyan]{_shown(segment.document_id)}[/] {span} score {segment.score:.2f}"
 
 
+def _why_not(found: Readout | Answer) -> str:
+    """Why nothing was read, in a sentence; "" where something was."""
+    if found.reason == "below the threshold":
+        probability, threshold = _unequal(found.probability or 0.0, found.threshold or 0.0)
+        return f"Below the threshold: p = {probability} < {threshold}."
+    said = {"nothing stored": "Nothing is stored.", "nothing near": "Nothing near."}
+    return said.get(found.reason or "", "")
+
+
+def _share(value: float, digits: int = 2) -> str:
+    return f"{value:.{digits}f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.{digits}f}"
+
+
+def _unequal(less: float, more: float) -> tuple[str, str]:
+    """Two shares with as many digits as tell them apart."""
+    for digits in range(2, 17):
+        shown = _share(less, digits), _share(more, digits)
+        if shown[0] != shown[1]:
+            break
+    return shown
+
+
 def print_answer(answer: Answer, sources: int = 3) -> None:
     """Where an answer came from and how long it took, after its text was streamed."""
+    if answer.reason:
+        console.print(f"  [dim]{_why_not(answer)}[/]")
     for segment in answer.sources[:sources]:
         text = " ".join(segment.text.split())
         shown = text if len(text) <= _SOURCE_WIDTH else text[: _SOURCE_WIDTH - 3] + "..."
@@ -141,39 +166,40 @@ def print_answer(answer: Answer, sources: int = 3) -> None:
 
 def print_readout(readout: Readout) -> None:
     """The segments a question addressed."""
-    if not readout.in_scope:
-        console.print(f"Not in memory: {_reason(readout)}.")
+    if readout.reason:
+        console.print(_why_not(readout))
     for segment in readout.segments:
         console.print(f"{_place(segment)} weight {segment.weight:.2f}")
         console.print(f"  {_shown(segment.context.strip())}", soft_wrap=True)
         if segment.why is not None:
-            print_why(segment.why)
-    if readout.signs:
-        margin = readout.probability - readout.threshold
-        console.print(
-            f"An answer is there with probability {readout.probability:.2f}, "
-            f"{abs(margin):.2f} {'above' if margin >= 0 else 'below'} the threshold."
-        )
-        print_values({"it follows from": dict(readout.signs)})
+            _print_why(segment.why, readout.question)
+    if readout.signs and readout.reason != "nothing stored":
+        _print_scope(readout)
 
 
-def _reason(readout: Readout) -> str:
-    if readout.reason == "below the threshold":
-        return f"an answer has probability {readout.probability:.2f} < {readout.threshold:.2f}"
-    return "nothing is stored" if readout.reason == "nothing stored" else "nothing near is stored"
+def _print_why(why: Why, question: str) -> None:
+    """A segment's features, the largest parts of its rank first, and how it became a candidate."""
+    ways = [("key", why.by_key), ("words", why.by_words)]
+    found = ", ".join(f"by {way} at place {place}" for way, place in ways if place is not None)
+    part = "" if why.asked == question else f', for the part "{_shown(why.asked)}"'
+    console.print(f"  [dim]found {found}{part}[/]", soft_wrap=True)
+    table = Table("feature", box=SIMPLE_HEAD, show_footer=True)
+    table.columns[0].footer = "rank"
+    table.add_column("value", justify="right")
+    table.add_column("part", f"{why.rank_score:+.3f}", justify="right")
+    for name, value, own in why.told:
+        table.add_row(name, f"{value:.3f}", f"{own:+.3f}")
+    console.print(table)
 
 
-def print_why(why: Why) -> None:
-    """A table of what a segment was ranked by, what counted most first, and how it was found."""
-    places = {"by key": why.by_key, "by words": why.by_words}
-    found = ", ".join(f"{how} as number {place}" for how, place in places.items() if place is not None)
-    table = Table("feature", "value", "part of the rank")
-    console.print(f"  found {found}")
-    for name, (value, part) in sorted(why.features.items(), key=lambda item: -abs(item[1][1])):
-        if part:
-            table.add_row(name.replace("_", " "), f"{value:.3f}", f"{part:+.3f}")
-    table.add_section()
-    table.add_row("rank", "", f"{why.rank_score:+.3f}")
+def _print_scope(readout: Readout) -> None:
+    """The probability that the answer is there, and what it follows from."""
+    sides = f"threshold {readout.threshold:.3f}, margin {readout.margin:+.3f}"
+    console.print(f"probability {readout.probability:.3f}, {sides}")
+    table = Table("sign", box=SIMPLE_HEAD)
+    table.add_column("value", justify="right")
+    for name, value in readout.signs.items():
+        table.add_row(name, f"{value:.3f}")
     console.print(table)
 
 

@@ -7,6 +7,7 @@ import gc
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from unittest.mock import patch
 import pytest
 
 from larimar_memory.cli import main, output
+from larimar_memory.types import Readout
 
 pytestmark = pytest.mark.model
 
@@ -94,6 +96,94 @@ def test_read_shows_segments(ingested: Path) -> None:
     ]
     shown = larimar("read", "When does the ferry leave?", "-k", "1", "-m", str(ingested))
     assert "b.html [0-46] score 0." in shown.stdout
+
+
+ASKED = "Who built the [old] lighthouse, and when does the ferry [leave]?"
+
+
+def test_read_explains(ingested: Path) -> None:
+    read = ["read", ASKED, "-m", str(ingested), "-k", "2", "--explain"]
+    told = json.loads(larimar(*read, "--json").stdout)
+    assert told["margin"] == pytest.approx(told["probability"] - told["threshold"])
+    shown = larimar(*read).stdout
+    assert f"probability {told['probability']:.3f}, threshold 0.500, margin +" in shown
+    for name, value in told["signs"].items():
+        assert re.search(rf"^ *{name} +{value:.3f} *$", shown, re.M)
+    asked = [segment["why"]["asked"] for segment in told["segments"]]
+    assert asked[0] == ASKED
+    assert asked[1] in ("Who built the [old] lighthouse", "when does the ferry [leave]?")
+    assert f'for the part "{asked[1]}"' in shown
+    assert shown.count("for the part") == 1
+    for segment in told["segments"]:
+        why = segment["why"]
+        parts = [part for _, part in why["features"].values()]
+        assert [abs(part) for part in parts] == sorted(map(abs, parts), reverse=True)
+        assert sum(parts) == pytest.approx(why["rank_score"])
+        assert f"found by key at place {why['by_key']}, by words at place {why['by_words']}" in shown
+        rows = [rf" *{n} +{v:.3f} +\{p:+.3f} *\n" for n, (v, p) in why["features"].items()]
+        assert re.search("".join(rows), shown)
+        assert re.search(rf"rank +\{why['rank_score']:+.3f}", shown)
+
+
+def test_what_is_not_explained_is_not_shown(ingested: Path) -> None:
+    read = ["read", "Who built the lighthouse?", "-m", str(ingested)]
+    told = json.loads(larimar(*read, "--json").stdout)
+    assert "signs" not in told
+    assert all("why" not in segment for segment in told["segments"])
+    shown = larimar(*read).stdout
+    assert not {"cosine", "margin", "found", "probability"} & set(shown.split())
+
+
+@pytest.mark.parametrize(
+    ("question", "namespace", "reason", "said"),
+    [
+        ("Who built the lighthouse?", "empty", "nothing stored", r"Nothing is stored\."),
+        ("Who won the football world cup in 1998?", "default", "nothing near", r"Nothing near\."),
+        (
+            "What colour is the door of the lighthouse keeper's cousin?",
+            "default",
+            "below the threshold",
+            r"Below the threshold: p = \.\d\d < \.50\.",
+        ),
+    ],
+)
+def test_reasons_are_told_apart(
+    ingested: Path, question: str, namespace: str, reason: str, said: str
+) -> None:
+    of = [question, "-m", str(ingested), "-n", namespace]
+    assert re.fullmatch(said + "\n", larimar("read", *of).stdout)
+    answered = larimar("ask", *of).stdout
+    assert re.match(rf"Not in memory\.\n *{said}\n", answered)
+    assert larimar("ask", *of, "--plain").stdout == "Not in memory.\n"
+    for command in ("read", "ask"):
+        told = json.loads(larimar(command, *of, "--json").stdout)
+        assert told["reason"] == reason
+        assert told["probability"] < told["threshold"] == 0.5
+    explained = larimar("read", *of, "--explain").stdout
+    assert ("margin -" in explained) is (reason != "nothing stored")
+
+
+@pytest.mark.parametrize(
+    ("probability", "threshold", "said"),
+    [
+        (0.31, 0.5, "p = .31 < .50."),
+        (0.4996, 0.5, "p = .4996 < .5000."),
+        (0.0, 0.5, "p = .00 < .50."),
+        (0.999, 1.0, "p = .999 < 1.000."),
+        (0.7, 1.0, "p = .70 < 1.00."),
+    ],
+)
+def test_a_probability_below_the_threshold_is_shown_below_it(
+    capsys: pytest.CaptureFixture[str], probability: float, threshold: float, said: str
+) -> None:
+    output.print_readout(
+        Readout(
+            *("q", "default", (), False, 0.4, threshold, 0.0),
+            probability=probability,
+            reason="below the threshold",
+        )
+    )
+    assert capsys.readouterr().out == f"Below the threshold: {said}\n"
 
 
 def test_stats_count(ingested: Path) -> None:
