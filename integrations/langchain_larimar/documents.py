@@ -65,7 +65,8 @@ def to_documents(store: Store, namespace: str, segments: Sequence[RecalledSegmen
     text of one segment comes as it was written; of others, blanks at the ends are left out.
 
     The metadata is what the text was written with, and beside it `larimar_document_id`,
-    `larimar_index`, `larimar_start` and `larimar_end`. An entry of one of these names that the text was
+    `larimar_index`, `larimar_start` and `larimar_end`; where the read was asked to explain, `larimar_why`
+    as well, JSON-serialisable, as `Why.to_dict` has it. An entry of one of these names that the text was
     written with stays, in place of what would be added.
 
     Args:
@@ -99,5 +100,7 @@ def _document(segment: RecalledSegment, as_written: bool) -> Document:
         "start": start,
         "end": start + len(content),
     }
+    if segment.why is not None:
+        place["why"] = segment.why.to_dict()
     added = {f"{PREFIX}{name}": value for name, value in place.items()}
     return Document(id=segment.id, page_content=content, metadata={**added, **segment.metadata})

@@ -23,6 +23,7 @@ class ReadFields(BaseModel):
         where: a metadata filter.
         hybrid: search by words as well as by key.
         neighbours: segments of context to add on either side of each.
+        explain: say of each document why it was recalled, in its metadata as `larimar_why`.
         score_threshold: score under which a question is out of scope, in [0, 1]; None is the memory's
             own.
     """
@@ -32,6 +33,7 @@ class ReadFields(BaseModel):
     where: dict[str, Any] | None = None
     hybrid: bool = True
     neighbours: int = 0
+    explain: bool = False
     score_threshold: float | None = None
 
     def __init__(self, **fields: Any) -> None:
