@@ -49,6 +49,8 @@ class LarimarRetriever(ReadFields, BaseRetriever):
         where: a metadata filter.
         hybrid: search by words as well as by key.
         neighbours: segments of context to add on either side of each.
+        explain: say of each document why it was recalled, as `larimar_why` in its metadata: then that
+            depends on the question as well. It is off by default.
         score_threshold: documents that score less are dropped; 0 drops none. None leaves it to the
             memory: all k documents, or none for a question that is out of its scope.
         grounding: what is to control a decoder that answers from what is found, here or in a

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -90,6 +92,7 @@ async def test_a_call_overrides_every_field(notes: Larimar) -> None:
         "where": {"topic": "zoo"},
         "hybrid": False,
         "neighbours": 3,
+        "explain": False,
         "score_threshold": 0.0,
         "grounding": "text",
     }
@@ -101,6 +104,51 @@ async def test_a_call_overrides_every_field(notes: Larimar) -> None:
     (other,) = await retriever.ainvoke(QUESTION, namespace="other")
     assert other.page_content == "The pass key of the vault is 99999."
     assert all(d.metadata["larimar_document_id"] != "other" for d in retriever.invoke(QUESTION, k=50))
+
+
+def test_documents_say_why_where_that_is_asked_for(notes: Larimar) -> None:
+    retriever = LarimarRetriever(memory=notes, k=3)
+    plain = retriever.invoke(QUESTION)
+    assert all("larimar_why" not in document.metadata for document in plain)
+    told = retriever.invoke(QUESTION, explain=True)
+    assert isinstance(told, RecalledDocuments)
+    assert told.readout.signs
+    for document, segment, other in zip(told, told.segments, plain, strict=True):
+        why = document.metadata.pop("larimar_why")
+        assert segment.why is not None
+        assert why == segment.why.to_dict() == json.loads(json.dumps(why, allow_nan=False))
+        assert why["asked"] == QUESTION
+        assert sum(part for _, part in why["features"].values()) == pytest.approx(why["rank_score"])
+        assert document == other
+    # Where only keys count, or nothing was asked, there are no features to tell of.
+    for how in ({"hybrid": False}, {"where": {"topic": "zoo"}, "query": ""}):
+        found = retriever.invoke(how.pop("query", QUESTION), explain=True, **how)
+        assert found
+        assert all("larimar_why" not in document.metadata for document in found)
+
+
+async def test_explaining_holds_for_a_retriever_its_dump_and_answers(notes: Larimar) -> None:
+    retriever = LarimarRetriever(memory=notes, explain=True)
+    loaded = loads(
+        dumps(retriever), allowed_objects=[LarimarRetriever], valid_namespaces=["langchain_larimar"]
+    )
+    loaded.memory = notes
+    for made in (retriever, loaded):
+        assert "larimar_why" in (await made.ainvoke(QUESTION))[0].metadata
+        assert "larimar_why" not in made.invoke(QUESTION, explain=False)[0].metadata
+    model = FakeListChatModel(responses=["71432"])
+    for llm, explain in itertools.product([None, model], [True, False]):
+        qa = LarimarRetrievalQA.from_llm(llm, memory=notes, explain=explain)
+        for given in ({}, {"explain": not explain}):
+            sources = qa.invoke(QUESTION, **given)["source_documents"]
+            assert ("larimar_why" in sources[0].metadata) is given.get("explain", explain)
+
+
+def test_an_own_entry_of_that_name_stays(encoder: SentenceEncoder) -> None:
+    with Larimar.open(encoder=encoder) as memory:
+        memory.write(["The pass key is 71432."], metadatas=[{"larimar_why": "mine"}])
+        (found,) = LarimarRetriever(memory=memory, explain=True).invoke(QUESTION)
+        assert found.metadata["larimar_why"] == "mine"
 
 
 async def test_async_reads_leave_the_event_loop_free(
