@@ -33,7 +33,6 @@ class ReadFields(BaseModel):
     where: dict[str, Any] | None = None
     hybrid: bool = True
     neighbours: int = 0
-    explain: bool = False
     score_threshold: float | None = None
     explain: bool = False
 
