@@ -65,9 +65,9 @@ def to_documents(store: Store, namespace: str, segments: Sequence[RecalledSegmen
     text of one segment comes as it was written; of others, blanks at the ends are left out.
 
     The metadata is what the text was written with, and beside it `larimar_document_id`,
-    `larimar_index`, `larimar_start` and `larimar_end`; where the read was asked to explain, `larimar_why`
-    as well, JSON-serialisable, as `Why.to_dict` has it. An entry of one of these names that the text was
-    written with stays, in place of what would be added.
+    `larimar_index`, `larimar_start` and `larimar_end`; where the read was asked to explain, there is
+    `larimar_why` too, JSON-serialisable, as `Why.to_dict` has it. An entry of one of these names that
+    the text was written with stays, in place of what would be added.
 
     Args:
         store, namespace: where they were read.
