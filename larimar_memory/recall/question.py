@@ -29,7 +29,7 @@ _PLACE = re.compile(
     r"\bwhere\b|\b(?:what|which) (?:\w+ )?(?:city|country|place|state|town|region|river|street)\b", re.I
 )
 _OWN = re.compile(r"\b(?:I|me|my|mine|myself|we|our|ours)\b|\bi'(?:m|ve|d|ll)\b", re.I)
-_LATEST = re.compile(r"\b(?:latest|most recent(?:ly)?|recently|current(?:ly)?|now|newest|last)\b", re.I)
+_LATEST = re.compile(r"\b(?:latest|most recent(?:ly)?|recently|currently?|now|newest|last)\b", re.I)
 _EARLIEST = re.compile(r"\b(?:first|initial(?:ly)?|earliest|originally|at the beginning)\b", re.I)
 
 LONGEST = 2_000
