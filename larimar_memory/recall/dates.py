@@ -21,7 +21,7 @@ _MONTHS = [
     "november",
     "december",
 ]
-_NAME = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _MONTHS)
+_NAME = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _MONTHS) + "|sept"
 _ISO = re.compile(r"\b(\d{4})-(\d{1,2})(?:-(\d{1,2}))?\b")
 _DAY_FIRST = re.compile(
     rf"\b(?:(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? )?({_NAME})\b\.?,?(?: (\d{{4}}))?", re.I

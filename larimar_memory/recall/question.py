@@ -35,8 +35,24 @@ _OWN = re.compile(r"\b(?:I|me|my|mine|myself|we|our|ours)\b|\bi'(?:m|ve|d|ll)\b"
 _LATEST = re.compile(r"\b(?:latest|most recent(?:ly)?|recently|currently?|now|newest|last)\b", re.I)
 _EARLIEST = re.compile(r"\b(?:first|initial(?:ly)?|earliest|originally|at the beginning)\b", re.I)
 
+LONGEST = 2_000
+"""Characters of a question up to which it has parts: what is longer is a text that is looked for."""
+
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_WITHIN = re.compile(
+    rf"(?<=\d),(?=\d{{3}}\b)|(?<=day),(?= {_MONTH} \d)|(?<=day),(?= \d{{1,2}}(?:[a-z]{{2}})? {_MONTH})"
+    rf"|\b(?P<day>{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?),(?= ?\d{{4}}\b)",
+    re.I,
+)
+"""Commas within dates and numbers, which list nothing: "Friday, March 15, 2024", "1,000"."""
+
+_KEPT = "\ufdd0"
+"""Stands for such a comma; Unicode has it for no character."""
+
 _ITEM = r"[^\s,;?!]+(?: (?!and\b|or\b)[^\s,;?!]+){0,3}"
-_LIST = re.compile(rf"(?P<first>{_ITEM})(?P<more>(?:, ?{_ITEM})+),? (?:and|or) (?P<last>{_ITEM})")
+_LIST = re.compile(
+    rf"(?<![^\s,;?!])(?P<first>{_ITEM})(?P<more>(?:, ?{_ITEM})+),? (?:and|or) (?P<last>{_ITEM})"
+)
 """What is listed, with the words that lead to it and those that follow."""
 
 _CLAUSE = re.compile(
@@ -99,13 +115,14 @@ def parts_of(question: str) -> list[str]:
     "The values for a, b and c?" asks for "The values for a?" and so on.
 
     Returns:
-        At most `MOST_PARTS`; none where it asks one thing.
+        At most `MOST_PARTS`; none where it asks one thing, or is a text of more than `LONGEST`.
     """
     if len(question) > LONGEST:
         return []
     clauses = [clause.strip() for clause in _CLAUSE.split(question) if len(clause.split()) > 2]
     if len(clauses) > 1:
         return clauses[:MOST_PARTS]
+    question = _WITHIN.sub(lambda found: f"{found['day'] or ''}{_KEPT}", question)
     listed = _LIST.search(question)
     if listed is None:
         return []
@@ -117,4 +134,4 @@ def parts_of(question: str) -> list[str]:
     rest = [*last[width:], question[listed.end() :].strip()]
     items = [" ".join(first[-width:]), *more, " ".join(last[:width])]
     asked = [" ".join(filter(None, [*lead, item, *rest])) for item in items[:MOST_PARTS]]
-    return [re.sub(r" (?=[?.!])", "", part) for part in asked]
+    return [re.sub(r" (?=[?.!])", "", part).replace(_KEPT, ",") for part in asked]
