@@ -228,7 +228,9 @@ class LarimarMemory:
             namespace=self.namespace,
             threshold=None if self.score_threshold is None else 0.0,
         )
-        least = RELEVANT if self.score_threshold is None else self.score_threshold
+        least = (
+            min(RELEVANT, readout.threshold) if self.score_threshold is None else self.score_threshold
+        )
         complete, chosen = set[int](), dict[int, list[Line]]()
         for segment in readout.segments:
             if not is_line(segment):

@@ -147,7 +147,8 @@ class Recall:
         given = self.fine_keys.given(options.namespace, chosen)
         for n, (segment, own) in enumerate(_keyed(given)):
             readable = is_read and bool(own.any())
-            covered = 0.0 if readable else feature.covered(asked, segment.text, is_read)
+            words_count = options.hybrid and not readable
+            covered = feature.covered(asked, segment.text, is_read) if words_count else 0.0
             cosines.append((float(own @ key), covered))
             likeness = float(own @ aim) + covered
             alike = None if soft is None else float(soft[n])

@@ -16,7 +16,7 @@ from larimar_memory.encoders.base import Encoder, Kind
 from larimar_memory.encoders.keys import unit
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import EncoderMismatchError, InputError
-from larimar_memory.recall import search
+from larimar_memory.recall import candidates
 
 DIMENSION = 8
 LONG = "The first sentence says what this is about. The second one adds that it is long.\n\n" * 9
@@ -151,7 +151,7 @@ def test_the_rarest_words_are_searched_while_few_are_ranked_for_them(
 
     monkeypatch.setattr(hashed.store, "lexical", spy)
     for most in (3_000, 32, 31, 12, 11, 1):
-        monkeypatch.setattr(search, "RANKED", most)
+        monkeypatch.setattr(candidates, "RANKED", most)
         hashed.search("common, half, rare, absent?")
     # One holds "rare", ten "half" and all "common".
     assert found == [20, 20, 11, 11, 1, 0]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from larimar_memory.encoders import NoEncoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.stores import SQLiteStore
 from larimar_memory.stores.sqlite.erasures import due, erase
@@ -178,7 +179,7 @@ def test_a_purge_that_a_reader_holds_up_stays_due(path: Path, caplog: pytest.Log
 
 
 def test_what_is_not_to_be_purged_stays_until_it_is(path: Path) -> None:
-    with Larimar(open_file(path), encoder=None, decoder="none") as memory:  # type: ignore[arg-type]
+    with Larimar(open_file(path), encoder=NoEncoder("none", 1), decoder="none") as memory:
         assert memory.forget(ids=["s"], namespace="n", purge=False) == 1
     store = open_file(path)
     assert not is_due(store)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from larimar_memory.encoders import NoEncoder
 from larimar_memory.encoders.keys import coded
 from larimar_memory.larimar import Larimar
 from larimar_memory.stores import SQLiteStore
@@ -141,7 +142,7 @@ def test_forgetting_what_is_gone_still_clears_the_index_files(path: Path) -> Non
     killed = "vectors.unlink = lambda paths: os._exit(9)\nstore.delete('n')"
     assert elsewhere(path, killed) == 9
     store = open_file(path)
-    memory = Larimar(store, encoder=None, decoder="none")  # type: ignore[arg-type]
+    memory = Larimar(store, encoder=NoEncoder("none", 1), decoder="none")
     assert memory.forget(ids=["old2"], namespace="n") == 0
     assert list(index_folder(path).iterdir()) == []
     memory.close()

@@ -36,6 +36,10 @@ def texts_around(db: sqlite3.Connection, space: int | None, name: str, reach: in
     return [*reversed(before), *(document_from(row) for row in onwards)]
 
 
+_NUMBERED = SELECT_DOCUMENT.replace("d.namespace_id = ?", "+d.namespace_id = ?")
+"""In these words, SQLite goes by the documents' numbers, and not through a namespace."""
+
+
 def texts_beside(
     db: sqlite3.Connection, space: int | None, names: Sequence[str], reach: int
 ) -> list[list[Document]]:
@@ -44,22 +48,29 @@ def texts_beside(
     far = (
         "(SELECT {}(id) FROM (SELECT n.id " + in_episode + "AND n.characters > 0 AND n.id {} LIMIT ?))"
     )
-    # In this order: one of a name, then those of its episode, by the index of episodes.
-    found = db.execute(
-        "SELECT w.key, d.name, d.id, o.id FROM json_each(?) AS w "
-        "CROSS JOIN documents d ON d.namespace_id = ? AND d.name = w.value "
-        "LEFT JOIN documents o ON o.namespace_id = d.namespace_id AND o.episode = d.episode "
-        "AND o.characters > 0 AND o.id <> d.id "
-        f"AND o.id >= coalesce({far.format('min', '< d.id ORDER BY n.id DESC')}, d.id) "
-        f"AND o.id <= coalesce({far.format('max', '> d.id ORDER BY n.id')}, d.id)",
-        (json.dumps(names), space, reach, reach),
+    named = "FROM json_each(?) AS w CROSS JOIN documents d ON d.namespace_id = ? AND d.name = w.value "
+    own_rows = db.execute(
+        f"SELECT w.key, d.name, d.id, NULL {named}", (json.dumps(names), space)
     ).fetchall()
+    # In this order: one of a name, then those of its episode, by the index of episodes. Those of none
+    # are no episode, and are not looked through.
+    found = (
+        own_rows
+        + db.execute(
+            f"SELECT w.key, d.name, d.id, o.id {named} AND +d.episode IS NOT NULL "
+            "CROSS JOIN documents o ON o.namespace_id = d.namespace_id AND o.episode = d.episode "
+            "AND o.episode IS NOT NULL AND o.characters > 0 AND o.id <> d.id "
+            f"AND o.id >= coalesce({far.format('min', '< d.id ORDER BY n.id DESC')}, d.id) "
+            f"AND o.id <= coalesce({far.format('max', '> d.id ORDER BY n.id')}, d.id)",
+            (json.dumps(names), space, reach, reach),
+        ).fetchall()
+    )
     near: list[set[int]] = [set() for _ in names]
     for n, name, own, other in found:
         # SQLite reads a name in a list to its first NUL.
         if name == names[n]:
             near[n] |= {own} if other is None else {own, other}
     listed = json.dumps(sorted(set[int]().union(*near)))
-    rows = db.execute(f"{SELECT_DOCUMENT} AND d.id IN {LISTED}", (space, listed)).fetchall()
+    rows = db.execute(f"{_NUMBERED} AND d.id IN {LISTED}", (space, listed)).fetchall()
     held = {row[0]: document_from(row) for row in rows}
     return [[held[number] for number in sorted(of)] for of in near]
