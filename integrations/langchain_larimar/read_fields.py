@@ -33,8 +33,8 @@ class ReadFields(BaseModel):
     where: dict[str, Any] | None = None
     hybrid: bool = True
     neighbours: int = 0
-    score_threshold: float | None = None
     explain: bool = False
+    score_threshold: float | None = None
 
     def __init__(self, **fields: Any) -> None:
         # pydantic takes True for 1, and no number of NumPy's.

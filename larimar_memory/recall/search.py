@@ -120,10 +120,11 @@ class Recall:
     ) -> list[Candidate]:
         """The k segments of largest cosine with a key; words do not count."""
         aim = key if probe is None else probe
-        depth = max(options.k, DEPTH if self.store.lazy else options.k)
-        pool = candidates(self.store, Asked(""), aim, replace(options, hybrid=False), depth)
-        segments = self.store.fetch(options.namespace, list(pool.by_key))
-        kept = segments[: max(options.k, RANKED)] if self.store.lazy else segments
+        # More than are asked for: which of equal keys come first is not left to a search.
+        depth, alone = max(options.k, DEPTH), replace(options, hybrid=False)
+        pool = candidates(self.store, Asked(""), aim, alone, depth)
+        rows = list(pool.by_key)[: max(options.k, RANKED)]
+        kept = self.store.fetch(options.namespace, rows)
         found = [
             Candidate(segment, float(own @ key), float(own @ aim))
             for segment, own in _keyed(self.fine_keys.given(options.namespace, kept))
