@@ -17,7 +17,6 @@ from benchmarks.probes import Corpus, Probe
 from benchmarks.result import Bar, Figures, bar, rate, share
 from benchmarks.session import Session
 from benchmarks.systems import Piece
-from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
 from larimar_memory.types import WhenKeys
 
@@ -50,14 +49,9 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
     Raises:
         InputError: if no questions are given.
     """
-    if session.questions is None:
-        raise InputError(
-            "The benchmark of passages cannot be run.",
-            "It needs questions on passages.",
-            "Name a file of them in SQuAD's JSON with --questions.",
-        )
+    path = session.questions_for("passages", "questions on passages")
     spare = max(size.passages - size.questions, 0)
-    corpus = corpora.passages(session, session.questions, size.questions, spare)
+    corpus = corpora.passages(session, path, size.questions, spare)
     room = max(size.passages - len(corpus.documents), 0)
     others = session.prose(2 * PASSAGE_TOKENS * max(room, 1)).parts(PASSAGE_TOKENS)[:room]
     beside = {part.id: part.text for part in others}

@@ -92,17 +92,12 @@ def equal_error(inside: Sequence[float], outside: Sequence[float]) -> tuple[floa
 
 
 def _articles(session: Session, size: Size) -> list[list[squad.Asked]]:
-    if session.questions is None:
-        raise InputError(
-            "The benchmark of the scope cannot be run.",
-            "It needs questions on passages of several articles.",
-            "Name a file of them in SQuAD's JSON with --questions.",
-        )
-    articles = [a[: size.questions] for a in squad.articles(session.questions) if a][: size.articles]
+    path = session.questions_for("the scope", "questions on passages of several articles")
+    articles = [a[: size.questions] for a in squad.articles(path) if a][: size.articles]
     if len(articles) < 2:
         raise InputError(
             "The benchmark of the scope cannot be run.",
-            f"{session.questions} has fewer than two articles.",
+            f"{path} has fewer than two articles.",
             "Give a file with more, such as XQuAD's.",
         )
     return articles

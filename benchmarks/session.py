@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from benchmarks.haystack import Haystack, prose, token_counter
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
-from larimar_memory.errors import LatentsUnavailableError
+from larimar_memory.errors import InputError, LatentsUnavailableError
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents import LatentCodec
 from larimar_memory.latents.bundle import latents_for, load_bundle
@@ -101,6 +101,24 @@ class Session:
         """What LangChain's stores would have waited for vectors that another one had made."""
         loaded = vars(self).get("langchain_embeddings")
         return 0.0 if loaded is None else float(loaded.saved)
+
+    def questions_for(self, what: str, kind: str) -> Path:
+        """The file of questions, for a benchmark that cannot do without.
+
+        Args:
+            what: what the benchmark is of.
+            kind: which questions it needs.
+
+        Raises:
+            InputError: if none was given.
+        """
+        if self.questions is None:
+            raise InputError(
+                f"The benchmark of {what} cannot be run.",
+                f"It needs {kind}.",
+                "Name a file of them in SQuAD's JSON with --questions.",
+            )
+        return self.questions
 
     def draw(self, *purpose: object) -> random.Random:
         """Random numbers that depend on the seed and on what they are for, and on nothing else."""

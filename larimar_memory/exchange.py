@@ -20,10 +20,19 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from larimar_memory import validate
-from larimar_memory.encoders.base import Encoder, keys_of
+from larimar_memory.encoders.base import Encoder, TokenizingEncoder, coarse_table, keys_of
 from larimar_memory.encoders.keys import coded
 from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileError
-from larimar_memory.stores.base import Document, Key, Keys, Span, Store, StoredSegment, WriteBatch
+from larimar_memory.stores.base import (
+    Document,
+    Key,
+    Keys,
+    MakeKeys,
+    Span,
+    Store,
+    StoredSegment,
+    WriteBatch,
+)
 from larimar_memory.stores.exported import (
     FORMAT,
     VERSION,
@@ -43,9 +52,6 @@ _BATCH_SEGMENTS = 512
 
 OnSegments = Callable[[int, int], None]
 """Called with segments done and segments there are."""
-
-MakeKeys = Callable[[Sequence[str]], Keys]
-"""Makes a key of each text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +185,10 @@ def import_into(
 
 def coarse_keys(encoder: Encoder) -> MakeKeys | None:
     """What makes an encoder's coarse keys; None where it has no table of them."""
-    table, tokenize = getattr(encoder, "coarse", None), getattr(encoder, "tokenize", None)
-    if table is None or tokenize is None:
+    table = coarse_table(encoder)
+    if table is None or not isinstance(encoder, TokenizingEncoder):
         return None
+    tokenize = encoder.tokenize
 
     def make(texts: Sequence[str]) -> Keys:
         batch = tokenize([*map(normalised, texts)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory.recall.question import Asked
-from larimar_memory.stores.base import Place, Store
+from larimar_memory.stores.base import Place, Store, rarest
 from larimar_memory.types import ReadOptions
 
 DEPTH = 300
@@ -77,32 +76,23 @@ class Pool:
 
 
 def candidates(
-    store: Store, asked: Asked, key: Float[np.ndarray, " d"], options: ReadOptions, depth: int = DEPTH
+    store: Store, asked: Asked, key: Float[np.ndarray, " d"], options: ReadOptions, depth: int
 ) -> Pool:
-    """Search by key, and by words where the options say so.
+    """Search by key and by words.
 
     Args:
         key: what the search goes by; of zeros, words alone count.
     """
     namespace, where = options.namespace, options.where
     by_key, by_words, counts = dict[int, float](), dict[int, float](), dict[str, int]()
-    if key.any() or not asked.text:
+    if key.any():
         by_key = {hit.row: hit.score for hit in store.nearest(namespace, key, depth, where)}
-    if options.hybrid and asked.words:
+    if asked.words:
         found = store.frequencies(namespace, asked.words, RANKED)
         counts = dict(zip(asked.words, found, strict=True))
-        hits = store.lexical(namespace, _searched(asked.terms, counts), depth, where)
+        terms = rarest(asked.terms, [counts[term] for term in asked.terms], RANKED)
+        hits = store.lexical(namespace, terms, depth, where)
         by_words = {hit.row: hit.score for hit in hits}
-    rows = list(dict.fromkeys([*by_key, *by_words]))
-    places = {place.row: place for place in store.places(namespace, rows)} if options.hybrid else {}
-    return Pool(by_key, by_words, counts, store.size(namespace) if counts else 0, places)
-
-
-def _searched(terms: Sequence[str], counts: dict[str, int]) -> list[str]:
-    """The terms that fewest segments hold, which together hold fewer than `RANKED` postings."""
-    room, kept = RANKED, list[str]()
-    for term in sorted(terms, key=counts.__getitem__):
-        if 0 < counts[term] < room:
-            kept.append(term)
-            room -= counts[term]
-    return kept
+    places = store.places(namespace, list(dict.fromkeys([*by_key, *by_words])))
+    size = store.size(namespace) if counts else 0
+    return Pool(by_key, by_words, counts, size, {place.row: place for place in places})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-_MONTHS = [
+MONTHS = [
     "january",
     "february",
     "march",
@@ -21,7 +21,7 @@ _MONTHS = [
     "november",
     "december",
 ]
-_NAME = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in _MONTHS) + "|sept"
+_NAME = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in MONTHS) + "|sept"
 _ISO = re.compile(r"\b(\d{4})-(\d{1,2})(?:-(\d{1,2}))?\b")
 _DAY_FIRST = re.compile(
     rf"\b(?:(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? )?({_NAME})\b\.?,?(?: (\d{{4}}))?", re.I
@@ -37,13 +37,12 @@ class Date(NamedTuple):
     day: int | None
 
 
-def same_date(question: str, said_at: Any) -> float:
-    """1 where a question names the day when something was said, half where its month; else 0.
+def same_date(named: Sequence[Date], said_at: Any) -> float:
+    """1 where one of the dates is the day when something was said, half where its month; else 0.
 
     Args:
         said_at: ISO 8601; anything else is no time.
     """
-    named = dates_in(question)
     if not named or not isinstance(said_at, str):
         return 0.0
     try:
@@ -60,7 +59,6 @@ def same_date(question: str, said_at: Any) -> float:
     )
 
 
-@lru_cache(maxsize=256)
 def dates_in(text: str) -> tuple[Date, ...]:
     """The dates that a text names: ISO 8601, "23 January 2023", "January 23", "in May"."""
     found = [Date(int(y), int(m), int(d) if d else None) for y, m, d in _ISO.findall(text)]
@@ -75,4 +73,4 @@ def dates_in(text: str) -> tuple[Date, ...]:
 
 
 def _month(name: str) -> int:
-    return 1 + [month[:3] for month in _MONTHS].index(name[:3].lower())
+    return 1 + [month[:3] for month in MONTHS].index(name[:3].lower())

@@ -6,7 +6,7 @@ All are shares or cosines, so that weights can be compared. What they are worth 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,11 +15,11 @@ import Stemmer
 from jaxtyping import Float
 
 from larimar_memory.recall.candidates import SATURATION, Pool
-from larimar_memory.recall.dates import same_date
+from larimar_memory.recall.dates import MONTHS, Date, dates_in, same_date
 from larimar_memory.recall.neighbours import Near
 from larimar_memory.recall.phrases import shared_phrases
 from larimar_memory.recall.question import Asked
-from larimar_memory.stores.base import StoredSegment
+from larimar_memory.stores.base import StoredSegment, speaker_of
 from larimar_memory.text.segments import is_heading
 from larimar_memory.text.words import words
 
@@ -98,18 +98,7 @@ _NUMBERS = frozenset(
 )
 _TIMES = frozenset(
     [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
+        *MONTHS,
         "monday",
         "tuesday",
         "wednesday",
@@ -184,38 +173,49 @@ def covered(asked: Asked, text: str, is_read: bool) -> float:
     return min(sum(len(term) for term in terms if term in held) / said, 1.0) if said else 0.0
 
 
-def speaker_of(segment: StoredSegment) -> str:
-    """Who said a segment, by its document's metadata; "" where nothing says it."""
-    said = segment.metadata.get("speaker", "")
-    return said if isinstance(said, str) else ""
-
-
 def is_assistant(speaker: str) -> bool:
     """Whether it is a program that speaks under this name."""
     return speaker.strip().lower() in ASSISTANTS
 
 
+def addressed(asked: Asked, speaker: str) -> tuple[bool, bool]:
+    """Whether a question names who spoke, and whether it is in the first person and a person spoke."""
+    own = asked.own and bool(speaker) and not is_assistant(speaker)
+    return bool(speaker) and asked.names(speaker), own
+
+
+def stem_idfs(asked: Asked, pool: Pool) -> dict[str, float]:
+    """The stems of what a question says, with how much each says."""
+    return {stem(term): pool.idf(term) for term in asked.terms}
+
+
+def share(idfs: Mapping[str, float], held: Container[str]) -> float:
+    """How much of what some words say those of them say that are held."""
+    whole = sum(idfs.values())
+    return sum(idf for word, idf in idfs.items() if word in held) / whole if whole > 0 else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class _Weighed:
-    """A question's words with what each says."""
+    """What a question says: its words and stems, with what each says, and the dates it names."""
 
     exact: dict[str, float]
     stems: dict[str, float]
+    dates: Sequence[Date]
 
     @classmethod
     def of(cls, asked: Asked, pool: Pool) -> _Weighed:
         exact = {word: pool.idf(word) for word in asked.words}
-        stems = {stem(term): pool.idf(term) for term in asked.terms}
-        return cls(exact, stems)
+        return cls(exact, stem_idfs(asked, pool), dates_in(asked.text))
 
 
 def _features(asked: Asked, pool: Pool, weighed: _Weighed, known: Known, phrase: float) -> list[float]:
     segment, near = known.segment, known.near
     said = words(segment.text)
-    held, stemmed = set(said), set(_stems(said))
-    row, speaker = segment.row, speaker_of(segment)
+    held, stemmed = set(said), set(stems_of(said))
+    row, speaker = segment.row, speaker_of(segment.metadata)
     own_words = pool.words(row)
-    stems = _share(weighed.stems, stemmed)
+    stems = share(weighed.stems, stemmed)
     most = max(weighed.stems.values(), default=0.0)
     rarest = max((idf for s, idf in weighed.stems.items() if s in stemmed), default=0.0)
     top = SATURATION * sum(weighed.stems.values())
@@ -225,13 +225,13 @@ def _features(asked: Asked, pool: Pool, weighed: _Weighed, known: Known, phrase:
     time = not low.isdisjoint(_TIMES) or any(_YEAR.fullmatch(w) for w in rest)
     # The first word of a sentence says nothing by its capital.
     name = any(w[0].isupper() for w in rest[1:])
-    human = bool(speaker) and not is_assistant(speaker)
+    named, own = addressed(asked, speaker)
     values = {
         "cosine": known.cosine,
         "words": own_words,
         "words_of_all": pool.by_words.get(row, 0.0) / top if top > 0 else 0.0,
         "stems": stems,
-        "exact": _share(weighed.exact, held),
+        "exact": share(weighed.exact, held),
         "rare": rarest / most if most > 0 else 0.0,
         "phrase": phrase,
         "soft": stems if known.soft is None else known.soft,
@@ -242,12 +242,12 @@ def _features(asked: Asked, pool: Pool, weighed: _Weighed, known: Known, phrase:
         "turn_words": near.turn_words,
         "turn_key": near.turn_key,
         "turns_words": near.turns_words,
-        "named": bool(speaker) and asked.names(speaker),
-        "own": asked.own and human,
+        "named": named,
+        "own": own,
         "assistant": is_assistant(speaker),
         "latest": known.late * asked.latest,
         "earliest": known.late * asked.earliest,
-        "date": same_date(asked.text, segment.metadata.get("said_at")),
+        "date": same_date(weighed.dates, segment.metadata.get("said_at")),
         "number": number and "number" in asked.kinds,
         "time": time and "time" in asked.kinds,
         "person": name and "person" in asked.kinds,
@@ -258,11 +258,6 @@ def _features(asked: Asked, pool: Pool, weighed: _Weighed, known: Known, phrase:
         "spelt_words": own_words * _spelt(segment.text),
     }
     return [float(values[name]) for name in FEATURES]
-
-
-def _share(idfs: dict[str, float], held: set[str]) -> float:
-    whole = sum(idfs.values())
-    return sum(idf for word, idf in idfs.items() if word in held) / whole if whole > 0 else 0.0
 
 
 def _spelt(text: str) -> bool:
@@ -281,5 +276,6 @@ def stem(word: str) -> str:
     return str(_stemmer().stemWord(word))
 
 
-def _stems(said: Sequence[str]) -> list[str]:
+def stems_of(said: Sequence[str]) -> list[str]:
+    """The stems of words, in order."""
     return list(_stemmer().stemWords(list(said)))

@@ -66,14 +66,15 @@ class Neighbourhood:
             key: the question's.
         """
         places = self._pool.places
-        names = list(dict.fromkeys(places[row].document_id for row in rows))
+        # Those of no episode stand alone, and how many segments they have need not be counted.
+        names = list(dict.fromkeys(p.document_id for p in map(places.get, rows) if p and p.episode))
         beside = self._store.beside(self._namespace, names, TURNS)
         turns = {name: [of.id for of in near] for name, near in zip(names, beside, strict=True)}
         around = self._store.keys_near(self._namespace, rows, REACH)
         windows = _cosines(key, [[own for step, own in near if abs(step) <= 1] for near in around])
         paragraphs = _cosines(key, [[own for _, own in near] for near in around])
         return [
-            self._near(row, turns[places[row].document_id], window, paragraph)
+            self._near(row, turns.get(places[row].document_id, []), window, paragraph)
             for row, window, paragraph in zip(rows, windows, paragraphs, strict=True)
         ]
 

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory.recall.candidates import Pool
-from larimar_memory.recall.features import FEATURES, is_assistant
+from larimar_memory.recall.features import FEATURES, addressed
 from larimar_memory.recall.question import Asked
 from larimar_memory.recall.scope import SIGNS
 
@@ -77,11 +77,10 @@ def kind_of(speakers: Sequence[str]) -> Kind:
 
 def first(asked: Asked, pool: Pool, rows: Sequence[int], most: int) -> list[int]:
     """The rows that are worth a closer look, at most so many."""
-    said = {place.speaker for place in pool.places.values() if place.speaker}
-    lead = {
-        name: FIRST["own"] * (asked.own and not is_assistant(name)) + FIRST["named"] * asked.names(name)
-        for name in said
-    }
+    lead = dict[str, float]()
+    for speaker in {place.speaker for place in pool.places.values()}:
+        named, own = addressed(asked, speaker)
+        lead[speaker] = FIRST["own"] * own + FIRST["named"] * named
     key, words = FIRST["key"], FIRST["words"]
     matched = {row: key * pool.key(row) + words * pool.words(row) for row in rows}
     at = {
@@ -94,7 +93,7 @@ def first(asked: Asked, pool: Pool, rows: Sequence[int], most: int) -> list[int]
     for row in rows:
         place = pool.places[row]
         near = max(at.get((place.document_id, place.at + step), least) for step in steps)
-        worth[row] = matched[row] + FIRST["near"] * near + lead.get(place.speaker, 0.0)
+        worth[row] = matched[row] + FIRST["near"] * near + lead[place.speaker]
     order = sorted(rows, key=lambda row: (-worth[row], row))
     if kind_of([pool.places[row].speaker for row in order]) == "conversation":
         turns = dict[str, int]()

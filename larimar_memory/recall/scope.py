@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory.recall.candidates import Pool
-from larimar_memory.recall.features import FEATURES, stem
+from larimar_memory.recall.features import FEATURES, share, stem, stem_idfs, stems_of
 from larimar_memory.recall.question import Asked
 from larimar_memory.text.words import words
 
@@ -52,9 +52,8 @@ def signs(
     if not len(features):
         return np.zeros(len(SIGNS), dtype=np.float32)
     first, best = features[:FIRST], features[0]
-    idfs = {stem(term): pool.idf(term) for term in asked.terms}
-    whole = sum(idfs.values())
-    held = {stem(word) for text in texts for word in words(text)}
+    idfs = stem_idfs(asked, pool)
+    held = {found for text in texts for found in stems_of(words(text))}
     nowhere = {stem(term) for term in asked.terms if not pool.counts.get(term, 0)}
     wanted = [best[_AT[kind]] for kind in _ANSWERS if kind in asked.kinds]
     values = {
@@ -62,8 +61,8 @@ def signs(
         "cosine_of_first": best[_AT["cosine"]],
         "stems": first[:, _AT["stems"]].max(),
         "stems_of_first": best[_AT["stems"]],
-        "together": sum(idf for s, idf in idfs.items() if s in held) / whole if whole > 0 else 0.0,
-        "unknown": sum(idf for s, idf in idfs.items() if s in nowhere) / whole if whole > 0 else 0.0,
+        "together": share(idfs, held),
+        "unknown": share(idfs, nowhere),
         "exact": first[:, _AT["exact"]].max(),
         "soft": first[:, _AT["soft"]].max(),
         "phrase": first[:, _AT["phrase"]].max(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +15,10 @@ from larimar_memory.recall import ranking, scope
 from larimar_memory.recall.candidates import DEPTH, Pool, candidates
 from larimar_memory.recall.features import FEATURES, Known
 from larimar_memory.recall.fine_keys import FineKeys
-from larimar_memory.recall.neighbours import Near, Neighbourhood
+from larimar_memory.recall.neighbours import Neighbourhood
 from larimar_memory.recall.question import Asked, parts_of
 from larimar_memory.recall.soft_words import soft_words
-from larimar_memory.stores.base import Store, StoredSegment
+from larimar_memory.stores.base import Store, StoredSegment, speaker_of
 from larimar_memory.types import ReadOptions, Why
 
 RANKED = 64
@@ -74,7 +74,7 @@ class Look(NamedTuple):
     @property
     def kind(self) -> ranking.Kind:
         """The kind of text that they are of."""
-        return ranking.kind_of([feature.speaker_of(one.segment) for one in self.known])
+        return ranking.kind_of([speaker_of(one.segment.metadata) for one in self.known])
 
 
 class Recall:
@@ -119,17 +119,19 @@ class Recall:
         probe: Float[np.ndarray, " d"] | None = None,
     ) -> list[Candidate]:
         """The k segments of largest cosine with a key; words do not count."""
+        return self._by_key(key, options, probe)[: options.k]
+
+    def _by_key(
+        self, key: Float[np.ndarray, " d"], options: ReadOptions, probe: Float[np.ndarray, " d"] | None
+    ) -> list[Candidate]:
+        """All that are looked at, by their cosine with what the search goes by."""
         aim = key if probe is None else probe
         # More than are asked for: which of equal keys come first is not left to a search.
-        depth, alone = max(options.k, DEPTH), replace(options, hybrid=False)
-        pool = candidates(self.store, Asked(""), aim, alone, depth)
-        rows = list(pool.by_key)[: max(options.k, RANKED)]
-        kept = self.store.fetch(options.namespace, rows)
-        found = [
-            Candidate(segment, float(own @ key), float(own @ aim))
-            for segment, own in _keyed(self.fine_keys.given(options.namespace, kept))
-        ]
-        return sorted(found, key=_order)[: options.k]
+        hits = self.store.nearest(options.namespace, aim, max(options.k, DEPTH), options.where)
+        rows = [hit.row for hit in hits[: max(options.k, RANKED)]]
+        kept = self.fine_keys.given(options.namespace, self.store.fetch(options.namespace, rows))
+        found = [Candidate(s, float(s.best_key @ key), float(s.best_key @ aim)) for s in kept]
+        return sorted(found, key=lambda one: (-one.rank_score, one.segment.row))
 
     def look(
         self,
@@ -138,22 +140,28 @@ class Recall:
         options: ReadOptions,
         probe: Float[np.ndarray, " d"] | None = None,
     ) -> Look:
-        """What is known of the candidates of one question, before they are ranked; as in `ask`."""
+        """What is known of the candidates of one question, before they are ranked; as in `ask`.
+
+        Words count, whatever the options say.
+        """
         asked, aim = Asked(question, self.language), key if probe is None else probe
         pool = candidates(self.store, asked, aim, options, max(options.k, DEPTH))
-        chosen, near = self._chosen(asked, aim, pool, options)
-        known, cosines, is_read = list[Known](), list[tuple[float, float]](), bool(key.any())
-        soft = soft_words(self.encoder, question, [s.text for s in chosen]) if options.hybrid else None
-        late = _lateness(chosen)
-        given = self.fine_keys.given(options.namespace, chosen)
-        for n, (segment, own) in enumerate(_keyed(given)):
+        rows = ranking.first(asked, pool, list(pool.places), max(options.k, RANKED))
+        around = Neighbourhood(self.store, options.namespace, pool)
+        near = dict(zip(rows, around.of(rows, aim), strict=True))
+        chosen = self.fine_keys.given(options.namespace, self.store.fetch(options.namespace, rows))
+        soft = soft_words(self.encoder, question, [s.text for s in chosen])
+        known, cosines = list[Known](), list[tuple[float, float]]()
+        late, is_read = _lateness(chosen), bool(key.any())
+        for n, segment in enumerate(chosen):
+            own = segment.best_key
             readable = is_read and bool(own.any())
-            words_count = options.hybrid and not readable
-            covered = feature.covered(asked, segment.text, is_read) if words_count else 0.0
+            covered = 0.0 if readable else feature.covered(asked, segment.text, is_read)
             cosines.append((float(own @ key), covered))
             likeness = float(own @ aim) + covered
             alike = None if soft is None else float(soft[n])
-            known.append(Known(segment, likeness, near[n], alike, late[segment.document_id]))
+            place = near[segment.row], alike, late[segment.document_id]
+            known.append(Known(segment, likeness, *place))
         return Look(asked, pool, known, cosines)
 
     def _one(
@@ -163,29 +171,11 @@ class Recall:
         options: ReadOptions,
         probe: Float[np.ndarray, " d"] | None,
     ) -> Found:
-        look = self.look(question, key, options, probe)
         if options.hybrid:
-            return _ranked(look, options.explain)
-        found = [
-            Candidate(one.segment, cosine, one.cosine, covered)
-            for one, (cosine, covered) in zip(look.known, look.cosines, strict=True)
-        ]
-        return Found(sorted(found, key=_order), max((c.score for c in found), default=0.0), {})
-
-    def _chosen(
-        self, asked: Asked, key: Float[np.ndarray, " d"], pool: Pool, options: ReadOptions
-    ) -> tuple[list[StoredSegment], list[Near]]:
-        """The candidates worth a closer look, and what is near them."""
-        rows, most = list(dict.fromkeys([*pool.by_key, *pool.by_words])), max(options.k, RANKED)
-        if not options.hybrid:
-            segments = self.store.fetch(options.namespace, rows[:most])
-            return segments, [Near()] * len(segments)
-        rows = ranking.first(asked, pool, [row for row in rows if row in pool.places], most)
-        near = dict(
-            zip(rows, Neighbourhood(self.store, options.namespace, pool).of(rows, key), strict=True)
-        )
-        segments = self.store.fetch(options.namespace, rows)
-        return segments, [near[segment.row] for segment in segments]
+            return _ranked(self.look(question, key, options, probe), options.explain)
+        aim = key if probe is None else probe
+        found = self._by_key(key, options, probe) if aim.any() else []
+        return Found(found, max((candidate.score for candidate in found), default=0.0), {})
 
 
 def _ranked(look: Look, explain: bool) -> Found:
@@ -194,8 +184,10 @@ def _ranked(look: Look, explain: bool) -> Found:
     weights = ranking.weights(look.kind)
     scores = np.asarray(table @ weights.rank, dtype=np.float32)
     order = sorted(range(len(known)), key=lambda n: (-float(scores[n]), known[n].segment.row))
-    by_key = {row: n for n, row in enumerate(pool.by_key, 1)}
-    by_words = {row: n for n, row in enumerate(pool.by_words, 1)}
+    by_key, by_words = dict[int, int](), dict[int, int]()
+    if explain:
+        by_key = {row: n for n, row in enumerate(pool.by_key, 1)}
+        by_words = {row: n for n, row in enumerate(pool.by_words, 1)}
     found = list[Candidate]()
     for n in order:
         row = known[n].segment.row
@@ -221,16 +213,8 @@ def _in_turn(lists: Sequence[Sequence[Candidate]]) -> list[Candidate]:
     return list(taken.values())
 
 
-def _keyed(segments: Sequence[StoredSegment]) -> list[tuple[StoredSegment, Float[np.ndarray, " d"]]]:
-    return [(segment, segment.best_key) for segment in segments]
-
-
 def _lateness(segments: Sequence[StoredSegment]) -> dict[str, float]:
     """How late each document was said, or first written, among those found: from 0 to 1."""
     said = {s.document_id: (str(s.metadata.get("said_at", "")), s.row) for s in segments}
     order = sorted(said, key=said.__getitem__)
     return {name: n / max(len(order) - 1, 1) for n, name in enumerate(order)}
-
-
-def _order(candidate: Candidate) -> tuple[float, int]:
-    return -candidate.rank_score, candidate.segment.row

@@ -37,12 +37,15 @@ from larimar_memory.stores.values import Document as Document
 from larimar_memory.stores.values import Hit as Hit
 from larimar_memory.stores.values import Key as Key
 from larimar_memory.stores.values import Keys as Keys
+from larimar_memory.stores.values import MakeKeys as MakeKeys
 from larimar_memory.stores.values import Place as Place
 from larimar_memory.stores.values import Rows as Rows
 from larimar_memory.stores.values import Span as Span
 from larimar_memory.stores.values import StoredSegment as StoredSegment
 from larimar_memory.stores.values import StoreStats as StoreStats
 from larimar_memory.stores.values import WriteBatch as WriteBatch
+from larimar_memory.stores.values import rarest as rarest
+from larimar_memory.stores.values import speaker_of as speaker_of
 from larimar_memory.types import Metadata
 from larimar_memory.types import Where as Where
 
@@ -204,10 +207,12 @@ class Store(ABC):
 
     def places(self, namespace: str, rows: Sequence[int]) -> list[Place]:
         """Where the segments of those rows stand, in any order, missing ones left out."""
+        found = self.fetch(namespace, rows)
+        names = list(dict.fromkeys(s.document_id for s in found))
+        episodes = {d.id: d.episode for d in self.documents(namespace, ids=names)}
         return [
-            Place(s.row, s.document_id, s.index, said if isinstance(said, str) else "")
-            for s in self.fetch(namespace, rows)
-            for said in [s.metadata.get("speaker")]
+            Place(s.row, s.document_id, s.index, speaker_of(s.metadata), episodes.get(s.document_id))
+            for s in found
         ]
 
     def keys_near(self, namespace: str, rows: Sequence[int], reach: int) -> list[list[tuple[int, Key]]]:
@@ -233,7 +238,7 @@ class Store(ABC):
             In the order of first writing, the document itself included; itself alone where it has no
             episode, nothing where there is no such document.
         """
-        held = {document.id: document for document in self.documents(namespace)}
+        held = {d.id: d for d in self.documents(namespace)} if document_ids else {}
         found = list[list[Document]]()
         for asked in document_ids:
             document = held.get(asked)

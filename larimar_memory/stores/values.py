@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -15,6 +15,9 @@ Rows: TypeAlias = Int[np.ndarray, " n"]
 Key: TypeAlias = Float[np.ndarray, " d"]
 Keys: TypeAlias = Float[np.ndarray, "n d"]
 """Of unit length, float32."""
+
+MakeKeys: TypeAlias = Callable[[Sequence[str]], Keys]
+"""Makes a key of each text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +85,40 @@ class Span(NamedTuple):
     last: int | None = None
 
 
+def rarest(terms: Sequence[str], counts: Sequence[int], most: int) -> list[str]:
+    """The terms that fewest segments hold, which together hold fewer than so many postings.
+
+    Args:
+        counts: how many segments hold each; of those just as rare, the first are kept.
+    """
+    kept = list[str]()
+    for count, term in sorted(zip(counts, terms, strict=True), key=lambda pair: pair[0]):
+        if 0 < count < most:
+            kept.append(term)
+            most -= count
+    return kept
+
+
+def speaker_of(metadata: Metadata) -> str:
+    """Who said a text, as its document's metadata say; "" where they say nothing."""
+    said = metadata.get("speaker")
+    return said if isinstance(said, str) else ""
+
+
 class Place(NamedTuple):
     """Where a row's segment stands, and who said it.
 
     Attributes:
         at: its index in the document.
-        speaker: as the document's metadata say; "" where they say nothing.
+        speaker: by `speaker_of`.
+        episode: of its document.
     """
 
     row: int
     document_id: str
     at: int
     speaker: str = ""
+    episode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def test_who_asks_and_who_is_named() -> None:
     ],
 )
 def test_a_date_that_is_named(question: str, said_at: object, share: float) -> None:
-    assert same_date(question, said_at) == share
+    assert same_date(dates_in(question), said_at) == share
 
 
 def test_dates_of_all_forms() -> None:

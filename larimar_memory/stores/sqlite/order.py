@@ -69,7 +69,7 @@ def texts_beside(
     for n, name, own, other in found:
         # SQLite reads a name in a list to its first NUL.
         if name == names[n]:
-            near[n] |= {own} if other is None else {own, other}
+            near[n].add(own if other is None else other)
     listed = json.dumps(sorted(set[int]().union(*near)))
     rows = db.execute(f"{_NUMBERED} AND d.id IN {LISTED}", (space, listed)).fetchall()
     held = {row[0]: document_from(row) for row in rows}

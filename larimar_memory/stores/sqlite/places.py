@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from larimar_memory.stores.base import Key, Place
+from larimar_memory.stores.base import Key, Place, speaker_of
 from larimar_memory.stores.sqlite.decoding import KeyForm
 from larimar_memory.stores.sqlite.queries import LISTED, matrix_of
 
@@ -20,22 +20,24 @@ def indexed_count(db: sqlite3.Connection, space: int) -> int:
 def places_of(db: sqlite3.Connection, space: int | None, rows: Sequence[int]) -> list[Place]:
     """Where the segments of those rows of a namespace stand."""
     found = db.execute(
-        "SELECT s.id, d.name, s.position, d.metadata FROM segments s "
+        "SELECT s.id, d.name, s.position, d.metadata, d.episode FROM segments s "
         f"JOIN documents d ON d.id = s.document_id WHERE s.namespace_id = ? AND s.id IN {LISTED}",
         (space, json.dumps([int(row) for row in rows])),
-    )
+    ).fetchall()
     # A turn's metadata are looked into where they may say who spoke; the ranked are checked later.
-    return [Place(row, name, at, _speaker(metadata)) for row, name, at, metadata in found]
+    spoke = {metadata: _speaker(metadata) for *_, metadata, _ in found}
+    return [
+        Place(row, name, at, spoke[metadata], episode) for row, name, at, metadata, episode in found
+    ]
 
 
 def _speaker(metadata: Any) -> str:
     if not isinstance(metadata, str) or '"speaker"' not in metadata:
         return ""
     try:
-        said = json.loads(metadata).get("speaker")
+        return speaker_of(json.loads(metadata))
     except (ValueError, AttributeError, RecursionError):
         return ""
-    return said if isinstance(said, str) else ""
 
 
 def keys_near(

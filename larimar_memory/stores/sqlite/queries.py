@@ -257,17 +257,6 @@ def frequencies(
     return [int(db.execute(sql, (_quoted(term), limit)).fetchone()[0]) for term in terms]
 
 
-def rarest(db: sqlite3.Connection, space: int, terms: Sequence[str], most: int) -> list[str]:
-    """The terms that fewest segments hold, which together hold fewer than so many postings."""
-    counts = frequencies(db, space, terms, most)
-    kept = list[str]()
-    for count, term in sorted(zip(counts, terms, strict=True)):
-        if 0 < count < most:
-            kept.append(term)
-            most -= count
-    return kept
-
-
 def _quoted(term: str) -> str:
     """A word as an FTS5 string, in which nothing is an operator."""
     return '"' + term.replace('"', '""') + '"'

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -16,7 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
-from larimar_memory.stores.base import Keys
+from larimar_memory.stores.base import MakeKeys
 from larimar_memory.stores.packing import is_latent
 from larimar_memory.stores.sqlite import checksums, schema, text_index
 from larimar_memory.stores.sqlite.decoding import KeyForm
@@ -35,9 +34,6 @@ from larimar_memory.stores.sqlite.salvage import (
 from larimar_memory.stores.sqlite.store import SQLiteStore
 
 _TWICE = "there is another of its name or place"
-MakeKeys = Callable[[Sequence[str]], Keys]
-"""Makes a key of each text."""
-
 UNREADABLE = "damaged"
 """The content hash of a document that lost segments: it is no text's, so any can be written again."""
 

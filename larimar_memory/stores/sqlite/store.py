@@ -24,6 +24,7 @@ from larimar_memory.stores.base import (
     StoreStats,
     Where,
     WriteBatch,
+    rarest,
 )
 from larimar_memory.stores.packing import pack
 from larimar_memory.stores.sqlite import changes, order, places, queries
@@ -250,7 +251,8 @@ class SQLiteStore(Store):
         chosen = queries.chosen(where, None) if where else None
         with self._reading(namespace) as (db, space):
             if space is not None and most is not None:
-                terms = queries.rarest(db, space, terms, most)
+                terms = sorted(terms)
+                terms = rarest(terms, queries.frequencies(db, space, terms, most), most)
             return queries.ranked(db, space, terms, k, chosen) if space is not None and terms else []
 
     def frequencies(self, namespace: str, terms: Sequence[str], most: int | None = None) -> list[int]:
