@@ -27,11 +27,11 @@ from larimar_memory.larimar import Larimar
 from larimar_memory.recall import features as feature
 from larimar_memory.recall import scope
 from larimar_memory.recall.features import FEATURES
-from larimar_memory.recall.ranking import WEIGHTS
+from larimar_memory.recall.ranking import WEIGHTS, Kind
 from larimar_memory.recall.search import Look, Recall
 from larimar_memory.text.blocks import Text
 from larimar_memory.text.segments import segment
-from larimar_memory.train.ranker import PRIOR, Example, fit_ranking, fit_scope
+from larimar_memory.train.ranker import Example, fit_ranking, fit_scope
 from larimar_memory.types import ReadOptions
 
 QUESTIONS = {
@@ -40,7 +40,6 @@ QUESTIONS = {
     "nq_open_gold": (800, 500, 0.1),
     "covidqa": (300, 300, 0.1),
     "onestopqa": (200, 400, 0.1),
-    "tatqa_span": (200, 200, 0.1),
 }
 """Of each file, most passages, most questions, and what they count."""
 
@@ -85,8 +84,8 @@ class Case:
         table, rows = self.table(), [k.segment.row for k in self.look.known]
         scores = table @ weights
         order = np.lexsort((rows, -scores))
-        texts = [self.look.known[n].segment.text for n in order[: scope.FIRST]]
-        found = scope.signs(self.look.asked, self.look.pool, texts, table[order], scores[order])
+        stems = [self.look.known[n].stems for n in order[: scope.FIRST]]
+        found = scope.signs(self.look.asked, self.look.pool, stems, table[order], scores[order])
         return np.asarray(found * np.array([name not in LEFT_OUT for name in scope.SIGNS]))
 
 
@@ -111,18 +110,21 @@ def main(
         name: _passages(encoder, qa / f"{name}.jsonl.xz", noise, passages, questions)
         for name, (passages, questions, _) in QUESTIONS.items()
     }
-    sets = {
+    sets: dict[Kind, list[tuple[list[Case], float]]] = {
         "conversation": [(beam, 1.0), (said, DIALOGUES_COUNT)],
         "prose": [(cases, QUESTIONS[name][2]) for name, cases in read.items()],
     }
     ranks = {
-        kind: fit_ranking([(_answered(some), share) for some, share in held], PRIOR[kind])
+        kind: fit_ranking([(_answered(some), share) for some, share in held], kind)
         for kind, held in sets.items()
     }
     prose = [case for cases in read.values() for case in cases]
     signs = np.array([case.signs(ranks["prose"]) for case in prose])
     scopes, _ = fit_scope(signs, np.array([case.answered for case in prose]))
-    asked = {"conversation": (beam, said), "prose": (read[next(iter(QUESTIONS))],)}
+    asked: dict[Kind, tuple[list[Case], ...]] = {
+        "conversation": (beam, said),
+        "prose": (read[next(iter(QUESTIONS))],),
+    }
     biases = {
         kind: -min(_least(cases, ranks[kind], scopes) for cases in some) for kind, some in asked.items()
     }

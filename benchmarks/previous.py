@@ -13,7 +13,7 @@ from larimar_memory.encoders.base import keys_of
 from larimar_memory.larimar import Larimar
 from larimar_memory.recall.phrases import shared_phrases
 from larimar_memory.stores.base import StoredSegment
-from larimar_memory.text.words import query_terms
+from larimar_memory.text.words import query_terms, words
 
 CANDIDATES = 40
 """Hits taken from each search before they are fused."""
@@ -38,10 +38,10 @@ def search(memory: Larimar, question: str, k: int, namespace: str = "default") -
     top = max(by_words.values(), default=0.0)
     rows = [hit.row for hit in store.nearest(namespace, key, depth)]
     segments = store.fetch(namespace, list(dict.fromkeys([*rows, *by_words])))
-    phrases = shared_phrases(question, [segment.text for segment in segments])
+    phrases = shared_phrases(words(question), [words(segment.text) for segment in segments])
     ranked = list[tuple[float, int, StoredSegment]]()
     for segment, phrase in zip(segments, phrases, strict=True):
-        words = by_words.get(segment.row, 0.0) / top if top > 0 else 0.0
-        score = float(segment.best_key @ key) + LEXICAL_WEIGHT * words + PHRASE_WEIGHT * phrase
+        matched = by_words.get(segment.row, 0.0) / top if top > 0 else 0.0
+        score = float(segment.best_key @ key) + LEXICAL_WEIGHT * matched + PHRASE_WEIGHT * phrase
         ranked.append((-score, segment.row, segment))
     return [segment for *_, segment in sorted(ranked, key=lambda one: one[:2])[:k]]

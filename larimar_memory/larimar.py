@@ -139,8 +139,8 @@ class Larimar(AbstractContextManager["Larimar"]):
             ModelError: if the encoder cannot be loaded.
         """
         file = None if path is None else Path(path).expanduser()
-        if slots is not None:
-            check_slots(slots, when_full)
+        check_slots(slots, when_full)
+        validate.check_threshold(threshold)
         store, encoder = assemble(file, store, encoder, keys, slots, file_options)
         return cls(
             store,

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory import validate
-from larimar_memory.encoders.base import keys_of
 from larimar_memory.encoders.keys import check_key
 from larimar_memory.errors import InputError
 from larimar_memory.recall.contexts import contexts, recalled
@@ -44,7 +43,7 @@ def read(
     """
     started, store = time.perf_counter(), recall.store
     question, options = validate.check_question(question), _within(store, options)
-    key = keys_of(recall.encoder, [question], "question")[0]
+    key = recall.key_of(question)
     held = None if slots is None else slots.read(options.namespace, key)
     found, probability, signs = recall.ask(question, key, options, None if held is None else held.key)
     best = max((candidate.score for candidate in found), default=0.0)
@@ -93,7 +92,7 @@ def search(
         key = check_key(question, recall.encoder.dimension)
         return recall.nearest(key, options, _probe(slots, options, key))
     asked = validate.check_question(question)
-    key = keys_of(recall.encoder, [asked], "question")[0]
+    key = recall.key_of(asked)
     return recall.ask(asked, key, options, _probe(slots, options, key)).candidates
 
 

@@ -29,6 +29,7 @@ MAX_DEPTH = 200
 """Levels that metadata may be nested; SQLite's JSON functions stop at 1,000."""
 
 _Options = TypeVar("_Options", ReadOptions, AnswerOptions)
+_Threshold = TypeVar("_Threshold", float, "float | None")
 
 READ_NAMES = frozenset(field.name for field in fields(ReadOptions))
 
@@ -104,6 +105,24 @@ def check_k(k: Any, name: str = "k", use: str = "to read") -> int:
     return number
 
 
+def check_threshold(threshold: _Threshold) -> _Threshold:
+    """A probability, or None.
+
+    Raises:
+        InputError: if it is neither.
+    """
+    try:
+        if threshold is None or 0 <= threshold <= 1:
+            return threshold
+    except (TypeError, ValueError):
+        pass
+    raise InputError(
+        f"Memory cannot be read with threshold={threshold!r}.",
+        "threshold is the probability under which an answer is not in memory, from 0 to 1.",
+        "Use such a number: 0 always reads the best segments, and higher ones read less often.",
+    )
+
+
 def whole_number(value: Any) -> int | None:
     """A whole number of Python's or of NumPy's as an int; None for anything else, as for True."""
     try:
@@ -131,6 +150,7 @@ def read_options(k: int | None, how: Mapping[str, Any]) -> ReadOptions:
     options = replace(options, k=check_k(options.k), neighbours=neighbours)
     check_name(options.namespace, "namespace")
     check_where(options.where)
+    check_threshold(options.threshold)
     return options
 
 

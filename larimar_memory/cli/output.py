@@ -132,7 +132,7 @@ def _why_not(found: Readout | Answer) -> str:
     if found.reason == "below the threshold":
         probability, threshold = _unequal(found.probability or 0.0, found.threshold or 0.0)
         return f"Below the threshold: p = {probability} < {threshold}."
-    said = {"nothing stored": "Nothing is stored.", "nothing near": "Nothing near."}
+    said = {"nothing stored": "Nothing is stored there.", "nothing near": "Nothing near."}
     return said.get(found.reason or "", "")
 
 

@@ -90,16 +90,22 @@ class CoarseTable:
         Returns:
             Float32, in [-1, 1]; 0 for texts without a token.
         """
-        own = self._table[torch.tensor(asked, dtype=torch.long)].numpy()
-        share = np.linalg.norm(own, axis=1)
+        own = self._table[torch.tensor(asked, dtype=torch.long)]
+        share = own.norm(dim=1).numpy()
         if not len(asked) or not share.any():
             return np.zeros(len(texts), dtype=np.float32)
         known = np.unique(np.fromiter(chain.from_iterable(texts), np.int64))
-        likely = unit(own) @ unit(self._table[torch.from_numpy(known)].numpy()).T
-        weights, found = share / share.sum(), np.zeros(len(texts), dtype=np.float32)
-        for n, text in enumerate(texts):
-            if len(text):
-                found[n] = weights @ likely[:, np.searchsorted(known, text)].max(axis=1)
+        # torch's products, whose threads are the encoder's: see `keys.cosines`.
+        near = torch.nn.functional.normalize(self._table[torch.from_numpy(known)])
+        likely = (near @ torch.nn.functional.normalize(own).T).numpy()
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        some, found = np.flatnonzero(lengths), np.zeros(len(texts), dtype=np.float32)
+        if len(some):
+            flat = np.searchsorted(known, np.fromiter(chain.from_iterable(texts), np.int64))
+            starts = np.concatenate([[0], np.cumsum(lengths[some])[:-1]])
+            found[some] = np.einsum(
+                "nt,t->n", np.maximum.reduceat(likely[flat], starts), share / share.sum()
+            )
         return found
 
     def save(self, path: Path) -> None:

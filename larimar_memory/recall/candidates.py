@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from larimar_memory.recall.question import Asked
 from larimar_memory.stores.base import Place, Store, rarest
+from larimar_memory.text.words import query_terms
 from larimar_memory.types import ReadOptions
 
 DEPTH = 300
@@ -56,6 +57,12 @@ class Pool:
         """A cosine that those not found do not exceed."""
         return min(self.by_key.values(), default=0.0)
 
+    @cached_property
+    def speakers(self) -> frozenset[str]:
+        """The words of the names of those who spoke."""
+        names = {place.speaker for place in self.places.values()}
+        return frozenset(word for name in names for word in query_terms(name))
+
     def words(self, row: int) -> float:
         """A row's BM25 score as a share of the best."""
         return self.by_words.get(row, 0.0) / self.top_words if self.top_words > 0 else 0.0
@@ -67,9 +74,12 @@ class Pool:
     def idf(self, term: str) -> float:
         """How much a word says, as BM25 has it; 0 for those that most segments hold.
 
-        A word that none holds says as much as one that one does: not all of what was asked.
+        A word that none holds says as much as one that one does: not all of what was asked. Where it
+        names one who spoke, it says nothing: they need not say their name.
         """
         count = max(self.counts.get(term, 0), 1)
+        if term in self.speakers and not self.counts.get(term, 0):
+            return 0.0
         if count >= RANKED:
             return 0.0
         return math.log1p(max(self.size - count + 0.5, 0.0) / (count + 0.5))

@@ -6,12 +6,11 @@ All are shares or cosines, so that weights can be compared. What they are worth 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
-import Stemmer
 from jaxtyping import Float
 
 from larimar_memory.recall.candidates import SATURATION, Pool
@@ -19,9 +18,9 @@ from larimar_memory.recall.dates import MONTHS, Date, dates_in, same_date
 from larimar_memory.recall.neighbours import Near
 from larimar_memory.recall.phrases import shared_phrases
 from larimar_memory.recall.question import Asked
+from larimar_memory.recall.stems import share, stem_idfs
 from larimar_memory.stores.base import StoredSegment, speaker_of
 from larimar_memory.text.segments import is_heading
-from larimar_memory.text.words import words
 
 FEATURES = (
     "cosine",  # of the encoder's keys; where it cannot read the text, how much of the words stand there
@@ -30,6 +29,8 @@ FEATURES = (
     "stems",  # how much of the question's stems, by their idf, the segment holds
     "exact",  # the same of its words as they are written, stop words as well
     "rare",  # the idf of the rarest word it holds, as a share of the question's rarest
+    "before",  # how much of the question's stems it holds with what leads up to it, and
+    "after",  # with what follows: the further off, the less
     "phrase",  # its longest run of words shared with the question
     "soft",  # how much of the question's tokens have one alike
     "window",  # the cosine of the segment with those before and after, as one text, and
@@ -141,20 +142,27 @@ class Known:
     """What was found out of a candidate before its features are made.
 
     Attributes:
+        words: of its text, in order.
+        stems: of those.
+        before, after: as `coverage` has them.
         soft: likeness of tokens; None where the encoder has no table.
         late: how late it was said among the candidates, from 0 to 1.
     """
 
     segment: StoredSegment
+    words: Sequence[str]
+    stems: AbstractSet[str]
     cosine: float
     near: Near
+    before: float
+    after: float
     soft: float | None
     late: float
 
 
 def table(asked: Asked, pool: Pool, known: Sequence[Known]) -> Float[np.ndarray, "n f"]:
     """The features of candidates, float32, in the order of `FEATURES`."""
-    phrases = shared_phrases(asked.text, [one.segment.text for one in known])
+    phrases = shared_phrases(asked.said, [one.words for one in known])
     weighed = _Weighed.of(asked, pool)
     rows = [
         _features(asked, pool, weighed, one, phrase) for one, phrase in zip(known, phrases, strict=True)
@@ -162,14 +170,15 @@ def table(asked: Asked, pool: Pool, known: Sequence[Known]) -> Float[np.ndarray,
     return np.array(rows, dtype=np.float32).reshape(-1, len(FEATURES))
 
 
-def covered(asked: Asked, text: str, is_read: bool) -> float:
+def covered(asked: Asked, held: Container[str], is_read: bool) -> float:
     """How much of what a question says a text holds word for word, by the letters; at most 1.
 
     Args:
+        held: its words.
         is_read: whether the encoder could read the question: if not, it is the rest that was asked.
     """
     terms = asked.words if is_read else [t for t in asked.words if not t.isascii()] or asked.words
-    held, said = set(words(text)), SAYING * sum(map(len, terms))
+    said = SAYING * sum(map(len, terms))
     return min(sum(len(term) for term in terms if term in held) / said, 1.0) if said else 0.0
 
 
@@ -182,17 +191,6 @@ def addressed(asked: Asked, speaker: str) -> tuple[bool, bool]:
     """Whether a question names who spoke, and whether it is in the first person and a person spoke."""
     own = asked.own and bool(speaker) and not is_assistant(speaker)
     return bool(speaker) and asked.names(speaker), own
-
-
-def stem_idfs(asked: Asked, pool: Pool) -> dict[str, float]:
-    """The stems of what a question says, with how much each says."""
-    return {stem(term): pool.idf(term) for term in asked.terms}
-
-
-def share(idfs: Mapping[str, float], held: Container[str]) -> float:
-    """How much of what some words say those of them say that are held."""
-    whole = sum(idfs.values())
-    return sum(idf for word, idf in idfs.items() if word in held) / whole if whole > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +209,7 @@ class _Weighed:
 
 def _features(asked: Asked, pool: Pool, weighed: _Weighed, known: Known, phrase: float) -> list[float]:
     segment, near = known.segment, known.near
-    said = words(segment.text)
-    held, stemmed = set(said), set(stems_of(said))
+    held, stemmed = set(known.words), known.stems
     row, speaker = segment.row, speaker_of(segment.metadata)
     own_words = pool.words(row)
     stems = share(weighed.stems, stemmed)
@@ -233,6 +230,8 @@ def _features(asked: Asked, pool: Pool, weighed: _Weighed, known: Known, phrase:
         "stems": stems,
         "exact": share(weighed.exact, held),
         "rare": rarest / most if most > 0 else 0.0,
+        "before": known.before,
+        "after": known.after,
         "phrase": phrase,
         "soft": stems if known.soft is None else known.soft,
         "window": near.window,
@@ -253,7 +252,7 @@ def _features(asked: Asked, pool: Pool, weighed: _Weighed, known: Known, phrase:
         "person": name and "person" in asked.kinds,
         "place": name and "place" in asked.kinds,
         "asks": segment.text.rstrip().endswith("?"),
-        "length": float(np.log(max(len(said), 1))),
+        "length": float(np.log(max(len(known.words), 1))),
         "heading": is_heading(segment.text),
         "spelt_words": own_words * _spelt(segment.text),
     }
@@ -262,20 +261,7 @@ def _features(asked: Asked, pool: Pool, weighed: _Weighed, known: Known, phrase:
 
 def _spelt(text: str) -> bool:
     """Whether most of a text's letters are of scripts that encoders for English spell out."""
+    if text.isascii():
+        return False
     letters = [c for c in text if c.isalpha()]
     return 2 * sum(c > "\u024f" for c in letters) > len(letters) > 0
-
-
-@cache
-def _stemmer() -> Stemmer.Stemmer:
-    return Stemmer.Stemmer("porter")
-
-
-def stem(word: str) -> str:
-    """A word's stem (Porter 1980), as SQLite's text index makes it."""
-    return str(_stemmer().stemWord(word))
-
-
-def stems_of(said: Sequence[str]) -> list[str]:
-    """The stems of words, in order."""
-    return list(_stemmer().stemWords(list(said)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from larimar_memory.encoders.keys import unit
+from larimar_memory.encoders.keys import cosines, unit
 from larimar_memory.recall.candidates import Pool
 from larimar_memory.stores.base import Key, Store
 
@@ -31,6 +31,7 @@ class Near:
         around_words: of those within `REACH`, the sum, at most 2.
         turn_words, turn_key: the best in the documents before and after, in its episode.
         turns_words: the best in those within `TURNS`.
+        turns_before: the documents before its own within `TURNS`, nearest first.
     """
 
     window: float = 0.0
@@ -40,6 +41,7 @@ class Near:
     turn_words: float = 0.0
     turn_key: float = 0.0
     turns_words: float = 0.0
+    turns_before: Sequence[str] = ()
 
 
 class Neighbourhood:
@@ -93,6 +95,7 @@ class Neighbourhood:
             turn_words=max((self._words.get(name, 0.0) for name in beside), default=0.0),
             turn_key=max((self._keys.get(name, least) for name in beside), default=least),
             turns_words=max((self._words.get(name, 0.0) for name in near), default=0.0),
+            turns_before=turns[:own][::-1],
         )
 
 
@@ -100,4 +103,4 @@ def _cosines(key: Float[np.ndarray, " d"], groups: Sequence[Sequence[Key]]) -> S
     """A key's cosine with the sum of each group of keys; 0 with that of none."""
     nothing = np.zeros_like(key)
     sums = np.array([np.sum(group, axis=0) if group else nothing for group in groups], np.float32)
-    return [float(cosine) for cosine in unit(sums.reshape(-1, len(key))) @ key]
+    return [float(cosine) for cosine in cosines(unit(sums.reshape(-1, len(key))), key)]

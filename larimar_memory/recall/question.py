@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from larimar_memory.recall.stop_words import stop_words
-from larimar_memory.text.words import query_terms
+from larimar_memory.text.words import query_terms, words
 
 MOST_PARTS = 8
 """Parts of a question that are looked for one by one; what is named beyond them, all together."""
-
-LONGEST = 1_000
-"""Characters of a question above which it is a text that is looked for, and not taken apart."""
 
 _NUMBER = re.compile(
     r"\bhow (?:many|much|long|old|far|large|big|tall|high|often|fast|deep|heavy)\b"
@@ -32,7 +29,7 @@ _PLACE = re.compile(
     r"\bwhere\b|\b(?:what|which) (?:\w+ )?(?:city|country|place|state|town|region|river|street)\b", re.I
 )
 _OWN = re.compile(r"\b(?:I|me|my|mine|myself|we|our|ours)\b|\bi'(?:m|ve|d|ll)\b", re.I)
-_LATEST = re.compile(r"\b(?:latest|most recent(?:ly)?|recently|currently?|now|newest|last)\b", re.I)
+_LATEST = re.compile(r"\b(?:latest|most recent(?:ly)?|recently|current(?:ly)?|now|newest|last)\b", re.I)
 _EARLIEST = re.compile(r"\b(?:first|initial(?:ly)?|earliest|originally|at the beginning)\b", re.I)
 
 LONGEST = 2_000
@@ -71,6 +68,11 @@ class Asked:
 
     text: str
     language: str = "en"
+
+    @cached_property
+    def said(self) -> list[str]:
+        """Its words, in order, as often as they are said."""
+        return words(self.text)
 
     @cached_property
     def words(self) -> list[str]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 from jaxtyping import Float
 
 from larimar_memory.recall.candidates import Pool
-from larimar_memory.recall.features import FEATURES, share, stem, stem_idfs, stems_of
+from larimar_memory.recall.features import FEATURES
 from larimar_memory.recall.question import Asked
-from larimar_memory.text.words import words
+from larimar_memory.recall.stems import share, stem, stem_idfs
 
 SIGNS = (
     "cosine",  # the best among the first, and
@@ -38,14 +39,14 @@ _ANSWERS = ("number", "time", "person", "place")
 def signs(
     asked: Asked,
     pool: Pool,
-    texts: Sequence[str],
+    stems: Sequence[AbstractSet[str]],
     features: Float[np.ndarray, "n f"],
     scores: Float[np.ndarray, " n"],
 ) -> Float[np.ndarray, " s"]:
     """What speaks for an answer among the candidates, best first; of none, zeros.
 
     Args:
-        texts: of the first `FIRST` candidates, or all there are.
+        stems: of the words of the first `FIRST` candidates, or all there are.
         features: of all candidates, as `features.table` has them.
         scores: what they were ranked by.
     """
@@ -53,7 +54,7 @@ def signs(
         return np.zeros(len(SIGNS), dtype=np.float32)
     first, best = features[:FIRST], features[0]
     idfs = stem_idfs(asked, pool)
-    held = {found for text in texts for found in stems_of(words(text))}
+    held = frozenset().union(*stems)
     nowhere = {stem(term) for term in asked.terms if not pool.counts.get(term, 0)}
     wanted = [best[_AT[kind]] for kind in _ANSWERS if kind in asked.kinds]
     values = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,12 +14,15 @@ from larimar_memory.encoders.base import Encoder, keys_of
 from larimar_memory.recall import features as feature
 from larimar_memory.recall import ranking, scope
 from larimar_memory.recall.candidates import DEPTH, Pool, candidates
+from larimar_memory.recall.coverage import Stretch, before_and_after
 from larimar_memory.recall.features import FEATURES, Known
 from larimar_memory.recall.fine_keys import FineKeys
 from larimar_memory.recall.neighbours import Neighbourhood
 from larimar_memory.recall.question import Asked, parts_of
 from larimar_memory.recall.soft_words import soft_words
+from larimar_memory.recall.stems import stem_idfs, stems_of
 from larimar_memory.stores.base import Store, StoredSegment, speaker_of
+from larimar_memory.text.words import words
 from larimar_memory.types import ReadOptions, Why
 
 RANKED = 64
@@ -27,6 +31,9 @@ RANKED = 64
 Among 1.2 million tokens of prose, the best 64 of coarse keys and words put the right sentence first for
 .727 of 600 questions, as all segments did with the encoder's keys.
 """
+
+ASKED = 64
+"""Questions whose keys are kept: who reads often answers from it, or reads on in another namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,16 @@ class Recall:
     def __init__(self, store: Store, encoder: Encoder, language: str) -> None:
         self.store, self.encoder, self.language = store, encoder, language
         self.fine_keys = FineKeys(store, encoder)
+        self._key_of = lru_cache(ASKED)(self._made)
+
+    def key_of(self, question: str) -> Float[np.ndarray, " d"]:
+        """A question's key, unit length; those asked lately are not made again."""
+        return self._key_of(question)
+
+    def _made(self, question: str) -> Float[np.ndarray, " d"]:
+        key: np.ndarray = keys_of(self.encoder, [question], "question")[0]
+        key.flags.writeable = False
+        return key
 
     def ask(
         self,
@@ -107,8 +124,7 @@ class Recall:
         parts = parts_of(question) if options.hybrid and probe is None else []
         found = [self._one(question, key, options, probe)]
         if parts:
-            keys = keys_of(self.encoder, parts, "question")
-            found += [self._one(*asked, options, None) for asked in zip(parts, keys, strict=True)]
+            found += [self._one(part, self.key_of(part), options, None) for part in parts]
         best = max(found, key=lambda one: one.probability)
         return Found(_in_turn([one.candidates for one in found])[: options.k], *best[1:])
 
@@ -151,17 +167,37 @@ class Recall:
         near = dict(zip(rows, around.of(rows, aim), strict=True))
         chosen = self.fine_keys.given(options.namespace, self.store.fetch(options.namespace, rows))
         soft = soft_words(self.encoder, question, [s.text for s in chosen])
+        said = [words(s.text) for s in chosen]
+        stems = [frozenset(stems_of(own)) for own in said]
+        before, after = before_and_after(
+            stem_idfs(asked, pool),
+            [
+                Stretch(s.document_id, s.index, near[s.row].turns_before, own)
+                for s, own in zip(chosen, stems, strict=True)
+            ],
+        )
         known, cosines = list[Known](), list[tuple[float, float]]()
         late, is_read = _lateness(chosen), bool(key.any())
         for n, segment in enumerate(chosen):
             own = segment.best_key
             readable = is_read and bool(own.any())
-            covered = 0.0 if readable else feature.covered(asked, segment.text, is_read)
+            covered = 0.0 if readable else feature.covered(asked, set(said[n]), is_read)
             cosines.append((float(own @ key), covered))
             likeness = float(own @ aim) + covered
             alike = None if soft is None else float(soft[n])
-            place = near[segment.row], alike, late[segment.document_id]
-            known.append(Known(segment, likeness, *place))
+            known.append(
+                Known(
+                    segment,
+                    said[n],
+                    stems[n],
+                    likeness,
+                    near[segment.row],
+                    float(before[n]),
+                    float(after[n]),
+                    alike,
+                    late[segment.document_id],
+                )
+            )
         return Look(asked, pool, known, cosines)
 
     def _one(
@@ -182,7 +218,7 @@ def _ranked(look: Look, explain: bool) -> Found:
     asked, pool, known, cosines = look
     table = feature.table(asked, pool, known)
     weights = ranking.weights(look.kind)
-    scores = np.asarray(table @ weights.rank, dtype=np.float32)
+    scores = np.einsum("nf,f->n", table, weights.rank)
     order = sorted(range(len(known)), key=lambda n: (-float(scores[n]), known[n].segment.row))
     by_key, by_words = dict[int, int](), dict[int, int]()
     if explain:
@@ -198,8 +234,8 @@ def _ranked(look: Look, explain: bool) -> Found:
             why = Why(values, by_key.get(row), by_words.get(row), asked.text)
         cosine, covered = cosines[n]
         found.append(Candidate(known[n].segment, cosine, float(scores[n]), covered, why))
-    texts = [candidate.segment.text for candidate in found[: scope.FIRST]]
-    signs = scope.signs(asked, pool, texts, table[order], scores[order])
+    stems = [known[n].stems for n in order[: scope.FIRST]]
+    signs = scope.signs(asked, pool, stems, table[order], scores[order])
     named = dict(zip(scope.SIGNS, map(float, signs), strict=True))
     return Found(found, scope.probability(signs, weights.scope, weights.scope_bias), named)
 

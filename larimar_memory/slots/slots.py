@@ -355,7 +355,9 @@ class SlotMemory:
 
 
 def check_slots(slots: object, when_full: object) -> None:
-    """Raise InputError unless there can be a memory of so many slots with that policy."""
+    """Raise InputError unless there can be a memory of so many slots, or None, with that policy."""
+    if slots is None:
+        return
     if not isinstance(slots, int) or isinstance(slots, bool) or slots < 1:
         raise InputError(
             f"There cannot be {slots!r} slots.",

@@ -14,11 +14,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from larimar_memory.recall.features import FEATURES
+from larimar_memory.recall.ranking import Kind
 
 _PROSE = {
     "cosine": 1.0,
     "words": 0.3,
     "exact": 0.2,
+    "before": 0.4,
+    "after": 0.2,
     "phrase": 0.3,
     "soft": 0.2,
     "window": 0.3,
@@ -26,17 +29,29 @@ _PROSE = {
     "next_words": 0.1,
     "spelt_words": 0.3,
 }
-_SAID = {"turn_words": 0.15, "named": 0.15, "own": 0.3, "latest": 0.1, "earliest": -0.1, "date": 0.2}
+_SAID = {
+    "before": 0.1,
+    "after": 0.1,
+    "turn_words": 0.15,
+    "named": 0.15,
+    "own": 0.3,
+    "latest": 0.5,
+    "earliest": -0.5,
+    "date": 0.2,
+}
 PRIOR: Mapping[str, Mapping[str, float]] = {"prose": _PROSE, "conversation": {**_PROSE, **_SAID}}
 """Weights set by hand, of rankings tried on long conversations and on XQuAD."""
 
-KEPT = ("phrase", "spelt_words")
-"""Weights that are not fitted: of words in their order, and of scripts, the examples say too little."""
+KEPT = ("phrase", "spelt_words", "latest", "earliest")
+"""Weights that are not fitted: of words in their order, of scripts, and of what was said last or first,
+the examples say too little."""
 
 SHARPNESS = 8.0
 """What a score is multiplied by to be a logit among candidates."""
 
-HELD_TO_PRIOR = 0.03
+HELD_TO_PRIOR: Mapping[str, float] = {"prose": 0.03, "conversation": 0.1}
+"""How much it costs to leave the prior: more where few kinds of talk stand for all."""
+
 LEAST_SPREAD = 0.02
 _STEPS, _RATE = 80, 0.05
 _SCOPE_STEPS, _SCOPE_DECAY = 600, 3e-3
@@ -57,9 +72,7 @@ class Example:
     gold: Bool[np.ndarray, " g"]
 
 
-def fit_ranking(
-    sets: Sequence[tuple[Sequence[Example], float]], prior: Mapping[str, float]
-) -> Float[np.ndarray, " f"]:
+def fit_ranking(sets: Sequence[tuple[Sequence[Example], float]], kind: Kind) -> Float[np.ndarray, " f"]:
     """Weights of `FEATURES`, float32, with which evidence comes first.
 
     The loss is half the mean negative log-likelihood of each group of evidence, and half that of any
@@ -67,12 +80,12 @@ def fit_ranking(
 
     Args:
         sets: of examples, with what each set counts.
-        prior: weights to begin from, and to stay near.
+        kind: of text, for the weights to begin from, and to stay near.
     """
     held = [(example, share / len(some)) for some, share in sets for example in some]
     spread = np.concatenate([example.features for example, _ in held]).std(axis=0)
     scale = np.maximum(spread, LEAST_SPREAD)
-    begun = np.array([prior.get(name, 0.0) for name in FEATURES]) * SHARPNESS * scale
+    begun = np.array([PRIOR[kind].get(name, 0.0) for name in FEATURES]) * SHARPNESS * scale
     start = torch.from_numpy(begun.astype(np.float32))
     weights = start.clone().requires_grad_()
     data = [
@@ -88,7 +101,7 @@ def fit_ranking(
     optimizer = torch.optim.Adam([weights], lr=_RATE)
     for step in range(_STEPS):
         optimizer.param_groups[0]["lr"] = _RATE * (1 - step / _STEPS)
-        loss = HELD_TO_PRIOR * ((weights - start) ** 2).sum()
+        loss = HELD_TO_PRIOR[kind] * ((weights - start) ** 2).sum()
         for features, groups, gold, share in data:
             empty = torch.full((len(gold),), -1e9)
             best = empty.scatter_reduce(0, groups, features @ weights, "amax")

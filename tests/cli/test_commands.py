@@ -137,7 +137,7 @@ def test_what_is_not_explained_is_not_shown(ingested: Path) -> None:
 @pytest.mark.parametrize(
     ("question", "namespace", "reason", "said"),
     [
-        ("Who built the lighthouse?", "empty", "nothing stored", r"Nothing is stored\."),
+        ("Who built the lighthouse?", "empty", "nothing stored", r"Nothing is stored there\."),
         ("Who won the football world cup in 1998?", "default", "nothing near", r"Nothing near\."),
         (
             "What colour is the door of the lighthouse keeper's cousin?",

@@ -226,7 +226,7 @@ def test_filters_compare_what_is_kept(memory: Larimar, where: Any, found: str) -
         ],
     )
     assert "".join(document.id for document in memory.documents(where=where)) == found
-    read = memory.read("One.", 9, where=where, threshold=-1)
+    read = memory.read("One.", 9, where=where, threshold=0)
     assert "".join(sorted(segment.document_id for segment in read.segments)) == found
     assert memory.forget(where=where) == len(found)
 

@@ -37,7 +37,7 @@ def test_options_and_what_a_call_says_in_their_place(memory: Larimar) -> None:
     options = ReadOptions(k=1, threshold=0.0)
     assert len(memory.read("red", options=options).segments) == 1
     assert len(memory.read("red", 2, options=options).segments) == 2
-    assert memory.read("red", options=options, threshold=2.0).segments == ()
+    assert memory.read("red", options=options, threshold=1.0).segments == ()
     answer = memory.answer("red", reading=options, options=AnswerOptions(max_tokens=1))
     assert answer.usage.completion_tokens == 1
 

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from larimar_memory import Larimar
 from larimar_memory.encoders.sentence import SentenceEncoder
-from larimar_memory.recall.phrases import MOST, SHORTEST, shared_phrases
+from larimar_memory.recall import phrases
+from larimar_memory.recall.phrases import MOST, SHORTEST
+from larimar_memory.text.words import words
+
+
+def shared_phrases(question: str, texts: list[str]) -> list[float]:
+    """Of texts as they are written."""
+    return phrases.shared_phrases(words(question), [*map(words, texts)])
+
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=8)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
 from larimar_memory.recall import fine_keys
 from larimar_memory.text.blocks import Text
@@ -118,3 +120,14 @@ def test_who_spoke_decides() -> None:
 def test_without_words_the_cosine_decides(memory: Larimar) -> None:
     found = memory.search("What is the vault code?", hybrid=False)
     assert [one.rank_score for one in found] == [one.cosine for one in found]
+
+
+@pytest.mark.parametrize("threshold", [1.1, -0.1, float("nan"), "high"])
+def test_a_threshold_is_a_probability(memory: Larimar, threshold: Any) -> None:
+    message = (
+        rf"threshold={threshold!r}. threshold is the probability .* from 0 to 1\. Use such a number"
+    )
+    with pytest.raises(InputError, match=message):
+        memory.read("What is the vault code?", threshold=threshold)
+    with pytest.raises(InputError, match="from 0 to 1"):
+        Larimar.open(threshold=threshold)

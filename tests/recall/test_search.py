@@ -116,7 +116,7 @@ def talk(encoder: SentenceEncoder) -> Iterator[Larimar]:
         ("Bob", "The weather is fine today."),
         ("Anna", "I live in Oslo now."),
         ("Bob", "Let us have tea."),
-        ("Anna", "I live in Riga now."),
+        ("Anna", "I live in Porto now."),
     ]
     with Larimar.open(encoder=encoder) as memory:
         memory.write(
@@ -140,15 +140,14 @@ def test_who_is_named_comes_first(talk: Larimar, name: str) -> None:
 
 
 def test_when_something_was_said_counts(talk: Larimar) -> None:
-    for month, city in (("January", "sea"), ("March", "Lisbon"), ("May", "Oslo"), ("July", "Riga")):
+    for month, city in (("January", "sea"), ("March", "Lisbon"), ("May", "Oslo"), ("July", "Porto")):
         readout = talk.read(f"What did Anna say on 1 {month} 2024?", 1, threshold=0)
         assert city in readout.segments[0].text
 
 
-@pytest.mark.xfail(strict=True, reason="the weight of `latest` that was fitted is below 0")
 @pytest.mark.parametrize("question", ["Where do I live currently?", "Where did I live most recently?"])
 def test_the_latest_comes_first_where_it_is_asked_for(talk: Larimar, question: str) -> None:
-    assert "Riga" in talk.read(question, 1, threshold=0).segments[0].text
+    assert "Porto" in talk.read(question, 1, threshold=0).segments[0].text
 
 
 def test_the_earliest_comes_first_where_it_is_asked_for(talk: Larimar) -> None:
