@@ -20,9 +20,7 @@ DEPTH = 300
 RANKED = 3_000
 """Most segments that are ranked by a question's words, counted once for each word they hold.
 
-The words that most segments hold say least and cost most, so it is the rarest that are searched. With
-ten million tokens of prose around XQuAD-en's passages, the right sentence came first for .752 of 600
-questions, as with all words of under 5,000 segments (.753), in 15 ms in place of 20.
+The words that most segments hold say least and cost most, so it is the rarest that are searched.
 """
 
 SATURATION = 2.2

@@ -14,7 +14,7 @@ from larimar_memory.encoders.base import Encoder, keys_of
 from larimar_memory.recall import features as feature
 from larimar_memory.recall import ranking, scope
 from larimar_memory.recall.candidates import DEPTH, Pool, candidates
-from larimar_memory.recall.coverage import Stretch, before_and_after
+from larimar_memory.recall.coverage import Stretch, coverage
 from larimar_memory.recall.features import FEATURES, Known
 from larimar_memory.recall.fine_keys import FineKeys
 from larimar_memory.recall.neighbours import Neighbourhood
@@ -169,7 +169,7 @@ class Recall:
         soft = soft_words(self.encoder, question, [s.text for s in chosen])
         said = [words(s.text) for s in chosen]
         stems = [frozenset(stems_of(own)) for own in said]
-        before, after = before_and_after(
+        covers = coverage(
             stem_idfs(asked, pool),
             [
                 Stretch(s.document_id, s.index, near[s.row].turns_before, own)
@@ -192,8 +192,7 @@ class Recall:
                     stems[n],
                     likeness,
                     near[segment.row],
-                    float(before[n]),
-                    float(after[n]),
+                    covers[n],
                     alike,
                     late[segment.document_id],
                 )

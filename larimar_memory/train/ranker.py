@@ -22,6 +22,7 @@ _PROSE = {
     "exact": 0.2,
     "before": 0.4,
     "after": 0.2,
+    "opening": 0.1,
     "phrase": 0.3,
     "soft": 0.2,
     "window": 0.3,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
-from larimar_memory.recall.coverage import FADING, REACH, TURN_FADING, Stretch, before_and_after
+from larimar_memory.recall.coverage import FADING, REACH, TURN_FADING, Coverage, Stretch, coverage
 
 IDFS = {"a": 2.0, "b": 1.0, "c": 1.0}
 STEMS = st.frozensets(st.sampled_from("abcx"))
@@ -28,7 +29,7 @@ def stretches_of(documents: list[list[frozenset[str]]]) -> list[Stretch]:
 def test_it_is_the_best_by_what_each_stem_is_worth_where_it_stands(
     documents: list[list[frozenset[str]]],
 ) -> None:
-    before, after = before_and_after(IDFS, stretches_of(documents))
+    found = coverage(IDFS, stretches_of(documents))
     place = 0
     for n, document in enumerate(documents):
         for at in range(len(document)):
@@ -43,8 +44,9 @@ def test_it_is_the_best_by_what_each_stem_is_worth_where_it_stands(
                 on = [FADING ** (m - at) for m in range(at, len(document)) if stem in document[m]]
                 led += idf / 4 * max([worth for worth in back if worth >= FADING**REACH], default=0)
                 followed += idf / 4 * max([worth for worth in on if worth >= FADING**REACH], default=0)
-            assert before[place] == pytest.approx(led, abs=1e-5)
-            assert after[place] == pytest.approx(followed, abs=1e-5)
+            opening = sum(idf / 4 for stem, idf in IDFS.items() if stem in document[0])
+            near = sum(0 < abs(m - at) <= REACH for m in range(len(document)))
+            assert found[place] == pytest.approx((led, followed, opening, math.log1p(near)), abs=1e-5)
             place += 1
 
 
@@ -52,17 +54,15 @@ def test_it_is_the_best_by_what_each_stem_is_worth_where_it_stands(
 def test_it_is_a_share_and_no_less_than_the_text_alone(documents: list[list[frozenset[str]]]) -> None:
     stretches = stretches_of(documents)
     alone = [sum(IDFS.get(stem, 0) for stem in one.stems) / 4 for one in stretches]
-    for covered in before_and_after(IDFS, stretches):
-        assert covered.dtype == np.float32
-        assert (covered >= np.array(alone, np.float32) - 1e-6).all()
-        assert (covered <= 1 + 1e-6).all()
+    for own, found in zip(alone, coverage(IDFS, stretches), strict=True):
+        assert own - 1e-6 <= min(found.before, found.after)
+        assert max(found[:3]) <= 1 + 1e-6
 
 
 def test_of_a_question_that_says_nothing_nothing_is_covered() -> None:
     stretch = Stretch("0", 0, [], frozenset("a"))
     for idfs, stretches in (({}, [stretch]), ({"a": 0.0}, [stretch]), (IDFS, [])):
-        for covered in before_and_after(idfs, stretches):
-            assert covered.tolist() == [0.0] * len(stretches)
+        assert coverage(idfs, stretches) == [Coverage()] * len(stretches)
 
 
 def test_a_sentence_is_found_by_the_topic_that_the_one_before_names(encoder: SentenceEncoder) -> None:
