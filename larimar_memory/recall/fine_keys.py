@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from larimar_memory.encoders.base import Encoder, keys_of
+from larimar_memory.encoders.base import Encoder, TokenizingEncoder, checked_keys, keys_of
 from larimar_memory.errors import MemoryFileError
+from larimar_memory.recall.tokens import Tokens
 from larimar_memory.stores.base import Store, StoredSegment
 from larimar_memory.system import forking
 
@@ -25,10 +26,13 @@ class FineKeys:
 
     A read waits for no writer: what cannot be kept in the store at once waits in RAM, and is used from
     there, until it can.
+
+    Args:
+        tokens: of the encoder, where it tokenises.
     """
 
-    def __init__(self, store: Store, encoder: Encoder) -> None:
-        self._store, self._encoder = store, encoder
+    def __init__(self, store: Store, encoder: Encoder, tokens: Tokens | None = None) -> None:
+        self._store, self._encoder, self._tokens = store, encoder, tokens
         self._waiting: dict[tuple[str, int], Float[np.ndarray, " d"]] = {}
         self._lock = forking.Lock()
 
@@ -39,7 +43,7 @@ class FineKeys:
         known = {row: key for row, key in held.items() if key is not None}
         lacking = [s for s in segments if s.key is None and s.row not in known]
         if lacking:
-            made = keys_of(self._encoder, [s.text for s in lacking])
+            made = self._made([s.text for s in lacking])
             # As they are read from a store, so that an answer does not depend on who asked before.
             made = made.astype(np.float16).astype(np.float32)
             known |= {s.row: key for s, key in zip(lacking, made, strict=True)}
@@ -50,6 +54,12 @@ class FineKeys:
         if self._waiting:
             self.keep()
         return [replace(s, key=known[s.row]) if s.key is None else s for s in segments]
+
+    def _made(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
+        if self._tokens is None or not isinstance(self._encoder, TokenizingEncoder):
+            return keys_of(self._encoder, texts)
+        made = self._encoder.encode_tokens(self._tokens.of(texts))
+        return checked_keys(self._encoder, made, len(texts))
 
     def keep(self) -> None:
         """Put what waits into the store, where nobody else writes just now."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from larimar_memory.encoders.base import Encoder, keys_of
+from larimar_memory.encoders.base import Encoder, TokenizingEncoder, keys_of
 from larimar_memory.recall import features as feature
 from larimar_memory.recall import ranking, scope
 from larimar_memory.recall.candidates import DEPTH, Pool, candidates
@@ -21,6 +21,7 @@ from larimar_memory.recall.neighbours import Neighbourhood
 from larimar_memory.recall.question import Asked, parts_of
 from larimar_memory.recall.soft_words import soft_words
 from larimar_memory.recall.stems import stem_idfs, stems_of
+from larimar_memory.recall.tokens import Tokens
 from larimar_memory.stores.base import Store, StoredSegment, speaker_of
 from larimar_memory.text.words import words
 from larimar_memory.types import ReadOptions, Why
@@ -93,7 +94,8 @@ class Recall:
 
     def __init__(self, store: Store, encoder: Encoder, language: str) -> None:
         self.store, self.encoder, self.language = store, encoder, language
-        self.fine_keys = FineKeys(store, encoder)
+        self._tokens = Tokens(encoder) if isinstance(encoder, TokenizingEncoder) else None
+        self.fine_keys = FineKeys(store, encoder, self._tokens)
         self._key_of = lru_cache(ASKED)(self._made)
 
     def key_of(self, question: str) -> Float[np.ndarray, " d"]:
@@ -166,7 +168,7 @@ class Recall:
         around = Neighbourhood(self.store, options.namespace, pool)
         near = dict(zip(rows, around.of(rows, aim), strict=True))
         chosen = self.fine_keys.given(options.namespace, self.store.fetch(options.namespace, rows))
-        soft = soft_words(self.encoder, question, [s.text for s in chosen])
+        soft = soft_words(self.encoder, self._tokens, question, [s.text for s in chosen])
         said = [words(s.text) for s in chosen]
         stems = [frozenset(stems_of(own)) for own in said]
         covers = coverage(

@@ -7,18 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from larimar_memory.encoders.base import Encoder, TokenizingEncoder, coarse_table
-from larimar_memory.text.normal import normalised
+from larimar_memory.encoders.base import Encoder, coarse_table
+from larimar_memory.recall.tokens import Tokens
 
 
-def soft_words(encoder: Encoder, question: str, texts: Sequence[str]) -> Float[np.ndarray, " n"] | None:
+def soft_words(
+    encoder: Encoder, tokens: Tokens | None, question: str, texts: Sequence[str]
+) -> Float[np.ndarray, " n"] | None:
     """How much of what a question says each text says in words that are alike, in [-1, 1].
+
+    Args:
+        tokens: of the encoder, where it tokenises.
 
     Returns:
         None where the encoder has no table.
     """
     table = coarse_table(encoder)
-    if table is None or not isinstance(encoder, TokenizingEncoder):
+    if table is None or tokens is None:
         return None
-    asked, *said = encoder.tokenize([*map(normalised, [question, *texts])]).ids
+    asked, *said = tokens.of([question, *texts]).ids
     return table.likeness(asked, said)
