@@ -29,7 +29,6 @@ MAX_DEPTH = 200
 """Levels that metadata may be nested; SQLite's JSON functions stop at 1,000."""
 
 _Options = TypeVar("_Options", ReadOptions, AnswerOptions)
-_Threshold = TypeVar("_Threshold", float, "float | None")
 
 READ_NAMES = frozenset(field.name for field in fields(ReadOptions))
 
@@ -105,15 +104,11 @@ def check_k(k: Any, name: str = "k", use: str = "to read") -> int:
     return number
 
 
-def check_threshold(threshold: _Threshold) -> _Threshold:
-    """A probability, or None.
-
-    Raises:
-        InputError: if it is neither.
-    """
+def check_threshold(threshold: Any) -> None:
+    """Raise InputError unless it is a probability, or None."""
     try:
         if threshold is None or 0 <= threshold <= 1:
-            return threshold
+            return
     except (TypeError, ValueError):
         pass
     raise InputError(

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 65536, "mps": 8192}
 _FEW, _UNEVEN = 8, 1.5
 """Texts that go together whatever their lengths, and how many times as long as the shortest others are
-at most: the keys of 64 sentences take two thirds of the time that they take without."""
+at most: what they are padded with costs as much as what they say."""
 
 _DEFAULT_MAX_TOKENS = 512
 _MOST_UNKNOWN = 1 / 4

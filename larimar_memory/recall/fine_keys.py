@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from larimar_memory.encoders.base import Encoder, TokenizingEncoder, checked_keys, keys_of
+from larimar_memory.encoders.base import Encoder, keys_of
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.recall.tokens import Tokens
 from larimar_memory.stores.base import Store, StoredSegment
@@ -43,7 +43,9 @@ class FineKeys:
         known = {row: key for row, key in held.items() if key is not None}
         lacking = [s for s in segments if s.key is None and s.row not in known]
         if lacking:
-            made = self._made([s.text for s in lacking])
+            texts = [s.text for s in lacking]
+            tokens = self._tokens
+            made = keys_of(self._encoder, texts) if tokens is None else tokens.keys(texts)
             # As they are read from a store, so that an answer does not depend on who asked before.
             made = made.astype(np.float16).astype(np.float32)
             known |= {s.row: key for s, key in zip(lacking, made, strict=True)}
@@ -54,12 +56,6 @@ class FineKeys:
         if self._waiting:
             self.keep()
         return [replace(s, key=known[s.row]) if s.key is None else s for s in segments]
-
-    def _made(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
-        if self._tokens is None or not isinstance(self._encoder, TokenizingEncoder):
-            return keys_of(self._encoder, texts)
-        made = self._encoder.encode_tokens(self._tokens.of(texts))
-        return checked_keys(self._encoder, made, len(texts))
 
     def keep(self) -> None:
         """Put what waits into the store, where nobody else writes just now."""

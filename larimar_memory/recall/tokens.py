@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from larimar_memory.encoders.base import TokenBatch, TokenizingEncoder
+import numpy as np
+from jaxtyping import Float
+
+from larimar_memory.encoders.base import TokenBatch, TokenizingEncoder, checked_keys
 from larimar_memory.system import forking
 from larimar_memory.text.normal import normalised
 
@@ -43,3 +46,7 @@ class Tokens:
                 self._held.popitem(last=False)
         unread = frozenset(n for n, text in enumerate(texts) if known[text][1])
         return TokenBatch([known[text][0] for text in texts], self._special, unread)
+
+    def keys(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
+        """The encoder's keys of the texts, as `encoders.base.keys_of` makes them."""
+        return checked_keys(self._encoder, self._encoder.encode_tokens(self.of(texts)), len(texts))
