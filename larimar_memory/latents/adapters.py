@@ -1,15 +1,14 @@
-"""Low-rank adapters on the attention projections, on only while a readout is attached."""
+"""Low-rank adapters on a decoder's projections, on only while a memory grounds an answer."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from larimar_memory.latents.anatomy import Anatomy
 from larimar_memory.system import forking
 
 _Forward = Callable[[Tensor], Tensor]
@@ -17,19 +16,19 @@ _routing = forking.Lock()
 
 
 class Adapters(nn.Module):
-    """A low-rank update W + B A of every attention projection (LoRA, arXiv 2106.09685).
+    """A low-rank update W + B A of every projection given (LoRA, arXiv 2106.09685).
 
     The decoder's weights are never changed: inside `attached`, and there in one thread, its projections
     are computed otherwise. The updates begin at zero.
 
     Args:
-        anatomy: of the decoder.
+        projections: of the decoder.
         rank: of the updates.
     """
 
-    def __init__(self, anatomy: Anatomy, rank: int) -> None:
+    def __init__(self, projections: Sequence[nn.Linear], rank: int) -> None:
         super().__init__()
-        self._projections = tuple(module for _, module in anatomy.projections)
+        self._projections = tuple(projections)
         self.down, self.up = nn.ParameterList(), nn.ParameterList()
         for module in self._projections:
             down = torch.randn(rank, module.in_features) * module.in_features**-0.5

@@ -57,7 +57,7 @@ class LatentCodec(nn.Module):
         self.features = Features(self.anatomy, self.lead, layers)
         self.encoder = SegmentEncoder(config, 2 * self.anatomy.hidden)
         self.head = ReadoutHead(config, self.anatomy)
-        self.adapters = Adapters(self.anatomy, config.rank)
+        self.adapters = Adapters([module for _, module in self.anatomy.projections], config.rank)
         self.to(self.anatomy.model.device)
 
     def tokens(self, text: str) -> list[int]:

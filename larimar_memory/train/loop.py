@@ -109,7 +109,7 @@ def train(
             "Name a bundle to start from (--start), or a recipe that keeps nothing.",
         )
     # The decoder may be in use for answers afterwards: what training changes, it puts back.
-    with torch.random.fork_rng(), _attention(decoder):
+    with torch.random.fork_rng(), plain_attention(decoder.model):
         torch.manual_seed(recipe.seed)
         codec = LatentCodec(decoder, recipe.codec)
         found = checkpoint.load(out) if resume else None
@@ -124,7 +124,8 @@ def train(
             data = Sampler(texts, tokenizer, rare=rare), Sampler(held_out, tokenizer, rare=rare)
         out.mkdir(parents=True, exist_ok=True)
         run = _Run(recipe, codec, *data, out, progress, tensors)
-        with _bar(recipe, show, progress.total_steps) as advance:
+        steps = sum(stage.steps for stage in recipe.stages)
+        with bar(steps, show, progress.total_steps) as advance:
             done = run.to_the_end(began, time_limit, advance)
         if done and recipe.keep and start is not None:
             mix_in(codec, start, recipe.keep)
@@ -292,9 +293,8 @@ def _restored(
 
 
 @contextmanager
-def _attention(decoder: TransformersDecoder) -> Iterator[None]:
+def plain_attention(model: Any) -> Iterator[None]:
     """On CPU, attention as plain matrix products: its backward pass is faster at these lengths."""
-    model = decoder.model
     before = model.config._attn_implementation
     if model.device.type == "cpu":
         model.set_attn_implementation("eager")
@@ -305,7 +305,8 @@ def _attention(decoder: TransformersDecoder) -> Iterator[None]:
 
 
 @contextmanager
-def _bar(recipe: Recipe, show: bool, done: int) -> Iterator[Any]:
+def bar(total: int, show: bool, done: int) -> Iterator[Any]:
+    """A progress bar of training, as a function to call after every step."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -314,12 +315,11 @@ def _bar(recipe: Recipe, show: bool, done: int) -> Iterator[Any]:
         TextColumn("{task.fields[check]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, disable=not show) as bar:
-        total = sum(stage.steps for stage in recipe.stages)
-        task = bar.add_task("training", total=total, completed=done, loss=0.0, rate=0.0, check="")
+    with Progress(*columns, disable=not show) as drawn:
+        task = drawn.add_task("training", total=total, completed=done, loss=0.0, rate=0.0, check="")
 
         def advance(kind: str, loss: float, rate: float, checked: dict[str, Any] | None) -> None:
             check = f"exact {checked['exact']:.2f}" if checked else ""
-            bar.update(task, advance=1, description=kind, loss=loss, rate=rate, check=check)
+            drawn.update(task, advance=1, description=kind, loss=loss, rate=rate, check=check)
 
         yield advance

@@ -1,0 +1,148 @@
+"""The answering adapter: low-rank updates of all of a decoder's projections, on while it answers."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from larimar_memory.decoders.base import LatentDecoder
+from larimar_memory.errors import ModelError
+from larimar_memory.latents.adapters import Adapters
+from larimar_memory.latents.anatomy import examine, fingerprint
+from larimar_memory.models.finding import DEFAULT_DECODER
+from larimar_memory.system.files import put_in_place
+
+TENSORS, DESCRIPTION = "adapter.safetensors", "adapter.json"
+_FORMAT = 1
+
+_IN_A_LAYER = ("gate_proj", "up_proj", "down_proj")
+
+SHIPPED = {DEFAULT_DECODER: "smollm2-135m-instruct"}
+"""Folders under `adapters`, by the decoder that they are for."""
+
+
+@dataclass(frozen=True)
+class AnsweringAdapter:
+    """What makes a decoder answer briefly, from what was recalled, or say that it is not there.
+
+    It is a `Conditioning` of no positions: a prompt stays as it is, the decoder's weights too.
+
+    Attributes:
+        adapters: on all linear projections of all layers.
+        figures: how it was trained and what was measured, JSON values.
+    """
+
+    adapters: Adapters
+    figures: dict[str, Any] = field(default_factory=dict)
+    positions: int = 0
+
+    def inputs(self, tokens: Int[Tensor, "1 t"]) -> dict[str, Any]:
+        """What `model.generate` is called with: the prompt as it is."""
+        return {"inputs": tokens, "attention_mask": torch.ones_like(tokens)}
+
+    def attached(self) -> AbstractContextManager[None]:
+        """A block in which this thread's use of the decoder is adapted."""
+        return self.adapters.attached()
+
+
+def new_adapters(decoder: LatentDecoder, rank: int) -> Adapters:
+    """Adapters of all linear projections in a decoder's layers, which change nothing yet.
+
+    Raises:
+        ModelError: if the decoder is not llama-like.
+    """
+    anatomy = examine(decoder)
+    chosen = [module for _, module in anatomy.projections]
+    chosen += [
+        module
+        for name, module in anatomy.base.layers.named_modules()
+        if name.rpartition(".")[2] in _IN_A_LAYER and isinstance(module, nn.Linear)
+    ]
+    return Adapters(chosen, rank).to(decoder.model.device)
+
+
+def adapter_for(decoder: str) -> Path | None:
+    """The folder of the answering adapter that ships for a decoder, or None."""
+    name = SHIPPED.get(decoder)
+    folder = Path(__file__).parent / "adapters" / str(name)
+    return folder if name and folder.is_dir() else None
+
+
+def save_adapter(
+    adapters: Adapters, rank: int, decoder: LatentDecoder, folder: Path, figures: dict[str, Any]
+) -> None:
+    """Write adapters in bf16 with their decoder's fingerprint; each file appears whole or not."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        name: tensor.detach().to("cpu", torch.bfloat16).contiguous()
+        for name, tensor in adapters.state_dict().items()
+    }
+    with put_in_place(folder / TENSORS) as new:
+        save_file(tensors, new)
+    description = {
+        "format": _FORMAT,
+        "decoder": fingerprint(decoder),
+        "decoder_name": decoder.name,
+        "rank": rank,
+        "figures": figures,
+    }
+    with put_in_place(folder / DESCRIPTION) as new:
+        new.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+
+
+def load_adapter(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
+    """Load an answering adapter for the decoder it was trained for.
+
+    Raises:
+        ModelError: if there is none, it is damaged, or it is for another decoder.
+    """
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        made_for, rank, figures = (description[key] for key in ("decoder", "rank", "figures"))
+        format_, tensors = description["format"], load_file(folder / TENSORS)
+    except OSError as error:
+        raise ModelError(
+            f"There is no answering adapter in {folder}.",
+            f"Its {DESCRIPTION} or {TENSORS} cannot be read: {error.strerror}.",
+            "Name the folder that training wrote.",
+        ) from error
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise _damaged(folder, f"{type(error).__name__}: {error}") from error
+    if format_ != _FORMAT:
+        raise ModelError(
+            f"The answering adapter in {folder} cannot be used.",
+            f"It has format {format_}, and this version reads {_FORMAT}.",
+            "Use the version that wrote it, or train it again.",
+        )
+    found = fingerprint(decoder)
+    if made_for != found:
+        raise ModelError(
+            f"The answering adapter in {folder} does not fit the decoder {decoder.name!r}.",
+            f"It was trained for a decoder with fingerprint {str(made_for)[:12]}, "
+            f"and this one's is {found[:12]}.",
+            "Load the decoder it was trained for, or train an adapter for this one.",
+        )
+    adapters = new_adapters(decoder, int(rank))
+    try:
+        adapters.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise _damaged(folder, f"{TENSORS} does not have the tensors its description says") from error
+    adapters.merge()
+    return AnsweringAdapter(adapters.eval().requires_grad_(False), figures)
+
+
+def _damaged(folder: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"The answering adapter in {folder} cannot be used.",
+        f"It is damaged: {reason}.",
+        "Copy it again, or train it again.",
+    )

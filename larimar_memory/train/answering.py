@@ -1,0 +1,317 @@
+"""Training of the answering adapter: one pass over packed questions, exact to resume."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from larimar_memory.decoders.base import LatentDecoder
+from larimar_memory.errors import InputError
+from larimar_memory.latents.adapters import Adapters
+from larimar_memory.latents.answering import new_adapters, save_adapter
+from larimar_memory.train import checkpoint
+from larimar_memory.train.loop import bar, plain_attention
+from larimar_memory.train.packs import Pack, Packs
+from larimar_memory.train.rows import Row, read_rows
+
+
+class AnswersRecipe(BaseModel):
+    """Everything that decides what the adapter is, except the rows and the decoder.
+
+    Attributes:
+        kind: tells it from a recipe of latents.
+        rank: of the updates.
+        steps: optimizer steps.
+        packs: prompts with their questions a step.
+        down_rate, up_rate: highest learning rates of A and B; they rise over `warmup` steps and then
+            follow half a cosine down to `floor` of themselves.
+        mix: of each file, and of made-up `facts`, its share of the packs; none takes all files by
+            their texts.
+        without: files to leave out.
+        longest: most tokens of a prompt without its question.
+        decay: weight decay.
+        clip: largest norm of the gradients.
+        check_every: steps between checks on held-out rows.
+        check_packs: packs in such a check.
+        save_every: seconds between checkpoints.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["answers"]
+    rank: int = Field(default=16, ge=1)
+    steps: int = Field(ge=1)
+    packs: int = Field(default=8, ge=1)
+    down_rate: float = Field(default=1e-3, gt=0)
+    up_rate: float = Field(default=2e-3, gt=0)
+    warmup: int = Field(default=20, ge=0)
+    floor: float = Field(default=0.05, ge=0, le=1)
+    mix: dict[str, float] | None = None
+    without: tuple[str, ...] = ()
+    longest: int = Field(default=400, ge=1)
+    decay: float = Field(default=0.01, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    check_every: int = Field(default=100, ge=1)
+    check_packs: int = Field(default=60, ge=1)
+    save_every: float = Field(default=300.0, ge=0)
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class Learnt:
+    """How far training has come; what a resumed run needs besides tensors.
+
+    Attributes:
+        total_steps: optimizer steps taken.
+        questions, tokens: read so far.
+        checked: the last check's figures.
+    """
+
+    total_steps: int = 0
+    questions: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    checked: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterTrained:
+    """What a run of `train_answers` ended with.
+
+    Attributes:
+        done: whether all steps are taken; if not, the time was up, and it can be resumed.
+        folder: of the exported adapter.
+    """
+
+    done: bool
+    folder: Path
+    progress: Learnt
+
+
+def train_answers(
+    recipe: AnswersRecipe,
+    decoder: LatentDecoder,
+    data: Path,
+    out: Path,
+    *,
+    resume: bool = True,
+    time_limit: float | None = None,
+    show: bool = False,
+) -> AdapterTrained:
+    """Train an answering adapter (LoRA, arXiv 2106.09685) and export it to `out / "adapter"`.
+
+    The loss is that of answers alone. The decoder's weights stay as they are.
+
+    Args:
+        data: a folder of JSON lines, as `read_rows` takes it; what it holds out is only checked on.
+        resume: go on from the checkpoint in `out`, if there is one; else begin anew.
+        time_limit: seconds after which to stop, with a checkpoint.
+        show: draw a progress bar.
+
+    Raises:
+        InputError: if there are no rows, or the checkpoint is of another recipe or damaged.
+        ModelError: if the decoder is not llama-like.
+    """
+    began = time.perf_counter()
+    rows = read_rows(data, recipe.without)
+    out.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng(), plain_attention(decoder.model):
+        torch.manual_seed(recipe.seed)
+        run = _Run(recipe, decoder, rows, out)
+        if resume:
+            run.restore()
+        with bar(recipe.steps, show, run.progress.total_steps) as advance:
+            done = run.to_the_end(began, time_limit, advance)
+    run.save()
+    kept = {"recipe": recipe.model_dump(mode="json"), **asdict(run.progress)}
+    save_adapter(run.adapters, recipe.rank, decoder, out / "adapter", kept)
+    return AdapterTrained(done, out / "adapter", run.progress)
+
+
+class _Run:
+    """A run of `train_answers`."""
+
+    def __init__(
+        self, recipe: AnswersRecipe, decoder: LatentDecoder, rows: list[Row], out: Path
+    ) -> None:
+        self.recipe, self.decoder, self.out = recipe, decoder, out
+        self.adapters = new_adapters(decoder, recipe.rank)
+        self.progress = Learnt()
+        groups = [
+            {"params": list(self.adapters.down.parameters()), "highest": recipe.down_rate},
+            {"params": list(self.adapters.up.parameters()), "highest": recipe.up_rate},
+        ]
+        self._optimizer = torch.optim.AdamW(
+            groups, lr=0.0, betas=(0.9, 0.98), weight_decay=recipe.decay, fused=True
+        )
+        learnt, held_out = (
+            Packs(
+                [row for row in rows if row.held_out is held],
+                decoder.tokenizer,
+                recipe.mix,
+                recipe.longest,
+                recipe.seed,
+            )
+            for held in (False, True)
+        )
+        self._packs = learnt
+        self._checks = list(itertools.islice(_all(held_out), recipe.check_packs))
+
+    def restore(self) -> None:
+        """Go on where the checkpoint is."""
+        if (found := checkpoint.load(self.out)) is None:
+            return
+        tensors, counters = found
+        if AnswersRecipe.model_validate(counters["recipe"]) != self.recipe:
+            raise InputError(
+                "Training cannot be resumed.",
+                "The checkpoint was made by another recipe.",
+                "Use the recipe it was made by, another folder, or resume=False.",
+            )
+        self.adapters.load_state_dict(checkpoint.with_prefix("adapters.", tensors))
+        checkpoint.restore_optimizer(self._optimizer, self.adapters, tensors)
+        self.progress = Learnt(**{name: counters[name] for name in Learnt.__slots__})
+
+    def to_the_end(self, began: float, limit: float | None, advance: Any) -> bool:
+        """Take all steps that are left; false if time was up before."""
+        at, saved = self.progress, time.perf_counter()
+        base, before, mean = at.seconds, at.total_steps, 0.0
+        planned = self._packs.plan()
+        for _ in range(at.total_steps * self.recipe.packs):
+            next(planned)
+        while at.total_steps < self.recipe.steps:
+            now = time.perf_counter()
+            # However short the time, a run takes a step: repeated runs come to an end.
+            late = limit is not None and now - began > limit and at.total_steps > before
+            if late or now - saved > self.recipe.save_every:
+                self.save()
+                saved = now
+            if late:
+                return False
+            entries = itertools.islice(planned, self.recipe.packs)
+            packs = [p for entry in entries if (p := self._packs.made(*entry)) is not None]
+            loss = self._step(packs)
+            at.total_steps += 1
+            at.questions += sum(len(p.rests) for p in packs)
+            at.tokens += (size := sum(p.size for p in packs))
+            at.seconds = base + time.perf_counter() - began
+            mean = loss if not mean else 0.95 * mean + 0.05 * loss
+            rate = size / (time.perf_counter() - now)
+            self._log(step=at.total_steps, loss=loss, mean=mean, tokens_per_second=rate)
+            if at.total_steps % self.recipe.check_every == 0 or at.total_steps == self.recipe.steps:
+                at.checked = self._check()
+                self._log(step=at.total_steps, **at.checked)
+            advance("answers", mean, rate, at.checked)
+        return True
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        tensors = {f"adapters.{name}": x for name, x in self.adapters.state_dict().items()}
+        tensors |= checkpoint.optimizer_tensors(self._optimizer, self.adapters)
+        counters = {**asdict(self.progress), "recipe": self.recipe.model_dump(mode="json")}
+        checkpoint.save(self.out, tensors, counters)
+
+    def _step(self, packs: list[Pack]) -> float:
+        share = _share(self.recipe, self.progress.total_steps)
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["highest"] * share
+        weight = sum(sum(n**0.5 for n in p.labels) for p in packs)
+        total = 0.0
+        for one in packs:
+            losses, _ = answer_losses(self.decoder, self.adapters, one)
+            # A long answer counts by the root of its length: else a few would be most of the loss.
+            parts = losses.split(one.labels)
+            loss = torch.stack([part.sum() / len(part) ** 0.5 for part in parts]).sum() / weight
+            loss.backward()
+            total += float(loss.detach())
+        torch.nn.utils.clip_grad_norm_(list(self.adapters.parameters()), self.recipe.clip)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        return total
+
+    @torch.no_grad()
+    def _check(self) -> dict[str, float]:
+        """On held-out rows: loss a token, and answers whose every token would be chosen."""
+        loss = labels = answered = exact = refusals = refused = 0.0
+        for one in self._checks:
+            losses, right = answer_losses(self.decoder, self.adapters, one)
+            loss, labels = loss + float(losses.sum()), labels + sum(one.labels)
+            for hit, is_refusal in zip(right.split(one.labels), one.refused, strict=True):
+                whole = bool(hit.all())
+                refusals, answered = refusals + is_refusal, answered + (not is_refusal)
+                refused, exact = refused + (is_refusal and whole), exact + (not is_refusal and whole)
+        return {
+            "held_out_loss": loss / max(1.0, labels),
+            "exact": exact / max(1.0, answered),
+            "refused": refused / max(1.0, refusals),
+        }
+
+    def _log(self, **values: Any) -> None:
+        line = {key: round(x, 5) if isinstance(x, float) else x for key, x in values.items()}
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**line, "seconds": round(self.progress.seconds, 1)}) + "\n")
+
+
+def _all(packs: Packs) -> Iterator[Pack]:
+    return (p for entry in packs.plan() if (p := packs.made(*entry)) is not None)
+
+
+def _share(recipe: AnswersRecipe, step: int) -> float:
+    if step < recipe.warmup:
+        return (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return recipe.floor + (1 - recipe.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def answer_losses(
+    decoder: LatentDecoder, adapters: Adapters, pack: Pack
+) -> tuple[Float[Tensor, " n"], Tensor]:
+    """The cross-entropy of every answer token of a pack, in order, and whether it would be chosen.
+
+    All questions stand in one sequence: each attends to the shared prompt and to itself, at the places
+    that it would have alone.
+    """
+    model = decoder.model
+    tokens, places, mask, wanted = _laid_out(pack, model.device)
+    blocked = torch.zeros(mask.shape, dtype=model.dtype, device=model.device)
+    blocked.masked_fill_(~mask, torch.finfo(model.dtype).min)
+    with adapters.attached():
+        hidden = model.model(
+            input_ids=tokens[None],
+            position_ids=places[None],
+            attention_mask=blocked[None, None],
+            use_cache=False,
+        ).last_hidden_state[0]
+    logits = model.lm_head(hidden[wanted - 1]).float()
+    labels = tokens[wanted]
+    losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    return losses, logits.argmax(-1) == labels
+
+
+def _laid_out(pack: Pack, device: Any) -> tuple[Int[Tensor, " t"], Int[Tensor, " t"], Tensor, Tensor]:
+    """Token ids, places, what attends to what, and where the answers' tokens are."""
+    shared = len(pack.shared)
+    tokens, places, branch = list(pack.shared), list(range(shared)), [-1] * shared
+    wanted = list[int]()
+    for number, (rest, labels) in enumerate(zip(pack.rests, pack.labels, strict=True)):
+        tokens += rest
+        places += range(shared, shared + len(rest))
+        branch += [number] * len(rest)
+        wanted += range(len(tokens) - labels, len(tokens))
+    of = torch.tensor(branch)
+    seen = (of[None] == of[:, None]) | (of[None] < 0)
+    order = torch.arange(len(tokens))
+    mask = seen & (order[None] <= order[:, None])
+    at = torch.tensor(wanted)
+    return torch.tensor(tokens, device=device), torch.tensor(places, device=device), mask.to(device), at

@@ -1,0 +1,95 @@
+"""Made-up facts whose values no model can guess: what is learnt from them is to copy exactly.
+
+None of them is worded like a benchmark's.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from larimar_memory.train.rare import rare_string
+
+_PEOPLE = (
+    "Amara Osei", "Tomasz Wilk", "Ines Carvalho", "Priya Nair", "Jonas Brandt", "Leila Haddad",
+    "Mateo Rojas", "Yuki Tanabe", "Freya Lindqvist", "Kofi Mensah", "Nadia Petrov", "Owen Gallagher",
+    "Sana Qureshi", "Lucas Moreau", "Mei-Ling Zhou", "Ravi Shetty", "Elif Demir", "Hugo Almeida",
+)  # fmt: skip
+_PLACES = (
+    "the north barn", "the Lisbon office", "greenhouse four", "the ferry terminal", "the old mill",
+    "the rooftop station", "the harbour clinic", "the pump house", "the Oslo depot", "the print shop",
+    "the east gate", "the observatory", "the staging cluster", "the payroll service", "the mail relay",
+    "the backup server", "the blue tractor", "the night train", "the second turbine", "the test bench",
+)  # fmt: skip
+_OF_PEOPLE = (
+    "badge number", "phone extension", "e-mail address", "licence plate", "customer number", "locker",
+    "flight", "booking reference", "desk", "user name", "membership number", "ward", "invoice",
+)  # fmt: skip
+_OF_PLACES = (
+    "serial number", "meter reading", "router address", "part number", "build version", "batch number",
+    "postal code", "port", "alarm code", "inspection date", "budget", "stock count", "web address",
+)  # fmt: skip
+_SAYINGS = (
+    "{Of} {thing} is {value}.",
+    "{Of} {thing} was changed to {value} last week.",
+    "They wrote down {value} as {of} {thing}.",
+    "Remember that {of} {thing} is {value}, not the one on the old list.",
+    "According to the register, {value} is {of} {thing}.",
+    "The {thing} for {holder}: {value}.",
+    "For {holder}, the {thing} now reads {value}.",
+)
+_ASKING = (
+    "What is {of} {thing}?",
+    "What {thing} does {holder} have?",
+    "Which {thing} belongs to {holder}?",
+    "Tell me the {thing} of {holder}.",
+    "{Of} {thing}?",
+    "Do you know {of} {thing}?",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Somebody's or something's value."""
+
+    holder: str
+    thing: str
+    value: str
+
+    def said(self, rng: random.Random) -> str:
+        """A sentence that says it."""
+        return self._worded(rng.choice(_SAYINGS))
+
+    def asked(self, rng: random.Random) -> str:
+        """A question for it."""
+        return self._worded(rng.choice(_ASKING))
+
+    def _worded(self, form: str) -> str:
+        of = f"{self.holder}'s"
+        return form.format(
+            of=of, Of=of[0].upper() + of[1:], holder=self.holder, thing=self.thing, value=self.value
+        )
+
+
+def draw_facts(rng: random.Random, count: int) -> list[Fact]:
+    """Facts that differ in holder or thing; often several of one thing, or of one holder."""
+    people = rng.random() < 0.5
+    holders, things = (_PEOPLE, _OF_PEOPLE) if people else (_PLACES, _OF_PLACES)
+    few = rng.random()
+    one_thing, one_holder = rng.choice(things), rng.choice(holders)
+    made = dict[tuple[str, str], Fact]()
+    while len(made) < count:
+        holder = one_holder if few < 0.25 and len(things) > count else rng.choice(holders)
+        thing = one_thing if few > 0.6 else rng.choice(things)
+        made.setdefault((holder, thing), Fact(holder, thing, rare_string(rng)))
+    return list(made.values())
+
+
+def several(facts: list[Fact]) -> tuple[str, str] | None:
+    """One question for the values of one thing, and its answer, a line a holder; None of one fact."""
+    if len(facts) < 2 or len({fact.thing for fact in facts}) > 1:
+        return None
+    names = [fact.holder for fact in facts]
+    listed = f"{', '.join(names[:-1])} and {names[-1]}"
+    answer = "\n".join(f"{fact.holder}: {fact.value}" for fact in facts)
+    return f"What is the {facts[0].thing} of {listed}?", answer

@@ -1,0 +1,222 @@
+"""Prompts to learn to answer from: one recalled text, and questions asked of it side by side."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from larimar_memory.decoders.prompt import (
+    INSTRUCTIONS,
+    NOT_IN_MEMORY,
+    chat_tokens,
+    messages,
+    passages,
+    plain_ids,
+)
+from larimar_memory.train.facts import Fact, draw_facts, several
+from larimar_memory.train.rare import rare_string
+from larimar_memory.train.rows import Row
+from larimar_memory.train.shown import Shown, Units, recalled, units_of, whole
+from larimar_memory.types import Style
+
+FACTS = "facts"
+"""What the mix calls made-up facts."""
+
+_MOST_ASKED = 6
+_WHOLE = 0.35
+_PUT_IN = 0.15
+_STRANGE = 0.25
+_FULL_WORDS = 6
+_NUMBER = re.compile(r"[\d.,:]*\d")
+_NAMED = re.compile(r"[A-Z\d$]")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question in its style, and what is to be answered."""
+
+    question: str
+    answer: str
+    style: Style = "brief"
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A prompt up to where its questions begin to differ, and every question's own rest.
+
+    Attributes:
+        shared: token ids that all prompts begin with.
+        rests: of every question, the ids of its prompt's rest and of its answer.
+        labels: how many ids at the end of every rest are its answer, the end token included.
+        refused: of every question, whether it is to be refused.
+    """
+
+    shared: list[int]
+    rests: list[list[int]]
+    labels: list[int]
+    refused: list[bool]
+
+    @property
+    def size(self) -> int:
+        """Tokens in all."""
+        return len(self.shared) + sum(map(len, self.rests))
+
+
+def pack(tokenizer: Any, shown: Shown, asked: Sequence[Asked]) -> Pack:
+    """Prompts as the package makes them, and the answers."""
+    texts = passages(shown.texts, shown.by)
+    prompts = [
+        chat_tokens(tokenizer, messages(a.question, texts, instruction=INSTRUCTIONS[a.style]))
+        for a in asked
+    ]
+    answers = [[*plain_ids(tokenizer, a.answer), tokenizer.eos_token_id] for a in asked]
+    shared = min(map(len, prompts)) - 1
+    while any(prompt[:shared] != prompts[0][:shared] for prompt in prompts):
+        shared -= 1
+    return Pack(
+        prompts[0][:shared],
+        [prompt[shared:] + answer for prompt, answer in zip(prompts, answers, strict=True)],
+        [len(answer) for answer in answers],
+        [a.answer == NOT_IN_MEMORY for a in asked],
+    )
+
+
+class Packs:
+    """Packs drawn from rows of reading comprehension and from made-up facts.
+
+    Args:
+        rows: of all files.
+        mix: of each file, and of `FACTS`, its share of the packs; None takes files by their texts.
+        longest: tokens of a recalled text above which it is drawn anew, and then left out.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        tokenizer: Any,
+        mix: Mapping[str, float] | None = None,
+        longest: int = 400,
+        seed: int = 0,
+    ) -> None:
+        self._tokenizer, self._longest, self._seed = tokenizer, longest, seed
+        self._texts: dict[str, list[list[Row]]] = {}
+        by_text: dict[tuple[str, str], list[Row]] = {}
+        for row in rows:
+            by_text.setdefault((row.file, row.context), []).append(row)
+        for (file, _), some in by_text.items():
+            self._texts.setdefault(file, []).append(some)
+        order = random.Random(f"{seed}:order")  # noqa: S311 - no secrets are drawn
+        for texts in self._texts.values():
+            order.shuffle(texts)
+        shares = mix or {file: float(len(texts)) for file, texts in self._texts.items()}
+        self._mix = {
+            name: share for name, share in shares.items() if name in self._texts or name == FACTS
+        }
+
+    def plan(self) -> Iterator[tuple[str, int, int]]:
+        """File, number of the text and turn of every pack, without end: each text in its turn."""
+        rng = random.Random(f"{self._seed}:plan")  # noqa: S311 - as above
+        names, shares = list(self._mix), list(self._mix.values())
+        taken = dict.fromkeys(names, 0)
+        while True:
+            name = rng.choices(names, shares)[0]
+            turn, number = divmod(taken[name], max(1, len(self._texts.get(name, ()))))
+            taken[name] += 1
+            yield name, number, turn
+
+    def made(self, name: str, number: int, turn: int) -> Pack | None:
+        """The pack of a plan's entry; None where its text is too long however it is shown."""
+        rng = random.Random(f"{self._seed}:{name}:{number}:{turn}")  # noqa: S311 - as above
+        for _ in range(3):
+            shown, asked = self._facts(rng) if name == FACTS else self._asked(name, number, rng)
+            if asked:
+                made = pack(self._tokenizer, shown, asked)
+                if len(made.shared) <= self._longest:
+                    return made
+        return None
+
+    def _asked(self, name: str, number: int, rng: random.Random) -> tuple[Shown, list[Asked]]:
+        texts = self._texts[name]
+        rows = texts[number]
+        rows = rng.sample(rows, min(_MOST_ASKED, len(rows)))
+        context, target = rows[0].context, rows[0]
+        if target.answers and rng.random() < _PUT_IN:
+            context, rows = _put_in(context, rows, rng)
+            target = rows[0]
+        units = units_of(context)
+        held = units.holding(target.answers[0]) if target.answers else []
+        some = rng.sample(texts, min(3, len(texts)))
+        others = [units_of(other[0].context) for other in some if other is not texts[number]]
+        parts = (not target.answers or 0 < len(held) <= 2) and len(units.texts) > 1
+        if parts and rng.random() > _WHOLE:
+            shown, complete = recalled(units, held[0] if held else None, others, rng), False
+        else:
+            shown, complete = whole(units, rng), True
+        asked = [a for row in rows if (a := _answered(row, units, shown, complete, rng)) is not None]
+        refused = [a for a in asked if a.answer == NOT_IN_MEMORY]
+        answered = [a for a in asked if a.answer != NOT_IN_MEMORY]
+        if others and rng.random() < _STRANGE:
+            strange = rng.choice(some)[0]
+            if not (strange.answers and shown.holds(strange.answers[0])):
+                refused.append(Asked(strange.question, NOT_IN_MEMORY))
+        refused = refused[: max(1, len(answered) // 2)]
+        return shown, answered + refused
+
+    def _facts(self, rng: random.Random) -> tuple[Shown, list[Asked]]:
+        facts = draw_facts(rng, rng.randint(2, 8))
+        told, kept_back = facts[: rng.randint(1, len(facts))], list[Fact]()
+        kept_back = facts[len(told) :]
+        texts = [fact.said(rng) for fact in told]
+        names = [n for n in self._mix if n != FACTS]
+        for _ in range(rng.randint(0, 3)) if names else ():
+            units = units_of(rng.choice(self._texts[rng.choice(names)])[0].context)
+            texts.insert(rng.randint(0, len(texts)), rng.choice(units.texts))
+        shown = Shown(tuple(texts), ("",) * len(texts))
+        asked = [Asked(fact.asked(rng), fact.value) for fact in told[:4]]
+        asked += [Asked(fact.asked(rng), NOT_IN_MEMORY) for fact in kept_back[:2]]
+        if listed := several(told[:4]):
+            asked.append(Asked(*listed))
+        return shown, asked
+
+
+def _put_in(context: str, rows: list[Row], rng: random.Random) -> tuple[str, list[Row]]:
+    """The first row's answer replaced by a rare string wherever it stands; rows that are still true."""
+    answer = rows[0].answers[0]
+    if context.count(answer) != 1 or not _NAMED.match(answer) or len(answer.split()) > 3:
+        return context, rows
+    value = _other_number(answer, rng) if _NUMBER.fullmatch(answer) else rare_string(rng)
+    changed = context.replace(answer, value)
+    target = Row(rows[0].file, changed, rows[0].question, (value,))
+    true = [
+        Row(r.file, changed, r.question, r.answers)
+        for r in rows[1:]
+        if all(answer not in a and a in changed for a in r.answers)
+    ]
+    return changed, [target, *true]
+
+
+def _other_number(number: str, rng: random.Random) -> str:
+    return re.sub(r"\d", lambda _: rng.choice("123456789"), number)
+
+
+def _answered(row: Row, units: Units, shown: Shown, complete: bool, rng: random.Random) -> Asked | None:
+    """A row as it is asked of what is shown; None where it is not known whether that answers it."""
+    if not row.answers:
+        return Asked(row.question, NOT_IN_MEMORY)
+    if not complete and not any(shown.holds(a) for a in row.answers[:1]):
+        known = any(units.holding(answer) for answer in row.answers)
+        gone = not any(shown.holds(a) for a in row.answers)
+        return Asked(row.question, NOT_IN_MEMORY) if known and gone else None
+    answer = row.answers[0].strip()
+    core = answer.lower().rstrip(".")
+    sentences = [a.strip() for a in row.answers if _is_sentence(a.strip()) and core in a.lower()]
+    if sentences and (sentences[0] == answer or rng.random() < 0.3):
+        return Asked(row.question, sentences[0], "full")
+    return Asked(row.question, answer)
+
+
+def _is_sentence(answer: str) -> bool:
+    return answer[:1].isupper() and len(answer.split()) >= _FULL_WORDS

@@ -1,0 +1,89 @@
+"""Rows of reading comprehension: a text, a question on it, and its answers, or that it has none."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from larimar_memory.errors import InputError
+
+_OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
+_HELD_OUT_SPLITS = ("val", "valid", "validation", "dev", "test")
+_ONE_IN = 6
+"""Of files that name no split, one text in so many is held out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A question on a text.
+
+    Attributes:
+        file: stem of the file it is from.
+        answers: best first; none where the text does not answer it.
+        held_out: whether it is for checking, never for training.
+    """
+
+    file: str
+    context: str
+    question: str
+    answers: tuple[str, ...]
+    held_out: bool = False
+
+
+def read_rows(folder: Path, without: tuple[str, ...] = ()) -> list[Row]:
+    """All rows of a folder's JSON lines, also of those packed by xz, gzip or bzip2, in a fixed order.
+
+    A line has `context`, `question`, `answers` (a list) and `answerable`, and perhaps `split`. A split
+    that is called after validation or testing is held out; of a file without splits, one text in six.
+
+    Args:
+        without: stems of files to leave out.
+
+    Raises:
+        InputError: if there are no rows, or a line is none.
+    """
+    files = sorted(p for p in folder.iterdir() if ".jsonl" in p.suffixes) if folder.is_dir() else []
+    rows = [
+        row
+        for path in files
+        if (stem := path.name.split(".")[0]) not in without
+        for row in _read(path, stem)
+    ]
+    if not rows:
+        raise InputError(
+            "There is nothing to train on.",
+            f"{folder} has no JSON lines (*.jsonl, *.jsonl.xz) of questions.",
+            "Name a folder of files with a context, a question, answers and answerable in every line.",
+        )
+    return rows
+
+
+def _read(path: Path, stem: str) -> Iterator[Row]:
+    opener = _OPENERS.get(path.suffix, open)
+    with opener(path, "rt", encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                context, question = str(row["context"]), str(row["question"])
+                answers = tuple(map(str, row["answers"])) if row.get("answerable", True) else ()
+                split = row.get("split")
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(
+                    f"Line {number} of {path.name} cannot be used.",
+                    f"It is no question on a text: {type(error).__name__}: {error}.",
+                    "Give every line a context, a question, answers and answerable.",
+                ) from error
+            yield Row(stem, context, question, answers, _held_out(context, split))
+
+
+def _held_out(context: str, split: str | None) -> bool:
+    if split is not None:
+        return split in _HELD_OUT_SPLITS
+    return zlib.crc32(context.encode()) % _ONE_IN == 0

@@ -1,0 +1,111 @@
+"""What a memory might recall for a question: parts of its text and of others, as a prompt shows it."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from larimar_memory.text.segments import segment
+
+_SAID = re.compile(r"([^\W\d_][\w .'-]{0,39}): (\S.*)")
+_DATED = re.compile(r"\[(\d{4}-\d\d-\d\d)\]\n")
+_LETTERS = re.compile(r"[^\W_]+")
+_MOST_OTHERS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """A text in the pieces that a memory stores: sentences, or turns of a conversation.
+
+    Attributes:
+        texts: of prose, its segments, which add up to it.
+        by: who said each piece, as a prompt shows it; "" in prose.
+    """
+
+    texts: tuple[str, ...]
+    by: tuple[str, ...]
+
+    @property
+    def talked(self) -> bool:
+        """Whether it is a conversation."""
+        return any(self.by)
+
+    def holding(self, answer: str) -> list[int]:
+        """Which pieces hold an answer's words."""
+        wanted = plain(answer)
+        return [n for n, text in enumerate(self.texts) if wanted and wanted in plain(text)]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Passages as `decoders.prompt.passages` takes them, best first."""
+
+    texts: tuple[str, ...]
+    by: tuple[str, ...]
+
+    def holds(self, answer: str) -> bool:
+        """Whether an answer's words stand in one of the passages."""
+        wanted = plain(answer)
+        return bool(wanted) and any(wanted in plain(text) for text in self.texts)
+
+
+def plain(text: str) -> str:
+    """A text in lower case, with single blanks and a blank at either end of every word."""
+    return f" {' '.join(_LETTERS.findall(text.lower()))} "
+
+
+def units_of(context: str) -> Units:
+    """A text in pieces: a conversation by its turns where most lines say who speaks, else sentences."""
+    dated = _DATED.match(context)
+    lines = context[dated.end() if dated else 0 :].strip().split("\n")
+    said = [m for line in lines if (m := _SAID.fullmatch(line.strip()))]
+    if len(lines) > 2 and len(said) >= 0.9 * len(lines):
+        day = f" ({dated[1]})" if dated else ""
+        return Units(tuple(m[2] for m in said), tuple(f"{m[1]}{day}" for m in said))
+    texts = tuple(s.text for s in segment(context))
+    return Units(texts, ("",) * len(texts))
+
+
+def whole(units: Units, rng: random.Random) -> Shown:
+    """All of a text: prose in one passage, or cut in two; a conversation turn by turn."""
+    if units.talked:
+        order = list(range(len(units.texts)))
+        if rng.random() < 0.5:
+            rng.shuffle(order)
+        return Shown(tuple(units.texts[n] for n in order), tuple(units.by[n] for n in order))
+    cut = rng.randrange(1, len(units.texts)) if len(units.texts) > 3 and rng.random() < 0.3 else 0
+    texts = ["".join(units.texts[:cut]), "".join(units.texts[cut:])]
+    rng.shuffle(texts)
+    kept = tuple(text for text in texts if text.strip())
+    return Shown(kept, ("",) * len(kept))
+
+
+def recalled(units: Units, best: int | None, others: Sequence[Units], rng: random.Random) -> Shown:
+    """Some pieces, one of them `best`, which comes first more often than not; others of other texts.
+
+    Args:
+        best: the piece that answers, or None where none does.
+        others: texts that what else is recalled may be from.
+    """
+    reach = rng.choice((0, 0, 1)) if not units.talked else 0
+    count = min(rng.randint(0 if best is not None else 1, _MOST_OTHERS), rng.randint(1, _MOST_OTHERS))
+    own = [n for n in range(len(units.texts)) if n != best]
+    near = [n for n in own if best is not None and abs(n - best) <= 2]
+    picked = list[tuple[Units, int]]()
+    for _ in range(count):
+        if (near or own) and (rng.random() < 0.65 or not others):
+            n = rng.choice(near if near and rng.random() < 0.6 else own)
+            picked.append((units, n))
+        elif others:
+            other = rng.choice(others)
+            picked.append((other, rng.randrange(len(other.texts))))
+    if best is not None:
+        at = 0 if rng.random() < 0.6 else rng.randint(0, len(picked))
+        picked.insert(at, (units, best))
+    picked = list(dict.fromkeys(picked))
+    return Shown(
+        tuple("".join(of.texts[max(0, n - reach) : n + reach + 1]) for of, n in picked),
+        tuple(of.by[n] for of, n in picked),
+    )
