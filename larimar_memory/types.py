@@ -26,6 +26,9 @@ Message: TypeAlias = Mapping[str, str]
 Grounding: TypeAlias = Literal["text", "latent", "none"]
 """What controlled the decoder: recalled text, recalled latents, or nothing (not in memory)."""
 
+Style: TypeAlias = Literal["brief", "full"]
+"""How an answer is put: as briefly as it can be, or in whole sentences."""
+
 WhenKeys: TypeAlias = Literal["lazy", "eager"]
 """When segments get the encoder's keys: once they are read, or there is time; or while writing."""
 
