@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +23,7 @@ from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.base import Encoder
 from larimar_memory.errors import InputError
 from larimar_memory.index import OnKeys, make_keys
+from larimar_memory.keywords import AnswerKeywords, ReadKeywords
 from larimar_memory.latents.latent_memory import Codec, LatentMemory
 from larimar_memory.models import finding
 from larimar_memory.recall.search import Candidate, Recall
@@ -34,11 +36,9 @@ from larimar_memory.text.blocks import Text, check_texts
 from larimar_memory.types import (
     DEFAULT_NAMESPACE,
     Answer,
-    AnswerKeywords,
     MemoryStats,
     Metadata,
     OnProgress,
-    ReadKeywords,
     Readout,
     WhenKeys,
     Where,
@@ -358,7 +358,9 @@ class Larimar(AbstractContextManager["Larimar"]):
         reading, options = validate.answer_options(k, how)
         question = validate.check_question(question, validate.MAX_QUESTION_CHARS)
         readout = self.read(question, options=reading)
-        return answer.start(readout, options, lambda: self.decoder, self.latents, started)
+        parts = partial(self.read, options=reading)
+        given = (lambda: self.decoder, self.latents, started, parts, self._language)
+        return answer.start(readout, options, *given)
 
     def documents(
         self, *, namespace: str = DEFAULT_NAMESPACE, where: Where | None = None

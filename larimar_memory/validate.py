@@ -170,6 +170,12 @@ def answer_options(k: int | None, how: Mapping[str, Any]) -> tuple[ReadOptions, 
             'It is "text" or "latent".',
             'Use grounding="text".',
         )
+    if options.style not in ("brief", "full"):
+        raise InputError(
+            f"An answer cannot have style={options.style!r}.",
+            'It is "brief", or "full" for whole sentences.',
+            'Use style="brief".',
+        )
     history, begin = check_history(options.history), check_begin(options.begin)
     return reading, replace(options, history=history, begin=begin)
 

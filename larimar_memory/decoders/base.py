@@ -26,6 +26,7 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Int
 from torch import Tensor
 
+from larimar_memory.decoders.prompt import BRIEF
 from larimar_memory.errors import InputError
 from larimar_memory.types import Message, Usage
 
@@ -138,7 +139,7 @@ class LatentDecoder(Decoder, Protocol):
         """As any decoder's, with a readout to stand in front of the prompt."""
 
     def around_recalled(
-        self, question: str, history: Sequence[Message] = (), begin: str = ""
+        self, question: str, history: Sequence[Message] = (), begin: str = "", instruction: str = BRIEF
     ) -> tuple[list[int], list[int]]:
         """Token ids of a grounded question's chat before and after what was recalled."""
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from larimar_memory.decoders.base import Conditioning, Generation
-from larimar_memory.decoders.prompt import around_recalled, chat_tokens, plain_ids
+from larimar_memory.decoders.prompt import BRIEF, around_recalled, chat_tokens, plain_ids
 from larimar_memory.errors import InputError, ModelError
 from larimar_memory.models import finding
 from larimar_memory.models.device import best_device, best_dtype
@@ -97,10 +97,10 @@ class TransformersDecoder:
         return chat_tokens(self.tokenizer, chat, begin)
 
     def around_recalled(
-        self, question: str, history: Sequence[Message] = (), begin: str = ""
+        self, question: str, history: Sequence[Message] = (), begin: str = "", instruction: str = BRIEF
     ) -> tuple[list[int], list[int]]:
         """Token ids of a grounded question's chat before and after what was recalled."""
-        return around_recalled(self.tokenizer, question, history, begin)
+        return around_recalled(self.tokenizer, question, history, begin, instruction)
 
     def count(self, text: str) -> int:
         """Tokens in a text, special tokens in it read as plain text."""
