@@ -145,13 +145,10 @@ def _in_parts(readout: Readout, read: Callable[[str], Readout]) -> list[tuple[st
     None, where it has no parts, or none of them is in scope. A part that leans on another is answered
     from what was read for both.
     """
-    found = [
-        (
-            line.label,
-            read(line.asked) if line.alone else replace(readout, question=line.asked, seconds=0.0),
-        )
-        for line in lines_of(readout.question)
-    ]
+    found = list[tuple[str, Readout]]()
+    for line in lines_of(readout.question):
+        shared = replace(readout, question=line.asked, seconds=0.0)
+        found.append((line.label, read(line.asked) if line.alone else shared))
     return found if any(one.in_scope for _, one in found) else []
 
 

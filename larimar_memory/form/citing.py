@@ -88,7 +88,7 @@ class Citer:
         return copied, _shared(left, held), _shared(self._asked, held), -n
 
     def _worth(self, text: str) -> dict[str, float]:
-        """The stems of what a text says, and how much each says; without stop words if it has others."""
+        """The stems of what a text says, and how much each says; stop words only for want of others."""
         worth = dict[str, float]()
         idle = self._idle
         if all(word in idle for word in words(text)):
@@ -118,7 +118,7 @@ class Marker:
         self._at, self._sentence = 0, ""
 
     def marked(self, pieces: Iterable[str]) -> Iterator[str]:
-        """The pieces with marks, such as " [1][3]"; where they are cut has no say in where marks stand."""
+        """The pieces with marks, such as " [1][3]"; how they are cut has no say in where those are."""
         held = ""
         for piece in pieces:
             held += piece

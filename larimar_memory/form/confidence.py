@@ -1,4 +1,4 @@
-"""Confidence: how likely it is that an answer is right, logistic in what the decoder and the read say."""
+"""How likely it is that an answer is right: logistic in what the decoder and the read say of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LEAST_SHARE = 1e-3
 
 
 def signs(
-    log_probabilities: Sequence[float] | None, text: str, probability: float
+    log_probabilities: Sequence[float], text: str, probability: float
 ) -> Float[np.ndarray, " s"] | None:
     """What speaks for an answer; None where the decoder told nothing of its tokens.
 
@@ -38,7 +38,7 @@ def signs(
         text: what they spell.
         probability: that the answer was there to be read.
     """
-    if log_probabilities is None or not len(log_probabilities):
+    if not len(log_probabilities):
         return None
     logs = np.clip(np.nan_to_num(np.asarray(log_probabilities, np.float64)), _LEAST_LOG, 0.0)
     share = min(max(probability, _LEAST_SHARE), 1 - _LEAST_SHARE)

@@ -37,7 +37,7 @@ class Said:
         """What its confidence follows from; None where nothing was read, or nothing is known."""
         if self.probability is None or isinstance(self.pieces, str):
             return None
-        return signs(getattr(self.pieces, "log_probabilities", None), self.text, self.probability)
+        return signs(self.pieces.log_probabilities, self.text, self.probability)
 
     @property
     def confidence(self) -> float | None:
