@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING
 
 from larimar_memory.decoders.base import Decoder, Generation, LatentDecoder
 from larimar_memory.decoders.budget import fit, latest
-from larimar_memory.decoders.prompt import NOT_IN_MEMORY, messages, passages, said_by
-from larimar_memory.errors import InputError
-from larimar_memory.latents.latent_memory import LatentMemory, unpacked
-from larimar_memory.types import (
-    Answer,
-    AnswerOptions,
-    Message,
-    Readout,
-    RecalledSegment,
-    Timings,
-    Usage,
+from larimar_memory.decoders.prompt import (
+    BRIEF,
+    NOT_IN_MEMORY,
+    instruction,
+    messages,
+    passages,
+    said_by,
 )
+from larimar_memory.errors import InputError
+from larimar_memory.form.citing import Citer
+from larimar_memory.form.parts import lines_of
+from larimar_memory.form.stream import AnswerStream as AnswerStream
+from larimar_memory.form.stream import Said
+from larimar_memory.latents.latent_memory import LatentMemory, unpacked
+from larimar_memory.types import Answer, AnswerOptions, Message, Readout, RecalledSegment, Timings
 
 if TYPE_CHECKING:
     from larimar_memory.latents.prefix import LatentReadout
@@ -31,53 +33,57 @@ FOCUS = 0.1
 passages it adds little, and a small decoder is led astray by what is merely similar."""
 
 
-class AnswerStream:
-    """The text of an answer as an iterator of pieces; `result` gives the whole answer."""
+class Answerer:
+    """Answers one call's questions: what a memory's read of each is grounded in, and the decoder.
+
+    Args:
+        decoder: gives the decoder, loading it where that has not been done.
+        latents: of the memory that was read.
+        adapted: whether the decoder answers with an adapter that was trained to.
+    """
 
     def __init__(
-        self, answer: Answer, generation: Generation | None, started: float, begin: str = ""
+        self,
+        options: AnswerOptions,
+        decoder: Callable[[], Decoder],
+        latents: LatentMemory,
+        adapted: bool,
     ) -> None:
-        self._answer = answer
-        self._begin = begin
-        self._generation = generation
-        self._started = started
-        self._done = False
+        self._options, self._decoder, self._latents = options, decoder, latents
+        self._told = instruction(options.style, adapted)
 
-    def __iter__(self) -> Iterator[str]:
-        if self._done:
-            return
-        if self._generation is None:
-            yield self._answer.text
-            self._finish(self._answer.text, time.perf_counter(), Usage())
-            return
-        text, first = self._begin, 0.0
-        if text:
-            yield text
-        for piece in self._generation:
-            if piece and not first:
-                first = time.perf_counter()
-            text += piece
-            yield piece
-        self._finish(text.strip(), first or time.perf_counter(), self._generation.usage)
+    def say(self, readout: Readout, label: str = "") -> tuple[Said, tuple[RecalledSegment, ...]]:
+        """What answers a readout's question, and the segments that the decoder is given for it.
 
-    def result(self) -> Answer:
-        """The answer; reads the stream to its end if that has not been done."""
-        if not self._done:
-            for _ in self:
-                pass
-        return self._answer
+        Out of scope, the decoder is not even loaded.
+        """
+        options, question = self._options, readout.question
+        if not readout.in_scope and not options.fallback:
+            return Said(label, NOT_IN_MEMORY, readout.probability), ()
+        model = self._decoder()
+        prefix: LatentReadout | None = None
+        sources, recalled, stop = tuple[RecalledSegment, ...](), list[str](), tuple(options.stop)
+        if readout.in_scope:
+            sources = focused(readout)
+            if options.grounding == "latent":
+                sources, prefix = _latents_within(options.context_tokens, sources, self._latents)
+            else:
+                sources, recalled = _text_within(options.context_tokens, sources, model)
+            # A small model that has answered may go on to write the prompt again.
+            stop = (*stop, "\nQuestion:")
+        told = {} if self._told == BRIEF else {"instruction": self._told}
 
-    @property
-    def sources(self) -> tuple[RecalledSegment, ...]:
-        """The segments the decoder is given; known before the first piece."""
-        return self._answer.sources
+        def prompt(said: Sequence[Message]) -> list[int]:
+            if prefix is not None and isinstance(model, LatentDecoder):
+                return model.around_recalled(question, said, options.begin, **told)[1]
+            return model.chat_tokens(messages(question, recalled, said, **told), options.begin)
 
-    def _finish(self, text: str, first: float, usage: Usage) -> None:
-        timings = Timings(
-            self._answer.timings.read, first - self._started, time.perf_counter() - self._started
+        room = model.context - options.max_tokens - (0 if prefix is None else prefix.positions)
+        kept: Sequence[Message] = options.history and latest(
+            options.history, options.history_tokens, model.count, lambda said: len(prompt(said)) <= room
         )
-        self._answer = replace(self._answer, text=text, usage=usage, timings=timings)
-        self._done = True
+        generation = _generate(model, prompt(kept), replace(options, stop=stop), conditioning=prefix)
+        return Said(label, generation, readout.probability if readout.in_scope else None), sources
 
 
 def start(
@@ -86,6 +92,9 @@ def start(
     decoder: Callable[[], Decoder],
     latents: LatentMemory,
     started: float,
+    read: Callable[[str], Readout] | None = None,
+    language: str = "en",
+    adapted: bool = False,
 ) -> AnswerStream:
     """Begin to answer the readout's question; out of scope, the decoder is not even loaded.
 
@@ -93,54 +102,62 @@ def start(
         decoder: gives the decoder, loading it where that has not been done.
         latents: of the memory that was read.
         started: when the call began, by `time.perf_counter`.
+        read: reads the memory with a part of the question; without it, no part is asked alone.
+        language: ISO 639-1 code of the stop words, for citations.
+        adapted: whether the decoder answers with an adapter that was trained to.
 
     Raises:
         InputError: if nothing that was recalled fits, or the question does not.
         LatentsUnavailableError: if latents are asked for and a segment has none.
     """
-    question, begin = readout.question, options.begin
+    asked = [("", readout)]
+    if read is not None and readout.in_scope and options.style == "brief" and not options.begin:
+        asked = _in_parts(readout, read) or asked
+    answerer = Answerer(options, decoder, latents, adapted)
+    each = [answerer.say(one, label) for label, one in asked]
+    sources = _in_turn([sources for _, sources in each])
     answer = Answer(
-        question,
-        NOT_IN_MEMORY,
-        "none",
-        timings=Timings(read=readout.seconds),
+        readout.question,
+        "",
+        options.grounding if sources else "none",
+        sources,
+        timings=Timings(read=readout.seconds + sum(one.seconds for label, one in asked if label)),
         reason=readout.reason,
         probability=readout.probability,
         threshold=readout.threshold,
     )
-    if not readout.in_scope and not options.fallback:
-        return AnswerStream(answer, None, started)
-    model = decoder()
-    prefix: LatentReadout | None = None
-    recalled, stop = list[str](), tuple(options.stop)
-    if readout.in_scope:
-        sources = focused(readout)
-        if options.grounding == "latent":
-            sources, prefix = _latents_within(options.context_tokens, sources, latents)
-        else:
-            sources, recalled = _text_within(options.context_tokens, sources, model)
-        answer = replace(answer, text="", grounding=options.grounding, sources=sources)
-        # A small model that has answered may go on to write the prompt again.
-        stop = (*stop, "\nQuestion:")
-
-    def prompt(said: Sequence[Message]) -> list[int]:
-        if prefix is not None and isinstance(model, LatentDecoder):
-            return model.around_recalled(question, said, begin)[1]
-        return model.chat_tokens(messages(question, recalled, said), begin)
-
-    room = model.context - options.max_tokens - (0 if prefix is None else prefix.positions)
-    kept: Sequence[Message] = options.history and latest(
-        options.history, options.history_tokens, model.count, lambda said: len(prompt(said)) <= room
-    )
-    generation = _generate(model, prompt(kept), replace(options, stop=stop), conditioning=prefix)
-    return AnswerStream(answer, generation, started, begin)
+    labels = [label for label, _ in asked]
+    citer = Citer(readout.question, sources, labels, language) if options.cite else None
+    begin = options.begin if sources or options.fallback else ""
+    return AnswerStream(answer, [said for said, _ in each], started, begin, citer)
 
 
 def plain(question: str, options: AnswerOptions, decoder: Decoder, started: float) -> AnswerStream:
     """Begin to answer a question with the decoder alone; all of the history must fit."""
     tokens = decoder.chat_tokens(messages(question, [], options.history), options.begin)
-    generation = _generate(decoder, tokens, options)
-    return AnswerStream(Answer(question, "", "none"), generation, started, options.begin)
+    said = Said("", _generate(decoder, tokens, options), None)
+    return AnswerStream(Answer(question, "", "none"), [said], started, options.begin)
+
+
+def _in_parts(readout: Readout, read: Callable[[str], Readout]) -> list[tuple[str, Readout]]:
+    """What is read for each part of a question, with the label of its line.
+
+    None, where it has no parts, or none of them is in scope. A part that leans on another is answered
+    from what was read for both.
+    """
+    found = list[tuple[str, Readout]]()
+    for line in lines_of(readout.question):
+        shared = replace(readout, question=line.asked, seconds=0.0)
+        found.append((line.label, read(line.asked) if line.alone else shared))
+    return found if any(one.in_scope for _, one in found) else []
+
+
+def _in_turn(each: Sequence[tuple[RecalledSegment, ...]]) -> tuple[RecalledSegment, ...]:
+    """The best of each, then the next of each; each segment once."""
+    taken = dict[str, RecalledSegment]()
+    for segment in (one for some in zip_longest(*each) for one in some if one is not None):
+        taken.setdefault(segment.id, segment)
+    return tuple(taken.values())
 
 
 def _generate(

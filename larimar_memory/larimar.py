@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,28 +18,26 @@ from larimar_memory import answer, read, validate
 from larimar_memory import forget as forgetting
 from larimar_memory.answer import AnswerStream
 from larimar_memory.assembly import assemble
+from larimar_memory.contents import Contents
 from larimar_memory.decoders.base import Decoder, check_decoder
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.base import Encoder
 from larimar_memory.errors import InputError
 from larimar_memory.index import OnKeys, make_keys
+from larimar_memory.keywords import AnswerKeywords, ReadKeywords
 from larimar_memory.latents.latent_memory import Codec, LatentMemory
 from larimar_memory.models import finding
 from larimar_memory.recall.search import Candidate, Recall
-from larimar_memory.slots import Health, Slots, WhenFull, check_slots, evict_oldest, health_of
-from larimar_memory.stats import stats_of
-from larimar_memory.stores.base import Document, Store
+from larimar_memory.slots import Slots, WhenFull, check_slots, evict_oldest
+from larimar_memory.stores.base import Store
 from larimar_memory.stores.sqlite.opening import FileOptions
 from larimar_memory.system import forking
 from larimar_memory.text.blocks import Text, check_texts
 from larimar_memory.types import (
     DEFAULT_NAMESPACE,
     Answer,
-    AnswerKeywords,
-    MemoryStats,
     Metadata,
     OnProgress,
-    ReadKeywords,
     Readout,
     WhenKeys,
     Where,
@@ -49,7 +48,7 @@ THRESHOLD = 0.5
 """Probability of an answer under which the memory says "not in memory"."""
 
 
-class Larimar(AbstractContextManager["Larimar"]):
+class Larimar(Contents, AbstractContextManager["Larimar"]):
     """An episodic memory for a frozen language model; made by `Larimar.open`, safe for threads.
 
     Attributes:
@@ -358,38 +357,9 @@ class Larimar(AbstractContextManager["Larimar"]):
         reading, options = validate.answer_options(k, how)
         question = validate.check_question(question, validate.MAX_QUESTION_CHARS)
         readout = self.read(question, options=reading)
-        return answer.start(readout, options, lambda: self.decoder, self.latents, started)
-
-    def documents(
-        self, *, namespace: str = DEFAULT_NAMESPACE, where: Where | None = None
-    ) -> Iterator[Document]:
-        """The documents of a namespace, in the order they were first written."""
-        space = validate.check_name(namespace, "namespace")
-        return self.store.documents(space, validate.check_where(where))
-
-    def text(self, id: str, *, namespace: str = DEFAULT_NAMESPACE) -> str:
-        """A document's text, exactly as it was written.
-
-        Raises:
-            InputError: if there is no document of that id.
-            MemoryFileError: if a part of it is damaged.
-        """
-        return read.text(self.store, validate.check_name(namespace, "namespace"), id, self.path)
-
-    def stats(self, namespace: str | None = None) -> MemoryStats:
-        """Counts and sizes, of a namespace or of the whole memory."""
-        return stats_of(
-            self.store,
-            namespace,
-            path=self.path,
-            encoder=self.encoder.fingerprint,
-            threshold=self.threshold,
-            slots=self._limit,
-        )
-
-    def health(self, namespace: str = DEFAULT_NAMESPACE) -> Health:
-        """How full and how sharp the memory of a namespace is; reads all of its keys once."""
-        return health_of(self.store, validate.check_name(namespace, "namespace"), self.slots, self.most)
+        parts = partial(self.read, options=reading)
+        given = (lambda: self.decoder, self.latents, started, parts, self._language)
+        return answer.start(readout, options, *given)
 
     def close(self) -> None:
         """Save keys and index, and release the file; a second call does nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, Protocol, TypeAlias, TypedDict
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int8
@@ -262,6 +262,9 @@ class AnswerOptions:
         begin: words put in the decoder's mouth: the answer begins with them and goes on from there. A
             small model that is to list several things, or to answer in a certain form, does so more
             often when it is begun for it.
+        style: "brief", or "full" for whole sentences. Of a question that lists things, or asks several,
+            a brief answer that is not begun is a list: each part is asked alone, a line each.
+        cite: mark which source each sentence of the answer is from, as in "It is red. [1]".
     """
 
     grounding: Grounding = "text"
@@ -274,38 +277,8 @@ class AnswerOptions:
     history: Sequence[Message] = ()
     history_tokens: int = 2048
     begin: str = ""
-
-
-class _ReadFields(TypedDict, total=False):
-    namespace: str
-    where: Where | None
-    neighbours: int
-    hybrid: bool
-    threshold: float | None
-    explain: bool
-
-
-class ReadKeywords(_ReadFields, total=False):
-    """What a read takes: options, and fields that hold in place of theirs."""
-
-    options: ReadOptions
-
-
-class AnswerKeywords(_ReadFields, total=False):
-    """What an answer takes: options of both kinds, and fields that hold in place of theirs."""
-
-    reading: ReadOptions
-    options: AnswerOptions
-    grounding: Grounding
-    context_tokens: int
-    max_tokens: int
-    stop: Sequence[str]
-    temperature: float
-    seed: int | None
-    fallback: bool
-    history: Sequence[Message]
-    history_tokens: int
-    begin: str
+    style: Style = "brief"
+    cite: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,12 +304,33 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class Citation:
+    """Which source a sentence of an answer is from.
+
+    Attributes:
+        start, end: of the sentence in the answer's text; the mark, as in " [1]", stands behind it.
+        source: number of the source, from 1, in the order of `Answer.sources`.
+        document_id, document_start, document_end: where the source's segment stands, in characters.
+    """
+
+    start: int
+    end: int
+    source: int
+    document_id: str
+    document_start: int
+    document_end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An answer with what grounded it; `sources` are the segments the decoder was given.
 
     Attributes:
         reason, probability, threshold: of the readout; a plain answer, for which nothing is read, has
             neither a reason nor a probability.
+        citations: where it was to cite, which source each sentence is from.
+        confidence: probability that the answer is right, in [0, 1], calibrated on questions of which a
+            third have no answer; None where nothing was read, or the decoder tells no probabilities.
     """
 
     question: str
@@ -348,6 +342,8 @@ class Answer:
     reason: Reason | None = None
     probability: float | None = None
     threshold: float | None = None
+    citations: tuple[Citation, ...] = ()
+    confidence: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON-serialisable values."""

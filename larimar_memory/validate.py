@@ -170,8 +170,19 @@ def answer_options(k: int | None, how: Mapping[str, Any]) -> tuple[ReadOptions, 
             'It is "text" or "latent".',
             'Use grounding="text".',
         )
+    check_style(options.style)
     history, begin = check_history(options.history), check_begin(options.begin)
     return reading, replace(options, history=history, begin=begin)
+
+
+def check_style(style: Any) -> None:
+    """Raise InputError unless it is a way to put an answer."""
+    if style not in ("brief", "full"):
+        raise InputError(
+            f"An answer cannot have style={style!r}.",
+            'It is "brief", or "full" for whole sentences.',
+            'Use style="brief".',
+        )
 
 
 def _of_kind(kind: type[_Options], given: Any) -> _Options:

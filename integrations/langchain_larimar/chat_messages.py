@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -61,18 +62,25 @@ def to_question(messages: Sequence[BaseMessage]) -> tuple[str, list[dict[str, st
     return question, chat[:last] + chat[last + 1 :]
 
 
-def to_end(answer: Answer, model: str, *, remembering: bool) -> ChatGenerationChunk:
+def to_end(
+    answer: Answer, model: str, *, remembering: bool, citing: bool = False
+) -> ChatGenerationChunk:
     """What follows the last piece: the tokens used, and what the answer rests on, as JSON values.
 
     Args:
         answer: the whole answer.
         model: the decoder's name.
         remembering: whether a memory was read.
+        citing: whether sources were to be cited.
     """
     described: dict[str, Any] = {"model_name": model, "grounding": answer.grounding}
     if remembering:
         described["in_memory"] = answer.grounding != "none"
         described["sources"] = [segment.to_dict() for segment in answer.sources]
+        if answer.confidence is not None:
+            described["confidence"] = answer.confidence
+        if citing:
+            described["citations"] = [asdict(citation) for citation in answer.citations]
     usage = UsageMetadata(
         input_tokens=answer.usage.prompt_tokens,
         output_tokens=answer.usage.completion_tokens,

@@ -41,7 +41,8 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
 
     The `response_metadata` of an answer says what it rests on: `model_name`, `grounding` and, where a
     memory was read, whether the answer is `in_memory`, and `sources`, the recalled segments that the
-    decoder was given, each with `document_id`, `index`, `start`, `end`, `score`, `text` and `metadata`.
+    decoder was given, each with `document_id`, `index`, `start`, `end`, `score`, `text` and `metadata`;
+    `confidence`, where it is known; and with `cite`, `citations`, as `Answer.citations` has them.
 
     The settings of `ChatOptions` can be overridden in a call, as in `model.invoke(messages, k=2)`, or
     with `model.bind(namespace="ana")`. A dump leaves `memory` and `decoder` out: set `memory` after
@@ -50,7 +51,7 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
     Args:
         memory, decoder, model: as in `ChatDecoder`.
         grounding, k, namespace, where, hybrid, neighbours, score_threshold, fallback, context_tokens,
-            max_tokens, temperature, seed: as in `ChatOptions`.
+            max_tokens, temperature, seed, style, cite: as in `ChatOptions`.
         stop: texts at which an answer ends; they are not part of it.
         streaming: True tells callbacks of every token of `invoke` too; False lets `stream` give each
             answer in one piece.
@@ -161,7 +162,10 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
         )
         for text in stripped(answer):
             yield ChatGenerationChunk(message=AIMessageChunk(content=text))
-        yield to_end(answer.result(), self.model_name, remembering=options.grounding != "none")
+        remembering = options.grounding != "none"
+        yield to_end(
+            answer.result(), self.model_name, remembering=remembering, citing=bool(options.cite)
+        )
 
     def _answer(
         self, question: str, asked: ReadOptions, options: AnswerOptions, started: float

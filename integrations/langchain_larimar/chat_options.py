@@ -6,9 +6,10 @@ from typing import Any
 
 from langchain_larimar.read_fields import ReadFields, reading
 from larimar_memory.errors import InputError
-from larimar_memory.types import AnswerOptions, ReadOptions
+from larimar_memory.types import AnswerOptions, ReadOptions, Style
+from larimar_memory.validate import check_style
 
-_ANSWERING = ("fallback", "context_tokens", "max_tokens", "temperature", "seed")
+_ANSWERING = ("fallback", "context_tokens", "max_tokens", "temperature", "seed", "style", "cite")
 SETTINGS = ("grounding", *ReadFields.model_fields, *_ANSWERING)
 """Fields of the model that a call can override."""
 
@@ -25,6 +26,8 @@ class ChatOptions(ReadFields):
         max_tokens: most tokens to write.
         temperature: 0 is greedy; above, tokens are sampled.
         seed: makes sampling repeatable.
+        style: "brief", or "full" for whole sentences.
+        cite: mark which source each sentence of an answer is from, as in "It is red. [1]".
     """
 
     grounding: str | None = None
@@ -33,6 +36,8 @@ class ChatOptions(ReadFields):
     max_tokens: int = 256
     temperature: float = 0.0
     seed: int | None = None
+    style: Style = "brief"
+    cite: bool = False
 
     def options(self, overrides: dict[str, Any]) -> tuple[ReadOptions, AnswerOptions]:
         """How to read and to answer for one call.
@@ -54,4 +59,5 @@ class ChatOptions(ReadFields):
                     f"It is {lowest} or more.",
                     f"Raise it, or leave it out for {ChatOptions.model_fields[name].default}.",
                 )
+        check_style(settings["style"])
         return asked, AnswerOptions(**{name: settings[name] for name in ("grounding", *_ANSWERING)})

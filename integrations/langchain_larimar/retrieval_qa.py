@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from langchain_core.callbacks import StdOutCallbackHandler
@@ -29,6 +29,7 @@ from langchain_larimar.streams import stripped
 from langchain_larimar.tokens import CountTokens, fitting, speaker, written
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.errors import InputError
+from larimar_memory.form.citing import unmarked
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,7 +53,8 @@ class LarimarRetrievalQA(OneBody[Question, Output]):
     Streams dictionaries that add up to the whole output: first the query, then the documents, then the
     result in pieces. Keyword arguments of a call, or of `.bind(...)`, override the retriever's fields
     (`k`, `namespace`, `grounding`, ...); `return_only_outputs` leaves the query out; the others go to
-    the model (`max_tokens`, `stop`, ...).
+    the model (`max_tokens`, `stop`, ...). Of the memory's own decoder, an answer that is to `cite` its
+    sources comes with `citations` and `confidence`, as `Larimar.answer` has them.
 
     With a conversation, what was said before reaches the prompt and every complete turn is kept. The
     documents are found with the question alone: it must name what it asks about.
@@ -203,10 +205,11 @@ class LarimarRetrievalQA(OneBody[Question, Output]):
         call = await way.work(self._call, given, options, config)
         if not call.only_outputs:
             yield AddableDict({self.input_key: call.query})
+        answer: AnswerStream | None = None
         if self.llm is None:
-            sources, answer = await way.work(self._answer, call)
+            sources, stream = await way.work(self._answer, call)
             found: list[Document] = sources
-            pieces = way.each(stripped(answer))
+            pieces, answer = way.each(stripped(stream)), stream
         else:
             read = await way.invoke(self.retriever, call.query, config, **call.read)
             found = await way.work(self._fitting, call, read)
@@ -218,6 +221,11 @@ class LarimarRetrievalQA(OneBody[Question, Output]):
             async for piece in pieces:
                 text += piece
                 yield AddableDict({self.output_key: piece})
+        if answer is not None and call.model.get("cite"):
+            said = answer.result()
+            # What is kept of the turn has no marks: they are numbers of this answer's sources.
+            text = unmarked(said.text, said.citations)
+            yield AddableDict(citations=[asdict(c) for c in said.citations], confidence=said.confidence)
         await way.work(self._keep, call, text, config)
 
     def configured(self, config: RunnableConfig | None) -> RunnableConfig | None:

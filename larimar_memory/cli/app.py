@@ -46,6 +46,8 @@ app = typer.Typer(
 app.command()(ingest)
 
 
+# "answer" is what the facade calls it.
+@app.command("answer", hidden=True)
 @app.command()
 def ask(
     question: Annotated[str, typer.Argument(help="The question.")],
@@ -59,6 +61,12 @@ def ask(
     latents: LatentsFolder = "",
     max_tokens: Annotated[int, typer.Option("--max-tokens", help="Longest answer, in tokens.")] = 64,
     begin: Annotated[str, typer.Option("--begin", help="Words that the answer begins with.")] = "",
+    style: Annotated[
+        str, typer.Option("--style", help="brief, or full for whole sentences.")
+    ] = "brief",
+    cite: Annotated[
+        bool, typer.Option("--cite", help="Mark which source each sentence is from.")
+    ] = False,
     encoder: EncoderName = "",
     decoder: DecoderName = "",
     plain: Annotated[bool, typer.Option("--plain", help="Print the answer's text only.")] = False,
@@ -71,7 +79,13 @@ def ask(
         stream = opened.stream(
             question,
             reading=ReadOptions(k, namespace, parsed(where), neighbours, threshold=threshold),
-            options=AnswerOptions(grounding, max_tokens=max_tokens, begin=begin),  # type: ignore[arg-type]
+            options=AnswerOptions(
+                grounding,  # type: ignore[arg-type]
+                max_tokens=max_tokens,
+                begin=begin,
+                style=style,  # type: ignore[arg-type]
+                cite=cite,
+            ),
         )
         if not as_json:
             for piece in stream:

@@ -58,10 +58,11 @@ def run(as_json: bool, memory_file: Path | None = None) -> None:
         if not as_json:
             output.console.print(f"[dim]decoder loaded in {time.perf_counter() - loaded:.1f} s[/]")
         for question in QUESTIONS:
-            answer = memory.answer(question)
+            answer = memory.answer(question, cite=True)
             results.append(answer.to_dict())
             if not as_json:
-                output.console.print(f"\n[bold]{question}[/]\n{answer.text}", soft_wrap=True)
+                output.console.print(f"\n[bold]{question}[/]")
+                output.console.print(output.plain(answer.text), markup=False, soft_wrap=True)
                 output.print_answer(answer)
     if as_json:
         output.print_json(

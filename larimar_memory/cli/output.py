@@ -149,18 +149,28 @@ def _unequal(less: float, more: float) -> tuple[str, str]:
     return shown
 
 
+def _mark(number: int) -> str:
+    return f"[{number}]"
+
+
 def print_answer(answer: Answer, sources: int = 3) -> None:
     """Where an answer came from and how long it took, after its text was streamed."""
     if answer.reason:
         console.print(f"  [dim]{_why_not(answer)}[/]")
-    for segment in answer.sources[:sources]:
-        text = " ".join(segment.text.split())
-        shown = text if len(text) <= _SOURCE_WIDTH else text[: _SOURCE_WIDTH - 3] + "..."
-        console.print(f"  {_place(segment)}  [dim]{_shown(shown)}[/]", soft_wrap=True)
+    cited = {citation.source for citation in answer.citations}
+    for number, segment in enumerate(answer.sources, 1):
+        if number in cited or number <= sources:
+            text = " ".join(segment.text.split())
+            shown = text if len(text) <= _SOURCE_WIDTH else text[: _SOURCE_WIDTH - 3] + "..."
+            mark = f"[bold]{_mark(number)}[/] " if number in cited else " " * len(_mark(number) + " ")
+            place = f"{mark if cited else ''}{_place(segment)}"
+            console.print(f"  {place}  [dim]{_shown(shown)}[/]", soft_wrap=True)
     timings = answer.timings
+    sure = "" if answer.confidence is None else f"confidence {_share(answer.confidence)} | "
     console.print(
-        f"  [dim]grounding {answer.grounding} | read {timings.read * 1000:.0f} ms | "
-        f"first token {timings.first_token:.2f} s | whole answer {timings.total:.2f} s[/]"
+        f"  [dim]{sure}grounding {answer.grounding} | read {timings.read * 1000:.0f} ms | "
+        f"first token {timings.first_token:.2f} s | whole answer {timings.total:.2f} s[/]",
+        soft_wrap=True,
     )
 
 

@@ -20,12 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Int
 from torch import Tensor
 
+from larimar_memory.decoders.prompt import BRIEF
 from larimar_memory.errors import InputError
 from larimar_memory.types import Message, Usage
 
@@ -37,10 +38,13 @@ class Generation:
     Attributes:
         pieces: add up to the text.
         usage: tokens read and written; what was written is complete once the pieces are exhausted.
+        log_probabilities: of each token written, natural, by the model's own distribution, whatever the
+            temperature; complete once the pieces are exhausted, and empty where a decoder does not say.
     """
 
     pieces: Iterable[str]
     usage: Usage
+    log_probabilities: tuple[float, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         # Once for all: whoever iterates again gets what is left, and never another generation.
@@ -138,7 +142,7 @@ class LatentDecoder(Decoder, Protocol):
         """As any decoder's, with a readout to stand in front of the prompt."""
 
     def around_recalled(
-        self, question: str, history: Sequence[Message] = (), begin: str = ""
+        self, question: str, history: Sequence[Message] = (), begin: str = "", instruction: str = BRIEF
     ) -> tuple[list[int], list[int]]:
         """Token ids of a grounded question's chat before and after what was recalled."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -48,9 +49,11 @@ _KEPT = "\ufdd0"
 
 _ITEM = r"[^\s,;?!]+(?: (?!and\b|or\b)[^\s,;?!]+){0,3}"
 _LIST = re.compile(
-    rf"(?<![^\s,;?!])(?P<first>{_ITEM})(?P<more>(?:, ?{_ITEM})+),? (?:and|or) (?P<last>{_ITEM})"
+    rf"(?<![^\s,;?!])(?P<first>{_ITEM})(?P<more>(?:, ?{_ITEM})+),? (?P<join>and|or) (?P<last>{_ITEM})"
 )
 """What is listed, with the words that lead to it and those that follow."""
+
+_LEADING = frozenset(["of", "for", "in", "on", "at", "to", "by", "from", "with", "about"])
 
 _CLAUSE = re.compile(
     r"[?;]\s+|,? (?:and|or)(?: also)? (?=(?:who|whom|whose|what|when|where|which|why|how)\b)", re.I
@@ -111,6 +114,23 @@ class Asked:
         return any(word in self.words for word in query_terms(speaker))
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the things that a question asks at once.
+
+    Attributes:
+        asked: the part as a question of its own.
+        item: of a list, what this part is about; "" where the part is a clause.
+        before: of a list, what stands before it.
+        choice: of a list, whether it ends with "or".
+    """
+
+    asked: str
+    item: str = ""
+    before: str = ""
+    choice: bool = False
+
+
 def parts_of(question: str) -> list[str]:
     """The questions that one asks at once, by rules: of a list's items each, of several clauses each.
 
@@ -119,11 +139,16 @@ def parts_of(question: str) -> list[str]:
     Returns:
         At most `MOST_PARTS`; none where it asks one thing, or is a text of more than `LONGEST`.
     """
+    return [part.asked for part in split(question)[:MOST_PARTS]]
+
+
+def split(question: str) -> list[Part]:
+    """All parts of a question, as `parts_of` tells them apart."""
     if len(question) > LONGEST:
         return []
     clauses = [clause.strip() for clause in _CLAUSE.split(question) if len(clause.split()) > 2]
     if len(clauses) > 1:
-        return clauses[:MOST_PARTS]
+        return [*map(Part, clauses)]
     question = _WITHIN.sub(lambda found: f"{found['day'] or ''}{_KEPT}", question)
     listed = _LIST.search(question)
     if listed is None:
@@ -132,8 +157,25 @@ def parts_of(question: str) -> list[str]:
     # The list's ends run into the sentence: an item has as many words as the longest within.
     width = max(len(item.split()) for item in more)
     first, last = listed["first"].split(), listed["last"].split()
-    lead = [question[: listed.start()].strip(), *first[:-width]]
+    begin = max(len(first) - width, 0)
+    while begin < len(first) - 1 and _leads(first[begin], more):
+        begin += 1
+    lead = [question[: listed.start()].strip(), *first[:begin]]
     rest = [*last[width:], question[listed.end() :].strip()]
-    items = [" ".join(first[-width:]), *more, " ".join(last[:width])]
-    asked = [" ".join(filter(None, [*lead, item, *rest])) for item in items[:MOST_PARTS]]
-    return [re.sub(r" (?=[?.!])", "", part).replace(_KEPT, ",") for part in asked]
+    items = [" ".join(first[begin:]), *more, " ".join(last[:width])]
+    before, choice = _spelt(filter(None, lead)), listed["join"] == "or"
+    return [
+        Part(_spelt(filter(None, [*lead, item, *rest])), _spelt([item]), before, choice)
+        for item in items
+    ]
+
+
+def _leads(word: str, items: list[str]) -> bool:
+    """Whether a word in front of a list's first item is none of its own: "of France, New Zealand"."""
+    if word.lower() in _LEADING:
+        return not all(item.split()[0].lower() in _LEADING for item in items)
+    return word.islower() and all(item[0].isupper() for item in items)
+
+
+def _spelt(said: Iterable[str]) -> str:
+    return re.sub(r" (?=[?.!])", "", " ".join(said)).replace(_KEPT, ",")

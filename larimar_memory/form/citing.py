@@ -1,0 +1,197 @@
+"""Citations: which source each sentence of an answer is from, told by the words that they share.
+
+No model is asked. A sentence is marked when it ends, so that an answer streams with its marks.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+
+from sentencex import get_sentence_boundaries
+
+from larimar_memory.decoders.prompt import NOT_IN_MEMORY
+from larimar_memory.recall.stems import stems_of
+from larimar_memory.recall.stop_words import stop_words
+from larimar_memory.text.words import words
+from larimar_memory.types import Citation, RecalledSegment
+
+SUPPORT = 0.5
+"""Share of what a sentence says that its sources must say, so that they are named at all."""
+
+MORE = 0.2
+"""Share of it that another source must add, so that it is named too."""
+
+MOST = 3
+"""Sources of one sentence."""
+
+NUMBER, NAME = 3.0, 2.0
+"""What a number and a name count, where another word counts 1."""
+
+_TOKEN = re.compile(r"\w(?:[\w'\u2019.,-]*\w)?")
+_STOP = re.compile(r"[.!?\u2026\u3002\uff01\uff1f]|\s")
+_END = re.compile(
+    r"(?P<end>(?:[.!?\u2026]+[\"'\u201d\u2019)\]\u00bb*]*|[\u3002\uff01\uff1f]+[\u201d\u2019\u300d\u300f\uff09]*)?)"
+    r"(?P<gap>\s*)(?P<next>\S*)(?P<more>\s?)"
+)
+_UNSPACED = "\u3002\uff01\uff1f"
+
+
+class Citer:
+    """Says which of an answer's sources support a sentence.
+
+    Args:
+        question: that is answered: of sources that support a sentence alike, what it asks for decides.
+        sources: in the order of their numbers, which begin with 1.
+        apart: what is no sentence of the answer's: the labels of its lines.
+        language: ISO 639-1 code of the stop words.
+    """
+
+    def __init__(
+        self,
+        question: str,
+        sources: Sequence[RecalledSegment],
+        apart: Collection[str] = (),
+        language: str = "en",
+    ) -> None:
+        self.sources, self._apart, self._idle = sources, apart, stop_words(language)
+        said = [words(source.text) for source in sources]
+        self._spelt = [f" {' '.join(own)} " for own in said]
+        self._stems = [frozenset(stems_of(own)) for own in said]
+        self._held = Counter(stem for own in self._stems for stem in own)
+        self._asked = self._worth(question)
+
+    def numbers(self, sentence: str) -> list[int]:
+        """Numbers of the sources that support a sentence, in their order; none where nothing does."""
+        sentence = sentence.strip()
+        if sentence in self._apart or sentence.endswith(NOT_IN_MEMORY):
+            return []
+        worth = self._worth(sentence)
+        whole, left, found = sum(worth.values()), dict(worth), list[int]()
+        spelt = f" {' '.join(words(sentence))} "
+        while left and len(found) < MOST:
+            best = max(range(len(self.sources)), key=lambda n: self._rank(n, left, spelt), default=None)
+            if best is None or _shared(left, self._stems[best]) < MORE * whole:
+                break
+            found.append(best)
+            left = {stem: value for stem, value in left.items() if stem not in self._stems[best]}
+        supported = whole - sum(left.values()) >= SUPPORT * whole
+        return sorted(n + 1 for n in found) if supported else []
+
+    def _rank(self, n: int, left: Mapping[str, float], spelt: str) -> tuple[bool, float, float, int]:
+        """How well a source supports what is left of a sentence; of equals, the first is best."""
+        held = self._stems[n]
+        copied = spelt in self._spelt[n]
+        return copied, _shared(left, held), _shared(self._asked, held), -n
+
+    def _worth(self, text: str) -> dict[str, float]:
+        """The stems of what a text says, and how much each says; stop words only for want of others."""
+        worth = dict[str, float]()
+        idle = self._idle
+        if all(word in idle for word in words(text)):
+            idle = frozenset()
+        for token in _TOKEN.finditer(text):
+            own = words(token[0])
+            kind = NAME if token[0][0].isupper() and token.start() else 1.0
+            for word, stem in zip(own, stems_of(own), strict=True):
+                if word not in idle:
+                    counts = NUMBER if any(char.isdigit() for char in word) else kind
+                    # What no source holds is rarer than what one does.
+                    rarity = math.log1p(len(self.sources) / max(self._held[stem], 0.5))
+                    worth[stem] = max(worth.get(stem, 0.0), counts * rarity)
+        return worth
+
+
+class Marker:
+    """Puts marks behind the sentences of a text that comes in pieces.
+
+    Attributes:
+        citations: of the sentences that have ended, by their places in the text with its marks.
+    """
+
+    def __init__(self, citer: Citer) -> None:
+        self.citations = list[Citation]()
+        self._citer = citer
+        self._at, self._sentence = 0, ""
+
+    def marked(self, pieces: Iterable[str]) -> Iterator[str]:
+        """The pieces with marks, such as " [1][3]"; how they are cut has no say in where those are."""
+        held = ""
+        for piece in pieces:
+            held += piece
+            ready, held = self._through(held, final=False)
+            if ready:
+                yield ready
+        ready, held = self._through(held, final=True)
+        text = held.rstrip()
+        ready += self._kept(text) + self._mark() + self._kept(held[len(text) :])
+        if ready:
+            yield ready
+
+    def _through(self, held: str, *, final: bool) -> tuple[str, str]:
+        """What of a text can go on, marked, and what must wait for what follows it."""
+        out = ""
+        while found := _STOP.search(held):
+            out += self._kept(held[: found.start()])
+            held = held[found.start() :]
+            part = _END.match(held)
+            if part is None or not part["next"]:
+                return out, held
+            end, gap = part["end"], part["gap"]
+            lines, unspaced = "\n" in gap, end[:1] in _UNSPACED
+            if end and gap and not (lines or unspaced or part["more"] or final):
+                return out, held
+            out += self._kept(end)
+            if lines or (end and unspaced) or (end and gap and self._ends(gap, part["next"])):
+                out += self._mark()
+            out += self._kept(gap)
+            held = held[len(end) + len(gap) :]
+            if not end and not gap:
+                # What matched neither is a sign within a word.
+                out, held = out + self._kept(held[0]), held[1:]
+        return out + self._kept(held), ""
+
+    def _kept(self, text: str) -> str:
+        self._sentence += text
+        self._at += len(text)
+        return text
+
+    def _ends(self, gap: str, word: str) -> bool:
+        """Whether a sentence ends where it has come to, with such a word behind it."""
+        said = self._sentence.lstrip()
+        text = f"{said}{gap}{word}"
+        ends = (int(found["end_index"]) for found in get_sentence_boundaries("en", text))
+        return any(len(said) <= end <= len(said) + len(gap) for end in ends)
+
+    def _mark(self) -> str:
+        sentence, self._sentence = self._sentence, ""
+        numbers = self._citer.numbers(sentence)
+        start = self._at - len(sentence.lstrip())
+        for number in numbers:
+            source = self._citer.sources[number - 1]
+            self.citations.append(
+                Citation(start, self._at, number, source.document_id, source.start, source.end)
+            )
+        mark = f" {_marks(numbers)}" if numbers else ""
+        self._at += len(mark)
+        return mark
+
+
+def unmarked(text: str, citations: Iterable[Citation]) -> str:
+    """An answer's text without the marks of its citations."""
+    out, at = "", 0
+    for end, of_one in groupby(citations, key=lambda one: one.end):
+        out += text[at:end]
+        at = end + 1 + len(_marks(one.source for one in of_one))
+    return out + text[at:]
+
+
+def _marks(numbers: Iterable[int]) -> str:
+    return "".join(f"[{number}]" for number in numbers)
+
+
+def _shared(worth: Mapping[str, float], held: Collection[str]) -> float:
+    return sum(value for stem, value in worth.items() if stem in held)

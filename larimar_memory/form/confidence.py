@@ -1,0 +1,60 @@
+"""How likely it is that an answer is right: logistic in what the decoder and the read say of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from larimar_memory.decoders.prompt import NOT_IN_MEMORY
+
+SIGNS = (
+    "mean",  # log-probability of a token, on average,
+    "least",  # of the least likely,
+    "first",  # and of the first
+    "length",  # log of the tokens
+    "scope",  # logit of the read's probability that the answer is there; of a refusal, that it is not
+    "refused",  # whether the decoder says that it is not
+)
+
+WEIGHTS = Path(__file__).with_name("confidence.json")
+
+_LEAST_LOG = -20.0
+_LEAST_SHARE = 1e-3
+
+
+def signs(
+    log_probabilities: Sequence[float], text: str, probability: float
+) -> Float[np.ndarray, " s"] | None:
+    """What speaks for an answer; None where the decoder told nothing of its tokens.
+
+    Args:
+        log_probabilities: of each token that was written.
+        text: what they spell.
+        probability: that the answer was there to be read.
+    """
+    if not len(log_probabilities):
+        return None
+    logs = np.clip(np.nan_to_num(np.asarray(log_probabilities, np.float64)), _LEAST_LOG, 0.0)
+    share = min(max(probability, _LEAST_SHARE), 1 - _LEAST_SHARE)
+    logit, refused = math.log(share / (1 - share)), text.strip() == NOT_IN_MEMORY
+    scope = -logit if refused else logit
+    return np.array([logs.mean(), logs.min(), logs[0], math.log(len(logs)), scope, float(refused)])
+
+
+def confidence(found: Float[np.ndarray, " s"]) -> float:
+    """How likely it is that the answer is right, in [0, 1], by the weights that ship."""
+    weights, bias = _shipped()
+    logit = float(found @ weights) + bias
+    return 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0)))
+
+
+@cache
+def _shipped() -> tuple[Float[np.ndarray, " s"], float]:
+    held = json.loads(WEIGHTS.read_text(encoding="utf-8"))
+    return np.array([float(held["weights"][name]) for name in SIGNS]), float(held["bias"])

@@ -1,0 +1,75 @@
+"""Which questions are answered part by part, as a list, and what each line of it begins with."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from larimar_memory.recall.question import Part, split
+
+MOST = 32
+"""Parts that are asked one by one; a question of more is asked as it stands."""
+
+_ASKING = r"(?:who|whom|whose|what|when|where|which|why|how)"
+_ASKS = re.compile(rf"\b{_ASKING}\b|\b(?:list|give|name|tell|state|say|show)\b", re.I)
+_CLAUSE_ASKS = re.compile(
+    rf"(?:\w+ )?{_ASKING}\b"
+    r"|(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should)\b",
+    re.I,
+)
+_TOGETHER = re.compile(
+    r"\b(?:between|among|both|each other|same|differ\w*|compar\w+|common|together|versus|than|sum"
+    r"|total|average|combin\w+|order|or|all of|one of|any of)\b",
+    re.I,
+)
+"""What is asked of several things at once, and of none of them alone."""
+
+_LEANING = re.compile(
+    r"\b(?:he|him|his|she|her|hers|it|its|they|them|their|theirs|there|then|this|that|these|those)\b",
+    re.I,
+)
+"""Words that mean what another part names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of an answer.
+
+    Attributes:
+        asked: the question that it answers.
+        label: what it begins with: the item of a list, or the question.
+        alone: whether the question is understood without the others.
+    """
+
+    asked: str
+    label: str
+    alone: bool
+
+
+def lines_of(question: str) -> list[Line]:
+    """The lines of a question's answer; none where it is asked as it stands."""
+    parts = split(question)
+    if not 1 < len(parts) <= MOST:
+        return []
+    if parts[0].item:
+        return _of_list(parts)
+    if not all(_CLAUSE_ASKS.match(part.asked) for part in parts):
+        return []
+    return [_of_clause(part.asked) for part in parts]
+
+
+def _of_list(parts: list[Part]) -> list[Line]:
+    lead = re.split(r"[.!?]\s", parts[0].before)[-1]
+    said = re.split(r"[.!?]\s", parts[0].asked[len(parts[0].before) - len(lead) :])
+    if len(said) > 1 or not all(_ASKS.search(f"{lead} {part.item}") for part in parts):
+        return []
+    # Of "a, b or c", one is the answer.
+    if parts[0].choice or _TOGETHER.search(said[0].replace(parts[0].item, "")):
+        return []
+    return [Line(part.asked, f"{part.item.rstrip('.!')}:", alone=True) for part in parts]
+
+
+def _of_clause(asked: str) -> Line:
+    asked = f"{asked.rstrip(' ?.')}?"
+    asked = asked[0].upper() + asked[1:]
+    return Line(asked, asked, alone=not _LEANING.search(asked))

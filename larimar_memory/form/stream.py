@@ -1,0 +1,153 @@
+"""An answer as it streams: one text, or a line for each part, with marks where it is to cite."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from larimar_memory.decoders.base import Generation
+from larimar_memory.form.citing import Citer, Marker
+from larimar_memory.form.confidence import confidence, signs
+from larimar_memory.types import Answer, RecalledSegment, Timings, Usage
+
+
+@dataclass(slots=True)
+class Said:
+    """What the answer to a question, or to one of its parts, comes from.
+
+    Attributes:
+        label: what its line begins with; "" where it is the whole answer.
+        pieces: a generation, or a text that needs none.
+        probability: that what is asked for was there to be read; None where nothing was read for it.
+        text: as far as it was said.
+    """
+
+    label: str
+    pieces: Generation | str
+    probability: float | None
+    text: str = ""
+
+    @property
+    def signs(self) -> Float[np.ndarray, " s"] | None:
+        """What its confidence follows from; None where nothing was read, or nothing is known."""
+        if self.probability is None or isinstance(self.pieces, str):
+            return None
+        return signs(self.pieces.log_probabilities, self.text, self.probability)
+
+    @property
+    def confidence(self) -> float | None:
+        """How likely it is that this is right: of a refusal of the memory, that nothing was there."""
+        if self.probability is not None and isinstance(self.pieces, str):
+            return 1 - self.probability
+        found = self.signs
+        return None if found is None else confidence(found)
+
+    def __iter__(self) -> Iterator[str]:
+        pieces: Iterable[str] = [self.pieces] if isinstance(self.pieces, str) else self.pieces
+        for piece in _one_line(pieces) if self.label else pieces:
+            self.text += piece
+            yield piece
+
+
+class AnswerStream:
+    """The text of an answer as an iterator of pieces; `result` gives the whole answer."""
+
+    def __init__(
+        self,
+        answer: Answer,
+        said: Sequence[Said],
+        started: float,
+        begin: str = "",
+        citer: Citer | None = None,
+    ) -> None:
+        self._answer = answer
+        self._said = said
+        self._begin = begin
+        self._started = started
+        self._first = 0.0
+        self._marker = None if citer is None else Marker(citer)
+        # One run for all: whoever iterates again gets what is left of it.
+        self._run = self._run_once()
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._run
+
+    def result(self) -> Answer:
+        """The answer; reads the stream to its end if that has not been done."""
+        for _ in self._run:
+            pass
+        return self._answer
+
+    @property
+    def sources(self) -> tuple[RecalledSegment, ...]:
+        """The segments the decoder is given; known before the first piece."""
+        return self._answer.sources
+
+    @property
+    def signs(self) -> list[Float[np.ndarray, " s"] | None]:
+        """What the confidence follows from, of each part, once the stream is at its end."""
+        return [one.signs for one in self._said]
+
+    def _run_once(self) -> Iterator[str]:
+        text, pieces = "", self._pieces()
+        try:
+            for piece in pieces if self._marker is None else self._marker.marked(pieces):
+                text += piece
+                yield piece
+        finally:
+            pieces.close()
+            self._finish(text)
+
+    def _pieces(self) -> Generator[str, None, None]:
+        if self._begin:
+            yield self._begin
+        for n, one in enumerate(self._said):
+            if one.label:
+                yield f"\n{one.label} " if n else f"{one.label} "
+            for piece in one:
+                if piece and not self._first:
+                    self._first = time.perf_counter()
+                yield piece
+
+    def _finish(self, text: str) -> None:
+        ended = time.perf_counter()
+        first = (self._first or ended) - self._started
+        timings = Timings(self._answer.timings.read, first, ended - self._started)
+        used = [one.pieces.usage for one in self._said if not isinstance(one.pieces, str)]
+        usage = Usage(sum(u.prompt_tokens for u in used), sum(u.completion_tokens for u in used))
+        marked = () if self._marker is None else self._marker.citations
+        blank = len(text) - len(text.lstrip())
+        self._answer = replace(
+            self._answer,
+            text=text.strip(),
+            usage=usage,
+            timings=timings,
+            citations=tuple(replace(c, start=c.start - blank, end=c.end - blank) for c in marked),
+            confidence=_together([one.confidence for one in self._said]),
+        )
+
+
+def _one_line(pieces: Iterable[str]) -> Iterator[str]:
+    """The first line of a text that says anything, without blanks at its ends."""
+    begun, held = False, ""
+    for piece in pieces:
+        line, end, _ = (piece if begun else piece.lstrip()).partition("\n")
+        held += line
+        if kept := held.rstrip():
+            begun = True
+            yield kept
+            held = held[len(kept) :]
+        if end and begun:
+            # Left here, a generation stops.
+            return
+
+
+def _together(each: Sequence[float | None]) -> float | None:
+    """How likely it is that all lines are right, as if each were by itself."""
+    known = [one for one in each if one is not None]
+    return math.prod(known) if known and len(known) == len(each) else None

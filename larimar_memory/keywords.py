@@ -1,0 +1,42 @@
+"""The keyword arguments of the facade's calls, as type checkers know them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from larimar_memory.types import AnswerOptions, Grounding, Message, ReadOptions, Style, Where
+
+
+class _ReadFields(TypedDict, total=False):
+    namespace: str
+    where: Where | None
+    neighbours: int
+    hybrid: bool
+    threshold: float | None
+    explain: bool
+
+
+class ReadKeywords(_ReadFields, total=False):
+    """What a read takes: options, and fields that hold in place of theirs."""
+
+    options: ReadOptions
+
+
+class AnswerKeywords(_ReadFields, total=False):
+    """What an answer takes: options of both kinds, and fields that hold in place of theirs."""
+
+    reading: ReadOptions
+    options: AnswerOptions
+    grounding: Grounding
+    context_tokens: int
+    max_tokens: int
+    stop: Sequence[str]
+    temperature: float
+    seed: int | None
+    fallback: bool
+    history: Sequence[Message]
+    history_tokens: int
+    begin: str
+    style: Style
+    cite: bool
