@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING
 
-from larimar_memory.decoders.base import Decoder, Generation, LatentDecoder
+from larimar_memory.decoders.base import Conditioning, Decoder, Generation, LatentDecoder
 from larimar_memory.decoders.budget import fit, latest
 from larimar_memory.decoders.prompt import (
     BRIEF,
@@ -39,7 +39,7 @@ class Answerer:
     Args:
         decoder: gives the decoder, loading it where that has not been done.
         latents: of the memory that was read.
-        adapted: whether the decoder answers with an adapter that was trained to.
+        adapter: gives what the decoder answers from text with, where it was trained to, else None.
     """
 
     def __init__(
@@ -47,10 +47,9 @@ class Answerer:
         options: AnswerOptions,
         decoder: Callable[[], Decoder],
         latents: LatentMemory,
-        adapted: bool,
+        adapter: Callable[[], Conditioning | None],
     ) -> None:
-        self._options, self._decoder, self._latents = options, decoder, latents
-        self._told = instruction(options.style, adapted)
+        self._options, self._decoder, self._latents, self._adapter = options, decoder, latents, adapter
 
     def say(self, readout: Readout, label: str = "") -> tuple[Said, tuple[RecalledSegment, ...]]:
         """What answers a readout's question, and the segments that the decoder is given for it.
@@ -62,6 +61,7 @@ class Answerer:
             return Said(label, NOT_IN_MEMORY, readout.probability), ()
         model = self._decoder()
         prefix: LatentReadout | None = None
+        adapter: Conditioning | None = None
         sources, recalled, stop = tuple[RecalledSegment, ...](), list[str](), tuple(options.stop)
         if readout.in_scope:
             sources = focused(readout)
@@ -69,9 +69,11 @@ class Answerer:
                 sources, prefix = _latents_within(options.context_tokens, sources, self._latents)
             else:
                 sources, recalled = _text_within(options.context_tokens, sources, model)
+                adapter = self._adapter()
             # A small model that has answered may go on to write the prompt again.
             stop = (*stop, "\nQuestion:")
-        told = {} if self._told == BRIEF else {"instruction": self._told}
+        chosen = instruction(options.style, adapter is not None)
+        told = {} if chosen == BRIEF else {"instruction": chosen}
 
         def prompt(said: Sequence[Message]) -> list[int]:
             if prefix is not None and isinstance(model, LatentDecoder):
@@ -82,7 +84,8 @@ class Answerer:
         kept: Sequence[Message] = options.history and latest(
             options.history, options.history_tokens, model.count, lambda said: len(prompt(said)) <= room
         )
-        generation = _generate(model, prompt(kept), replace(options, stop=stop), conditioning=prefix)
+        given = adapter if prefix is None else prefix
+        generation = _generate(model, prompt(kept), replace(options, stop=stop), conditioning=given)
         return Said(label, generation, readout.probability if readout.in_scope else None), sources
 
 
@@ -94,7 +97,7 @@ def start(
     started: float,
     read: Callable[[str], Readout] | None = None,
     language: str = "en",
-    adapted: bool = False,
+    adapter: Callable[[], Conditioning | None] = lambda: None,
 ) -> AnswerStream:
     """Begin to answer the readout's question; out of scope, the decoder is not even loaded.
 
@@ -104,7 +107,7 @@ def start(
         started: when the call began, by `time.perf_counter`.
         read: reads the memory with a part of the question; without it, no part is asked alone.
         language: ISO 639-1 code of the stop words, for citations.
-        adapted: whether the decoder answers with an adapter that was trained to.
+        adapter: gives what the decoder answers from text with, where it was trained to, else None.
 
     Raises:
         InputError: if nothing that was recalled fits, or the question does not.
@@ -113,7 +116,7 @@ def start(
     asked = [("", readout)]
     if read is not None and readout.in_scope and options.style == "brief" and not options.begin:
         asked = _in_parts(readout, read) or asked
-    answerer = Answerer(options, decoder, latents, adapted)
+    answerer = Answerer(options, decoder, latents, adapter)
     each = [answerer.say(one, label) for label, one in asked]
     sources = _in_turn([sources for _, sources in each])
     answer = Answer(
@@ -164,7 +167,7 @@ def _generate(
     decoder: Decoder,
     tokens: list[int],
     options: AnswerOptions,
-    conditioning: LatentReadout | None = None,
+    conditioning: Conditioning | None = None,
 ) -> Generation:
     given = {"conditioning": conditioning} if conditioning is not None else {}
     return decoder.generate(

@@ -25,6 +25,7 @@ from larimar_memory.encoders.base import Encoder
 from larimar_memory.errors import InputError
 from larimar_memory.index import OnKeys, make_keys
 from larimar_memory.keywords import AnswerKeywords, ReadKeywords
+from larimar_memory.latents.answering import DecoderAdapter
 from larimar_memory.latents.latent_memory import Codec, LatentMemory
 from larimar_memory.models import finding
 from larimar_memory.recall.search import Candidate, Recall
@@ -68,6 +69,7 @@ class Larimar(Contents, AbstractContextManager["Larimar"]):
         threshold: float = THRESHOLD,
         language: str = "en",
         latents: bool | Codec = False,
+        adapter: bool | str | os.PathLike[str] = True,
         slots: int | None = None,
         when_full: WhenFull = "blend",
         eager: bool = False,
@@ -79,6 +81,7 @@ class Larimar(Contents, AbstractContextManager["Larimar"]):
         self._decoder_lock = forking.Lock()
         codec = None if isinstance(latents, bool) else latents
         self.latents = LatentMemory(store, lambda: self.decoder, codec, self.decoder_name)
+        self._adapter = DecoderAdapter(lambda: self.decoder, adapter, self.decoder_name)
         self._writes_latents, self._eager = latents not in (False, None), eager
         self._limit = slots
         evict = when_full == "evict"
@@ -103,6 +106,7 @@ class Larimar(Contents, AbstractContextManager["Larimar"]):
         threshold: float = THRESHOLD,
         language: str = "en",
         latents: bool | Codec = False,
+        adapter: bool | str | os.PathLike[str] = True,
         slots: int | None = None,
         when_full: WhenFull = "blend",
         keys: WhenKeys | None = None,
@@ -121,6 +125,8 @@ class Larimar(Contents, AbstractContextManager["Larimar"]):
             language: ISO 639-1 code for cutting sentences.
             latents: write a latent beside every segment, for grounding="latent": True for the codec
                 that ships for the decoder, or the folder of one. `write_latents` can follow later.
+            adapter: what the decoder answers from text with: True for the adapter that ships for it, if
+                one does, the folder of one, or False for the decoder as it is.
             slots: K, at most so many slots per namespace; by default, a new one for each segment.
             when_full: "blend" lets segments share K fixed slots, less sharply the more there are; use
                 256 or more. "evict" forgets the documents first written, so that each segment has a
@@ -149,6 +155,7 @@ class Larimar(Contents, AbstractContextManager["Larimar"]):
             threshold=threshold,
             language=language,
             latents=latents,
+            adapter=adapter,
             slots=slots,
             when_full=when_full,
             eager=keys == "eager",
@@ -358,7 +365,7 @@ class Larimar(Contents, AbstractContextManager["Larimar"]):
         question = validate.check_question(question, validate.MAX_QUESTION_CHARS)
         readout = self.read(question, options=reading)
         parts = partial(self.read, options=reading)
-        given = (lambda: self.decoder, self.latents, started, parts, self._language)
+        given = (lambda: self.decoder, self.latents, started, parts, self._language, self._adapter)
         return answer.start(readout, options, *given)
 
     def close(self) -> None:

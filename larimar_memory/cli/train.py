@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,11 @@ from larimar_memory.cli.options import (
     Namespace,
     open_memory,
 )
+
+if TYPE_CHECKING:
+    from larimar_memory.train import AdapterTrained
+
+_LATER = "time is up; the same command goes on"
 
 
 def add_latents(
@@ -49,7 +54,7 @@ def train(
     ],
     decoder: DecoderName = "",
     recipe: Annotated[
-        str, typer.Option("--recipe", help="cpu, gpu, another that ships, or a JSON file.")
+        str, typer.Option("--recipe", help="cpu, gpu, answers, another that ships, or a JSON file.")
     ] = "cpu",
     start: Annotated[
         Path | None, typer.Option("--start", help="A bundle to go on from with the recipe's stages.")
@@ -61,21 +66,27 @@ def train(
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not go on from a checkpoint.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train latents for a decoder. Started again, it goes on where its last checkpoint is."""
+    """Train latents for a decoder, or by the recipe "answers" its answering adapter.
+
+    Started again, it goes on where its last checkpoint is.
+    """
     from larimar_memory import train as training
     from larimar_memory.decoders.transformers import TransformersDecoder
     from larimar_memory.models import finding
 
     chosen = training.load_recipe(recipe)
+    model = TransformersDecoder.load(decoder or finding.DEFAULT_DECODER)
+    limit = None if minutes is None else minutes * 60
+    if isinstance(chosen, training.AnswersRecipe):
+        if start is not None:
+            raise typer.BadParameter("The recipe of answers starts from nothing.", param_hint="--start")
+        made = training.train_answers(
+            chosen, model, data, out, resume=not fresh, time_limit=limit, show=not as_json
+        )
+        _print_adapter(made, chosen.steps, as_json)
+        return
     trained = training.train(
-        chosen,
-        TransformersDecoder.load(decoder or finding.DEFAULT_DECODER),
-        data,
-        out,
-        start=start,
-        resume=not fresh,
-        time_limit=None if minutes is None else minutes * 60,
-        show=not as_json,
+        chosen, model, data, out, start=start, resume=not fresh, time_limit=limit, show=not as_json
     )
     at, steps = trained.progress, sum(stage.steps for stage in chosen.stages)
     result = {
@@ -87,7 +98,25 @@ def train(
         "seconds": round(at.seconds, 1),
         "checked": at.checked,
     }
-    state = "done" if trained.done else "time is up; the same command goes on"
+    state = "done" if trained.done else _LATER
     line = f"{state}: step {at.total_steps:,} of {steps:,}, bundle in {trained.bundle}."
     said = "" if at.checked is None else f"\nsaid again: {json.dumps(at.checked)}"
+    output.print_result(result, as_json, line + said)
+
+
+def _print_adapter(made: AdapterTrained, steps: int, as_json: bool) -> None:
+    at = made.progress
+    result = {
+        "done": made.done,
+        "adapter": str(made.folder),
+        "steps": at.total_steps,
+        "of": steps,
+        "questions": at.questions,
+        "tokens": at.tokens,
+        "seconds": round(at.seconds, 1),
+        "checked": at.checked,
+    }
+    state = "done" if made.done else _LATER
+    line = f"{state}: step {at.total_steps:,} of {steps:,}, adapter in {made.folder}."
+    said = f"\nheld out: {json.dumps(at.checked)}" if at.checked else ""
     output.print_result(result, as_json, line + said)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +16,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from larimar_memory.decoders.base import LatentDecoder
+from larimar_memory.decoders.base import Decoder, LatentDecoder
 from larimar_memory.errors import ModelError
 from larimar_memory.latents.adapters import Adapters
 from larimar_memory.latents.anatomy import examine, fingerprint
 from larimar_memory.models.finding import DEFAULT_DECODER
+from larimar_memory.system import forking
 from larimar_memory.system.files import put_in_place
 
 TENSORS, DESCRIPTION = "adapter.safetensors", "adapter.json"
@@ -30,7 +33,7 @@ SHIPPED = {DEFAULT_DECODER: "smollm2-135m-instruct"}
 """Folders under `adapters`, by the decoder that they are for."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class AnsweringAdapter:
     """What makes a decoder answer briefly, from what was recalled, or say that it is not there.
 
@@ -52,6 +55,43 @@ class AnsweringAdapter:
     def attached(self) -> AbstractContextManager[None]:
         """A block in which this thread's use of the decoder is adapted."""
         return self.adapters.attached()
+
+
+class DecoderAdapter:
+    """A decoder's answering adapter, loaded when it is first called; None where it has none.
+
+    Args:
+        decoder: gives the decoder.
+        adapter: as in `Larimar.open`.
+        name: the decoder's, by which the adapter that ships is found.
+    """
+
+    def __init__(
+        self, decoder: Callable[[], Decoder], adapter: bool | str | os.PathLike[str], name: str
+    ) -> None:
+        self._decoder, self._lock = decoder, forking.Lock()
+        self._folder = adapter_for(name) if adapter is True else Path(adapter) if adapter else None
+        self._loaded: AnsweringAdapter | None = None
+
+    def __call__(self) -> AnsweringAdapter | None:
+        """The adapter.
+
+        Raises:
+            ModelError: as `load_adapter`, or if the decoder cannot use one.
+        """
+        if self._folder is None:
+            return None
+        with self._lock:
+            if self._loaded is None:
+                decoder = self._decoder()
+                if not isinstance(decoder, LatentDecoder):
+                    raise ModelError(
+                        f"The answering adapter in {self._folder} cannot be used.",
+                        f"The decoder {decoder.name!r} does not show its projections.",
+                        "Open the memory with adapter=False, or with a decoder of transformers.",
+                    )
+                self._loaded = load_adapter(self._folder, decoder)
+            return self._loaded
 
 
 def new_adapters(decoder: LatentDecoder, rank: int) -> Adapters:

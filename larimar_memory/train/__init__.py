@@ -1,15 +1,19 @@
-"""Training of latents: stages, checkpoints that resume exactly, free-running checks.
+"""Training of latents and of the answering adapter: checkpoints that resume exactly, checks.
 
 trained = train(load_recipe("cpu"), Decoder.load(), Path("texts"), Path("run"), time_limit=3600)
 codec = load_bundle(trained.bundle, decoder)
 """
 
+from larimar_memory.train.answering import AdapterTrained, train_answers
+from larimar_memory.train.answers_recipe import AnswersRecipe
 from larimar_memory.train.evaluate import Recall, recall
 from larimar_memory.train.loop import Trained, train
 from larimar_memory.train.recipe import Recipe, Stage, load_recipe
 from larimar_memory.train.sampling import Sample, Sampler, SampleSource
 
 __all__ = [
+    "AdapterTrained",
+    "AnswersRecipe",
     "Recall",
     "Recipe",
     "Sample",
@@ -20,4 +24,5 @@ __all__ = [
     "load_recipe",
     "recall",
     "train",
+    "train_answers",
 ]

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from larimar_memory.errors import InputError
 from larimar_memory.latents.config import LatentConfig
+from larimar_memory.train.answers_recipe import AnswersRecipe
 
 
 class Stage(BaseModel):
@@ -103,8 +113,16 @@ class Recipe(BaseModel):
         return stage.longest or self.codec.limit
 
 
-def load_recipe(name: str | Path) -> Recipe:
-    """Read a recipe from a JSON file, or one that ships with the package, such as "cpu" or "gpu".
+_EITHER: TypeAdapter[Recipe | AnswersRecipe] = TypeAdapter(
+    Annotated[
+        Annotated[Recipe, Tag("latents")] | Annotated[AnswersRecipe, Tag("answers")],
+        Discriminator(lambda made: made.get("kind", "latents") if isinstance(made, dict) else None),
+    ]
+)
+
+
+def load_recipe(name: str | Path) -> Recipe | AnswersRecipe:
+    """Read a recipe from a JSON file, or one that ships: "cpu" and "gpu" of latents, "answers".
 
     Raises:
         InputError: if there is no such recipe or it is not valid.
@@ -113,7 +131,8 @@ def load_recipe(name: str | Path) -> Recipe:
     known = sorted(p.name.removesuffix(".json") for p in shipped.iterdir() if p.name.endswith(".json"))
     source = shipped / f"{name}.json" if str(name) in known else Path(name)
     try:
-        return Recipe.model_validate_json(source.read_text(encoding="utf-8"))
+        text = source.read_text(encoding="utf-8")
+        return _EITHER.validate_json(text)
     except OSError as error:
         raise InputError(
             f"There is no recipe {str(name)!r}.",
