@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,7 +123,7 @@ class _Run:
             for held in (False, True)
         )
         self._packs = learnt
-        self._checks = list(itertools.islice(_all(held_out), recipe.check_packs))
+        self._checks = _made(held_out, list(itertools.islice(held_out.plan(), recipe.check_packs)))
 
     def restore(self) -> None:
         """Go on where the checkpoint is."""
@@ -146,8 +145,8 @@ class _Run:
         at, saved = self.progress, time.perf_counter()
         base, before, mean = at.seconds, at.total_steps, 0.0
         planned = self._packs.plan()
-        for _ in range(at.total_steps * self.recipe.packs):
-            next(planned)
+        for _ in itertools.islice(planned, at.total_steps * self.recipe.packs):
+            pass
         while at.total_steps < self.recipe.steps:
             now = time.perf_counter()
             # However short the time, a run takes a step: repeated runs come to an end.
@@ -157,8 +156,14 @@ class _Run:
                 saved = now
             if late:
                 return False
-            entries = itertools.islice(planned, self.recipe.packs)
-            packs = [p for entry in entries if (p := self._packs.made(*entry)) is not None]
+            entries = list(itertools.islice(planned, self.recipe.packs))
+            packs = _made(self._packs, entries)
+            if not packs:
+                raise InputError(
+                    "Training cannot go on.",
+                    f"A step has no question, or their texts are over {self.recipe.longest} tokens.",
+                    "Give rows of files that the recipe's mix names, or raise its `longest`.",
+                )
             loss = self._step(packs)
             at.total_steps += 1
             at.questions += sum(len(p.rests) for p in packs)
@@ -221,8 +226,8 @@ class _Run:
             file.write(json.dumps({**line, "seconds": round(self.progress.seconds, 1)}) + "\n")
 
 
-def _all(packs: Packs) -> Iterator[Pack]:
-    return (p for entry in packs.plan() if (p := packs.made(*entry)) is not None)
+def _made(packs: Packs, entries: list[tuple[str, int, int]]) -> list[Pack]:
+    return [made for entry in entries if (made := packs.made(*entry)) is not None]
 
 
 def _share(recipe: AnswersRecipe, step: int) -> float:

@@ -117,11 +117,14 @@ class Packs:
         }
 
     def plan(self) -> Iterator[tuple[str, int, int]]:
-        """File, number of the text and turn of every pack, without end: each text in its turn."""
+        """File, number of the text and turn of every pack: each text in its turn, without end.
+
+        There are none where nothing is in the mix.
+        """
         rng = random.Random(f"{self._seed}:plan")  # noqa: S311 - as above
         names, shares = list(self._mix), list(self._mix.values())
         taken = dict.fromkeys(names, 0)
-        while True:
+        while names:
             name = rng.choices(names, shares)[0]
             turn, number = divmod(taken[name], max(1, len(self._texts.get(name, ()))))
             taken[name] += 1

@@ -141,7 +141,8 @@ def load_recipe(name: str | Path) -> Recipe | AnswersRecipe:
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the recipe"
+        # The first part says which kind of recipe it was taken for.
+        where = ".".join(str(part) for part in first["loc"][1:]) or "the recipe"
         raise InputError(
             f"The recipe {str(name)!r} cannot be used.",
             f"{where}: {first['msg']}.",

@@ -13,7 +13,7 @@ import torch
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.errors import InputError
 from larimar_memory.latents import LatentCodec, LatentConfig, load_bundle
-from larimar_memory.train import Recipe, Stage, load_recipe, loop, recall, train
+from larimar_memory.train import AnswersRecipe, Recipe, Stage, load_recipe, loop, recall, train
 from larimar_memory.train.batches import IGNORED, after, recital
 from larimar_memory.train.closed_form import Moments
 from larimar_memory.train.evaluate import edit_distance, from_exact
@@ -345,7 +345,8 @@ def test_recipes(tmp_path: Path) -> None:
         fewer = load_recipe(name).codec
         assert (fewer.tokens_per_key, fewer.dz) == (size, size * whole.dz)
     assert {stage.kind for stage in load_recipe("cpu-recite").stages} == {"recite"}
-    every = "cpu, cpu-answers, cpu-eighth, cpu-half, cpu-quarter, cpu-recite, gpu"
+    assert isinstance(load_recipe("answers"), AnswersRecipe)
+    every = "answers, cpu, cpu-answers, cpu-eighth, cpu-half, cpu-quarter, cpu-recite, gpu"
     with pytest.raises(InputError, match=rf"There is no recipe 'tpu'\. .* one of {every}\."):
         load_recipe("tpu")
     (tmp_path / "r.json").write_text('{"stages": [{"kind": "exact", "steps": 0}]}')
