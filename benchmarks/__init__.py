@@ -21,6 +21,7 @@ NAMES: dict[str, str] = {
     "codes": "Bytes a token's latent takes, against what is said again exactly from it.",
     "curve": "Trained latents side by side: what is said and answered, against bytes and positions.",
     "reliability": "Kills, damage, many processes at once, forgetting: what a memory file keeps.",
+    "answers": "Answers from text: right, brief, and refused where they are not there.",
     "rag": "Larimar against RetrievalQA over FAISS and Chroma, BM25, and a long context.",
     "ruler": "The eight needle tasks of RULER, at 128 thousand and at a million tokens.",
     "scale": "Ten million tokens: whether the right text is read, how fast, in how much RAM.",
@@ -42,6 +43,8 @@ def run(
     haystack: Path | None = None,
     questions: Path | None = None,
     conversations: Path | None = None,
+    rows: Path | None = None,
+    adapter: Path | None = None,
     latents: Sequence[Path] = (),
     on_note: Callable[[str], None] | None = None,
     _size: Any = None,
@@ -57,6 +60,8 @@ def run(
         haystack: folder of texts to search in; by default, prose that comes with Python.
         questions: a file of questions on passages, in SQuAD's JSON, for benchmarks that need some.
         conversations: a folder of them in JSON, with questions, for the benchmark of that name.
+        rows: a folder of reading comprehension in JSON lines, for "answers".
+        adapter: an answering adapter in place of the one that ships.
         latents: trained bundles for the default decoder: the first in place of the one that ships, the
             others for "curve" to compare it with.
         on_note: called with a short line of progress now and then, maybe from another thread.
@@ -84,7 +89,9 @@ def run(
     benchmark = import_module(f"benchmarks.{name}")
     packages = (*result.PACKAGES, *benchmark.PACKAGES)
     result.require(packages)
-    session = Session(seed, haystack, on_note or (lambda _: None), questions, latents, conversations)
+    note = on_note or (lambda _: None)
+    given = (questions, latents, conversations, rows, adapter or True)
+    session = Session(seed, haystack, note, *given)
     size = _size or (benchmark.QUICK if quick else benchmark.FULL)
     figures, bars = benchmark.measure(session, size)
     return result.assemble(name, figures, bars, seed=seed, quick=quick, packages=packages)

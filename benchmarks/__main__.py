@@ -32,13 +32,21 @@ def bench(
         Path | None,
         typer.Option(
             "--questions",
-            help="Questions in SQuAD's JSON, for 'latents', 'curve', 'passages', 'rag', 'scale' and "
-            "'scope'.",
+            help="Questions in SQuAD's JSON, for 'answers', 'latents', 'curve', 'passages', 'rag', "
+            "'scale' and 'scope'.",
         ),
     ] = None,
     conversations: Annotated[
         Path | None,
         typer.Option("--conversations", help="Folder of conversations in JSON, for 'conversations'."),
+    ] = None,
+    rows: Annotated[
+        Path | None,
+        typer.Option("--rows", help="Folder of reading comprehension in JSON lines, for 'answers'."),
+    ] = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option("--adapter", help="An answering adapter to measure.", show_default="bundled"),
     ] = None,
     bundles: Annotated[
         list[Path] | None,
@@ -72,6 +80,8 @@ def bench(
         haystack=haystack,
         questions=questions,
         conversations=conversations,
+        rows=rows,
+        adapter=adapter,
         latents=bundles or (),
         on_note=lambda note: output.errors.print(note, style="dim", markup=False),
     )

@@ -36,6 +36,8 @@ class Session:
         latents: trained bundles, the first of them to measure and the others to compare it with; by
             default, the one that ships for the decoder.
         conversations: a folder of conversations, as `benchmarks.talks` reads them.
+        rows: a folder of reading comprehension, as `larimar_memory.train.rows` reads it.
+        adapter: what the decoder answers from text with, as `Larimar.open` takes it.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class Session:
         questions: Path | None = None,
         latents: Sequence[Path] = (),
         conversations: Path | None = None,
+        rows: Path | None = None,
+        adapter: Path | bool = True,
     ) -> None:
         self.seed, self.note, self.questions = seed, note, questions
-        self.conversations = conversations
+        self.conversations, self.rows, self.adapter = conversations, rows, adapter
         self._latents = next(iter(latents), None)
         self.others = tuple(latents[1:])
         self._folder = folder
@@ -70,7 +74,14 @@ class Session:
     ) -> Larimar:
         """A memory, in RAM without a path, that uses the session's models."""
         codec = self.codec if latents else False
-        return Larimar.open(path, encoder=self.encoder, decoder=self.decoder, latents=codec, keys=keys)
+        return Larimar.open(
+            path,
+            encoder=self.encoder,
+            decoder=self.decoder,
+            latents=codec,
+            adapter=self.adapter,
+            keys=keys,
+        )
 
     @cached_property
     def codec(self) -> LatentCodec:

@@ -33,6 +33,10 @@ FOCUS = 0.1
 passages it adds little, and a small decoder is led astray by what is merely similar."""
 
 
+STOP = ("\nQuestion:",)
+"""Where an answer ends: a small model that has given it may go on to write the prompt again."""
+
+
 class Answerer:
     """Answers one call's questions: what a memory's read of each is grounded in, and the decoder.
 
@@ -70,8 +74,7 @@ class Answerer:
             else:
                 sources, recalled = _text_within(options.context_tokens, sources, model)
                 adapter = self._adapter()
-            # A small model that has answered may go on to write the prompt again.
-            stop = (*stop, "\nQuestion:")
+            stop = (*stop, *STOP)
         chosen = instruction(options.style, adapter is not None)
         told = {} if chosen == BRIEF else {"instruction": chosen}
 

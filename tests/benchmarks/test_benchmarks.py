@@ -49,8 +49,9 @@ def test_importing_the_package_loads_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (
         done.stdout.strip()
-        == "['codes', 'conversation', 'conversations', 'curve', 'ingest', 'languages', 'latency', "
-        "'latents', 'memory', 'needle', 'passages', 'passkey', 'rag', 'reliability', 'ruler', "
+        == "['answers', 'codes', 'conversation', 'conversations', 'curve', 'ingest', 'languages', "
+        "'latency', 'latents', 'memory', 'needle', 'passages', 'passkey', 'rag', 'reliability', "
+        "'ruler', "
         "'scale', 'scope'] False"
     )
 
