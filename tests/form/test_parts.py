@@ -37,6 +37,11 @@ def test_each_part_is_a_question() -> None:
     ]
 
 
+def test_a_label_is_one_line() -> None:
+    labels = [line.label for line in lines_of("When did\nAnna move? \n Where is\tBob now?")]
+    assert labels == ["When did Anna move?", "Where is Bob now?"]
+
+
 def test_clauses_are_lines_and_some_lean_on_others() -> None:
     lines = lines_of("When did Anna move and where does she work now?")
     assert [line.label for line in lines] == ["When did Anna move?", "Where does she work now?"]
