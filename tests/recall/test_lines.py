@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larimar_memory.form.parts import MOST, lines_of
+from larimar_memory.recall.lines import MOST, lines_of
 from larimar_memory.recall.question import MOST_PARTS, parts_of
 
 LISTS = {
