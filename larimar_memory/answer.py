@@ -19,10 +19,10 @@ from larimar_memory.decoders.prompt import (
 )
 from larimar_memory.errors import InputError
 from larimar_memory.form.citing import Citer
-from larimar_memory.form.parts import lines_of
 from larimar_memory.form.stream import AnswerStream as AnswerStream
 from larimar_memory.form.stream import Said
 from larimar_memory.latents.latent_memory import LatentMemory, unpacked
+from larimar_memory.recall.lines import lines_of
 from larimar_memory.types import Answer, AnswerOptions, Message, Readout, RecalledSegment, Timings
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from larimar_memory import answer, read, validate
 from larimar_memory import forget as forgetting
 from larimar_memory.answer import AnswerStream
 from larimar_memory.assembly import assemble
-from larimar_memory.contents import Contents
 from larimar_memory.decoders.base import Decoder, check_decoder
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.base import Encoder
 from larimar_memory.errors import InputError
+from larimar_memory.holdings import Holdings
 from larimar_memory.index import OnKeys, make_keys
 from larimar_memory.keywords import AnswerKeywords, ReadKeywords
 from larimar_memory.latents.answering import DecoderAdapter
@@ -49,7 +49,7 @@ THRESHOLD = 0.5
 """Probability of an answer under which the memory says "not in memory"."""
 
 
-class Larimar(Contents, AbstractContextManager["Larimar"]):
+class Larimar(Holdings, AbstractContextManager["Larimar"]):
     """An episodic memory for a frozen language model; made by `Larimar.open`, safe for threads.
 
     Attributes:

@@ -1,1 +1,1 @@
-"""How an answer is put: its parts as a list, the sources of its sentences, how sure it is."""
+"""How an answer is put: line by line, with the sources of its sentences, and how sure it is."""

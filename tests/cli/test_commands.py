@@ -87,6 +87,24 @@ def test_ask_streams_text(ingested: Path) -> None:
     assert "grounding none" in full.stdout
 
 
+def test_answers_cite_and_say_how_sure_they_are(ingested: Path) -> None:
+    asked = ["answer", "Who built the lighthouse at Cape Ren?", "-m", str(ingested), "--cite"]
+    told = json.loads(larimar(*asked, "--json").stdout)
+    assert told["citations"][0]["source"] == 1
+    assert told["text"].endswith(" [1]")
+    assert 0 < told["confidence"] < 1
+    shown = larimar(*asked).stdout
+    assert told["text"] in shown
+    assert re.search(r"^  \[1\] .*a\.md \[0-\d+\] score", shown, re.M)
+    assert f"confidence .{round(100 * told['confidence']):02}" in shown
+    unmarked = larimar(*asked[:-1], "--style", "full").stdout
+    assert "[1]" not in unmarked
+    assert "confidence ." in unmarked
+    wrong = larimar(*asked, "--style", "long")
+    assert wrong.returncode == 1
+    assert "An answer cannot have style='long'." in wrong.stderr
+
+
 def test_read_shows_segments(ingested: Path) -> None:
     done = larimar("read", "When does the ferry leave?", "-k", "1", "-m", str(ingested), "--json")
     readout = json.loads(done.stdout)

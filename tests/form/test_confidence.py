@@ -56,7 +56,7 @@ def test_likelier_tokens_of_what_was_there_are_trusted_more() -> None:
 def test_the_weights_that_ship_say_how_they_were_made() -> None:
     held = json.loads(WEIGHTS.read_text())
     assert set(held["weights"]) == set(SIGNS)
-    assert held["held_out"]["calibration_error"] < 0.1
+    assert held["held_out"]["calibration_error"] < 0.12
     assert held["held_out"]["area_under_roc"] > 0.6
 
 

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import reduce
 from importlib import import_module
 from operator import add
@@ -25,10 +26,11 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_larimar import ChatLarimar
-from larimar_memory.decoders.prompt import CLOSE, NOT_IN_MEMORY, OPEN, SYSTEM
+from larimar_memory.decoders.prompt import CLOSE, FULL, NOT_IN_MEMORY, OPEN, SYSTEM
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
+from larimar_memory.form.citing import unmarked
 from larimar_memory.larimar import Larimar
 
 from .conftest import OUT_OF_SCOPE, longest_block
@@ -202,11 +204,35 @@ def test_an_answer_says_what_it_rests_on(vault: Larimar, grounding: str) -> None
     told = local(vault, grounding, max_tokens=1).invoke(QUESTION).response_metadata
     assert json.loads(json.dumps(told)) == told
     (source,) = told.pop("sources")
+    assert 0 < told.pop("confidence") < 1
     assert told == {"model_name": vault.decoder.name, "grounding": grounding, "in_memory": True}
     assert (source["document_id"], source["index"], source["text"]) == ("vault", 0, FACT.format(714))
     assert vault.text("vault")[source["start"] : source["end"]] == source["text"]
     assert vault.threshold < source["score"] <= 1
     assert source["metadata"] == {"floor": 2}
+
+
+def test_styles_and_citations_are_settings(
+    vault: Larimar, prompts: list[tuple[list[int], Any]]
+) -> None:
+    model = ChatLarimar(memory=vault, max_tokens=20, cite=True)
+    answer = model.invoke(QUESTION)
+    expected = vault.answer(QUESTION, max_tokens=20, cite=True)
+    assert answer.text == expected.text
+    told = answer.response_metadata
+    assert told["citations"] == [asdict(citation) for citation in expected.citations]
+    assert json.loads(json.dumps(told)) == told
+    assert reduce(add, model.stream(QUESTION)).text == expected.text
+    plain = model.invoke(QUESTION, cite=False)
+    assert "citations" not in plain.response_metadata
+    assert plain.text == unmarked(expected.text, expected.citations)
+    model.bind(style="full").invoke(QUESTION)
+    assert FULL in vault.decoder.tokenizer.decode(prompts[-1][0])
+    assert FULL not in vault.decoder.tokenizer.decode(prompts[-2][0])
+    with pytest.raises(InputError, match="An answer cannot have style='long'"):
+        model.invoke(QUESTION, style="long")
+    with pytest.raises((InputError, ValueError), match="style"):
+        ChatLarimar(memory=vault, style="long")
 
 
 def test_what_is_not_in_memory(vault: Larimar, prompts: list[tuple[list[int], Any]]) -> None:
@@ -216,7 +242,8 @@ def test_what_is_not_in_memory(vault: Larimar, prompts: list[tuple[list[int], An
     assert reduce(add, model.stream(OUT_OF_SCOPE)).text == NOT_IN_MEMORY
     assert prompts == []
     told = {"model_name": vault.decoder.name, "grounding": "none", "in_memory": False, "sources": []}
-    assert answer.response_metadata == told
+    sure = 1 - vault.answer(OUT_OF_SCOPE).probability
+    assert answer.response_metadata == {**told, "confidence": sure}
     instead = model.invoke([*HISTORY, HumanMessage(OUT_OF_SCOPE)], fallback=True)
     assert instead.text != NOT_IN_MEMORY
     assert instead.response_metadata == told
@@ -396,6 +423,7 @@ def test_a_dump_leaves_the_models_out(vault: Larimar) -> None:
         "hybrid": True,
         "context_tokens": 1024,
         "max_tokens": 256,
+        "style": "brief",
         "model": vault.decoder.name,
         "stop": ["\n"],
     }
@@ -483,7 +511,7 @@ def test_an_unknown_setting_is_refused(vault: Larimar) -> None:
     assert str(caught.value) == (
         "The chat model cannot take 'top_p'. A call can override stop, grounding, k, namespace, where, "
         "hybrid, neighbours, explain, score_threshold, fallback, context_tokens, max_tokens, "
-        "temperature, seed. Leave it out, or correct its name."
+        "temperature, seed, style, cite. Leave it out, or correct its name."
     )
 
 

@@ -274,7 +274,7 @@ def test_names_of_others_are_not_for_the_model(
     for llm in (chat, None):
         with pytest.raises(InputError, match=rf"'{name}'.*a call can override k, namespace.*{remedy}"):
             LarimarRetrievalQA.from_llm(llm, memory=notes).invoke(QUESTION, **{name: 1})
-    with pytest.raises(InputError, match=r"'logprobs'.*max_tokens, seed, stop, temperature"):
+    with pytest.raises(InputError, match=r"'logprobs'.*max_tokens, seed, stop, style, temperature"):
         LarimarRetrievalQA.from_llm(memory=notes).invoke(QUESTION, logprobs=True)
 
 

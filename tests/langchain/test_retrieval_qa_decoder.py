@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import reduce
 from operator import add
 from typing import Any
 
 import pytest
+from langchain_classic.memory import ConversationBufferMemory
 
 from langchain_larimar import LarimarRetrievalQA
+from larimar_memory.form.citing import unmarked
 from larimar_memory.larimar import Larimar
 
 from .conftest import OUT_OF_SCOPE, QUESTION
@@ -29,6 +32,23 @@ def test_the_memorys_own_decoder(notes: Larimar) -> None:
     chunks = list(qa.stream(QUESTION, max_tokens=24))
     assert len(chunks) > 3
     assert reduce(add, chunks) == output
+
+
+def test_sources_are_cited_and_the_conversation_keeps_no_marks(notes: Larimar) -> None:
+    conversation = ConversationBufferMemory(memory_key="chat_history", return_messages=True)
+    qa = LarimarRetrievalQA.from_llm(memory=notes, conversation=conversation)
+    answer = notes.answer(QUESTION, max_tokens=24, cite=True)
+    output = qa.invoke(QUESTION, max_tokens=24, cite=True)
+    assert output["result"] == answer.text
+    assert output["citations"] == [asdict(citation) for citation in answer.citations] != []
+    assert output["confidence"] == answer.confidence
+    kept = conversation.chat_memory.messages[-1].text
+    assert kept == unmarked(answer.text, answer.citations) != answer.text
+    plain = LarimarRetrievalQA.from_llm(memory=notes)
+    assert set(plain.invoke(QUESTION, max_tokens=4)) == {"query", "source_documents", "result"}
+    chunks = list(plain.stream(QUESTION, max_tokens=24, cite=True, style="full"))
+    full = notes.answer(QUESTION, max_tokens=24, cite=True, style="full")
+    assert reduce(add, chunks)["result"] == full.text
 
 
 async def test_the_memorys_own_decoder_async(notes: Larimar) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larimar_memory.form.parts import MOST, lines_of
+from larimar_memory.recall.lines import MOST, lines_of
 from larimar_memory.recall.question import MOST_PARTS, parts_of
 
 LISTS = {
@@ -35,6 +35,11 @@ def test_each_part_is_a_question() -> None:
     assert [line.asked for line in lines] == [
         f"What is the capital of {name}?" for name in ("France", "New Zealand", "Peru")
     ]
+
+
+def test_a_label_is_one_line() -> None:
+    labels = [line.label for line in lines_of("When did\nAnna move? \n Where is\tBob now?")]
+    assert labels == ["When did Anna move?", "Where is Bob now?"]
 
 
 def test_clauses_are_lines_and_some_lean_on_others() -> None:

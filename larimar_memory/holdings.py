@@ -13,7 +13,7 @@ from larimar_memory.stores.base import Document, Store
 from larimar_memory.types import DEFAULT_NAMESPACE, MemoryStats, Where
 
 
-class Contents:
+class Holdings:
     """The part of the facade that neither asks nor changes anything; see `Larimar`."""
 
     store: Store

@@ -70,6 +70,6 @@ def _of_list(parts: list[Part]) -> list[Line]:
 
 
 def _of_clause(asked: str) -> Line:
-    asked = f"{asked.rstrip(' ?.')}?"
+    asked = f"{' '.join(asked.split()).rstrip(' ?.')}?"
     asked = asked[0].upper() + asked[1:]
     return Line(asked, asked, alone=not _LEANING.search(asked))
