@@ -1,31 +1,32 @@
 """Fit the weights of `larimar_memory.form.confidence`: `python -m benchmarks.fit_confidence --help`.
 
 Each question is answered from its own passage, written to a memory of its own, and a third of them from
-a passage that lacks the answer. Fitted on the validation stories of fairytaleqa and half of the
-questions of nq_open_gold; the error of calibration is that of the test stories and the other half.
+a passage that lacks the answer. All are rows that no adapter was trained on; the weights are fitted on one
+half of them, and the error of calibration is that of the other half.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import lzma
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 from jaxtyping import Bool, Float
 
+from benchmarks.answers import HELD_OUT
 from benchmarks.squad import holds, token_f1
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.form.confidence import SIGNS, WEIGHTS
 from larimar_memory.larimar import Larimar
+from larimar_memory.train.rows import Row, read_rows
 
 UNANSWERABLE = 1 / 3
 """Share of the questions whose answer is not in the passage."""
@@ -36,13 +37,19 @@ RIGHT_F1 = 0.5
 BINS = 10
 _DECAY, _STEPS = 0.005, 50
 
-Ask = Callable[[dict[str, Any]], tuple[np.ndarray, bool]]
+FILES = (*HELD_OUT, "squadshifts_newwiki")
+"""Those whose held-out rows are asked, each as often."""
+
+Ask = Callable[[Row], tuple[np.ndarray, bool]]
 
 
 def main(
-    qa: Annotated[Path, typer.Option(help="Folder of reading comprehension, JSON lines in xz.")],
+    qa: Annotated[Path, typer.Option(help="Folder of reading comprehension, JSON lines.")],
     rows: Annotated[int, typer.Option(help="Questions fitted on, and as many reported on.")] = 600,
     decoder: Annotated[str, typer.Option(help="The decoder that answers.")] = "",
+    adapter: Annotated[
+        Path | None, typer.Option(help="Its answering adapter.", show_default="bundled")
+    ] = None,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.")] = 64,
     out: Annotated[Path, typer.Option(help="Where the weights are written.")] = WEIGHTS,
 ) -> None:
@@ -50,13 +57,16 @@ def main(
     encoder = SentenceEncoder.load()
     model = TransformersDecoder.load(decoder) if decoder else TransformersDecoder.load()
 
-    def ask(row: dict[str, Any]) -> tuple[np.ndarray, bool]:
-        with Larimar.open(encoder=encoder, decoder=model) as memory:
-            memory.write([row["context"]])
-            stream = memory.stream(row["question"], threshold=0.0, max_tokens=max_tokens)
+    def ask(row: Row) -> tuple[np.ndarray, bool]:
+        with Larimar.open(encoder=encoder, decoder=model, adapter=adapter or True) as memory:
+            memory.write([row.context])
+            stream = memory.stream(row.question, threshold=0.0, max_tokens=max_tokens)
             return _signs(stream.result().text, stream.signs[0], row)
 
-    fitted, other = _answered(fitted_on(qa, rows), ask), _answered(reported_on(qa, rows), ask)
+    fitted, other = (
+        _answered(drawn(qa, rows, fitted=True), ask),
+        _answered(drawn(qa, rows, fitted=False), ask),
+    )
     weights, bias = fit(*fitted)
     likely = _likely(other[0], weights, bias)
     report = {
@@ -67,7 +77,7 @@ def main(
     }
     values = {
         "version": 1,
-        "fitted_on": f"{len(fitted[1])} questions of fairytaleqa (val) and nq_open_gold",
+        "fitted_on": f"{len(fitted[1])} held-out questions of {', '.join(FILES)}",
         "decoder": model.name,
         "held_out": report,
         "weights": {name: round(value, 4) for name, value in zip(SIGNS, weights.tolist(), strict=True)},
@@ -77,14 +87,27 @@ def main(
     typer.echo(json.dumps(report))
 
 
-def fitted_on(qa: Path, rows: int) -> list[dict[str, Any]]:
-    """The questions that weights are fitted on."""
-    return _drawn(qa, rows, "val", fitted=True)
+def drawn(qa: Path, rows: int, *, fitted: bool) -> list[Row]:
+    """Held-out questions of all files, a third of them without an answer, in an order by chance.
 
-
-def reported_on(qa: Path, rows: int) -> list[dict[str, Any]]:
-    """Questions that they are not fitted on."""
-    return _drawn(qa, rows, "test", fitted=False)
+    Args:
+        fitted: whether they are those that weights are fitted on, or those that are reported on.
+    """
+    every = [
+        row
+        for row in read_rows(qa)
+        if row.held_out and row.file in FILES and _half(row.question) is fitted
+    ]
+    draw, found = random.Random(0), list[Row]()  # noqa: S311 - nothing secret
+    draw.shuffle(every)
+    for n, file in enumerate(FILES):
+        count = (rows + n) // len(FILES)
+        without = round(count * UNANSWERABLE)
+        for answerable, wanted in ((True, count - without), (False, without)):
+            of_kind = (row for row in every if row.file == file and bool(row.answers) is answerable)
+            found += islice(of_kind, wanted)
+    draw.shuffle(found)
+    return found
 
 
 def fit(
@@ -136,37 +159,17 @@ def _answered(rows: Sequence[dict[str, Any]], ask: Ask) -> tuple[np.ndarray, np.
     return np.array([signs for signs, _ in found]), np.array([right for _, right in found])
 
 
-def _signs(said: str, signs: np.ndarray | None, row: dict[str, Any]) -> tuple[np.ndarray, bool]:
+def _signs(said: str, signs: np.ndarray | None, row: Row) -> tuple[np.ndarray, bool]:
     if signs is None:
         raise typer.BadParameter("The decoder tells no log-probabilities: nothing can be fitted.")
-    if not row["answerable"]:
+    if not row.answers:
         return signs, said == NOT_IN_MEMORY
-    answers = tuple(row["answers"])
-    return signs, holds(said, answers) or token_f1(said, answers) >= RIGHT_F1
-
-
-def _drawn(qa: Path, rows: int, split: str, *, fitted: bool) -> list[dict[str, Any]]:
-    """As many questions of both files, a third of them without an answer, in an order by chance."""
-    stories = (row for row in _rows(qa / "fairytaleqa.jsonl.xz") if row["split"] == split)
-    search = (row for row in _rows(qa / "nq_open_gold.jsonl.xz") if _half(row["question"]) == fitted)
-    draw, drawn = random.Random(0), list[dict[str, Any]]()  # noqa: S311 - nothing secret
-    for count, held in ((rows - rows // 2, list(stories)), (rows // 2, list(search))):
-        draw.shuffle(held)
-        without = round(count * UNANSWERABLE)
-        for answerable, wanted in ((True, count - without), (False, without)):
-            drawn += islice((row for row in held if row["answerable"] == answerable), wanted)
-    draw.shuffle(drawn)
-    return drawn
+    return signs, holds(said, row.answers) or token_f1(said, row.answers) >= RIGHT_F1
 
 
 def _half(question: str) -> bool:
     """Whether a question is of the first half: both of its rows are of the same."""
     return hashlib.blake2b(question.encode(), digest_size=1).digest()[0] < 128
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    with lzma.open(path, "rt", encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
 
 
 if __name__ == "__main__":
