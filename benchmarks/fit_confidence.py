@@ -1,8 +1,8 @@
 """Fit the weights of `larimar_memory.form.confidence`: `python -m benchmarks.fit_confidence --help`.
 
 Each question is answered from its own passage, written to a memory of its own, and a third of them from
-a passage that lacks the answer. All are rows that no adapter was trained on; the weights are fitted on one
-half of them, and the error of calibration is that of the other half.
+a passage that lacks the answer. All are rows that no adapter was trained on; the weights are fitted on
+one half of them, and the error of calibration is that of the other half.
 """
 
 from __future__ import annotations
@@ -63,10 +63,7 @@ def main(
             stream = memory.stream(row.question, threshold=0.0, max_tokens=max_tokens)
             return _signs(stream.result().text, stream.signs[0], row)
 
-    fitted, other = (
-        _answered(drawn(qa, rows, fitted=True), ask),
-        _answered(drawn(qa, rows, fitted=False), ask),
-    )
+    fitted, other = (_answered(drawn(qa, rows, fitted=half), ask) for half in (True, False))
     weights, bias = fit(*fitted)
     likely = _likely(other[0], weights, bias)
     report = {
@@ -152,7 +149,7 @@ def _likely(
     return np.asarray(1 / (1 + np.exp(-np.clip(signs @ weights + bias, -50, 50))))
 
 
-def _answered(rows: Sequence[dict[str, Any]], ask: Ask) -> tuple[np.ndarray, np.ndarray]:
+def _answered(rows: Sequence[Row], ask: Ask) -> tuple[np.ndarray, np.ndarray]:
     found = list[tuple[np.ndarray, bool]]()
     with typer.progressbar(rows, label="answering") as shown:
         found.extend(map(ask, shown))
