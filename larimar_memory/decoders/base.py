@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Int
@@ -37,10 +37,13 @@ class Generation:
     Attributes:
         pieces: add up to the text.
         usage: tokens read and written; what was written is complete once the pieces are exhausted.
+        log_probabilities: of each token written, natural, by the model's own distribution, whatever the
+            temperature; complete once the pieces are exhausted, and empty where a decoder does not say.
     """
 
     pieces: Iterable[str]
     usage: Usage
+    log_probabilities: tuple[float, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         # Once for all: whoever iterates again gets what is left, and never another generation.

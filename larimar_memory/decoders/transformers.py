@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from larimar_memory.decoders.base import Conditioning, Generation
@@ -157,6 +158,8 @@ class _Running(Generation):
     options: dict[str, Any]
     cancelled: threading.Event = field(default_factory=threading.Event)
     failure: list[BaseException] = field(default_factory=list)
+    said: list[float] = field(default_factory=list)
+    scores: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         self.pieces = self._run_once()
@@ -185,7 +188,7 @@ class _Running(Generation):
             raise self.failure[0]
 
     def _run(self, streamer: TokenStreamer, threads: int) -> None:
-        from transformers import StoppingCriteriaList
+        from transformers import LogitsProcessorList, StoppingCriteriaList
 
         decoder, conditioning = self.decoder, self.conditioning
         try:
@@ -207,16 +210,24 @@ class _Running(Generation):
                 out = decoder.model.generate(
                     **given,
                     streamer=streamer,
+                    logits_processor=LogitsProcessorList([self._seen]),
                     stopping_criteria=StoppingCriteriaList([self._stopped]),
                     pad_token_id=decoder.tokenizer.eos_token_id if pad is None else pad,
                     **self.options,
                 )
             self.usage = Usage(self.usage.prompt_tokens, int(out.shape[1]) - len(self.tokens))
+            self.log_probabilities = tuple(self.said)
         except BaseException as error:
             self.failure.append(error)
             streamer.end()
 
+    def _seen(self, ids: Tensor, scores: Float[Tensor, "1 v"]) -> Float[Tensor, "1 v"]:
+        # Before the temperature, and before anything is cut off.
+        self.scores = scores
+        return scores
+
     def _stopped(self, ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        self.said.append(float(self.scores[0, ids[0, -1]] - self.scores.logsumexp(-1)[0]))
         forking.pause()
         return torch.full((len(ids),), self.cancelled.is_set(), device=ids.device)
 

@@ -67,6 +67,17 @@ class DecoderLaws(ABC):
             assert generation.usage.prompt_tokens == len(prompt)
             assert 1 <= generation.usage.completion_tokens <= limit
 
+    def test_log_probabilities_are_of_what_is_written(self) -> None:
+        """One of each token written and none above 0, also of sampled ones; or none at all."""
+        decoder = self.decoder()
+        prompt = decoder.chat_tokens(_CHAT)
+        for options in ({}, {"temperature": 1.5, "seed": 3}):
+            generation = decoder.generate(prompt, max_tokens=5, **options)  # type: ignore[arg-type]
+            list(generation)
+            found = generation.log_probabilities
+            assert len(found) in (0, generation.usage.completion_tokens)
+            assert all(value <= 1e-6 for value in found)
+
     def test_greedy_answers_repeat(self) -> None:
         """At temperature 0 the same prompt gives the same text, and a seed repeats a sample."""
         for options in ({}, {"temperature": 1.0, "seed": 3}):

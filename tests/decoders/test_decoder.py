@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from larimar_memory.decoders.prompt import messages, passage
 from larimar_memory.decoders.transformers import TransformersDecoder, _until
@@ -134,3 +135,16 @@ def test_any_causal_model_can_be_the_decoder(tmp_path: Path, decoder: Transforme
     assert other.tokenizer.decode(tokens) == "What is the capital of France?\nAnswer:"
     assert other.generate(tokens, max_tokens=3).usage.prompt_tokens == len(tokens)
     assert isinstance("".join(other.generate(tokens, max_tokens=3)), str)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.01])
+def test_log_probabilities_are_the_models_own(decoder: TransformersDecoder, temperature: float) -> None:
+    tokens = decoder.chat_tokens(CAPITAL)
+    generation = decoder.generate(tokens, max_tokens=6, temperature=temperature, seed=0)
+    assert generation.log_probabilities == ()
+    said = decoder.plain_tokens("".join(generation))
+    assert len(generation.log_probabilities) == generation.usage.completion_tokens == len(said)
+    with torch.inference_mode():
+        logits = decoder.model(torch.tensor([[*tokens, *said]])).logits[0, len(tokens) - 1 : -1].float()
+    expected = logits.log_softmax(-1)[range(len(said)), said]
+    assert torch.allclose(torch.tensor(generation.log_probabilities), expected, atol=0.15)
