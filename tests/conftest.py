@@ -14,6 +14,9 @@ install_import_hook(
     [
         f"larimar_memory.{name}"
         for name in (
+            "decoders.choosing",
+            "decoders.packed",
+            "decoders.steps",
             "encoders.fast_cpu",
             "encoders.pooling",
             "encoders.sentence",

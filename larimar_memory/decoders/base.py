@@ -101,6 +101,11 @@ class Decoder(Protocol):
 class Conditioning(Protocol):
     """What stands in front of a prompt without being in it: a readout's key/value prefix.
 
+    One that adapts the model may have `adapters`, an object whose `updates()` are the low-rank updates
+    that act while it is attached: for each linear layer, A (rank x inputs) and B (outputs x rank), in
+    a mapping that is the same object while they are the same, or None while they are trained. With
+    them, what is written can take fast steps; without, the model itself writes it.
+
     Attributes:
         positions: places it takes up in the model's context.
     """

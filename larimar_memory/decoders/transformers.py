@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from larimar_memory.decoders.base import Conditioning, Generation
+from larimar_memory.decoders.choosing import Choosing, heeded
 from larimar_memory.decoders.prompt import BRIEF, around_recalled, chat_tokens, plain_ids
+from larimar_memory.decoders.steps import Packing, Steps
 from larimar_memory.errors import InputError, ModelError
 from larimar_memory.models import finding
 from larimar_memory.models.device import best_device, best_dtype
@@ -25,9 +27,13 @@ from larimar_memory.system import forking
 from larimar_memory.types import Message, Usage
 
 if TYPE_CHECKING:
+    from larimar_memory.decoders.packed import Updates
     from larimar_memory.decoders.streaming import TokenStreamer
 
 _DEFAULT_CONTEXT = 2048
+
+_GIVEN = {"inputs", "attention_mask", "past_key_values"}
+"""What a conditioning may give so that what is written takes steps."""
 
 
 class TransformersDecoder:
@@ -45,6 +51,7 @@ class TransformersDecoder:
         self.name = name
         self.context = int(getattr(model.config, "max_position_embeddings", None) or _DEFAULT_CONTEXT)
         self.lock = forking.Lock("The decoder", ModelError)
+        self.packing = Packing()
         # One thread for all runs: whatever forks while one ends copies what MKL holds at its end.
         self.thread = ThreadPoolExecutor(1, "larimar-decode")
         forking.follow(self)
@@ -140,10 +147,9 @@ class TransformersDecoder:
                 f"{self.context}.",
                 "Shorten the question or the chat before it, read fewer segments, or lower max_tokens.",
             )
-        sampling = {"temperature": temperature} if temperature > 0 else {}
-        options = {"max_new_tokens": max_tokens, "do_sample": temperature > 0, **sampling}
         usage = Usage(prompt_tokens=length)
-        return _Running((), usage, self, list(tokens), stop, seed, conditioning, options)
+        options = max_tokens, stop, temperature, seed, conditioning
+        return _Running((), usage, self, list(tokens), *options)
 
 
 @dataclass
@@ -152,14 +158,16 @@ class _Running(Generation):
 
     decoder: TransformersDecoder
     tokens: list[int]
+    max_tokens: int
     stop: Sequence[str]
+    temperature: float
     seed: int | None
     conditioning: Conditioning | None
-    options: dict[str, Any]
     cancelled: threading.Event = field(default_factory=threading.Event)
     failure: list[BaseException] = field(default_factory=list)
     said: list[float] = field(default_factory=list)
-    scores: Tensor = field(init=False)
+    streamer: TokenStreamer = field(init=False)
+    logits: Float[Tensor, " v"] = field(init=False)
 
     def __post_init__(self) -> None:
         self.pieces = self._run_once()
@@ -171,11 +179,12 @@ class _Running(Generation):
     def _run_once(self) -> Iterator[str]:
         from larimar_memory.decoders.streaming import TokenStreamer
 
-        streamer = TokenStreamer(self.decoder.tokenizer, skip_prompt=True, skip_special_tokens=True)
-        running = self.decoder.thread.submit(self._run, streamer, torch.get_num_threads())
+        options = {"skip_prompt": True, "skip_special_tokens": True}
+        self.streamer = TokenStreamer(self.decoder.tokenizer, self.stop, **options)
+        running = self.decoder.thread.submit(self._run, torch.get_num_threads())
         process = os.getpid()
         try:
-            for piece in _until(streamer, self.stop):
+            for piece in _until(self.streamer, self.stop):
                 yield piece
                 if os.getpid() != process:
                     # The thread that makes the next piece is not in this process.
@@ -187,9 +196,7 @@ class _Running(Generation):
         if self.failure:
             raise self.failure[0]
 
-    def _run(self, streamer: TokenStreamer, threads: int) -> None:
-        from transformers import LogitsProcessorList, StoppingCriteriaList
-
+    def _run(self, threads: int) -> None:
         decoder, conditioning = self.decoder, self.conditioning
         try:
             if decoder.model.device.type != "cpu":
@@ -204,32 +211,98 @@ class _Running(Generation):
                 if conditioning is not None:
                     stack.enter_context(conditioning.attached())
                     given = conditioning.inputs(inputs)
-                if self.seed is not None:
-                    torch.manual_seed(self.seed)
-                pad = decoder.tokenizer.pad_token_id
-                out = decoder.model.generate(
-                    **given,
-                    streamer=streamer,
-                    logits_processor=LogitsProcessorList([self._seen]),
-                    stopping_criteria=StoppingCriteriaList([self._stopped]),
-                    pad_token_id=decoder.tokenizer.eos_token_id if pad is None else pad,
-                    **self.options,
-                )
-            self.usage = Usage(self.usage.prompt_tokens, int(out.shape[1]) - len(self.tokens))
+                updates = _updates(conditioning)
+                if (
+                    updates is not None
+                    and given.keys() <= _GIVEN
+                    and heeded(decoder.model.generation_config)
+                    and decoder.packing.fits(decoder.model)
+                ):
+                    self._by_steps(updates, **given)
+                    self.streamer.end()
+                else:
+                    self._by_library(given)
+            self.usage = Usage(self.usage.prompt_tokens, len(self.said))
             self.log_probabilities = tuple(self.said)
         except BaseException as error:
             self.failure.append(error)
-            streamer.end()
+            self.streamer.end()
+
+    def _by_steps(
+        self,
+        updates: Updates,
+        inputs: Int[Tensor, "1 t"],
+        attention_mask: Int[Tensor, "1 pt"],
+        past_key_values: Any = None,
+    ) -> None:
+        """The model reads the prompt, which it does fast; what is written takes steps."""
+        from transformers import DynamicCache
+
+        self.streamer.put(inputs)
+        model, count = self.decoder.model, inputs.shape[1]
+        cache = DynamicCache() if past_key_values is None else past_key_values
+        out = model(
+            input_ids=inputs,
+            attention_mask=attention_mask,
+            position_ids=(attention_mask.cumsum(1) - 1)[:, -count:],
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        choose = Choosing(model.generation_config, self.temperature, self.seed)
+        ids, steps, self.logits = list(self.tokens), None, out.logits[0, -1].float()
+        while True:
+            ids.append(choose(ids, self.logits))
+            self.streamer.put(torch.tensor(ids[-1:]))
+            if self._ended(ids[-1]) or ids[-1] in choose.ends or len(self.said) == self.max_tokens:
+                return
+            if steps is None:
+                # Not before the first token is handed on: the first time, weights are packed.
+                adapters = getattr(self.conditioning, "adapters", None)
+                packed = self.decoder.packing.packed(model, adapters, updates)
+                steps = Steps(packed, model, cache, attention_mask, self.max_tokens)
+            self.logits = steps(ids[-1])
+
+    def _by_library(self, given: dict[str, Any]) -> None:
+        from transformers import LogitsProcessorList, StoppingCriteriaList
+
+        model, tokenizer = self.decoder.model, self.decoder.tokenizer
+        if self.seed is not None:
+            torch.manual_seed(self.seed)
+        sampling = {"temperature": self.temperature} if self.temperature > 0 else {}
+        pad = tokenizer.pad_token_id
+        model.generate(
+            **given,
+            streamer=self.streamer,
+            logits_processor=LogitsProcessorList([self._seen]),
+            stopping_criteria=StoppingCriteriaList([self._stopped]),
+            pad_token_id=tokenizer.eos_token_id if pad is None else pad,
+            max_new_tokens=self.max_tokens,
+            do_sample=self.temperature > 0,
+            **sampling,
+        )
 
     def _seen(self, ids: Tensor, scores: Float[Tensor, "1 v"]) -> Float[Tensor, "1 v"]:
         # Before the temperature, and before anything is cut off.
-        self.scores = scores
+        self.logits = scores[0]
         return scores
 
     def _stopped(self, ids: Tensor, scores: Any, **_: Any) -> Tensor:
-        self.said.append(float(self.scores[0, ids[0, -1]] - self.scores.logsumexp(-1)[0]))
+        return torch.full((len(ids),), self._ended(int(ids[0, -1])), device=ids.device)
+
+    def _ended(self, token: int) -> bool:
+        """Note how likely the token was; whether it is the last one, as its reader sees it."""
+        self.said.append(float(self.logits[token] - self.logits.logsumexp(0)))
         forking.pause()
-        return torch.full((len(ids),), self.cancelled.is_set(), device=ids.device)
+        return self.cancelled.is_set() or self.streamer.stopped
+
+
+def _updates(conditioning: Conditioning | None) -> Updates | None:
+    """The low-rank updates that act while it is attached; None where it does not say."""
+    if conditioning is None:
+        return {}
+    tell = getattr(getattr(conditioning, "adapters", None), "updates", None)
+    return tell() if callable(tell) else None
 
 
 def _until(pieces: Iterator[str], stop: Sequence[str]) -> Iterator[str]:

@@ -35,6 +35,7 @@ class Adapters(nn.Module):
             self.down.append(nn.Parameter(down))
             self.up.append(nn.Parameter(torch.zeros(module.out_features, rank)))
         self._merged: tuple[_Forward, ...] = ()
+        self._updates: dict[nn.Module, tuple[Tensor, Tensor]] | None = None
 
     @torch.no_grad()
     def merge(self) -> None:
@@ -47,6 +48,15 @@ class Adapters(nn.Module):
             _Merged((module.weight.float() + up.float() @ down.float()).to(module.weight.dtype), module)
             for module, down, up in zip(self._projections, self.down, self.up, strict=True)
         )
+        pairs = zip(self.down, self.up, strict=True)
+        self._updates = dict(zip(self._projections, pairs, strict=True))
+
+    def updates(self) -> dict[nn.Module, tuple[Tensor, Tensor]] | None:
+        """A (rank x inputs) and B (outputs x rank) of every projection; None while they are trained.
+
+        The same object, until they are merged again: what is made of it can be kept.
+        """
+        return self._updates
 
     @contextmanager
     def attached(self) -> Iterator[None]:

@@ -166,7 +166,7 @@ class LatentCodec(nn.Module):
                 put last, nearest to the question, as in a prompt.
         """
         prefix = self.prefix([[z for group in reversed(groups) for z in group]])
-        return LatentReadout(prefix, len(self.lead.tokens), self.adapters.attached)
+        return LatentReadout(prefix, len(self.lead.tokens), self.adapters)
 
     def placed(self, states: States, count: int = 1) -> Prefix:
         """The prefix of keys and values, `count` consecutive rows side by side, in pieces if long.

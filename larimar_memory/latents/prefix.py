@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from larimar_memory.latents.adapters import Adapters
 from larimar_memory.latents.anatomy import Anatomy
 
 
@@ -183,17 +182,17 @@ class LatentReadout:
     Args:
         prefix: of one row; its decoder is the one that generates.
         lead: positions of the chat before the passages.
-        attached: makes a block in which the adapters act on what this thread runs through the decoder.
+        adapters: that act while it is attached.
 
     Attributes:
+        attached: makes a block in which the adapters act on what this thread runs through the decoder.
         positions: places the prefix takes up, those of the chat before the passages included.
         recalled: those of the passages alone.
     """
 
-    def __init__(
-        self, prefix: Prefix, lead: int, attached: Callable[[], AbstractContextManager[None]]
-    ) -> None:
-        self._prefix, self.attached = prefix, attached
+    def __init__(self, prefix: Prefix, lead: int, adapters: Adapters) -> None:
+        self._prefix, self.adapters = prefix, adapters
+        self.attached = adapters.attached
         self.positions = int(prefix.mask.sum())
         self.recalled = self.positions - lead
 

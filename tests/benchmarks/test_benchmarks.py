@@ -11,7 +11,18 @@ import time
 import pytest
 
 import benchmarks
-from benchmarks import conversation, edits, ingest, latency, needle, passkey, plots, process, result
+from benchmarks import (
+    conversation,
+    decoding,
+    edits,
+    ingest,
+    latency,
+    needle,
+    passkey,
+    plots,
+    process,
+    result,
+)
 from benchmarks import memory as memory_bench
 from benchmarks.facts import facts
 from benchmarks.haystack import hide, prose, repeated, token_counter
@@ -49,10 +60,9 @@ def test_importing_the_package_loads_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (
         done.stdout.strip()
-        == "['answers', 'codes', 'conversation', 'conversations', 'curve', 'ingest', 'languages', "
-        "'latency', 'latents', 'memory', 'needle', 'passages', 'passkey', 'rag', 'reliability', "
-        "'ruler', "
-        "'scale', 'scope'] False"
+        == "['answers', 'codes', 'conversation', 'conversations', 'curve', 'decoding', 'ingest', "
+        "'languages', 'latency', 'latents', 'memory', 'needle', 'passages', 'passkey', 'rag', "
+        "'reliability', 'ruler', 'scale', 'scope'] False"
     )
 
 
@@ -196,6 +206,26 @@ def test_latency_bars_come_from_medians():
         *((1.1, True), (501.0, False), (4.5, True)),
         *((pytest.approx(0.5), True), (pytest.approx(0.11), False)),
     ]
+
+
+def test_decoding_bars_come_from_medians():
+    figures, bars = decoding.report(
+        {"start_seconds": [9.0, 3.0, 3.4]},
+        [(0.3, 80.0), (0.9, 90.0), (0.2, 70.0)],
+        [(0.6, 100.0), (0.5, 10.0), (0.7, 110.0)],
+    )
+    assert figures["first_token_seconds"] == [0.3, 0.6]
+    assert figures["tokens_per_second"] == [80.0, 100.0]
+    assert [(b["value"], b["holds"]) for b in bars] == [(0.5, True), (0.8, True), (3.4, True)]
+
+
+def test_packed_weights_are_compared_with_the_models_own(decoder):
+    text = decoder.plain_tokens("The harbour master rings a bell at noon, and the ferry leaves.")
+    found = decoding.compared(decoder, [text])
+    assert found["divergence"] < 0.01
+    assert found["greedy_differs"] < 0.2
+    unpacked = tiny_decoder(intermediate_size=40)
+    assert decoding.compared(unpacked, [[1, 2, 3]])["packed"] is False
 
 
 def test_a_question_is_read_answered_and_read_again(session, hay):
