@@ -29,8 +29,8 @@ _FORMAT = 1
 
 _IN_A_LAYER = ("gate_proj", "up_proj", "down_proj")
 
-SHIPPED = {DEFAULT_DECODER: "smollm2-135m-instruct"}
-"""Folders under `adapters`, by the decoder that they are for."""
+SHIPPED = {DEFAULT_DECODER: "smollm2-135m-instruct-answers"}
+"""Folders under `bundles`, by the decoder whose answering adapter they hold."""
 
 
 @dataclass
@@ -113,7 +113,7 @@ def new_adapters(decoder: LatentDecoder, rank: int) -> Adapters:
 def adapter_for(decoder: str) -> Path | None:
     """The folder of the answering adapter that ships for a decoder, or None."""
     name = SHIPPED.get(decoder)
-    folder = Path(__file__).parent / "adapters" / str(name)
+    folder = Path(__file__).parent / "bundles" / str(name)
     return folder if name and folder.is_dir() else None
 
 
