@@ -40,7 +40,7 @@ class TransformersDecoder:
     """A causal language model of transformers, frozen; a `Decoder` whose generations take turns.
 
     It is a `LatentDecoder` as well, where the model is llama-like. The model reads a prompt and writes
-    the first token. On a CPU, a llama-like one of up to two billion parameters writes the others in steps
+    the first token. On a CPU, one of up to two billion parameters writes the others in steps
     over its weights in 4 or 8 bits, packed then and kept: a third of a second for a hundred million.
 
     Attributes:
