@@ -121,5 +121,7 @@ def open_memory(
         create=create,
         latents=latents,
     )
+    # What was made till now stays: it is never looked through again.
+    gc.freeze()
     gc.enable()
     return opened

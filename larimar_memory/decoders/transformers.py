@@ -39,10 +39,13 @@ _GIVEN = {"inputs", "attention_mask", "past_key_values"}
 class TransformersDecoder:
     """A causal language model of transformers, frozen; a `Decoder` whose generations take turns.
 
-    It is a `LatentDecoder` as well, where the model is llama-like.
+    It is a `LatentDecoder` as well, where the model is llama-like. The model reads a prompt and writes
+    the first token. On a CPU, one of up to two billion parameters writes the others in steps
+    over its weights in 4 or 8 bits, packed then and kept: a third of a second for a hundred million.
 
     Attributes:
         context: tokens the model can attend to, prompt and answer together.
+        packing: the packed weights.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, name: str = "") -> None:

@@ -7,6 +7,7 @@ imported gets half of it.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -58,7 +59,7 @@ def loading() -> Iterator[None]:
         ModelError: if the process was forked while another thread did: what it was importing stays half
             imported, and whoever imports it waits for that thread for ever.
     """
-    with forking.inside(), _loading:
+    with forking.inside(), _loading, _uncollected():
         from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
         from transformers.utils import logging as said
 
@@ -80,6 +81,18 @@ def loading() -> Iterator[None]:
                 said.enable_progress_bar()
                 if hub_silent:
                     disable_progress_bars()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Imports make hundreds of thousands of objects that stay: to look for garbage in them is waste."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()
 
 
 def run_in_children() -> None:
