@@ -21,7 +21,6 @@ import typer
 
 from benchmarks import talks
 from benchmarks.conversations import FITTED, RANKED
-from benchmarks.scope import equal_error
 from larimar_memory.encoders.base import keys_of
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
@@ -52,10 +51,8 @@ LEFT_OUT = ("rank", "lead")
 """Signs that depend on a kind's own scale of scores."""
 
 REFUSED = 0.05
-"""Share of a set's questions with an answer that the default threshold may refuse in conversations.
-
-There signs hardly tell those with an answer from those without, and it is better not to refuse. In
-prose, the threshold errs alike to either side."""
+"""Share of a set's questions with an answer that the default threshold may refuse: of dialogues, signs
+hardly tell those with an answer from those without, and it is better not to refuse."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +121,12 @@ def main(
     prose = [case for cases in read.values() for case in cases]
     signs = np.array([case.signs(ranks["prose"]) for case in prose])
     scopes, _ = fit_scope(signs, np.array([case.answered for case in prose]))
-    biases: dict[Kind, float] = {
-        "conversation": -min(_least(cases, ranks["conversation"], scopes) for cases in (beam, said)),
-        "prose": -_even(read[next(iter(QUESTIONS))], ranks["prose"], scopes),
+    asked: dict[Kind, tuple[list[Case], ...]] = {
+        "conversation": (beam, said),
+        "prose": (read[next(iter(QUESTIONS))],),
+    }
+    biases = {
+        kind: -min(_least(cases, ranks[kind], scopes) for cases in some) for kind, some in asked.items()
     }
     made = {
         kind: {
@@ -141,15 +141,6 @@ def main(
     }
     written = {"version": 1, "fitted_on": fitted, "kinds": made}
     out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-
-
-def _even(cases: Sequence[Case], rank: np.ndarray, scopes: np.ndarray) -> float:
-    """The sum of signs at which as many with an answer are refused as without are not."""
-    inside, outside = (
-        [float(c.signs(rank) @ scopes) for c in cases if c.answered is answered]
-        for answered in (True, False)
-    )
-    return equal_error(inside, outside)[1]
 
 
 def _least(cases: Sequence[Case], rank: np.ndarray, scopes: np.ndarray) -> float:
