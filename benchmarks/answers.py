@@ -45,7 +45,7 @@ class Size:
     rows: int
 
 
-FULL = Size(300, 1_000, 150)
+FULL = Size(300, 1_000, 100)
 QUICK = Size(6, 40, 3)
 
 
