@@ -57,7 +57,7 @@ def train(
         str, typer.Option("--recipe", help="cpu, gpu, answers, another that ships, or a JSON file.")
     ] = "cpu",
     start: Annotated[
-        Path | None, typer.Option("--start", help="A bundle to go on from with the recipe's stages.")
+        Path | None, typer.Option("--start", help="A bundle, or an adapter, to go on from.")
     ] = None,
     minutes: Annotated[
         float | None,
@@ -78,10 +78,8 @@ def train(
     model = TransformersDecoder.load(decoder or finding.DEFAULT_DECODER)
     limit = None if minutes is None else minutes * 60
     if isinstance(chosen, training.AnswersRecipe):
-        if start is not None:
-            raise typer.BadParameter("The recipe of answers starts from nothing.", param_hint="--start")
         made = training.train_answers(
-            chosen, model, data, out, resume=not fresh, time_limit=limit, show=not as_json
+            chosen, model, data, out, start=start, resume=not fresh, time_limit=limit, show=not as_json
         )
         _print_adapter(made, chosen.steps, as_json)
         return

@@ -26,6 +26,7 @@ from larimar_memory.system.files import put_in_place
 
 TENSORS, DESCRIPTION = "adapter.safetensors", "adapter.json"
 _FORMAT = 1
+_NEEDED = ("decoder", "rank", "figures")
 
 _IN_A_LAYER = ("gate_proj", "up_proj", "down_proj")
 
@@ -139,23 +140,18 @@ def save_adapter(
         new.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 
 
-def load_adapter(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
-    """Load an answering adapter for the decoder it was trained for.
+def described(folder: Path) -> dict[str, Any]:
+    """What an adapter's description says: "decoder", "rank", "figures" and more.
 
     Raises:
-        ModelError: if there is none, it is damaged, or it is for another decoder.
+        ModelError: if there is none, it is damaged, or it has another format.
     """
     try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        made_for, rank, figures = (description[key] for key in ("decoder", "rank", "figures"))
-        format_, tensors = description["format"], load_file(folder / TENSORS)
+        description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        format_, *_ = (description[key] for key in ("format", *_NEEDED))
     except OSError as error:
-        raise ModelError(
-            f"There is no answering adapter in {folder}.",
-            f"Its {DESCRIPTION} or {TENSORS} cannot be read: {error.strerror}.",
-            "Name the folder that training wrote.",
-        ) from error
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise _missing(folder, error) from error
+    except (ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, f"{type(error).__name__}: {error}") from error
     if format_ != _FORMAT:
         raise ModelError(
@@ -163,6 +159,23 @@ def load_adapter(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
             f"It has format {format_}, and this version reads {_FORMAT}.",
             "Use the version that wrote it, or train it again.",
         )
+    return description
+
+
+def load_adapter(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
+    """Load an answering adapter for the decoder it was trained for.
+
+    Raises:
+        ModelError: if there is none, it is damaged, or it is for another decoder.
+    """
+    description = described(folder)
+    made_for, rank, figures = (description[key] for key in _NEEDED)
+    try:
+        tensors = load_file(folder / TENSORS)
+    except OSError as error:
+        raise _missing(folder, error) from error
+    except SafetensorError as error:
+        raise _damaged(folder, f"{type(error).__name__}: {error}") from error
     found = fingerprint(decoder)
     if made_for != found:
         raise ModelError(
@@ -178,6 +191,14 @@ def load_adapter(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
         raise _damaged(folder, f"{TENSORS} does not have the tensors its description says") from error
     adapters.merge()
     return AnsweringAdapter(adapters.eval().requires_grad_(False), figures)
+
+
+def _missing(folder: Path, error: OSError) -> ModelError:
+    return ModelError(
+        f"There is no answering adapter in {folder}.",
+        f"Its {DESCRIPTION} or {TENSORS} cannot be read: {error.strerror}.",
+        "Name the folder that training wrote.",
+    )
 
 
 def _damaged(folder: Path, reason: str) -> ModelError:

@@ -17,7 +17,7 @@ from torch import Tensor
 from larimar_memory.decoders.base import LatentDecoder
 from larimar_memory.errors import InputError
 from larimar_memory.latents.adapters import Adapters
-from larimar_memory.latents.answering import new_adapters, save_adapter
+from larimar_memory.latents.answering import described, load_adapter, new_adapters, save_adapter
 from larimar_memory.train import checkpoint
 from larimar_memory.train.answers_recipe import AnswersRecipe
 from larimar_memory.train.loop import bar, plain_attention
@@ -62,6 +62,7 @@ def train_answers(
     data: Path,
     out: Path,
     *,
+    start: Path | None = None,
     resume: bool = True,
     time_limit: float | None = None,
     show: bool = False,
@@ -72,13 +73,16 @@ def train_answers(
 
     Args:
         data: a folder of JSON lines, as `read_rows` takes it; what it holds out is only checked on.
+        start: an adapter for the same decoder to go on from, where there is no checkpoint; without
+            one, the updates begin at zero.
         resume: go on from the checkpoint in `out`, if there is one; else begin anew.
         time_limit: seconds after which to stop, with a checkpoint.
         show: draw a progress bar.
 
     Raises:
-        InputError: if there are no rows, or the checkpoint is of another recipe or damaged.
-        ModelError: if the decoder is not llama-like.
+        InputError: if there are no rows, the checkpoint is of another recipe or damaged, or `start`
+            has another rank than the recipe.
+        ModelError: if the decoder is not llama-like, or `start` is no adapter for it.
     """
     began = time.perf_counter()
     rows = read_rows(data, recipe.without)
@@ -86,12 +90,14 @@ def train_answers(
     with torch.random.fork_rng(), plain_attention(decoder.model):
         torch.manual_seed(recipe.seed)
         run = _Run(recipe, decoder, rows, out)
-        if resume:
-            run.restore()
+        if not (resume and run.restore()) and start is not None:
+            run.start_from(start)
         with bar(recipe.steps, show, run.progress.total_steps) as advance:
             done = run.to_the_end(began, time_limit, advance)
     run.save()
     kept = {"recipe": recipe.model_dump(mode="json"), **asdict(run.progress)}
+    if start is not None:
+        kept["before"] = described(start)["figures"]
     save_adapter(run.adapters, recipe.rank, decoder, out / "adapter", kept)
     return AdapterTrained(done, out / "adapter", run.progress)
 
@@ -125,10 +131,22 @@ class _Run:
         self._packs = learnt
         self._checks = _made(held_out, list(itertools.islice(held_out.plan(), recipe.check_packs)))
 
-    def restore(self) -> None:
-        """Go on where the checkpoint is."""
+    def start_from(self, folder: Path) -> None:
+        """Take over the updates of an adapter."""
+        before = load_adapter(folder, self.decoder).adapters.state_dict()
+        rank = len(before["down.0"])
+        if rank != self.recipe.rank:
+            raise InputError(
+                "Training cannot begin.",
+                f"The adapter in {folder} has rank {rank}, and the recipe {self.recipe.rank}.",
+                "Use a recipe with the adapter's rank, or begin from nothing.",
+            )
+        self.adapters.load_state_dict(before)
+
+    def restore(self) -> bool:
+        """Go on where the checkpoint is; false if there is none."""
         if (found := checkpoint.load(self.out)) is None:
-            return
+            return False
         tensors, counters = found
         if AnswersRecipe.model_validate(counters["recipe"]) != self.recipe:
             raise InputError(
@@ -139,6 +157,7 @@ class _Run:
         self.adapters.load_state_dict(checkpoint.with_prefix("adapters.", tensors))
         checkpoint.restore_optimizer(self._optimizer, self.adapters, tensors)
         self.progress = Learnt(**{name: counters[name] for name in Learnt.__slots__})
+        return True
 
     def to_the_end(self, began: float, limit: float | None, advance: Any) -> bool:
         """Take all steps that are left; false if time was up before."""

@@ -29,6 +29,9 @@ _OF_PLACES = (
     "serial number", "meter reading", "router address", "part number", "build version", "batch number",
     "postal code", "port", "alarm code", "inspection date", "budget", "stock count", "web address",
 )  # fmt: skip
+_NAMELESS = ("", "file", "case", "order", "machine", "the unit", "account")
+"""What is called by a number or a code."""
+
 _SAYINGS = (
     "{Of} {thing} is {value}.",
     "{Of} {thing} was changed to {value} last week.",
@@ -37,6 +40,19 @@ _SAYINGS = (
     "According to the register, {value} is {of} {thing}.",
     "The {thing} for {holder}: {value}.",
     "For {holder}, the {thing} now reads {value}.",
+)
+_SAYINGS_OF_MANY = (
+    "{value} is one of {of} {things}.",
+    "Among {of} {things} is {value}.",
+    "{Of} {things} include {value}.",
+    "One {thing} of {holder} is {value}.",
+    "{holder} has several {things}, and {value} belongs to them.",
+)
+_ASKING_FOR_MANY = (
+    "What are all {of} {things}?",
+    "Which {things} does {holder} have?",
+    "List the {things} of {holder}.",
+    "What are the {things} for {holder}?",
 )
 _ASKING = (
     "What is {of} {thing}?",
@@ -50,31 +66,44 @@ _ASKING = (
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Somebody's or something's value."""
+    """Somebody's or something's value, or one of its values."""
 
     holder: str
     thing: str
     value: str
+    of_many: bool = False
 
     def said(self, rng: random.Random) -> str:
         """A sentence that says it."""
-        return self._worded(rng.choice(_SAYINGS))
+        return self._worded(rng.choice(_SAYINGS_OF_MANY if self.of_many else _SAYINGS))
 
     def asked(self, rng: random.Random) -> str:
-        """A question for it."""
-        return self._worded(rng.choice(_ASKING))
+        """A question for it, or for all values."""
+        return self._worded(rng.choice(_ASKING_FOR_MANY if self.of_many else _ASKING))
 
     def _worded(self, form: str) -> str:
-        of = f"{self.holder}'s"
+        of, plural = f"{self.holder}'s", "es" if self.thing.endswith("s") else "s"
         return form.format(
-            of=of, Of=of[0].upper() + of[1:], holder=self.holder, thing=self.thing, value=self.value
+            of=of,
+            Of=of[0].upper() + of[1:],
+            holder=self.holder,
+            thing=self.thing,
+            things=self.thing + plural,
+            value=self.value,
         )
 
 
 def draw_facts(rng: random.Random, count: int) -> list[Fact]:
-    """Facts that differ in holder or thing; often several of one thing, or of one holder."""
+    """Facts that differ in holder or thing; often several of one thing, or of one holder.
+
+    Of a third, holders are called by rare strings too: which is which can only be read.
+    """
     people = rng.random() < 0.5
-    holders, things = (_PEOPLE, _OF_PEOPLE) if people else (_PLACES, _OF_PLACES)
+    holders: tuple[str, ...] = _PEOPLE if people else _PLACES
+    things: tuple[str, ...] = _OF_PEOPLE if people else _OF_PLACES
+    if rng.random() < 0.35:
+        kind = rng.choice(_NAMELESS)
+        holders = tuple(f"{kind} {rare_string(rng)}".strip() for _ in range(2 * count))
     few = rng.random()
     one_thing, one_holder = rng.choice(things), rng.choice(holders)
     made = dict[tuple[str, str], Fact]()
@@ -83,6 +112,15 @@ def draw_facts(rng: random.Random, count: int) -> list[Fact]:
         thing = one_thing if few > 0.6 else rng.choice(things)
         made.setdefault((holder, thing), Fact(holder, thing, rare_string(rng)))
     return list(made.values())
+
+
+def with_many(facts: list[Fact], rng: random.Random) -> list[Fact]:
+    """The same, but of a few holders there are two to four values; and some have one of many."""
+    made = list[Fact]()
+    for fact in facts:
+        values = [fact.value, *(rare_string(rng) for _ in range(rng.choice((0, 1, 2, 3, 3))))]
+        made += [Fact(fact.holder, fact.thing, value, of_many=True) for value in values]
+    return made
 
 
 def several(facts: list[Fact]) -> tuple[str, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from larimar_memory.decoders.prompt import (
@@ -16,7 +16,7 @@ from larimar_memory.decoders.prompt import (
     passages,
     plain_ids,
 )
-from larimar_memory.train.facts import Fact, draw_facts, several
+from larimar_memory.train.facts import draw_facts, several, with_many
 from larimar_memory.train.rare import rare_string
 from larimar_memory.train.rows import Row
 from larimar_memory.train.shown import Shown, Units, recalled, units_of, whole
@@ -30,6 +30,7 @@ _WHOLE = 0.35
 _PUT_IN = 0.15
 _STRANGE = 0.25
 _FULL_WORDS = 6
+_MANY = 0.35
 _NUMBER = re.compile(r"[\d.,:]*\d")
 _NAMED = re.compile(r"[A-Z\d$]")
 
@@ -170,17 +171,28 @@ class Packs:
 
     def _facts(self, rng: random.Random) -> tuple[Shown, list[Asked]]:
         facts = draw_facts(rng, rng.randint(2, 8))
-        told, kept_back = facts[: rng.randint(1, len(facts))], list[Fact]()
+        told = facts[: rng.randint(1, len(facts))]
         kept_back = facts[len(told) :]
+        if rng.random() < _MANY:
+            told = with_many(told[:3], rng)
+            rng.shuffle(told)
+            kept_back = [replace(fact, of_many=True) for fact in kept_back]
         texts = [fact.said(rng) for fact in told]
         names = [n for n in self._mix if n != FACTS]
         for _ in range(rng.randint(0, 3)) if names else ():
             units = units_of(rng.choice(self._texts[rng.choice(names)])[0].context)
             texts.insert(rng.randint(0, len(texts)), rng.choice(units.texts))
         shown = Shown(tuple(texts), ("",) * len(texts))
-        asked = [Asked(fact.asked(rng), fact.value) for fact in told[:4]]
+        values = dict[tuple[str, str], list[str]]()
+        # A prompt has its best passage last, and an answer takes them as they stand there.
+        for fact in told[::-1]:
+            values.setdefault((fact.holder, fact.thing), []).append(fact.value)
+        one_each = list({(fact.holder, fact.thing): fact for fact in told}.values())[:4]
+        asked = [
+            Asked(fact.asked(rng), ", ".join(values[fact.holder, fact.thing])) for fact in one_each
+        ]
         asked += [Asked(fact.asked(rng), NOT_IN_MEMORY) for fact in kept_back[:2]]
-        if listed := several(told[:4]):
+        if not told[0].of_many and (listed := several(told[:4])):
             asked.append(Asked(*listed))
         return shown, asked
 

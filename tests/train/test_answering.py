@@ -19,7 +19,7 @@ from larimar_memory.errors import InputError, ModelError
 from larimar_memory.latents.answering import load_adapter, new_adapters, save_adapter
 from larimar_memory.train import AnswersRecipe, train_answers
 from larimar_memory.train.answering import answer_losses
-from larimar_memory.train.facts import draw_facts, several
+from larimar_memory.train.facts import draw_facts, several, with_many
 from larimar_memory.train.packs import Asked, Pack, Packs, pack
 from larimar_memory.train.rows import Row, read_rows
 from larimar_memory.train.shown import Shown, recalled, units_of, whole
@@ -227,6 +227,29 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path, data: Path, d
     with pytest.raises(InputError, match=r"The checkpoint was made by another recipe\."):
         train_answers(other, decoder, data, tmp_path / "a")
     assert train_answers(other, decoder, data, tmp_path / "a", resume=False).done
+
+
+def test_training_goes_on_from_an_adapter_of_its_rank(tmp_path: Path, data: Path, decoder: Any) -> None:
+    first = train_answers(RECIPE, decoder, data, tmp_path / "a")
+    still = RECIPE.model_copy(update={"steps": 1, "down_rate": 1e-12, "up_rate": 1e-12, "decay": 0})
+    on = train_answers(still, decoder, data, tmp_path / "b", start=first.folder)
+    before, after = (load_adapter(made.folder, decoder) for made in (first, on))
+    for name, x in before.adapters.state_dict().items():
+        torch.testing.assert_close(after.adapters.state_dict()[name], x, atol=1e-3, rtol=1e-2)
+    assert after.figures["before"] == before.figures
+    other = RECIPE.model_copy(update={"rank": 4})
+    with pytest.raises(InputError, match=r"has rank 2, and the recipe 4\."):
+        train_answers(other, decoder, data, tmp_path / "c", start=first.folder)
+
+
+def test_of_many_values_all_are_asked_for() -> None:
+    rng = random.Random(0)
+    facts = with_many(draw_facts(rng, 3), rng)
+    assert all(fact.of_many for fact in facts)
+    assert len(facts) > 3
+    for fact in facts:
+        assert fact.value in fact.said(rng)
+        assert f"{fact.thing}s" in fact.asked(rng) or f"{fact.thing}es" in fact.asked(rng)
 
 
 def test_texts_that_are_all_too_long_are_an_error(tmp_path: Path, data: Path, decoder: Any) -> None:
