@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from transformers import TextIteratorStreamer
@@ -15,18 +14,14 @@ _UNFINISHED = "\ufffd"
 class TokenStreamer(TextIteratorStreamer):
     """Hands on text token by token; what it extends holds every word back until the next one begins.
 
-    Args:
-        stop: texts after which nothing more is wanted; they are handed on as well.
-
     Attributes:
+        stop: texts after which nothing more is wanted; they are handed on as well.
         stopped: whether one has come.
     """
 
-    def __init__(self, tokenizer: Any, stop: Sequence[str] = (), **options: Any) -> None:
-        super().__init__(tokenizer, **options)
-        self._stop = [text for text in stop if text]
-        self._last = max(map(len, self._stop), default=0)
-        self._tail, self.stopped = "", False
+    stop: Sequence[str] = ()
+    stopped = False
+    _tail = ""
 
     def put(self, value: torch.Tensor) -> None:
         """Take a prompt, the first time, or a new token; of one row."""
@@ -43,8 +38,8 @@ class TokenStreamer(TextIteratorStreamer):
             self.token_cache, self.print_len = [], 0
         if piece:
             self._tail += piece
-            self.stopped = self.stopped or any(text in self._tail for text in self._stop)
-            self._tail = self._tail[-self._last :]
+            self.stopped = self.stopped or any(text and text in self._tail for text in self.stop)
+            self._tail = self._tail[-max(map(len, self.stop), default=1) :]
             self.on_finalized_text(piece)
 
     def end(self) -> None:

@@ -183,7 +183,8 @@ class _Running(Generation):
         from larimar_memory.decoders.streaming import TokenStreamer
 
         options = {"skip_prompt": True, "skip_special_tokens": True}
-        self.streamer = TokenStreamer(self.decoder.tokenizer, self.stop, **options)
+        self.streamer = TokenStreamer(self.decoder.tokenizer, **options)
+        self.streamer.stop = self.stop
         running = self.decoder.thread.submit(self._run, torch.get_num_threads())
         process = os.getpid()
         try:

@@ -356,11 +356,10 @@ def test_models_run_in_a_child(path: Path, before: str, parallel: str | None) ->
         env=environment,
     )
     assert done.stdout.splitlines() == [
-        "('value', 'The pass key is 71432.') ('value', 'Dogs bark.') "
-        "('value', 'The pass key is 71432.')",
+        "('value', 'The pass key is 71432.') ('value', 'Dogs bark.') ('value', '71432')",
         "Bees make honey. 4",
         str(parallel),
-        "0 The pass key is 71432. True",
+        "0 71432 True",
     ]
     assert done.stderr == ""
 

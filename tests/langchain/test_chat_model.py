@@ -26,7 +26,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_larimar import ChatLarimar
-from larimar_memory.decoders.prompt import CLOSE, FULL, NOT_IN_MEMORY, OPEN, SYSTEM
+from larimar_memory.decoders.prompt import CLOSE, INSTRUCTIONS, NOT_IN_MEMORY, OPEN, SYSTEM
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
@@ -136,9 +136,9 @@ def test_the_memory_decides_the_answer(
             tokens, conditioning = prompts[-1]
             prompt = decoder.tokenizer.decode(tokens)
             assert (key in prompt) == (grounding == "text")
-            assert (conditioning is None) == (grounding == "text")
             assert all(message.text in prompt for message in CHAT)
-            before = 0 if conditioning is None else conditioning.positions
+            before = conditioning.positions
+            assert (before == 0) == (grounding == "text")
             assert answer.usage_metadata["input_tokens"] == before + len(tokens)
 
 
@@ -180,7 +180,7 @@ def test_the_pieces_add_up(vault: Larimar, grounding: str) -> None:
     whole = model.invoke(CHAT)
     chunks = list(model.stream(CHAT))
     together = reduce(add, chunks)
-    assert len(chunks) > 4
+    assert len(chunks) > 3
     assert together.content == "".join(str(chunk.content) for chunk in chunks) == whole.content
     assert together.usage_metadata == whole.usage_metadata
     assert together.response_metadata == whole.response_metadata
@@ -227,8 +227,8 @@ def test_styles_and_citations_are_settings(
     assert "citations" not in plain.response_metadata
     assert plain.text == unmarked(expected.text, expected.citations)
     model.bind(style="full").invoke(QUESTION)
-    assert FULL in vault.decoder.tokenizer.decode(prompts[-1][0])
-    assert FULL not in vault.decoder.tokenizer.decode(prompts[-2][0])
+    assert INSTRUCTIONS["full"] in vault.decoder.tokenizer.decode(prompts[-1][0])
+    assert INSTRUCTIONS["full"] not in vault.decoder.tokenizer.decode(prompts[-2][0])
     with pytest.raises(InputError, match="An answer cannot have style='long'"):
         model.invoke(QUESTION, style="long")
     with pytest.raises((InputError, ValueError), match="style"):
@@ -342,10 +342,10 @@ def test_callbacks_are_told_of_tokens(vault: Larimar) -> None:
 
 
 def test_an_answer_ends_where_it_is_told(vault: Larimar) -> None:
-    model = ChatLarimar(memory=vault, max_tokens=5)
+    model = ChatLarimar(memory=vault, max_tokens=5, style="full")
     assert model.invoke(QUESTION).text == "The pass key of the"
     assert model.invoke(QUESTION, stop=["key of"]).text == "The pass"
-    stopped = ChatLarimar(memory=vault, max_tokens=5, stop=["key of"])
+    stopped = ChatLarimar(memory=vault, max_tokens=5, style="full", stop=["key of"])
     assert reduce(add, stopped.stream(QUESTION)).text == "The pass"
     assert stopped.invoke(QUESTION, stop=["nowhere"]).text == "The pass key of the"
     assert stopped._get_ls_params()["ls_stop"] == ["key of"]
@@ -365,7 +365,7 @@ def test_a_chain(vault: Larimar, prompts: list[tuple[list[int], Any]]) -> None:
     chain = prompt | ChatLarimar(memory=vault, max_tokens=12) | StrOutputParser()
     given = {"who": "the bank", "past": HISTORY[1:], "question": QUESTION}
     pieces = list(chain.stream(given))
-    assert len(pieces) > 5
+    assert len(pieces) > 3
     assert "714" in "".join(pieces)
     assert chain.invoke({**given, "question": OUT_OF_SCOPE}) == NOT_IN_MEMORY
     assert "You work for the bank." in vault.decoder.tokenizer.decode(prompts[0][0])
