@@ -112,9 +112,10 @@ def write_texts(
         for runs, tokens in batches:
             keys = make(runs, tokens)
             spans = [(run.document.id, run.segments) for run in runs]
-            made = [None] * len(runs) if latents is None else latents(namespace, spans)
             if commit is not None:
+                # Before the latents: they may read in the store what stands before a run.
                 commit.result()
+            made = [None] * len(runs) if latents is None else latents(namespace, spans)
             commit = committing.submit(documents.commit, runs, keys, made, tokens)
         if commit is not None:
             commit.result()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import tracemalloc
 import zlib
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -134,6 +136,43 @@ def test_a_latent_knows_the_segments_before_it_whenever_it_is_made(
     alone = codec.encode(whole)
     assert np.abs(alone[1] - exact[1]).max() > step
     assert np.abs(alone[8] - exact[8]).max() < 1e-4
+
+
+class LatePool:
+    """Does what it was given when somebody waits for it, and not before."""
+
+    def __init__(self, *_: Any) -> None:
+        """As a pool of threads is made."""
+
+    def __enter__(self) -> LatePool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is waiting."""
+
+    def shutdown(self, **_: Any) -> None:
+        """Nothing is running."""
+
+    def submit(self, do: Any, *given: Any) -> Any:
+        return SimpleNamespace(result=cache(lambda: do(*given)))
+
+
+def test_a_latent_waits_for_the_segments_before_it(
+    codec: LatentCodec, encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However late a batch is committed, the next one's windows begin with what it holds."""
+    text, found = " ".join(f"On day {n} the keeper of lamp {n} slept." for n in range(12)), []
+    monkeypatch.setattr(write, "BATCH_SEGMENTS", 5)
+    monkeypatch.setattr(write, "LAZY_BATCHES", 1)
+    for late in (False, True):
+        if late:
+            monkeypatch.setattr(write, "ThreadPoolExecutor", LatePool)
+        with opened(codec, encoder, latents=codec) as memory:
+            memory.write([text])
+            rows = [int(row) for rows, _ in memory.store.keys("default") for row in rows]
+            found.append([s.latent for s in memory.store.fetch("default", rows, latents=True)])
+    assert len(found[0]) > 5
+    assert all(np.array_equal(one, other) for one, other in zip(*found, strict=True))
 
 
 def test_latents_of_another_codec_are_not_read_but_made_again(
