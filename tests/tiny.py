@@ -30,22 +30,25 @@ class ByteTokenizer:
         return bytes(i - 2 for i in ids if i > 1).decode(errors="replace")
 
 
+SIZES: dict[str, Any] = {
+    "vocab_size": 258,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.3,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+}
+"""Of a tiny decoder of any kind."""
+
+
 def tiny_decoder(
     dtype: torch.dtype = torch.float32, seed: int = 0, **changes: Any
 ) -> TransformersDecoder:
     """A random decoder."""
-    sizes = {
-        "vocab_size": 258,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "initializer_range": 0.3,
-        "bos_token_id": 0,
-        "eos_token_id": 1,
-        "tie_word_embeddings": True,
-    }
+    sizes = {**SIZES, "tie_word_embeddings": True}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = LlamaForCausalLM(LlamaConfig(**{**sizes, **changes})).to(dtype)

@@ -28,7 +28,7 @@ class Adapters(nn.Module):
 
     def __init__(self, projections: Sequence[nn.Linear], rank: int) -> None:
         super().__init__()
-        self._projections = tuple(projections)
+        self._projections, self.rank = tuple(projections), rank
         self.down, self.up = nn.ParameterList(), nn.ParameterList()
         for module in self._projections:
             down = torch.randn(rank, module.in_features) * module.in_features**-0.5

@@ -119,7 +119,7 @@ def adapter_for(decoder: str) -> Path | None:
 
 
 def save_adapter(
-    adapters: Adapters, rank: int, decoder: LatentDecoder, folder: Path, figures: dict[str, Any]
+    adapters: Adapters, decoder: LatentDecoder, folder: Path, figures: dict[str, Any]
 ) -> None:
     """Write adapters in bf16 with their decoder's fingerprint; each file appears whole or not."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def save_adapter(
         "format": _FORMAT,
         "decoder": fingerprint(decoder),
         "decoder_name": decoder.name,
-        "rank": rank,
+        "rank": adapters.rank,
         "figures": figures,
     }
     with put_in_place(folder / DESCRIPTION) as new:

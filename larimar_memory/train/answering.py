@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +18,7 @@ from larimar_memory.latents.adapters import Adapters
 from larimar_memory.latents.answering import described, load_adapter, new_adapters, save_adapter
 from larimar_memory.train import checkpoint
 from larimar_memory.train.answers_recipe import AnswersRecipe
-from larimar_memory.train.loop import bar, plain_attention
+from larimar_memory.train.loop import bar, plain_attention, schedule
 from larimar_memory.train.packs import Pack, Packs
 from larimar_memory.train.rows import Row, read_rows
 
@@ -98,7 +96,7 @@ def train_answers(
     kept = {"recipe": recipe.model_dump(mode="json"), **asdict(run.progress)}
     if start is not None:
         kept["before"] = described(start)["figures"]
-    save_adapter(run.adapters, recipe.rank, decoder, out / "adapter", kept)
+    save_adapter(run.adapters, decoder, out / "adapter", kept)
     return AdapterTrained(done, out / "adapter", run.progress)
 
 
@@ -133,27 +131,21 @@ class _Run:
 
     def start_from(self, folder: Path) -> None:
         """Take over the updates of an adapter."""
-        before = load_adapter(folder, self.decoder).adapters.state_dict()
-        rank = len(before["down.0"])
+        rank = described(folder)["rank"]
         if rank != self.recipe.rank:
             raise InputError(
                 "Training cannot begin.",
                 f"The adapter in {folder} has rank {rank}, and the recipe {self.recipe.rank}.",
                 "Use a recipe with the adapter's rank, or begin from nothing.",
             )
-        self.adapters.load_state_dict(before)
+        self.adapters.load_state_dict(load_adapter(folder, self.decoder).adapters.state_dict())
 
     def restore(self) -> bool:
         """Go on where the checkpoint is; false if there is none."""
         if (found := checkpoint.load(self.out)) is None:
             return False
         tensors, counters = found
-        if AnswersRecipe.model_validate(counters["recipe"]) != self.recipe:
-            raise InputError(
-                "Training cannot be resumed.",
-                "The checkpoint was made by another recipe.",
-                "Use the recipe it was made by, another folder, or resume=False.",
-            )
+        checkpoint.check_recipe(counters, self.recipe)
         self.adapters.load_state_dict(checkpoint.with_prefix("adapters.", tensors))
         checkpoint.restore_optimizer(self._optimizer, self.adapters, tensors)
         self.progress = Learnt(**{name: counters[name] for name in Learnt.__slots__})
@@ -205,7 +197,7 @@ class _Run:
         checkpoint.save(self.out, tensors, counters)
 
     def _step(self, packs: list[Pack]) -> float:
-        share = _share(self.recipe, self.progress.total_steps)
+        share = schedule(self.recipe, self.progress.total_steps)
         for group in self._optimizer.param_groups:
             group["lr"] = group["highest"] * share
         weight = sum(sum(n**0.5 for n in p.labels) for p in packs)
@@ -240,20 +232,11 @@ class _Run:
         }
 
     def _log(self, **values: Any) -> None:
-        line = {key: round(x, 5) if isinstance(x, float) else x for key, x in values.items()}
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**line, "seconds": round(self.progress.seconds, 1)}) + "\n")
+        checkpoint.log(self.out, values, self.progress.seconds)
 
 
 def _made(packs: Packs, entries: list[tuple[str, int, int]]) -> list[Pack]:
     return [made for entry in entries if (made := packs.made(*entry)) is not None]
-
-
-def _share(recipe: AnswersRecipe, step: int) -> float:
-    if step < recipe.warmup:
-        return (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return recipe.floor + (1 - recipe.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 def answer_losses(

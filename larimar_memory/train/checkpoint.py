@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -55,6 +56,23 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         f"It is damaged: {reason}.",
         "Start again with resume=False, or in another folder.",
     )
+
+
+def check_recipe(counters: Mapping[str, Any], recipe: BaseModel) -> None:
+    """Raise InputError if a checkpoint is not of the recipe that is to go on from it."""
+    if type(recipe).model_validate(counters["recipe"]) != recipe:
+        raise InputError(
+            "Training cannot be resumed.",
+            "The checkpoint was made by another recipe.",
+            "Use the recipe it was made by, another folder, or resume=False.",
+        )
+
+
+def log(folder: Path, values: Mapping[str, Any], seconds: float) -> None:
+    """Add a line to the run's log, `log.jsonl`, with the seconds it has taken so far."""
+    line = {key: round(x, 5) if isinstance(x, float) else x for key, x in values.items()}
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**line, "seconds": round(seconds, 1)}) + "\n")
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

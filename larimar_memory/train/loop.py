@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import time
@@ -23,6 +22,7 @@ from larimar_memory.latents.bundle import figures_of, save_bundle
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.train import checkpoint
 from larimar_memory.train.answers import Answers
+from larimar_memory.train.answers_recipe import AnswersRecipe
 from larimar_memory.train.balance import balance
 from larimar_memory.train.evaluate import from_exact, from_latents, recall
 from larimar_memory.train.passages import read_folder
@@ -265,12 +265,10 @@ class _Run:
         checkpoint.save(self.out, tensors, counters)
 
     def _log(self, **values: Any) -> None:
-        line = {key: round(x, 5) if isinstance(x, float) else x for key, x in values.items()}
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**line, "seconds": round(self.progress.seconds, 1)}) + "\n")
+        checkpoint.log(self.out, values, self.progress.seconds)
 
 
-def schedule(stage: Stage, step: int) -> float:
+def schedule(stage: Stage | AnswersRecipe, step: int) -> float:
     """Share of the highest learning rate at a step: a linear rise, then half a cosine to the floor."""
     if step < stage.warmup:
         return (step + 1) / stage.warmup
@@ -282,12 +280,7 @@ def _restored(
     codec: LatentCodec, recipe: Recipe, tensors: dict[str, Tensor], counters: dict[str, Any]
 ) -> Progressed:
     """Put a checkpoint's weights into the codec, and say how far it had come."""
-    if Recipe.model_validate(counters["recipe"]) != recipe:
-        raise InputError(
-            "Training cannot be resumed.",
-            "The checkpoint was made by another recipe.",
-            "Use the recipe it was made by, another folder, or resume=False.",
-        )
+    checkpoint.check_recipe(counters, recipe)
     codec.load_state_dict(checkpoint.with_prefix("codec.", tensors))
     return Progressed(**{field.name: counters[field.name] for field in fields(Progressed)})
 

@@ -68,7 +68,7 @@ def test_questions_and_rows_are_asked(tmp_path: Path, monkeypatch: pytest.Monkey
         text = "".join(json.dumps(line | {"split": "test"}) + "\n" for line in lines)
         (rows / f"{name}.jsonl").write_text(text)
     decoder = tiny_decoder(max_position_embeddings=2048)
-    save_adapter(new_adapters(decoder, 2), 2, decoder, tmp_path / "adapter", {})
+    save_adapter(new_adapters(decoder, 2), decoder, tmp_path / "adapter", {})
     session = Session(
         0, None, asked.append, tmp_path / "squad.json", rows=rows, adapter=tmp_path / "adapter"
     )

@@ -26,7 +26,7 @@ from larimar_memory.decoders.steps import Steps
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.latents import LatentCodec, LatentConfig
 from larimar_memory.latents.prefix import LatentReadout
-from tests.tiny import ByteTokenizer, logits, tiny_decoder
+from tests.tiny import SIZES, ByteTokenizer, logits, tiny_decoder
 
 pytestmark = pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"), reason="no fast kernels here"
@@ -35,24 +35,12 @@ pytestmark = pytest.mark.skipif(
 READ, SAID = [0, 40, 41, 42, 43, 44], [70, 71, 72, 90, 91, 92, 93, 50]
 ROPE = {"rope_theta": 10000.0, "factor": 2.0}
 LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
-SIZES: dict[str, Any] = {
-    "vocab_size": 258,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "initializer_range": 0.3,
-    "bos_token_id": 0,
-    "eos_token_id": 1,
-    "pad_token_id": None,
-}
 
 
 def other(cls: Any, config: Any, **changes: Any) -> TransformersDecoder:
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        model = cls(config(**{**SIZES, **changes}))
+        model = cls(config(**{**SIZES, "pad_token_id": None, **changes}))
         for name, parameter in model.named_parameters():
             if name.endswith(("bias", "norm.weight")):
                 torch.nn.init.uniform_(parameter, 0.5, 1.5)

@@ -286,7 +286,7 @@ def test_a_folder_without_an_adapter_or_for_another_decoder_is_named(
 ) -> None:
     with pytest.raises(ModelError, match="There is no answering adapter in"):
         load_adapter(tmp_path, decoder)
-    save_adapter(new_adapters(decoder, 2), 2, decoder, tmp_path, {})
+    save_adapter(new_adapters(decoder, 2), decoder, tmp_path, {})
     described = json.loads((tmp_path / "adapter.json").read_text())
     for change, said in (
         ({"decoder": "0" * 32}, "does not fit the decoder"),
