@@ -22,8 +22,6 @@ from benchmarks.squad import holds, token_f1, words
 from larimar_memory.answer import STOP
 from larimar_memory.decoders.base import Conditioning
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY, instruction, messages, passages
-from larimar_memory.latents.answering import DecoderAdapter
-from larimar_memory.models.finding import DEFAULT_DECODER
 from larimar_memory.train.rows import Row, read_rows
 from larimar_memory.train.shown import units_of
 
@@ -70,8 +68,11 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
     Raises:
         InputError: if no questions are given, or rows are given and there are none.
     """
-    among = _among(session, size)
-    given = {name: _given(session, size, on) for name, on in (("adapter", True), ("plain", False))}
+    path = session.questions_for("answers", "questions on passages")
+    asked = corpora.drawn(session, path)[: size.questions]
+    among = _among(session, path, asked, size)
+    adapters = {"adapter": session.answering, "plain": None}
+    given = {name: _given(session, asked, adapter) for name, adapter in adapters.items()}
     rows = None if session.rows is None else _rows(session, session.rows, size)
     return report(among, given, rows)
 
@@ -133,20 +134,9 @@ def scored(told: Sequence[Told]) -> Figures:
     return figures
 
 
-def _asked(session: Session, size: Size) -> list[squad.Asked]:
-    every = squad.read(session.questions_for("answers", "questions on passages"))
-    # Drawn as `corpora.passages` draws them.
-    session.draw("passages").shuffle(every)
-    return every[: size.questions]
-
-
-def _among(session: Session, size: Size) -> list[Told]:
-    asked = _asked(session, size)
-    path = session.questions_for("answers", "questions on passages")
-    corpus = corpora.passages(session, path, size.questions, max(size.passages - size.questions, 0))
-    room = max(size.passages - len(corpus.documents), 0)
-    others = session.prose(2 * PASSAGE_TOKENS * max(room, 1)).parts(PASSAGE_TOKENS)[:room]
-    documents = {**corpus.documents, **{part.id: part.text for part in others}}
+def _among(session: Session, path: Path, asked: Sequence[squad.Asked], size: Size) -> list[Told]:
+    corpus, beside = corpora.among(session, path, size.questions, size.passages, PASSAGE_TOKENS)
+    documents = {**corpus.documents, **beside}
     with session.open(None) as memory:
         session.write(memory, list(documents), list(documents.values()))
         told = list[Told]()
@@ -159,9 +149,8 @@ def _among(session: Session, size: Size) -> list[Told]:
     return told
 
 
-def _given(session: Session, size: Size, adapted: bool) -> list[Told]:
-    asked = _asked(session, size)
-    ask = partial(_ask, session, _adapter(session) if adapted else None)
+def _given(session: Session, asked: Sequence[squad.Asked], adapter: Conditioning | None) -> list[Told]:
+    ask = partial(_ask, session, adapter)
     told = [ask(one.question, [one.passage], [""], one.answers) for one in asked]
     session.note(f"asked {len(told)} questions of the right passage")
     return told
@@ -188,11 +177,7 @@ def _of_row(session: Session, row: Row) -> Told:
     units = units_of(row.context)
     texts, by = (list(units.texts), list(units.by)) if units.talked else ([row.context], [""])
     # A prompt has its best passage last: here, the text's last line.
-    return _ask(session, _adapter(session), row.question, texts[::-1], by[::-1], row.answers)
-
-
-def _adapter(session: Session) -> Conditioning | None:
-    return DecoderAdapter(lambda: session.decoder, session.adapter, DEFAULT_DECODER)()
+    return _ask(session, session.answering, row.question, texts[::-1], by[::-1], row.answers)
 
 
 def _ask(

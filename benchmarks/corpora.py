@@ -44,8 +44,7 @@ def passages(session: Session, path: Path, count: int, others: int) -> Corpus:
     Args:
         others: most passages that are written though nobody asks about them.
     """
-    every = squad.read(path)
-    session.draw("passages").shuffle(every)
+    every = drawn(session, path)
     asked = every[:count]
     wanted = dict.fromkeys(one.passage for one in asked)
     rest = (one.passage for one in every if one.passage not in wanted)
@@ -57,6 +56,27 @@ def passages(session: Session, path: Path, count: int, others: int) -> Corpus:
         for one in asked
     ]
     return Corpus("passages", _tokens(session, documents), documents, {"passages": probes})
+
+
+def drawn(session: Session, path: Path) -> list[squad.Asked]:
+    """All questions of a file, in the order in which `passages` asks them."""
+    every = squad.read(path)
+    session.draw("passages").shuffle(every)
+    return every
+
+
+def among(
+    session: Session, path: Path, count: int, most: int, tokens: int
+) -> tuple[Corpus, dict[str, str]]:
+    """The same questions, and parts of prose beside their passages, so that there are `most` of them.
+
+    Args:
+        tokens: least of a part.
+    """
+    corpus = passages(session, path, count, max(most - count, 0))
+    room = max(most - len(corpus.documents), 0)
+    others = session.prose(2 * tokens * max(room, 1)).parts(tokens)[:room]
+    return corpus, {part.id: part.text for part in others}
 
 
 def facts(session: Session, count: int, trials: int) -> Corpus:

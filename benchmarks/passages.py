@@ -50,11 +50,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
         InputError: if no questions are given.
     """
     path = session.questions_for("passages", "questions on passages")
-    spare = max(size.passages - size.questions, 0)
-    corpus = corpora.passages(session, path, size.questions, spare)
-    room = max(size.passages - len(corpus.documents), 0)
-    others = session.prose(2 * PASSAGE_TOKENS * max(room, 1)).parts(PASSAGE_TOKENS)[:room]
-    beside = {part.id: part.text for part in others}
+    corpus, beside = corpora.among(session, path, size.questions, size.passages, PASSAGE_TOKENS)
     passages = {"passages": len(corpus.documents) + len(beside)}
     passages |= _measured(session, corpus, beside, size.questions, None)
     prose = session.prose(size.tokens)

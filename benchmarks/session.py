@@ -15,6 +15,7 @@ from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, LatentsUnavailableError
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents import LatentCodec
+from larimar_memory.latents.answering import AnsweringAdapter, DecoderAdapter
 from larimar_memory.latents.bundle import latents_for, load_bundle
 from larimar_memory.models.finding import DEFAULT_DECODER
 from larimar_memory.types import WhenKeys, WriteProgress
@@ -82,6 +83,11 @@ class Session:
             adapter=self.adapter,
             keys=keys,
         )
+
+    @cached_property
+    def answering(self) -> AnsweringAdapter | None:
+        """The adapter that the default decoder answers from text with."""
+        return DecoderAdapter(lambda: self.decoder, self.adapter, DEFAULT_DECODER)()
 
     @cached_property
     def codec(self) -> LatentCodec:
