@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Int
@@ -32,6 +33,9 @@ _IN_A_LAYER = ("gate_proj", "up_proj", "down_proj")
 
 SHIPPED = {DEFAULT_DECODER: "smollm2-135m-instruct-answers"}
 """Folders under `bundles`, by the decoder whose answering adapter they hold."""
+
+
+_loading = forking.Lock()
 
 
 @dataclass
@@ -58,6 +62,10 @@ class AnsweringAdapter:
         return self.adapters.attached()
 
 
+_of_models: WeakKeyDictionary[Any, dict[tuple[Path, int], AnsweringAdapter]] = WeakKeyDictionary()
+"""Loaded adapters of each model, by file and time of writing."""
+
+
 class DecoderAdapter:
     """A decoder's answering adapter, loaded when it is first called; None where it has none.
 
@@ -70,7 +78,7 @@ class DecoderAdapter:
     def __init__(
         self, decoder: Callable[[], Decoder], adapter: bool | str | os.PathLike[str], name: str
     ) -> None:
-        self._decoder, self._lock = decoder, forking.Lock()
+        self._decoder = decoder
         self._folder = adapter_for(name) if adapter is True else Path(adapter) if adapter else None
         self._loaded: AnsweringAdapter | None = None
 
@@ -82,17 +90,28 @@ class DecoderAdapter:
         """
         if self._folder is None:
             return None
-        with self._lock:
-            if self._loaded is None:
-                decoder = self._decoder()
-                if not isinstance(decoder, LatentDecoder):
-                    raise ModelError(
-                        f"The answering adapter in {self._folder} cannot be used.",
-                        f"The decoder {decoder.name!r} does not show its projections.",
-                        "Open the memory with adapter=False, or with a decoder of transformers.",
-                    )
-                self._loaded = load_adapter(self._folder, decoder)
-            return self._loaded
+        if self._loaded is None:
+            decoder = self._decoder()
+            if not isinstance(decoder, LatentDecoder):
+                raise ModelError(
+                    f"The answering adapter in {self._folder} cannot be used.",
+                    f"The decoder {decoder.name!r} does not show its projections.",
+                    "Open the memory with adapter=False, or with a decoder of transformers.",
+                )
+            self._loaded = _shared(self._folder, decoder)
+        return self._loaded
+
+
+def _shared(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
+    """The adapter in a folder, loaded once for all memories that answer with the same model."""
+    file = folder / DESCRIPTION
+    # Trained again in the same place, it is another one; where there is none, loading says so.
+    version = file.resolve(), file.stat().st_mtime_ns if file.exists() else 0
+    with _loading:
+        known = _of_models.setdefault(decoder.model, {})
+        if version not in known:
+            known[version] = load_adapter(folder, decoder)
+        return known[version]
 
 
 def new_adapters(decoder: LatentDecoder, rank: int) -> Adapters:

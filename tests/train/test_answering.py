@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import lzma
 import random
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from larimar_memory import Larimar
 from larimar_memory.decoders.prompt import INSTRUCTIONS, NOT_IN_MEMORY, chat_tokens, messages, passages
 from larimar_memory.errors import InputError, ModelError
-from larimar_memory.latents.answering import load_adapter, new_adapters, save_adapter
+from larimar_memory.latents.answering import DecoderAdapter, load_adapter, new_adapters, save_adapter
 from larimar_memory.train import AnswersRecipe, train_answers
 from larimar_memory.train.answering import answer_losses
 from larimar_memory.train.facts import draw_facts, several, with_many
@@ -279,6 +281,22 @@ def test_a_memorised_answer_is_given_through_the_memory(tmp_path: Path, decoder:
     assert answer.text
     assert answer.text != other.text
     assert torch.equal(decoder.model(ids).logits, plain)
+
+
+def test_memories_with_one_decoder_share_an_adapter(tmp_path: Path, decoder: Any) -> None:
+    save_adapter(new_adapters(decoder, 2), decoder, tmp_path / "a", {})
+    save_adapter(new_adapters(decoder, 2), decoder, tmp_path / "b", {})
+    first, again, other = (
+        DecoderAdapter(lambda: decoder, tmp_path / name, decoder.name)() for name in ("a", "a", "b")
+    )
+    assert first is again
+    assert other is not first
+    save_adapter(new_adapters(decoder, 2), decoder, tmp_path / "a", {"trained": "again"})
+    anew = DecoderAdapter(lambda: decoder, tmp_path / "a", decoder.name)()
+    assert anew.figures == {"trained": "again"}
+    held = ref(DecoderAdapter(lambda: tiny_decoder(), tmp_path / "b", "tiny")())
+    gc.collect()
+    assert held() is None
 
 
 def test_a_folder_without_an_adapter_or_for_another_decoder_is_named(
