@@ -8,7 +8,6 @@ are made on other conversations and on XQuAD.
 from __future__ import annotations
 
 import json
-import lzma
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -32,6 +31,7 @@ from larimar_memory.recall.search import Look, Recall
 from larimar_memory.text.blocks import Text
 from larimar_memory.text.segments import segment
 from larimar_memory.train.ranker import Example, fit_ranking, fit_scope
+from larimar_memory.train.unpacked import unpacked_lines
 from larimar_memory.types import ReadOptions
 
 QUESTIONS = {
@@ -179,8 +179,7 @@ def _cases(
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    with lzma.open(path, "rt", encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
+    return map(json.loads, unpacked_lines(path))
 
 
 def _passages(

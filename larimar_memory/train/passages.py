@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import lzma
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from larimar_memory.errors import InputError
+from larimar_memory.train.unpacked import unpacked_lines
 
 SUFFIXES = (".txt", ".md", ".jsonl", ".jsonl.xz")
 _HELD_OUT_EVERY = 50
@@ -106,14 +106,12 @@ def _paragraphs(text: str, size: int = 2000) -> Iterator[str]:
 
 
 def _json_lines(path: Path) -> Iterator[str]:
-    opened = lzma.open if path.suffix == ".xz" else open
-    with opened(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                yield str(json.loads(line)["text"])
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"{path} cannot be trained on.",
-                    f'Line {number} is not a JSON object with a "text".',
-                    "Correct the line, or take the file out of the folder.",
-                ) from error
+    for number, line in enumerate(unpacked_lines(path), start=1):
+        try:
+            yield str(json.loads(line)["text"])
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} cannot be trained on.",
+                f'Line {number} is not a JSON object with a "text".',
+                "Correct the line, or take the file out of the folder.",
+            ) from error

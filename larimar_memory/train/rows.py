@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import json
-import lzma
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from larimar_memory.errors import InputError
+from larimar_memory.train.unpacked import unpacked_lines
 
-_OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
 _HELD_OUT_SPLITS = ("val", "valid", "validation", "dev", "test")
 _ONE_IN = 6
 """Of files that name no split, one text in so many is held out."""
@@ -66,21 +62,19 @@ def read_rows(folder: Path, without: tuple[str, ...] = ()) -> list[Row]:
 
 
 def _read(path: Path, stem: str) -> Iterator[Row]:
-    opener = _OPENERS.get(path.suffix, open)
-    with opener(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                context, question = str(row["context"]), str(row["question"])
-                answers = tuple(map(str, row["answers"])) if row.get("answerable", True) else ()
-                split = row.get("split")
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"Line {number} of {path.name} cannot be used.",
-                    f"It is no question on a text: {type(error).__name__}: {error}.",
-                    "Give every line a context, a question, answers and answerable.",
-                ) from error
-            yield Row(stem, context, question, answers, _held_out(context, split))
+    for number, line in enumerate(unpacked_lines(path), 1):
+        try:
+            row = json.loads(line)
+            context, question = str(row["context"]), str(row["question"])
+            answers = tuple(map(str, row["answers"])) if row.get("answerable", True) else ()
+            split = row.get("split")
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"Line {number} of {path.name} cannot be used.",
+                f"It is no question on a text: {type(error).__name__}: {error}.",
+                "Give every line a context, a question, answers and answerable.",
+            ) from error
+        yield Row(stem, context, question, answers, _held_out(context, split))
 
 
 def _held_out(context: str, split: str | None) -> bool:
