@@ -19,9 +19,7 @@ from larimar_memory.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from larimar_memory.train import AdapterTrained
-
-_LATER = "time is up; the same command goes on"
+    from larimar_memory.train import AdapterTrained, Trained
 
 
 def add_latents(
@@ -81,40 +79,38 @@ def train(
         made = training.train_answers(
             chosen, model, data, out, start=start, resume=not fresh, time_limit=limit, show=not as_json
         )
-        _print_adapter(made, chosen.steps, as_json)
+        figures = {"questions": made.progress.questions}
+        _print_trained(made, "adapter", made.folder, chosen.steps, "held out", figures, as_json)
         return
     trained = training.train(
         chosen, model, data, out, start=start, resume=not fresh, time_limit=limit, show=not as_json
     )
-    at, steps = trained.progress, sum(stage.steps for stage in chosen.stages)
-    result = {
-        "done": trained.done,
-        "bundle": str(trained.bundle),
-        "steps": at.total_steps,
-        "of": steps,
-        "tokens": at.tokens,
-        "seconds": round(at.seconds, 1),
-        "checked": at.checked,
-    }
-    state = "done" if trained.done else _LATER
-    line = f"{state}: step {at.total_steps:,} of {steps:,}, bundle in {trained.bundle}."
-    said = "" if at.checked is None else f"\nsaid again: {json.dumps(at.checked)}"
-    output.print_result(result, as_json, line + said)
+    steps = sum(stage.steps for stage in chosen.stages)
+    _print_trained(trained, "bundle", trained.bundle, steps, "said again", {}, as_json)
 
 
-def _print_adapter(made: AdapterTrained, steps: int, as_json: bool) -> None:
+def _print_trained(
+    made: Trained | AdapterTrained,
+    what: str,
+    folder: Path,
+    steps: int,
+    checked: str,
+    more: dict[str, int],
+    as_json: bool,
+) -> None:
+    """What a run ended with, and what its last check found."""
     at = made.progress
     result = {
         "done": made.done,
-        "adapter": str(made.folder),
+        what: str(folder),
         "steps": at.total_steps,
         "of": steps,
-        "questions": at.questions,
+        **more,
         "tokens": at.tokens,
         "seconds": round(at.seconds, 1),
         "checked": at.checked,
     }
-    state = "done" if made.done else _LATER
-    line = f"{state}: step {at.total_steps:,} of {steps:,}, adapter in {made.folder}."
-    said = f"\nheld out: {json.dumps(at.checked)}" if at.checked else ""
+    state = "done" if made.done else "time is up; the same command goes on"
+    line = f"{state}: step {at.total_steps:,} of {steps:,}, {what} in {folder}."
+    said = f"\n{checked}: {json.dumps(at.checked)}" if at.checked else ""
     output.print_result(result, as_json, line + said)
