@@ -67,6 +67,24 @@ def test_train_add_latents_and_ask(small: Path, tmp_path: Path) -> None:
     assert answer["sources"]
 
 
+def test_an_answering_adapter_is_trained_in_parts(small: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    row = {"context": "The ferry to Ren leaves at nine.", "question": "When?", "answers": ["at nine"]}
+    (rows / "own.jsonl").write_text(json.dumps({**row, "split": "train"}) + "\n")
+    recipe = {"kind": "answers", "steps": 2, "packs": 1, "rank": 2, "check_packs": 1}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    command = ["train", str(rows), "--out", str(tmp_path / "run"), "--decoder", str(small)]
+    command += ["--recipe", str(tmp_path / "recipe.json"), "--json"]
+    first = larimar(*command, "--minutes", "0")
+    assert first.returncode == 0, first.stderr
+    begun = json.loads(first.stdout)
+    assert (begun["done"], begun["steps"], begun["of"]) == (False, 1, 2)
+    ended = json.loads(larimar(*command).stdout)
+    assert (ended["done"], ended["steps"], ended["questions"]) == (True, 2, 2)
+    assert (Path(ended["adapter"]) / "adapter.safetensors").exists()
+
+
 def test_what_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
     missing = larimar("add-latents", "-m", str(tmp_path / "no.larimar"))
     assert missing.returncode == 1
