@@ -26,6 +26,7 @@ from larimar_memory.recall.lines import lines_of
 from larimar_memory.types import Answer, AnswerOptions, Message, Readout, RecalledSegment, Timings
 
 if TYPE_CHECKING:
+    from larimar_memory.latents.answering import AnsweringAdapter
     from larimar_memory.latents.prefix import LatentReadout
 
 FOCUS = 0.1
@@ -51,7 +52,7 @@ class Answerer:
         options: AnswerOptions,
         decoder: Callable[[], Decoder],
         latents: LatentMemory,
-        adapter: Callable[[], Conditioning | None],
+        adapter: Callable[[], AnsweringAdapter | None],
     ) -> None:
         self._options, self._decoder, self._latents, self._adapter = options, decoder, latents, adapter
 
@@ -65,7 +66,7 @@ class Answerer:
             return Said(label, NOT_IN_MEMORY, readout.probability), ()
         model = self._decoder()
         prefix: LatentReadout | None = None
-        adapter: Conditioning | None = None
+        adapter: AnsweringAdapter | None = None
         sources, recalled, stop = tuple[RecalledSegment, ...](), list[str](), tuple(options.stop)
         if readout.in_scope:
             sources = focused(readout)
@@ -73,7 +74,7 @@ class Answerer:
                 sources, prefix = _latents_within(options.context_tokens, sources, self._latents)
             else:
                 sources, recalled = _text_within(options.context_tokens, sources, model)
-                adapter = self._adapter()
+                adapter = self._adapted(readout)
             stop = (*stop, *STOP)
         chosen = instruction(options.style, adapter is not None)
         told = {} if chosen == BRIEF else {"instruction": chosen}
@@ -91,6 +92,15 @@ class Answerer:
         generation = _generate(model, prompt(kept), replace(options, stop=stop), conditioning=given)
         return Said(label, generation, readout.probability if readout.in_scope else None), sources
 
+    def _adapted(self, readout: Readout) -> AnsweringAdapter | None:
+        """The adapter, leaning as the read does; where an answer's beginning is given, it is none."""
+        adapter = self._adapter()
+        return (
+            adapter
+            if adapter is None or self._options.begin
+            else adapter.after_read(readout.probability)
+        )
+
 
 def start(
     readout: Readout,
@@ -100,7 +110,7 @@ def start(
     started: float,
     read: Callable[[str], Readout] | None = None,
     language: str = "en",
-    adapter: Callable[[], Conditioning | None] = lambda: None,
+    adapter: Callable[[], AnsweringAdapter | None] = lambda: None,
 ) -> AnswerStream:
     """Begin to answer the readout's question; out of scope, the decoder is not even loaded.
 

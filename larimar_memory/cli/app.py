@@ -17,6 +17,7 @@ from larimar_memory import __version__
 from larimar_memory.cli import care, keys, output, train
 from larimar_memory.cli.ingest import ingest
 from larimar_memory.cli.options import (
+    AdapterFolder,
     AsJson,
     DecoderName,
     EncoderName,
@@ -69,13 +70,16 @@ def ask(
     ] = False,
     encoder: EncoderName = "",
     decoder: DecoderName = "",
+    adapter: AdapterFolder = "",
     plain: Annotated[bool, typer.Option("--plain", help="Print the answer's text only.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Answer a question from memory, with its sources."""
     if exists(memory) and not decoder:
         _check_ahead()
-    with open_memory(memory, encoder, decoder, create=False, latents=latents or False) as opened:
+    with open_memory(
+        memory, encoder, decoder, create=False, latents=latents or False, adapter=adapter
+    ) as opened:
         stream = opened.stream(
             question,
             reading=ReadOptions(k, namespace, parsed(where), neighbours, threshold=threshold),

@@ -46,6 +46,14 @@ LatentsFolder = Annotated[
         show_default="bundled",
     ),
 ]
+AdapterFolder = Annotated[
+    str,
+    typer.Option(
+        "--adapter",
+        help='What the decoder answers with: a folder that training wrote, or "none".',
+        show_default="bundled",
+    ),
+]
 K = Annotated[int, typer.Option("-k", help="Segments to read.")]
 WhereText = Annotated[
     str, typer.Option("--where", help='Metadata filter as JSON, such as \'{"source": "a.txt"}\'.')
@@ -96,11 +104,13 @@ def open_memory(
     *,
     create: bool = True,
     latents: bool | str = False,
+    adapter: str = "",
 ) -> Larimar:
     """The memory in a file, with the models named, or those bundled where a name is empty.
 
     Args:
         encoder: None for what needs no encoder.
+        adapter: "none" for the decoder as it is.
 
     Raises:
         MemoryFileError: if there is none and none is to be made.
@@ -120,6 +130,7 @@ def open_memory(
         decoder=decoder or finding.DEFAULT_DECODER,
         create=create,
         latents=latents,
+        adapter=adapter != "none" and (adapter or True),
     )
     # What was made till now stays: it is never looked through again.
     gc.freeze()

@@ -104,7 +104,9 @@ class Conditioning(Protocol):
     One that adapts the model may have `adapters`, an object whose `updates()` are the low-rank updates
     that act while it is attached: for each linear layer, A (rank x inputs) and B (outputs x rank), in
     a mapping that is the same object while they are the same, or None while they are trained. With
-    them, what is written can take fast steps; without, the model itself writes it.
+    them, what is written can take fast steps; without, the model itself writes it. One that leans to
+    some tokens or away from them may have `first`: token ids, and what is added to their logits where
+    the first token is chosen.
 
     Attributes:
         positions: places it takes up in the model's context.

@@ -254,7 +254,7 @@ class _Running(Generation):
             logits_to_keep=1,
         )
         choose = Choosing(model.generation_config, self.temperature, self.seed)
-        ids, steps, self.logits = list(self.tokens), None, out.logits[0, -1].float()
+        ids, steps, self.logits = list(self.tokens), None, self._leaning(out.logits[0, -1].float())
         while True:
             ids.append(choose(ids, self.logits))
             self.streamer.put(torch.tensor(ids[-1:]))
@@ -288,8 +288,16 @@ class _Running(Generation):
 
     def _seen(self, ids: Tensor, scores: Float[Tensor, "1 v"]) -> Float[Tensor, "1 v"]:
         # Before the temperature, and before anything is cut off.
-        self.logits = scores[0]
-        return scores
+        self.logits = scores[0] if self.said else self._leaning(scores[0])
+        return self.logits[None]
+
+    def _leaning(self, logits: Float[Tensor, " v"]) -> Float[Tensor, " v"]:
+        """Logits of the first token, as the conditioning leans."""
+        first: dict[int, float] = getattr(self.conditioning, "first", {})
+        if first:
+            logits = logits.clone()
+            logits[list(first)] += torch.tensor(list(first.values())).to(logits)
+        return logits
 
     def _stopped(self, ids: Tensor, scores: Any, **_: Any) -> Tensor:
         return torch.full((len(ids),), self._ended(int(ids[0, -1])), device=ids.device)

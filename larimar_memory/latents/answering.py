@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from larimar_memory.decoders.base import Decoder, LatentDecoder
+from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.errors import ModelError
 from larimar_memory.latents.adapters import Adapters
 from larimar_memory.latents.anatomy import examine, fingerprint
@@ -37,6 +39,28 @@ SHIPPED = {DEFAULT_DECODER: "smollm2-135m-instruct-answers"}
 
 _loading = forking.Lock()
 
+_LEAST_SHARE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Refusing:
+    """How much more readily a question is refused than the decoder by itself would.
+
+    What is added to the logit of the refusal's first token is `bias + scope * logit(p)`, where p is the
+    read's probability that the answer is there: to the decoder's odds come those of the read.
+
+    Attributes:
+        bias, scope: log-odds, fitted on rows that the adapter was not trained on.
+    """
+
+    bias: float = 0.0
+    scope: float = 0.0
+
+    def lean(self, probability: float) -> float:
+        """What is added to the logit, for a read's probability in [0, 1]."""
+        share = min(max(probability, _LEAST_SHARE), 1 - _LEAST_SHARE)
+        return self.bias + self.scope * math.log(share / (1 - share))
+
 
 @dataclass
 class AnsweringAdapter:
@@ -47,11 +71,23 @@ class AnsweringAdapter:
     Attributes:
         adapters: on all linear projections of all layers.
         figures: how it was trained and what was measured, JSON values.
+        refusing: how it was fitted to refuse; None where it was not.
+        refusal: id of the token that a refusal begins with.
+        first: what is added to logits where the first token is chosen, by its id.
     """
 
     adapters: Adapters
     figures: dict[str, Any] = field(default_factory=dict)
+    refusing: Refusing | None = None
+    refusal: int = -1
+    first: Mapping[int, float] = field(default_factory=dict)
     positions: int = 0
+
+    def after_read(self, probability: float) -> AnsweringAdapter:
+        """The same, leaning to a refusal or away from it by a read's probability, in [0, 1]."""
+        if self.refusing is None:
+            return self
+        return replace(self, first={self.refusal: self.refusing.lean(probability)})
 
     def inputs(self, tokens: Int[Tensor, "1 t"]) -> dict[str, Any]:
         """What `model.generate` is called with: the prompt as it is."""
@@ -209,7 +245,20 @@ def load_adapter(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
     except RuntimeError as error:
         raise _damaged(folder, f"{TENSORS} does not have the tensors its description says") from error
     adapters.merge()
-    return AnsweringAdapter(adapters.eval().requires_grad_(False), figures)
+    refusing = description.get("refusing")
+    return AnsweringAdapter(
+        adapters.eval().requires_grad_(False),
+        figures,
+        None if refusing is None else _refusing(folder, refusing),
+        decoder.plain_tokens(NOT_IN_MEMORY)[0],
+    )
+
+
+def _refusing(folder: Path, held: Any) -> Refusing:
+    try:
+        return Refusing(float(held["bias"]), float(held["scope"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, f'what it says of "refusing" is no bias and scope: {error}') from error
 
 
 def _missing(folder: Path, error: OSError) -> ModelError:

@@ -26,9 +26,10 @@ FACTS = "facts"
 """What the mix calls made-up facts."""
 
 _MOST_ASKED = 6
-_WHOLE = 0.35
+_WHOLE = 0.45
 _PUT_IN = 0.15
 _STRANGE = 0.25
+_LEFT_OUT = 0.12
 _FULL_WORDS = 6
 _MANY = 0.35
 _NUMBER = re.compile(r"[\d.,:]*\d")
@@ -156,7 +157,8 @@ class Packs:
         others = [units_of(other[0].context) for other in some if other is not texts[number]]
         parts = (not target.answers or 0 < len(held) <= 2) and len(units.texts) > 1
         if parts and rng.random() > _WHOLE:
-            shown, complete = recalled(units, held[0] if held else None, others, rng), False
+            best = held[0] if held and rng.random() > _LEFT_OUT else None
+            shown, complete = recalled(units, best, others, target.question, rng), False
         else:
             shown, complete = whole(units, rng), True
         asked = [a for row in rows if (a := _answered(row, units, shown, complete, rng)) is not None]
@@ -234,4 +236,4 @@ def _answered(row: Row, units: Units, shown: Shown, complete: bool, rng: random.
 
 
 def _is_sentence(answer: str) -> bool:
-    return answer[:1].isupper() and len(answer.split()) >= _FULL_WORDS
+    return answer[:1].isupper() and answer[-1] in ".!?" and len(answer.split()) >= _FULL_WORDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Sequence
@@ -82,8 +83,13 @@ def whole(units: Units, rng: random.Random) -> Shown:
     return Shown(kept, ("",) * len(kept))
 
 
-def recalled(units: Units, best: int | None, others: Sequence[Units], rng: random.Random) -> Shown:
+def recalled(
+    units: Units, best: int | None, others: Sequence[Units], question: str, rng: random.Random
+) -> Shown:
     """Some pieces, one of them `best`, which comes first more often than not; others of other texts.
+
+    What is recalled beside an answer, or where there is none, is mostly what is worded like the
+    question: that it is about the same must not pass for an answer.
 
     Args:
         best: the piece that answers, or None where none does.
@@ -93,14 +99,19 @@ def recalled(units: Units, best: int | None, others: Sequence[Units], rng: rando
     count = min(rng.randint(0 if best is not None else 1, _MOST_OTHERS), rng.randint(1, _MOST_OTHERS))
     own = [n for n in range(len(units.texts)) if n != best]
     near = [n for n in own if best is not None and abs(n - best) <= 2]
+    alike = likest(question, [units.texts[n] for n in own])
     picked = list[tuple[Units, int]]()
-    for _ in range(count):
-        if (near or own) and (rng.random() < 0.65 or not others):
-            n = rng.choice(near if near and rng.random() < 0.6 else own)
-            picked.append((units, n))
+    for turn in range(count):
+        kind = rng.random()
+        if kind < 0.55 and alike:
+            picked.append((units, own[alike[min(turn, len(alike) - 1)]]))
+        elif kind < 0.75 and own:
+            picked.append((units, rng.choice(near or own)))
         elif others:
             other = rng.choice(others)
-            picked.append((other, rng.randrange(len(other.texts))))
+            picked.append((other, likest(question, other.texts)[0]))
+        elif own:
+            picked.append((units, rng.choice(own)))
     if best is not None:
         at = 0 if rng.random() < 0.6 else rng.randint(0, len(picked))
         picked.insert(at, (units, best))
@@ -109,3 +120,19 @@ def recalled(units: Units, best: int | None, others: Sequence[Units], rng: rando
         tuple("".join(of.texts[max(0, n - reach) : n + reach + 1]) for of, n in picked),
         tuple(of.by[n] for of, n in picked),
     )
+
+
+def likest(question: str, texts: Sequence[str]) -> list[int]:
+    """Numbers of texts by how much of the question's words they have, rare words counting more."""
+    held = [_stems(text) for text in texts]
+    weights = {
+        stem: math.log((1 + len(held)) / (0.5 + sum(stem in stems for stems in held)))
+        for stem in _stems(question)
+    }
+    scores = [sum(weights[stem] for stem in sorted(weights.keys() & stems)) for stems in held]
+    return sorted(range(len(texts)), key=lambda n: (-scores[n], n))
+
+
+def _stems(text: str) -> frozenset[str]:
+    """The beginnings of a text's words, which its inflected forms share; short words are left out."""
+    return frozenset(word[:5].lower() for word in _LETTERS.findall(text) if len(word) > 3)

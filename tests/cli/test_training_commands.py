@@ -84,6 +84,17 @@ def test_an_answering_adapter_is_trained_in_parts(small: Path, tmp_path: Path) -
     assert (ended["done"], ended["steps"], ended["questions"]) == (True, 2, 2)
     assert (Path(ended["adapter"]) / "adapter.safetensors").exists()
 
+    text = tmp_path / "ferry.txt"
+    text.write_text(row["context"])
+    memory = ["--memory", str(tmp_path / "m.larimar")]
+    assert larimar("ingest", str(text), *memory).returncode == 0
+    ask = ["ask", "When does the ferry leave?", *memory, "--decoder", str(small), "--max-tokens", "2"]
+    for adapter in (ended["adapter"], "none"):
+        assert larimar(*ask, "--adapter", adapter).returncode == 0
+    other = larimar(*ask, "--adapter", str(tmp_path))
+    assert other.returncode == 1
+    assert "There is no answering adapter in" in other.stderr
+
 
 def test_what_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
     missing = larimar("add-latents", "-m", str(tmp_path / "no.larimar"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from weakref import ref
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -95,7 +96,13 @@ def test_a_conversation_is_cut_into_turns_and_prose_into_sentences() -> None:
 @given(st.integers(0, 10**6), st.sampled_from([PROSE, TALK]), st.booleans())
 def test_what_is_recalled_holds_its_best_and_only_pieces(seed: int, text: str, best: bool) -> None:
     units, rng = units_of(text), random.Random(seed)
-    shown = recalled(units, 2 if best else None, [units_of("Elsewhere it rains. It rains a lot.")], rng)
+    shown = recalled(
+        units,
+        2 if best else None,
+        [units_of("Elsewhere it rains. It rains a lot.")],
+        "Where does it rain?",
+        rng,
+    )
     assert shown.texts
     assert len(shown.texts) == len(shown.by)
     if best:
@@ -299,6 +306,36 @@ def test_memories_with_one_decoder_share_an_adapter(tmp_path: Path, decoder: Any
     assert held() is None
 
 
+@pytest.mark.parametrize("steps", [True, False])
+def test_a_refusal_leans_on_what_was_read(
+    tmp_path: Path, decoder: Any, monkeypatch: pytest.MonkeyPatch, steps: bool
+) -> None:
+    """It is the odds of the first token that change, by what the read says, and nothing after it."""
+    if not steps:
+        monkeypatch.setattr(decoder.packing, "fits", lambda model: False)
+    save_adapter(new_adapters(decoder, 2), decoder, tmp_path, {})
+    described = json.loads((tmp_path / "adapter.json").read_text())
+    ids, begun = decoder.plain_tokens("Who built it?"), decoder.plain_tokens(NOT_IN_MEMORY)[0]
+
+    def first(probability: float) -> float:
+        given = load_adapter(tmp_path, decoder).after_read(probability)
+        generation = decoder.generate(ids, max_tokens=1, conditioning=given)
+        list(generation)
+        return float(np.exp(generation.log_probabilities[0]))
+
+    even = first(0.5)
+    assert first(0.0) == first(1.0) == even
+    said = described | {"refusing": {"bias": 60.0, "scope": -10.0, "fitted_on": "rows"}}
+    (tmp_path / "adapter.json").write_text(json.dumps(said))
+    assert first(0.5) > 0.999 >= even
+    assert first(0.999) == pytest.approx(even, abs=1e-3)
+    leaning = load_adapter(tmp_path, decoder).after_read(0.5)
+    assert leaning.first == {begun: 60.0}
+    twice = decoder.generate(ids, max_tokens=2, conditioning=leaning)
+    assert "".join(twice)
+    assert twice.log_probabilities[1] < -0.01
+
+
 def test_a_folder_without_an_adapter_or_for_another_decoder_is_named(
     tmp_path: Path, decoder: Any
 ) -> None:
@@ -310,6 +347,7 @@ def test_a_folder_without_an_adapter_or_for_another_decoder_is_named(
         ({"decoder": "0" * 32}, "does not fit the decoder"),
         ({"rank": 3}, "does not have the tensors"),
         ({"format": 9}, "It has format 9, and this version reads 1"),
+        ({"refusing": {"bias": 1}}, "what it says of .refusing. is no bias and scope: 'scope'"),
     ):
         (tmp_path / "adapter.json").write_text(json.dumps(described | change))
         with pytest.raises(ModelError, match=said):
