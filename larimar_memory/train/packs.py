@@ -29,7 +29,7 @@ _MOST_ASKED = 6
 _WHOLE = 0.45
 _PUT_IN = 0.15
 _STRANGE = 0.25
-_LEFT_OUT = 0.12
+_LEFT_OUT = 0.18
 _FULL_WORDS = 6
 _MANY = 0.35
 _NUMBER = re.compile(r"[\d.,:]*\d")
@@ -168,7 +168,7 @@ class Packs:
             strange = rng.choice(some)[0]
             if not (strange.answers and shown.holds(strange.answers[0])):
                 refused.append(Asked(strange.question, NOT_IN_MEMORY))
-        refused = refused[: max(1, len(answered) // 2)]
+        refused = refused[: max(1, len(answered))]
         return shown, answered + refused
 
     def _facts(self, rng: random.Random) -> tuple[Shown, list[Asked]]:
