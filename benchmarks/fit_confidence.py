@@ -93,7 +93,7 @@ def drawn(qa: Path, rows: int, *, fitted: bool) -> list[Row]:
     every = [
         row
         for row in read_rows(qa)
-        if row.held_out and row.file in FILES and _half(row.question) is fitted
+        if row.held_out and row.file in FILES and in_half(row.question) is fitted
     ]
     draw, found = random.Random(0), list[Row]()  # noqa: S311 - nothing secret
     draw.shuffle(every)
@@ -164,7 +164,7 @@ def _signs(said: str, signs: np.ndarray | None, row: Row) -> tuple[np.ndarray, b
     return signs, holds(said, row.answers) or token_f1(said, row.answers) >= RIGHT_F1
 
 
-def _half(question: str) -> bool:
+def in_half(question: str) -> bool:
     """Whether a question is of the first half: both of its rows are of the same."""
     return hashlib.blake2b(question.encode(), digest_size=1).digest()[0] < 128
 

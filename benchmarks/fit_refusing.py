@@ -1,14 +1,16 @@
 """Fit how readily an answering adapter refuses: `python -m benchmarks.fit_refusing --help`.
 
-Each question is asked of its own passage, written to a memory of its own, and a third of them of a
-passage that lacks the answer. The decoder's odds that it refuses and the read's probability that the
-answer is there are weighed against each other on one half of held-out rows, and reported on the other.
+Half of the questions are asked of their own passage, in a memory of its own; a third of these passages
+lack the answer. The others are asked of a memory of many passages, in which half of theirs are. The
+decoder's odds that it refuses and the read's probability that the answer is there are weighed against
+each other on one half of held-out rows, and reported on the other.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,17 +21,23 @@ import torch
 import typer
 from jaxtyping import Bool, Float
 
-from benchmarks.fit_confidence import FILES, area, drawn, fit
+from benchmarks.fit_confidence import FILES, area, drawn, fit, in_half
 from larimar_memory.decoders.base import Conditioning, Generation
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents.answering import DESCRIPTION, Refusing, adapter_for, load_adapter
 from larimar_memory.system.files import put_in_place
-from larimar_memory.train.rows import Row
+from larimar_memory.train.rows import Row, read_rows
 from larimar_memory.types import Usage
 
+NAMING = ("nq_open_gold", "squadshifts_newwiki")
+"""Files whose questions name what they are about, so that they can be asked of many passages."""
+
 _LEAST = 1e-9
+
+Signs = Float[np.ndarray, "n 2"]
+Absent = Bool[np.ndarray, " n"]
 
 
 class Odds(TransformersDecoder):
@@ -51,6 +59,46 @@ class Odds(TransformersDecoder):
         return Generation([], Usage())
 
 
+class Asking:
+    """Asks questions of memories, for the signs of a refusal.
+
+    Args:
+        adapter: folder of the answering adapter.
+    """
+
+    def __init__(self, adapter: Path) -> None:
+        loaded = TransformersDecoder.load()
+        self._encoder, self._adapter = SentenceEncoder.load(), adapter
+        self._decoder = Odds(loaded.model, loaded.tokenizer, name=loaded.name)
+        self._decoder.refusal = load_adapter(adapter, self._decoder).refusal
+
+    def own(self, rows: Sequence[Row]) -> tuple[Signs, Absent]:
+        """Each is asked of its own passage."""
+        found = list[tuple[float, float]]()
+        with typer.progressbar(rows, label="asking of one passage") as shown:
+            for row in shown:
+                with self._opened() as memory:
+                    memory.write([row.context])
+                    found.append(self._asked(memory, row))
+        return np.array(found), np.array([not row.answers for row in rows])
+
+    def among(self, rows: Sequence[Row], passages: Sequence[str]) -> tuple[Signs, Absent]:
+        """All are asked of one memory, in which the passages of some are."""
+        with self._opened() as memory, typer.progressbar(rows, label="asking of many") as shown:
+            memory.write(passages, [str(n) for n in range(len(passages))])
+            found = np.array([self._asked(memory, row) for row in shown])
+        there = set(passages)
+        return found, np.array([row.context not in there for row in rows])
+
+    def _opened(self) -> Larimar:
+        return Larimar.open(encoder=self._encoder, decoder=self._decoder, adapter=self._adapter)
+
+    def _asked(self, memory: Larimar, row: Row) -> tuple[float, float]:
+        readout = memory.read(row.question, threshold=0.0)
+        memory.answer(row.question, threshold=0.0)
+        return self._decoder.found, Refusing(scope=1.0).lean(readout.probability)
+
+
 def main(
     qa: Annotated[Path, typer.Option(help="Folder of reading comprehension, JSON lines.")],
     rows: Annotated[int, typer.Option(help="Questions fitted on, and as many reported on.")] = 600,
@@ -59,32 +107,27 @@ def main(
     ] = None,
 ) -> None:
     """Fit it, write it into the adapter's description and say how well it tells the two apart."""
-    encoder, loaded = SentenceEncoder.load(), TransformersDecoder.load()
-    model = Odds(loaded.model, loaded.tokenizer, name=loaded.name)
-    folder = adapter or adapter_for(model.name)
+    folder = adapter or adapter_for(TransformersDecoder.load().name)
     if folder is None:
-        raise typer.BadParameter(f"No adapter ships for {model.name}.")
-    model.refusal = load_adapter(folder, model).refusal
+        raise typer.BadParameter("No adapter ships for the decoder.")
+    asking = Asking(folder)
+    passages = written(qa)
 
-    def ask(row: Row) -> tuple[float, float]:
-        with Larimar.open(encoder=encoder, decoder=model, adapter=folder) as memory:
-            memory.write([row.context])
-            readout = memory.read(row.question, threshold=0.0)
-            memory.answer(row.question, threshold=0.0)
-            return model.found, Refusing(scope=1.0).lean(readout.probability)
+    def asked(*, fitted: bool) -> dict[str, tuple[Signs, Absent]]:
+        return {
+            "one_passage": asking.own(drawn(qa, rows // 2, fitted=fitted)),
+            "many_passages": asking.among(naming(qa, passages, rows // 2, fitted=fitted), passages),
+        }
 
-    def asked(some: Sequence[Row]) -> tuple[Float[np.ndarray, "n 2"], Bool[np.ndarray, " n"]]:
-        with typer.progressbar(some, label="asking") as shown:
-            signs = np.array([ask(row) for row in shown])
-        return signs, np.array([not row.answers for row in some])
-
-    signs, absent = asked(drawn(qa, rows, fitted=True))
+    signs, absent = (np.concatenate(some) for some in zip(*asked(fitted=True).values(), strict=True))
     (decoder, read), bias = fit(signs, absent)
     refusing = Refusing(round(bias / decoder, 4), round(read / decoder, 4))
-    signs, absent = asked(drawn(qa, rows, fitted=False))
     report = {
-        "alone": _told(signs[:, 0], absent),
-        "leaning": _told(signs @ [1.0, refusing.scope] + refusing.bias, absent),
+        name: {
+            "alone": _told(signs[:, 0], absent),
+            "leaning": _told(signs @ [1.0, refusing.scope] + refusing.bias, absent),
+        }
+        for name, (signs, absent) in asked(fitted=False).items()
     }
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     description["refusing"] = {
@@ -97,7 +140,29 @@ def main(
     typer.echo(json.dumps({**asdict(refusing), **report}))
 
 
-def _told(odds: Float[np.ndarray, " n"], absent: Bool[np.ndarray, " n"]) -> dict[str, float]:
+def written(qa: Path) -> list[str]:
+    """Half of the held-out passages whose questions name what they are about."""
+    every = (row.context for row in read_rows(qa) if row.held_out and row.file in NAMING)
+    return list(dict.fromkeys(every))[::2]
+
+
+def naming(qa: Path, passages: Sequence[str], rows: int, *, fitted: bool) -> list[Row]:
+    """Answerable questions, half of them on the passages, in an order by chance."""
+    there = set(passages)
+    every = [
+        row
+        for row in read_rows(qa)
+        if row.held_out and row.file in NAMING and row.answers and in_half(row.question) is fitted
+    ]
+    draw = random.Random(0)  # noqa: S311 - nothing secret
+    draw.shuffle(every)
+    kinds = ([row for row in every if (row.context in there) is held] for held in (True, False))
+    found = [row for of_kind in kinds for row in of_kind[: rows // 2]]
+    draw.shuffle(found)
+    return found
+
+
+def _told(odds: Float[np.ndarray, " n"], absent: Absent) -> dict[str, float]:
     return {
         "refused": round(float((odds[absent] > 0).mean()), 3),
         "wrongly": round(float((odds[~absent] > 0).mean()), 3),

@@ -1,0 +1,64 @@
+"""The rows that refusals are fitted on, and what the fit that ships says."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from benchmarks.fit_confidence import FILES, drawn
+from benchmarks.fit_refusing import NAMING, naming, written
+from larimar_memory.latents.answering import DESCRIPTION, Refusing, adapter_for
+from larimar_memory.models.finding import DEFAULT_DECODER
+
+
+@pytest.fixture
+def qa(tmp_path: Path) -> Path:
+    for file in FILES:
+        with (tmp_path / f"{file}.jsonl").open("w") as lines:
+            for n in range(60):
+                row = {
+                    "context": f"Text {n // 2} of {file}.",
+                    "question": f"{file} {n}?",
+                    "split": "test",
+                }
+                row |= {"answers": [f"Text {n}"], "answerable": True} if n % 3 else {"answers": []}
+                lines.write(json.dumps({"answerable": False, **row}) + "\n")
+    return tmp_path
+
+
+def test_no_question_is_both_fitted_on_and_reported_on(qa: Path) -> None:
+    passages = written(qa)
+    for draw in (drawn, lambda qa, rows, fitted: naming(qa, passages, rows, fitted=fitted)):
+        fitted, other = ({row.question for row in draw(qa, 40, fitted=half)} for half in (True, False))
+        assert fitted
+        assert other
+        assert not fitted & other
+
+
+def test_half_of_the_questions_asked_of_many_passages_have_theirs_there(qa: Path) -> None:
+    passages = written(qa)
+    assert len(passages) == 30 * len(NAMING) // 2
+    asked = naming(qa, passages, 16, fitted=True)
+    there = [row.context in passages for row in asked]
+    assert sum(there) == len(there) - sum(there) == 8
+    assert all(row.answers and row.file in NAMING for row in asked)
+
+
+def test_the_surer_the_read_the_less_a_refusal_is_leant_to() -> None:
+    refusing = Refusing(bias=0.5, scope=-1.0)
+    leans = [refusing.lean(p) for p in (0.0, 0.1, 0.5, 0.9, 1.0)]
+    assert leans == sorted(leans, reverse=True)
+    assert leans[2] == 0.5
+    assert all(map(math.isfinite, leans))
+
+
+def test_the_adapter_that_ships_says_how_its_refusals_were_fitted() -> None:
+    folder = adapter_for(DEFAULT_DECODER)
+    assert folder is not None
+    held = json.loads((folder / DESCRIPTION).read_text())["refusing"]
+    assert held["scope"] < 0
+    for told in held["held_out"].values():
+        assert told["leaning"]["area_under_roc"] > told["alone"]["area_under_roc"] > 0.8
