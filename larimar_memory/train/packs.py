@@ -33,6 +33,10 @@ _LEFT_OUT = 0.18
 _FULL_WORDS = 6
 _MANY = 0.35
 _NUMBER = re.compile(r"[\d.,:]*\d")
+_WHAT_IS_DONE = re.compile(
+    r"what (?:do|does|did|will|would|can|is|are|was|were)\b.* do(?:ing|ne)?\b", re.IGNORECASE
+)
+"""Asks for what somebody or something does: a verb alone, such as "causes", is no answer to it."""
 _NAMED = re.compile(r"[A-Z\d$]")
 
 
@@ -228,6 +232,8 @@ def _answered(row: Row, units: Units, shown: Shown, complete: bool, rng: random.
         gone = not any(shown.holds(a) for a in row.answers)
         return Asked(row.question, NOT_IN_MEMORY) if known and gone else None
     answer = row.answers[0].strip()
+    if _WHAT_IS_DONE.match(row.question) and len(answer.split()) == 1:
+        return None
     core = answer.lower().rstrip(".")
     sentences = [a.strip() for a in row.answers if _is_sentence(a.strip()) and core in a.lower()]
     if sentences and (sentences[0] == answer or rng.random() < 0.3):

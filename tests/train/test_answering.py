@@ -359,3 +359,15 @@ def test_a_folder_without_an_adapter_or_for_another_decoder_is_named(
 
 def test_a_pack_says_its_size() -> None:
     assert Pack([1, 2], [[3], [4, 5]], [1, 1], [False, False]).size == 5
+
+
+def test_a_verb_alone_is_no_answer_to_what_something_does(decoder: Any) -> None:
+    text = "The valve controls the flow of water."
+    rows = [
+        Row("wiki", text, "What does the valve do?", ("controls",)),
+        Row("wiki", text, "What does the valve control?", ("the flow of water",)),
+    ]
+    packs = Packs(rows, decoder.tokenizer)
+    made = [pack for n in range(8) if (pack := packs.made("wiki", 0, n)) is not None]
+    assert made
+    assert all(len(pack.rests) == 1 for pack in made)
