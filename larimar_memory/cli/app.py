@@ -30,6 +30,7 @@ from larimar_memory.cli.options import (
     open_memory,
     parsed,
 )
+from larimar_memory.cli.serve import serve
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.models import loading
 from larimar_memory.types import AnswerOptions, ReadOptions
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 
 app.command()(ingest)
+app.command()(serve)
 
 
 # "answer" is what the facade calls it.
