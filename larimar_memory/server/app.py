@@ -194,7 +194,7 @@ def _arguments(kind: type[_Given], given: Mapping[str, Any] | None) -> _Given:
     try:
         return kind.model_validate(dict(given or {}))
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        wrong = [": ".join([*map(str, e["loc"]), e["msg"]]) for e in error.errors()]
         more = "; and more" if len(wrong) > _WRONG_SHOWN else ""
         why = f"{'; '.join(one[:_WRONG_CHARS] for one in wrong[:_WRONG_SHOWN])}{more}."
         raise InputError(

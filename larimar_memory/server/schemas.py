@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -232,12 +232,11 @@ def id_of(uri: str) -> str:
     Raises:
         InputError: if it is the address of no document.
     """
-    scheme_and_host, _, query = uri.partition("?")
-    ids = parse_qs(query, max_num_fields=1).get("id", []) if scheme_and_host == DOCUMENT else []
-    if len(ids) != 1:
+    start, _, id = uri.partition("?id=")
+    if start != DOCUMENT or not id or "&" in id:
         raise InputError(
             "The resource cannot be read.",
             "Its address is none of a document.",
             f"Use one that was listed, such as {DOCUMENT}?id=7.",
         )
-    return ids[0]
+    return unquote(id)
