@@ -96,11 +96,18 @@ def serve(
     if http is None:
         # The thread that waits for the client's next line cannot be told to stop, and all is on disk.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if sys.stdin.isatty():
+            output.print_note(
+                "A client of MCP starts this command, and speaks with it here; see docs/mcp.md."
+            )
         server.serve_stdio(server.build(held, lambda: space))
         return
     shown = server.Tokens.read(tokens) if tokens else server.Tokens({space: token}) if token else None
     listener = server.listen(host or server.LOOPBACK, http, tokens=shown is not None)
-    if not as_json:
+    if as_json:
+        output.print_json({"memory": str(memory), "url": listener.url})
+        sys.stdout.flush()
+    else:
         output.print_note(f"{memory} is served at {listener.url}")
     place = server.namespace_of_client if shown else lambda: space
     server.serve_http(server.build(held, place), listener, shown, names or ())

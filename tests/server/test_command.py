@@ -53,7 +53,7 @@ def line(id: int, name: str, **arguments: Any) -> bytes:
 async def test_two_servers_of_one_file(tmp_path: Path) -> None:
     """Every client starts a server of its own, and all of them have the same memory."""
     path = tmp_path / "new" / "m.larimar"
-    async with Client(by_command(path)) as one, Client(by_command(path)) as other:
+    async with Client(by_command(path)) as one, Client(by_command(path), mode="legacy") as other:
         assert len((await one.list_tools()).tools) == 7
         assert not path.exists()
         id = (await called(one, "remember", text=FACT))["id"]
@@ -122,6 +122,15 @@ def test_every_line_is_answered_and_nothing_else_is_on_standard_output(tmp_path:
     assert last["result"]["isError"]
     assert "It is not a Larimar" in last["result"]["content"][0]["text"]
     assert path.read_text() == "no memory"
+
+
+def test_it_says_as_json_where_it_serves(tmp_path: Path) -> None:
+    server = started(tmp_path / "m.larimar", "--http", "0", "--json")
+    assert server.stdout is not None
+    told = "".join(iter(lambda: server.stdout.readline().decode(), "}\n")) + "}"
+    assert json.loads(told)["url"].startswith("http://127.0.0.1:")
+    server.terminate()
+    assert server.communicate(timeout=20) == (b"", b"")
 
 
 @pytest.mark.model
