@@ -85,7 +85,9 @@ def serve(
         raise InputError("The memory cannot be served.", why, "Add `--http PORT`, or leave them out.")
     if tokens and (token or namespace is not None):
         why = "With --tokens, each client has a token and a namespace of its own."
-        raise InputError("The memory cannot be served.", why, "Leave --token and --namespace out.")
+        raise InputError(
+            "The memory cannot be served.", why, "Leave --token (or LARIMAR_TOKEN) and --namespace out."
+        )
     from larimar_memory import server
 
     space = check_name(DEFAULT_NAMESPACE if namespace is None else namespace, "namespace")
@@ -97,17 +99,16 @@ def serve(
         # The thread that waits for the client's next line cannot be told to stop, and all is on disk.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if sys.stdin.isatty():
-            output.print_note(
-                "A client of MCP starts this command, and speaks with it here; see docs/mcp.md."
-            )
+            output.print_note("This waits for a client of MCP, which starts it itself; Ctrl-C ends it.")
         server.serve_stdio(server.build(held, lambda: space))
         return
     shown = server.Tokens.read(tokens) if tokens else server.Tokens({space: token}) if token else None
     listener = server.listen(host or server.LOOPBACK, http, tokens=shown is not None)
+    place = server.namespace_of_client if shown else lambda: space
+    running = server.http_server(server.build(held, place), listener, shown, names or ())
     if as_json:
         output.print_json({"memory": str(memory), "url": listener.url})
         sys.stdout.flush()
     else:
         output.print_note(f"{memory} is served at {listener.url}")
-    place = server.namespace_of_client if shown else lambda: space
-    server.serve_http(server.build(held, place), listener, shown, names or ())
+    running.run(sockets=[listener.socket])

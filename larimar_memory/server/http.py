@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,17 +75,10 @@ def listen(host: str, port: int, *, tokens: bool) -> Listener:
     return Listener(listener, host, listener.getsockname()[1], loopback)
 
 
-def serve_http(
-    server: Server[Any], listener: Listener, tokens: Tokens | None, names: Sequence[str] = ()
-) -> None:
-    """Serve until a signal ends it; see `http_server`."""
-    http_server(server, listener, tokens, names).run(sockets=[listener.socket])
-
-
 def http_server(
     server: Server[Any], listener: Listener, tokens: Tokens | None, names: Sequence[str] = ()
 ) -> uvicorn.Server:
-    """What serves at a listener, when it is run with its socket.
+    """What serves at a listener: `.run(sockets=[listener.socket])`, until a signal ends it.
 
     A request must name a host that is known and, where a page in a browser sends it, come from there:
     a page elsewhere whose name is made to lead here is refused.
@@ -92,6 +86,9 @@ def http_server(
     Args:
         tokens: what clients show; None lets in who can connect.
         names: further hosts by which clients know it.
+
+    Raises:
+        InputError: if one of them is no host.
     """
     app = server.streamable_http_app(
         streamable_http_path=PATH,
@@ -117,12 +114,27 @@ def http_server(
 
 def _security(listener: Listener, names: Sequence[str]) -> TransportSecuritySettings:
     own = _LOOPBACK_NAMES if listener.loopback else ()
-    hosts = [*dict.fromkeys([*own, _in_url(listener.host), *map(_in_url, names)])]
+    known = [listener.host, *map(_checked, names)]
+    hosts = [*dict.fromkeys([*own, *map(_in_url, known)])]
     origins = [f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts]
     return TransportSecuritySettings(
         allowed_hosts=[pattern for host in hosts for pattern in (host, f"{host}:*")],
         allowed_origins=[place for at in origins for place in (at, f"{at}:{listener.port}")],
     )
+
+
+def _checked(name: str) -> str:
+    """A host as browsers send it."""
+    try:
+        return str(ip_address(name.strip("[]")))
+    except ValueError as error:
+        if re.fullmatch(r"[\w.-]+", name, re.ASCII):
+            return name.lower()
+        raise InputError(
+            f"The name {name!r:.60} cannot be used.",
+            "It is no name of a host: it is empty, or has a scheme, a port or a path.",
+            "Give the host alone, such as memory.example.org.",
+        ) from error
 
 
 def _in_url(host: str) -> str:

@@ -173,6 +173,7 @@ HTTP = ("--mcp", "--http", "0")
             "The token of namespace 'default' cannot be used.",
         ),
         (["--mcp", "--http", "0", "--host", "0.0.0.0"], "and no token keeps them out."),
+        ([*HTTP, "--name", "a.lan:80"], "The name 'a.lan:80' cannot be used."),
         (["--mcp", "-n", ""], "'' cannot be a namespace."),
     ],
 )

@@ -117,6 +117,20 @@ def test_a_page_elsewhere_is_refused(over_http: Callable[..., str], tokens: Any)
         assert post(url, **shown, Origin=origin).status_code == 403, origin
 
 
+@pytest.mark.parametrize(
+    "name", ["", "*", "http://a.lan", "a.lan:80", "a.lan/mcp", "a b", "\u0430.lan"]
+)
+def test_a_name_that_is_no_host_is_refused(over_http: Callable[..., str], name: str) -> None:
+    with pytest.raises(InputError, match=r"It is no name of a host: .*\. Give the host alone"):
+        over_http(names=[name])
+
+
+@pytest.mark.parametrize("name", ["Memory.LAN", "192.168.7.7", "fe80::7", "[FE80:0::7]"])
+def test_names_are_as_browsers_send_them(over_http: Callable[..., str], name: str) -> None:
+    host = {"M": "memory.lan", "1": name}.get(name[0], "[fe80::7]")
+    assert post(over_http(names=[name]), Host=host, Origin=f"http://{host}").status_code == 200
+
+
 def test_what_is_too_large_or_no_message_is_refused(over_http: Callable[..., str]) -> None:
     url = over_http()
     kind = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}

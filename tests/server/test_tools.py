@@ -12,7 +12,7 @@ from mcp.shared.exceptions import MCPError
 
 from larimar_memory.decoders.prompt import CLOSE, NOTE, OPEN
 from larimar_memory.errors import MemoryFileError
-from larimar_memory.server import OnDemand, build
+from larimar_memory.server import OnDemand, build, namespace_of_client
 
 from .conftest import ASKED, FACT, called, said
 
@@ -190,3 +190,14 @@ async def test_nothing_of_an_unforeseen_error_is_told(caplog: pytest.LogCaptureF
         with pytest.raises(MCPError, match="did not expect"):
             await client.get_prompt("recall", {"question": "?"})
     assert "secret" not in said(done) + caplog.text
+
+
+async def test_a_client_that_is_not_known_gets_nothing() -> None:
+    async with Client(build(OnDemand(never), namespace_of_client)) as client:
+        for name, arguments in (("list", {}), ("remember", {"text": FACT}), ("forget", {"id": "7"})):
+            done = await client.call_tool(name, arguments)
+            assert done.is_error
+            assert said(done).startswith("The client is not known. It showed no token.")
+        for ask in (client.list_resources(), client.read_resource("larimar://document?id=7")):
+            with pytest.raises(MCPError, match="The client is not known"):
+                await ask
