@@ -31,6 +31,7 @@ from larimar_memory.cli.options import (
     open_memory,
     parsed,
 )
+from larimar_memory.cli.serve import serve
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.models import loading
 from larimar_memory.types import AnswerOptions, ReadOptions
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 
 app.command()(ingest)
+app.command()(serve)
 
 
 # "answer" is what the facade calls it.

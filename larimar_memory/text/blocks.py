@@ -100,6 +100,11 @@ def checked_measure(blocks: Iterable[str], name: str) -> Measure:
     return measure
 
 
+def note_id(text: str) -> str:
+    """An id for what a model remembers: the same for the same text, and short enough to repeat."""
+    return f"note-{hashlib.blake2b(text.encode('utf-8', 'replace'), digest_size=8).hexdigest()}"
+
+
 def check_texts(
     texts: str | Iterable[str],
     ids: Sequence[str] | None,

@@ -165,8 +165,13 @@ def test_every_picture_is_there() -> None:
     assert [place for place in shown if not (ROOT / place).exists()] == []
 
 
+AWAITED = {"mcp"}
+"""Benchmarks whose first result is yet to be measured, on a commit that has them."""
+
+
 def test_there_are_committed_results() -> None:
-    assert len(list(RESULTS.glob("*.json"))) >= len(benchmarks.NAMES)
+    measured = {path.stem.split("-")[0] for path in RESULTS.glob("*.json")}
+    assert measured == set(benchmarks.NAMES) - AWAITED
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda p: p.stem)

@@ -1,0 +1,141 @@
+"""The server of many clients over HTTP: on this machine, or elsewhere with a token."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+import uvicorn
+from mcp.server.auth.settings import AuthSettings
+from mcp.server.lowlevel.server import Server
+from mcp.server.transport_security import TransportSecuritySettings
+from pydantic import AnyHttpUrl
+
+from larimar_memory.errors import InputError
+from larimar_memory.server.tokens import Tokens
+
+LOOPBACK = "127.0.0.1"
+PATH = "/mcp"
+_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+_BACKLOG = 128
+_SECONDS_TO_END = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket that clients can already connect to.
+
+    Attributes:
+        loopback: whether only this machine reaches it.
+    """
+
+    socket: socket.socket
+    host: str
+    port: int
+    loopback: bool
+
+    @property
+    def url(self) -> str:
+        """Where it is served."""
+        return f"http://{_in_url(self.host)}:{self.port}{PATH}"
+
+
+def listen(host: str, port: int, *, tokens: bool) -> Listener:
+    """Listen at an address.
+
+    Args:
+        host: name or address of an interface; only a loopback one can do without tokens.
+        port: 0 for any that is free.
+
+    Raises:
+        InputError: if nothing can listen there, or anybody could come.
+    """
+    refused, remedy = f"Nothing can be served at {host!r}, port {port}.", "Choose another port or host."
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise InputError(refused, "There is no such host.", remedy) from error
+    # What a name leads to is listened at, and nothing else it may lead to.
+    loopback = ip_address(str(address[0]).partition("%")[0]).is_loopback
+    if not loopback and not tokens:
+        why = "Other machines can reach it, and no token keeps them out."
+        raise InputError(refused, why, "Set LARIMAR_TOKEN, use `--tokens FILE`, or leave `--host` out.")
+    listener = socket.socket(family, kind)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise InputError(refused, f"The system says: {error.strerror}.", remedy) from error
+    return Listener(listener, host, listener.getsockname()[1], loopback)
+
+
+def http_server(
+    server: Server[Any], listener: Listener, tokens: Tokens | None, names: Sequence[str] = ()
+) -> uvicorn.Server:
+    """What serves at a listener: `.run(sockets=[listener.socket])`, until a signal ends it.
+
+    A request must name a host that is known and, where a page in a browser sends it, come from there:
+    a page elsewhere whose name is made to lead here is refused.
+
+    Args:
+        tokens: what clients show; None lets in who can connect.
+        names: further hosts by which clients know it.
+
+    Raises:
+        InputError: if one of them is no host.
+    """
+    app = server.streamable_http_app(
+        streamable_http_path=PATH,
+        # No request depends on another: a client goes on after the server was started again.
+        stateless_http=True,
+        json_response=True,
+        transport_security=_security(listener, names),
+        # There is no server that gives tokens out; the address stands where one would.
+        auth=AuthSettings(issuer_url=AnyHttpUrl(listener.url), resource_server_url=None)
+        if tokens
+        else None,
+        token_verifier=tokens,
+    )
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_SECONDS_TO_END,
+    )
+    return uvicorn.Server(config)
+
+
+def _security(listener: Listener, names: Sequence[str]) -> TransportSecuritySettings:
+    own = _LOOPBACK_NAMES if listener.loopback else ()
+    known = [listener.host, *map(_checked, names)]
+    hosts = [*dict.fromkeys([*own, *map(_in_url, known)])]
+    origins = [f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts]
+    return TransportSecuritySettings(
+        allowed_hosts=[pattern for host in hosts for pattern in (host, f"{host}:*")],
+        allowed_origins=[place for at in origins for place in (at, f"{at}:{listener.port}")],
+    )
+
+
+def _checked(name: str) -> str:
+    """A host as browsers send it."""
+    try:
+        return str(ip_address(name.strip("[]")))
+    except ValueError as error:
+        if re.fullmatch(r"[\w.-]+", name, re.ASCII):
+            return name.lower()
+        raise InputError(
+            f"The name {name!r:.60} cannot be used.",
+            "It is no name of a host: it is empty, or has a scheme, a port or a path.",
+            "Give the host alone, such as memory.example.org.",
+        ) from error
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host

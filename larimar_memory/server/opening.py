@@ -1,0 +1,37 @@
+"""A memory that is opened when something is first asked of it, so that a server is up at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from larimar_memory.larimar import Larimar
+
+
+class OnDemand:
+    """A memory by the function that opens it; safe for threads.
+
+    Args:
+        open: opens the memory. What it raises, each call raises, and the next one tries again.
+    """
+
+    def __init__(self, open: Callable[[], Larimar]) -> None:
+        self._open = open
+        self._lock = threading.Lock()
+        self._opened: Larimar | None = None
+
+    def __call__(self) -> Larimar:
+        """The memory, opened if it is not."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open()
+            return self._opened
+
+    def close(self) -> None:
+        """Close the memory where it is open; a later call opens it again."""
+        with self._lock:
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
