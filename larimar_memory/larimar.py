@@ -31,7 +31,7 @@ from larimar_memory.models import finding
 from larimar_memory.recall.search import Candidate, Recall
 from larimar_memory.slots import Slots, WhenFull, check_slots, evict_oldest
 from larimar_memory.stores.base import Store
-from larimar_memory.stores.sqlite.opening import FileOptions
+from larimar_memory.stores.options import StoreOptions
 from larimar_memory.system import forking
 from larimar_memory.text.blocks import Text, check_texts
 from larimar_memory.types import (
@@ -110,7 +110,7 @@ class Larimar(Holdings, AbstractContextManager["Larimar"]):
         slots: int | None = None,
         when_full: WhenFull = "blend",
         keys: WhenKeys | None = None,
-        **file_options: Unpack[FileOptions],
+        **file_options: Unpack[StoreOptions],
     ) -> Larimar:
         """Open the memory in a file, or one that lives in RAM where no path is given.
 
@@ -135,7 +135,7 @@ class Larimar(Holdings, AbstractContextManager["Larimar"]):
                 until then they are found by coarse keys and words; writing is many times as fast.
                 "eager": while they are written. By default as the file was begun, and a new one lazy
                 where the encoder has a table of coarse keys and there are no `slots`.
-            file_options: `create`, `read_only`, `busy_seconds`, `synchronous`; see `FileOptions`.
+            file_options: `create`, `read_only`, `busy_seconds`, `synchronous`; see `StoreOptions`.
 
         Raises:
             InputError: if an argument cannot be used.
