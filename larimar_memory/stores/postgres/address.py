@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, TypeGuard
 
+from larimar_memory.errors import InputError
+
 _SCHEMES = ("postgresql://", "postgres://")
 _PASSWORD = re.compile(r"(?<=://)([^/?#@]*?):[^/?#]*@|(?<=[?&])password=[^&]*&?")
 
@@ -17,3 +19,12 @@ def is_address(place: Any) -> TypeGuard[str]:
 def shown(address: str) -> str:
     """The address without its password."""
     return _PASSWORD.sub(lambda found: "" if found[1] is None else f"{found[1]}@", address).rstrip("?&")
+
+
+def not_installed(name: str) -> InputError:
+    """The error where the extra is lacking."""
+    return InputError(
+        f"The memory {name} cannot be opened.",
+        "It is in PostgreSQL, and psycopg and pgvector are not installed.",
+        'Install them with `pip install "larimar-memory[postgres]"`.',
+    )

@@ -300,3 +300,14 @@ def _one(db: Connection, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
     """The only value of the only row of a query."""
     row = db.execute(sql, parameters).fetchone()
     return None if row is None else row[0]
+
+
+def try_lock(db: Connection, number: int) -> bool:
+    """Take a lock of this number for the connection, if nobody has it."""
+    return bool(_one(db, "SELECT pg_try_advisory_lock(%s)", (number,)))
+
+
+def unlock(db: Connection, number: int) -> None:
+    """Give it back; where the connection is lost, the server has done so."""
+    if not db.closed:
+        db.execute("SELECT pg_advisory_unlock(%s)", (number,))

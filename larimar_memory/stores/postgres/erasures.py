@@ -11,7 +11,7 @@ import logging
 import time
 
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
-from larimar_memory.stores.postgres.connection import Connection, Database
+from larimar_memory.stores.postgres.connection import Connection, Database, try_lock, unlock
 from larimar_memory.stores.postgres.failures import not_erasable, not_erased
 from larimar_memory.stores.postgres.schema import CONTENT
 
@@ -48,30 +48,34 @@ def erase(database: Database) -> None:
                 return
             if not _may_vacuum(db):
                 raise not_erasable(database.name)
-            db.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+            deadline = time.monotonic() + database.busy_seconds
+            # Who waits in a statement would be waited for by who erases.
+            while not try_lock(db, _LOCK):
+                if time.monotonic() > deadline:
+                    raise not_erased(database.name)
+                time.sleep(_LOOK_SECONDS)
             try:
-                _erase(database, db)
+                _erase(database, db, deadline)
             finally:
-                db.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+                unlock(db, _LOCK)
     except MemoryBusyError as error:
         raise not_erased(database.name) from error
 
 
-def _erase(database: Database, db: Connection) -> None:
+def _erase(database: Database, db: Connection, deadline: float) -> None:
     with db.transaction():
         db.execute("DELETE FROM erasures")
         number, began = db.execute(
             "INSERT INTO erasures (due) VALUES (TRUE) RETURNING id, pg_current_xact_id()::text"
         ).fetchone() or (0, "")
-    _wait_for_older(database, db, began)
+    _wait_for_older(database, db, began, deadline)
     for table in CONTENT:
         db.execute(f"VACUUM (FULL) {table}")
     db.execute("DELETE FROM erasures WHERE id = %s", (number,))
 
 
-def _wait_for_older(database: Database, db: Connection, began: str) -> None:
+def _wait_for_older(database: Database, db: Connection, began: str, deadline: float) -> None:
     """Wait for who still sees what was deleted: for them, a vacuum would keep it."""
-    deadline = time.monotonic() + database.busy_seconds
     while db.execute(
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
         "AND age(backend_xmin) >= age(%s::xid8::xid) LIMIT 1",
@@ -88,10 +92,9 @@ def erase_if_due(database: Database) -> None:
         if db.execute("SELECT 1 FROM erasures WHERE due LIMIT 1").fetchone() is None:
             return
         # Who is at it does it.
-        row = db.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
-        if row is None or not row[0]:
+        if not try_lock(db, _LOCK):
             return
-        db.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+        unlock(db, _LOCK)
     try:
         erase(database)
     except MemoryFileError as error:

@@ -11,7 +11,6 @@ from psycopg import errors
 from larimar_memory.errors import (
     ClosedError,
     EncoderMismatchError,
-    InputError,
     LarimarError,
     MemoryBusyError,
     MemoryFileError,
@@ -138,18 +137,13 @@ def _text(error: psycopg.Error) -> str:
     return said.splitlines()[-1].strip().rstrip(".")
 
 
-def not_installed(name: str) -> InputError:
-    """The error where the extra is lacking."""
-    return InputError(
-        f"The memory {name} cannot be opened.",
-        "It is in PostgreSQL, and psycopg and pgvector are not installed.",
-        'Install them with `pip install "larimar-memory[postgres]"`.',
-    )
+class NoMemoryError(MemoryFileError):
+    """There is a database, and no memory in it."""
 
 
-def no_memory(name: str) -> MemoryFileError:
+def no_memory(name: str) -> NoMemoryError:
     """The error where there is a database, and no memory in it."""
-    return MemoryFileError(
+    return NoMemoryError(
         f"There is no memory at {name}.",
         "The database holds none, and none is to be made.",
         "Check the address, or write a memory there first.",

@@ -97,6 +97,7 @@ CREATE TABLE parts (
     namespace_id bigint NOT NULL,
     after bigint NOT NULL,
     upto bigint NOT NULL,
+    segments bigint NOT NULL,
     PRIMARY KEY (namespace_id, after, upto)
 );
 CREATE TABLE erasures (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, due boolean NOT NULL);

@@ -31,6 +31,7 @@ from larimar_memory.stores.postgres import (
     changes,
     failures,
     order,
+    parts,
     queries,
     roles,
     schema,
@@ -101,10 +102,12 @@ class PostgresStore(Store):
     # --- writing ---
 
     def write(self, namespace: str, batches: Sequence[WriteBatch]) -> None:
-        def work(db: Connection) -> None:
+        def work(db: Connection) -> int:
             changes.put_batches(db, namespace, batches, self._form, self.lazy)
+            return parts.unindexed(db, namespace)
 
-        self._db.write(namespace, work)
+        if (self._db.write(namespace, work) or 0) > parts.EXACT_LIMIT:
+            parts.index_tail(self._db, namespace, self._form)
 
     def set_metadata(self, namespace: str, document_id: str, metadata: Metadata) -> None:
         def work(db: Connection) -> None:
@@ -157,7 +160,11 @@ class PostgresStore(Store):
         return self._read(namespace, lambda db: queries.rows_lacking(db, namespace, after, count))
 
     def purge(self) -> None:
+        self.clear()
         erase(self._db)
+
+    def clear(self) -> None:
+        parts.clear(self._db)
 
     # --- reading ---
 

@@ -9,6 +9,7 @@ from larimar_memory.stores.base import Hit, Key
 from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.postgres.connection import Connection
 from larimar_memory.stores.postgres.filters import ALL, Condition
+from larimar_memory.stores.postgres.parts import covered, indexed
 from larimar_memory.stores.postgres.schema import digest
 
 
@@ -62,16 +63,6 @@ def _operator(form: KeyForm) -> str:
 
 def _order(form: KeyForm) -> str:
     return f"ORDER BY s.key {_operator(form)} %(key)s::float8[]::halfvec, s.id LIMIT %(k)s"
-
-
-def indexed(form: KeyForm) -> str:
-    """What an index is over."""
-    return f"(key::halfvec({form.dimension}))"
-
-
-def covered(space: int, after: int, upto: int) -> str:
-    """Which segments a part holds, as its index says it."""
-    return f"namespace_id = {space} AND id > {after} AND id <= {upto}"
 
 
 def _part(space: int, after: int, upto: int, form: KeyForm) -> str:

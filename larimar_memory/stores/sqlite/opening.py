@@ -1,4 +1,4 @@
-"""Which store a path calls for, and how a memory file is copied while others use it."""
+"""Open a memory file, and copy it while others use it."""
 
 from __future__ import annotations
 
