@@ -30,6 +30,10 @@ class Server:
                 cursor = db.execute(statement)  # type: ignore[call-overload]
             return cursor.fetchall() if cursor.description else []
 
+    def has(self, role: str) -> bool:
+        """Whether there is a role of that name."""
+        return bool(self.run(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"))
+
     def empty(self, database: str) -> str:
         """The address of a database that holds no memory; made if it is not there."""
         if not self.run(f"SELECT 1 FROM pg_database WHERE datname = '{database}'"):

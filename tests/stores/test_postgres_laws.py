@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from larimar_memory.stores import Store
+from larimar_memory.stores.postgres import parts
 from larimar_memory.stores.postgres.store import PostgresStore
 from larimar_memory.testing.stores import StoreLaws
 from larimar_memory.testing.writes import DIMENSION
@@ -35,3 +36,9 @@ class TestInADatabase(StoreLaws):
 
 class TestLazyInADatabase(TestInADatabase):
     lazy = True
+
+
+class TestLazyInADatabaseWithIndexes(TestLazyInADatabase):
+    @pytest.fixture(autouse=True)
+    def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(parts, "EXACT_LIMIT", 3)

@@ -136,7 +136,7 @@ def _put_beside(
         f"INSERT INTO {table} SELECT s.id, s.namespace_id, g.value "
         f"FROM unnest(%s::bigint[], %s::{kind}[]) AS g (row, value) "
         "JOIN segments s ON s.id = g.row AND s.namespace_id = %s "
-        f"ON CONFLICT (id) DO UPDATE SET {column} = excluded.{column}",
+        f"ON CONFLICT (namespace_id, id) DO UPDATE SET {column} = excluded.{column}",
         ([*map(int, given)], [*given.values()], space),
     )
 
@@ -220,10 +220,10 @@ def _drop_segments(db: Connection, space: int, documents: Sequence[int]) -> None
     gone = db.execute(
         "WITH gone AS (DELETE FROM segments WHERE document_id = ANY(%s::bigint[]) "
         "RETURNING id, text, raw), "
-        "f AS (DELETE FROM fine_keys WHERE id IN (SELECT id FROM gone)), "
-        "z AS (DELETE FROM latents WHERE id IN (SELECT id FROM gone)) "
+        "f AS (DELETE FROM fine_keys WHERE namespace_id = %s AND id IN (SELECT id FROM gone)), "
+        "z AS (DELETE FROM latents WHERE namespace_id = %s AND id IN (SELECT id FROM gone)) "
         "SELECT id, text, raw FROM gone ORDER BY id",
-        ([*documents],),
+        ([*documents], space, space),
     ).fetchall()
     if not gone:
         return

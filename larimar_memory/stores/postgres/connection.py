@@ -21,6 +21,7 @@ from larimar_memory.stores.postgres.address import shown
 from larimar_memory.stores.postgres.failures import (
     Lost,
     closed,
+    no_address,
     no_connection_left,
     not_changeable,
     not_connected,
@@ -282,7 +283,10 @@ class Database:
             register_halfvec_info(db, info)
 
     def _parsed(self, address: str) -> dict[str, Any]:
-        given: dict[str, Any] = dict(conninfo_to_dict(address))
+        try:
+            given: dict[str, Any] = dict(conninfo_to_dict(address))
+        except psycopg.ProgrammingError as error:
+            raise no_address(self.name, str(error)) from error
         given.setdefault("connect_timeout", _CONNECT_SECONDS)
         given.setdefault("application_name", "larimar")
         return {**given, "autocommit": True, "client_encoding": "utf8"}

@@ -11,6 +11,7 @@ from psycopg import errors
 from larimar_memory.errors import (
     ClosedError,
     EncoderMismatchError,
+    InputError,
     LarimarError,
     MemoryBusyError,
     MemoryFileError,
@@ -75,6 +76,8 @@ def translated(name: str) -> Iterator[None]:
         ) from error
     except psycopg.Error as error:
         raise translate(error, name) from error
+    except UnicodeEncodeError as error:
+        raise not_kept(name, "half of a surrogate pair is no Unicode") from error
 
 
 def translate(error: psycopg.Error, name: str) -> LarimarError:
@@ -101,11 +104,7 @@ def translate(error: psycopg.Error, name: str) -> LarimarError:
             "Free some space and write again; all that was committed before is intact.",
         )
     if isinstance(error, (errors.ProgramLimitExceeded, errors.DataError, psycopg.DataError)):
-        return MemoryFileError(
-            f"The memory {name} cannot keep or find this.",
-            f"PostgreSQL said: {text}.",
-            "Give text without NUL, and values of usual size.",
-        )
+        return not_kept(name, f"PostgreSQL said: {text}")
     if isinstance(error, psycopg.OperationalError) and error.sqlstate in (None, "57P01", "57P02"):
         return MemoryFileError(
             f"The connection to the memory {name} was lost.",
@@ -114,6 +113,15 @@ def translate(error: psycopg.Error, name: str) -> LarimarError:
         )
     return MemoryFileError(
         f"The memory {name} cannot be used.", f"PostgreSQL said: {text}.", "Check the server's log."
+    )
+
+
+def not_kept(name: str, why: str) -> MemoryFileError:
+    """The error for a name or value that the database cannot hold."""
+    return MemoryFileError(
+        f"The memory {name} cannot keep or find this.",
+        f"{why[0].upper()}{why[1:]}.",
+        "Give names of Unicode without NUL, and values of usual size.",
     )
 
 
@@ -134,7 +142,7 @@ def not_connected(error: psycopg.Error, name: str) -> MemoryFileError:
 
 def _text(error: psycopg.Error) -> str:
     said = error.diag.message_primary or str(error).strip() or type(error).__name__
-    return said.splitlines()[-1].strip().rstrip(".")
+    return said.splitlines()[-1].rpartition("FATAL:")[2].strip().rstrip(".")
 
 
 class NoMemoryError(MemoryFileError):
@@ -147,6 +155,15 @@ def no_memory(name: str) -> NoMemoryError:
         f"There is no memory at {name}.",
         "The database holds none, and none is to be made.",
         "Check the address, or write a memory there first.",
+    )
+
+
+def no_address(name: str, text: str) -> InputError:
+    """The error for an address that libpq cannot read."""
+    return InputError(
+        f"The memory {name} cannot be opened.",
+        f"Its address is none: {text.strip().rstrip('.')}.",
+        "Write it as postgresql://user:password@host:port/database.",
     )
 
 

@@ -27,8 +27,8 @@ DOCUMENT = (
 SELECT_DOCUMENT = f"SELECT {DOCUMENT} FROM documents d WHERE d.namespace_id = {SPACE}"
 
 _SEGMENT = 's.id, d.name, s.position, s.start, s."end", s.text, s.raw, d.metadata, s.key, f.key, {}'
-_BESIDE = "LEFT JOIN fine_keys f ON f.id = s.id "
-_LATENTS = "LEFT JOIN latents z ON z.id = s.id "
+_BESIDE = "LEFT JOIN fine_keys f ON f.namespace_id = s.namespace_id AND f.id = s.id "
+_LATENTS = "LEFT JOIN latents z ON z.namespace_id = s.namespace_id AND z.id = s.id "
 
 
 def namespace_number(db: Connection, name: str) -> int | None:
@@ -148,8 +148,9 @@ def keys_after(db: Connection, name: str, row: int, form: KeyForm) -> tuple[Rows
 def rows_lacking(db: Connection, name: str, after: int, count: int) -> list[int]:
     """The next rows above one, ascending, that have no fine key."""
     found = db.execute(
-        f"SELECT s.id FROM segments s WHERE s.namespace_id = {SPACE} AND s.id > %s "
-        "AND NOT EXISTS (SELECT FROM fine_keys f WHERE f.id = s.id) ORDER BY s.id LIMIT %s",
+        f"SELECT s.id FROM segments s WHERE s.namespace_id = {SPACE} AND s.id > %s AND NOT EXISTS "
+        "(SELECT FROM fine_keys f WHERE f.namespace_id = s.namespace_id AND f.id = s.id) "
+        "ORDER BY s.id LIMIT %s",
         (digest(name), after, count),
     )
     return [row for (row,) in found]

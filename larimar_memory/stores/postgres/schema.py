@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,36 +51,38 @@ CREATE TABLE documents (
     complete boolean NOT NULL,
     written_at text NOT NULL,
     episode text COLLATE "C",
-    UNIQUE (namespace_id, digest)
+    UNIQUE (namespace_id, digest),
+    UNIQUE (namespace_id, id)
 );
-CREATE INDEX documents_in_order ON documents (namespace_id, id);
 CREATE INDEX documents_by_episode ON documents (namespace_id, hashtextextended(episode, 0), id)
     WHERE episode IS NOT NULL;
 CREATE INDEX documents_by_fact ON documents USING gin (facts jsonb_path_ops);
 CREATE TABLE segments (
-    id bigint PRIMARY KEY,
+    id bigint NOT NULL,
     namespace_id bigint NOT NULL,
-    document_id bigint NOT NULL REFERENCES documents,
+    document_id bigint NOT NULL,
     position bigint NOT NULL,
     start bigint NOT NULL,
     "end" bigint NOT NULL,
     text text NOT NULL,
     raw bytea,
     key halfvec NOT NULL,
-    UNIQUE (document_id, position)
+    PRIMARY KEY (namespace_id, id),
+    UNIQUE (document_id, position),
+    FOREIGN KEY (namespace_id, document_id) REFERENCES documents (namespace_id, id)
 );
 CREATE SEQUENCE segments_row OWNED BY segments.id;
-CREATE INDEX segments_in_order ON segments (namespace_id, id);
 CREATE TABLE fine_keys (
-    id bigint PRIMARY KEY,
+    id bigint NOT NULL,
     namespace_id bigint NOT NULL,
-    key halfvec NOT NULL
+    key halfvec NOT NULL,
+    PRIMARY KEY (namespace_id, id)
 );
-CREATE INDEX fine_keys_by_namespace ON fine_keys (namespace_id);
 CREATE TABLE latents (
-    id bigint PRIMARY KEY,
+    id bigint NOT NULL,
     namespace_id bigint NOT NULL,
-    latent bytea NOT NULL
+    latent bytea NOT NULL,
+    PRIMARY KEY (namespace_id, id)
 );
 CREATE TABLE terms (
     namespace_id bigint NOT NULL,
@@ -104,8 +108,9 @@ CREATE TABLE erasures (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, due b
 CREATE TABLE roles (role name PRIMARY KEY, namespace text NOT NULL);
 """
 """`text` is for people to read; where a text holds a NUL, which `text` cannot, `raw` has it as it is.
-Keys are float16, and coarse ones whole numbers up to 127, which float16 holds exactly. A posting's
-`entries` are by `words.ENTRY`."""
+Keys of rows begin with the namespace, so that no role can lay a row in another's way. Keys that are
+searched by are float16, and coarse ones whole numbers up to 127, which float16 holds exactly. The
+`entries` of a posting are by `words.ENTRY`."""
 
 CONTENT = ("namespaces", "documents", "segments", "fine_keys", "latents", "terms", "postings")
 """The tables that hold what was written."""
@@ -170,13 +175,25 @@ def say(db: psycopg.Connection[Any], said: About) -> About:
         "dimension": str(said.dimension),
         "keys": "lazy" if said.lazy else "eager",
     }
-    with db.transaction():
+    with _one_at_a_time(db):
         # Another process may have been first.
-        db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         if not about(db).encoder:
             rows = [*values.items()]
             db.cursor().executemany("INSERT INTO larimar.meta VALUES (%s, %s)", rows)
     return about(db)
+
+
+@contextmanager
+def _one_at_a_time(db: psycopg.Connection[Any]) -> Iterator[None]:
+    """A transaction that begins when no other process makes tables."""
+    # Not inside it: names that were looked for in vain are looked for again when one begins.
+    db.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+    try:
+        with db.transaction():
+            yield
+    finally:
+        if not db.closed:
+            db.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
 
 
 def prepare(db: psycopg.Connection[Any], name: str, *, create: bool, read_only: bool) -> str:
@@ -195,8 +212,7 @@ def prepare(db: psycopg.Connection[Any], name: str, *, create: bool, read_only: 
     if _version(db) is None:
         if read_only or not create:
             raise no_memory(name)
-        with db.transaction():
-            db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        with _one_at_a_time(db):
             if _version(db) is None:
                 _make(db, name)
     version = _version(db) or 0
@@ -205,8 +221,7 @@ def prepare(db: psycopg.Connection[Any], name: str, *, create: bool, read_only: 
     if version < SCHEMA_VERSION:
         if read_only:
             raise not_changeable(name)
-        with db.transaction():
-            db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        with _one_at_a_time(db):
             for step in range(_version(db) or 0, SCHEMA_VERSION):
                 log.info("bringing %s from version %d to %d", name, step, step + 1)
                 db.execute(f"SET LOCAL search_path = larimar, {_pgvector(db, name)}")

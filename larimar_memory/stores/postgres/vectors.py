@@ -88,8 +88,9 @@ def _best(
         f"SELECT c.id, {distance} AS far FROM ({union}) AS c (id, key) ORDER BY far, c.id LIMIT %(k)s",
         {"key": [float(number) for number in key], "k": k, **(parameters or {})},
     ).fetchall()
-    # A key of zeros has no direction.
-    return [Hit(row, _cosine(far, form)) for row, far in found]
+    # A key of zeros has no direction, and was put last.
+    hits = [Hit(row, _cosine(far, form)) for row, far in found]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.row))
 
 
 def _cosine(distance: float, form: KeyForm) -> float:

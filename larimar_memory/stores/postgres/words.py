@@ -166,7 +166,7 @@ def _satisfying(db: Connection, name: str, rows: np.ndarray, where: Condition) -
     found = db.execute(
         "SELECT s.id FROM segments s JOIN documents d ON d.id = s.document_id "
         "JOIN namespaces n ON n.id = d.namespace_id "
-        f"WHERE n.digest = %s AND s.id = ANY(%s::bigint[]) AND {condition}",
+        f"WHERE n.digest = %s AND s.namespace_id = n.id AND s.id = ANY(%s::bigint[]) AND {condition}",
         (digest(name), rows.tolist(), *parameters),
     ).fetchall()
     return np.isin(rows, np.array([row for (row,) in found], dtype=np.int64))
