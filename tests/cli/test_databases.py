@@ -46,6 +46,6 @@ def test_what_a_server_does_itself_is_refused(command: str, done: str, tmp_path:
     told = larimar(command, "postgresql://u:hidden@h/d", *more)
     assert told.returncode == 1
     assert " ".join(told.stderr.split()) == (
-        f"Error: Nothing was {done}. postgresql://u@h/d is a database, which its server keeps whole and "
-        "copies itself. Use pg_amcheck and pg_dump; docs/scaling.md says how."
+        f"Error: Nothing was {done}. postgresql://u@h/d is a database, which its server keeps whole "
+        "and copies itself. Use pg_amcheck and pg_dump; docs/scaling.md says how."
     )

@@ -50,9 +50,9 @@ def put_batches(
     ]
     texts = [segment.text for _, segment in rows]
     db.execute(
-        "INSERT INTO segments SELECT i, %s, d, n, a, e, t, r, k FROM unnest(%s::bigint[], "
-        "%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::bytea[], "
-        "%s::halfvec[]) AS s (i, d, n, a, e, t, r, k)",
+        "INSERT INTO segments SELECT i, %s, d, n, a, e, t, r, k FROM unnest(%b::bigint[], "
+        "%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::text[], %s::bytea[], "
+        "%b::halfvec[]) AS s (i, d, n, a, e, t, r, k)",
         (
             space,
             ids,
@@ -134,7 +134,7 @@ def _put_beside(
     column = table.rpartition(" ")[2].rstrip(")")
     db.execute(
         f"INSERT INTO {table} SELECT s.id, s.namespace_id, g.value "
-        f"FROM unnest(%s::bigint[], %s::{kind}[]) AS g (row, value) "
+        f"FROM unnest(%b::bigint[], %b::{kind}[]) AS g (row, value) "
         "JOIN segments s ON s.id = g.row AND s.namespace_id = %s "
         f"ON CONFLICT (namespace_id, id) DO UPDATE SET {column} = excluded.{column}",
         ([*map(int, given)], [*given.values()], space),

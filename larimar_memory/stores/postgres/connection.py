@@ -272,6 +272,8 @@ class Database:
             "lock_timeout": f"{int(1000 * self.busy_seconds)}ms",
             "default_transaction_read_only": "on" if self.read_only else "off",
         }
+        # Every query has its index, and none is to be planned by what was in the tables an hour ago.
+        settings |= {"enable_seqscan": "off", "jit": "off"}
         # A search of an index that is asked for more goes on.
         settings |= {"hnsw.ef_search": "400", "hnsw.iterative_scan": "relaxed_order"}
         if self._synchronous == "normal":

@@ -79,6 +79,7 @@ class PostgresStore(Store):
         self.encoder, self.dimension = encoder, dimension
         self._db = Database(address, **options)
         self.place = self._db.name
+        self._longer = set[str]()
         try:
             self.lazy = self._check_encoder(lazy)
             self._form = KeyForm(dimension, self.lazy)
@@ -106,8 +107,12 @@ class PostgresStore(Store):
             changes.put_batches(db, namespace, batches, self._form, self.lazy)
             return parts.unindexed(db, namespace)
 
-        if (self._db.write(namespace, work) or 0) > parts.EXACT_LIMIT:
+        tail = self._db.write(namespace, work) or 0
+        if tail > parts.limit(sum(len(batch.segments) for batch in batches)):
             parts.index_tail(self._db, namespace, self._form)
+            self._longer.discard(namespace)
+        elif tail > parts.limit():
+            self._longer.add(namespace)
 
     def set_metadata(self, namespace: str, document_id: str, metadata: Metadata) -> None:
         def work(db: Connection) -> None:
@@ -284,6 +289,8 @@ class PostgresStore(Store):
         return self._db.one_moment()
 
     def close(self) -> None:
+        while self._longer:
+            parts.index_tail(self._db, self._longer.pop(), self._form)
         self._db.close()
 
     # --- inside ---

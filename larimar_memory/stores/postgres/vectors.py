@@ -62,13 +62,13 @@ def _operator(form: KeyForm) -> str:
 
 
 def _order(form: KeyForm) -> str:
-    return f"ORDER BY s.key {_operator(form)} %(key)s::float8[]::halfvec, s.id LIMIT %(k)s"
+    return f"ORDER BY s.key {_operator(form)} %(key)b::float8[]::halfvec, s.id LIMIT %(k)s"
 
 
 def _part(space: int, after: int, upto: int, form: KeyForm) -> str:
     return (
         f"SELECT id, key FROM segments WHERE {covered(space, after, upto)} "
-        f"ORDER BY {indexed(form)} {_operator(form)} %(key)s::float8[]::halfvec({form.dimension}) "
+        f"ORDER BY {indexed(form)} {_operator(form)} %(key)b::float8[]::halfvec({form.dimension}) "
         "LIMIT %(k)s"
     )
 
@@ -83,7 +83,7 @@ def _best(
 ) -> list[Hit]:
     """The best of what each source gives; their cosines are taken with the key as it is."""
     union = " UNION ALL ".join(f"({source})" for source in sources)
-    distance = f"c.key::vector {_operator(form)} %(key)s::float8[]::vector"
+    distance = f"c.key::vector {_operator(form)} %(key)b::float8[]::vector"
     found = db.execute(
         f"SELECT c.id, {distance} AS far FROM ({union}) AS c (id, key) ORDER BY far, c.id LIMIT %(k)s",
         {"key": [float(number) for number in key], "k": k, **(parameters or {})},

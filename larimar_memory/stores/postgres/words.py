@@ -36,10 +36,12 @@ Entries = dict[str, list[tuple[int, int, int]]]
 def entries_of(rows: Sequence[int], texts: Sequence[str]) -> tuple[Entries, int]:
     """What the index holds of segments, by stem, and how many words they have."""
     found, total = defaultdict[str, list[tuple[int, int, int]]](list), 0
-    for row, text in zip(rows, texts, strict=True):
-        said = _keys_of(words(text))
+    every = [words(text) for text in texts]
+    different = list({word for said in every for word in said})
+    key_of = dict(zip(different, _keys_of(different), strict=True)).__getitem__
+    for row, said in zip(rows, every, strict=True):
         total += len(said)
-        for stem, count in Counter(said).items():
+        for stem, count in Counter(map(key_of, said)).items():
             found[stem].append((row, count, len(said)))
     return found, total
 
@@ -52,7 +54,7 @@ def put(db: Connection, space: int, entries: Entries) -> None:
     stems = sorted(entries)
     blobs = [np.array(entries[stem], dtype=ENTRY).tobytes() for stem in stems]
     db.execute(
-        "INSERT INTO postings SELECT %s, * FROM unnest(%s::text[], %s::bigint[], %s::bytea[])",
+        "INSERT INTO postings SELECT %s, * FROM unnest(%b::text[], %b::bigint[], %b::bytea[])",
         (space, stems, [entries[stem][0][0] for stem in stems], blobs),
     )
     db.execute(
