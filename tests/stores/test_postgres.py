@@ -142,6 +142,24 @@ def test_many_keys_have_indexes_of_growing_ranges(
     store.close()
 
 
+def test_a_large_import_makes_its_index_at_the_end(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "EXACT_LIMIT", 20)
+    monkeypatch.setattr(parts, "_MANY_AT_ONCE", 25)
+    store = open_database(address)
+    for n in range(3):
+        store.write("n", [batch(f"d{n}", [f"text {n} {i}" for i in range(30)])])
+    with store._db.alone() as db:
+        assert db.execute("SELECT count(*) FROM parts").fetchone() == (0,)
+    store.close()
+    again = open_database(address)
+    with again._db.alone() as db:
+        assert db.execute("SELECT segments FROM parts").fetchall() == [(90,)]
+    assert found(again, "n", "text 1 7", 1) == ["text 1 7"]
+    again.close()
+
+
 def test_what_text_cannot_hold_comes_back(store: PostgresStore) -> None:
     texts = ["a\0b \0", "\ufffd", "a\ufffdb", "\ue000\uffff"]
     metadata = {"deep": ["\0", {"x": "\0"}], "big": 1e300, "minus": -0.0, "long": 10**30, "e": 1e16}
