@@ -13,12 +13,9 @@ import time
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.stores.postgres.connection import Connection, Database, try_lock, unlock
 from larimar_memory.stores.postgres.failures import not_erasable, not_erased
-from larimar_memory.stores.postgres.schema import CONTENT
+from larimar_memory.stores.postgres.schema import CONTENT, UPKEEP_LOCK
 
 log = logging.getLogger(__name__)
-
-_LOCK = 0x4C41524D + 1
-"""Held by who erases."""
 
 _LOOK_SECONDS = 0.05
 
@@ -50,14 +47,14 @@ def erase(database: Database) -> None:
                 raise not_erasable(database.name)
             deadline = time.monotonic() + database.busy_seconds
             # Who waits in a statement would be waited for by who erases.
-            while not try_lock(db, _LOCK):
+            while not try_lock(db, UPKEEP_LOCK):
                 if time.monotonic() > deadline:
                     raise not_erased(database.name)
                 time.sleep(_LOOK_SECONDS)
             try:
                 _erase(database, db, deadline)
             finally:
-                unlock(db, _LOCK)
+                unlock(db, UPKEEP_LOCK)
     except MemoryBusyError as error:
         raise not_erased(database.name) from error
 
@@ -92,9 +89,9 @@ def erase_if_due(database: Database) -> None:
         if db.execute("SELECT 1 FROM erasures WHERE due LIMIT 1").fetchone() is None:
             return
         # Who is at it does it.
-        if not try_lock(db, _LOCK):
+        if not try_lock(db, UPKEEP_LOCK):
             return
-        unlock(db, _LOCK)
+        unlock(db, UPKEEP_LOCK)
     try:
         erase(database)
     except MemoryFileError as error:

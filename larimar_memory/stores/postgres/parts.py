@@ -13,7 +13,7 @@ from typing import NamedTuple
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.postgres.connection import Connection, Database, try_lock, unlock
-from larimar_memory.stores.postgres.schema import digest
+from larimar_memory.stores.postgres.schema import UPKEEP_LOCK, digest
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +29,6 @@ _GROWTH = 2
 
 _MOST_NUMBERS = 4_000
 """Of a key that pgvector indexes."""
-
-_LOCK = 0x4C41524D + 2
-"""Held by who makes or drops an index."""
 
 
 class Part(NamedTuple):
@@ -78,12 +75,12 @@ def index_tail(database: Database, name: str, form: KeyForm) -> None:
         return
     try:
         with database.alone() as db:
-            if try_lock(db, _LOCK):
+            if try_lock(db, UPKEEP_LOCK):
                 try:
                     _drop_stray(db)
                     _index_tail(db, name, form)
                 finally:
-                    unlock(db, _LOCK)
+                    unlock(db, UPKEEP_LOCK)
     except MemoryFileError as error:
         # Searches are exact without it, and another write tries again.
         log.warning("an index of %s is made later: %s", database.name, error)
@@ -94,11 +91,11 @@ def clear(database: Database) -> None:
     if database.restricted or database.read_only:
         return
     with database.alone() as db:
-        if try_lock(db, _LOCK):
+        if try_lock(db, UPKEEP_LOCK):
             try:
                 _drop_stray(db)
             finally:
-                unlock(db, _LOCK)
+                unlock(db, UPKEEP_LOCK)
 
 
 def _index_tail(db: Connection, name: str, form: KeyForm) -> None:

@@ -29,6 +29,9 @@ _PGVECTOR = (0, 8)
 _LOCK = 0x4C41524D
 """Taken by who makes or migrates the tables."""
 
+UPKEEP_LOCK = _LOCK + 1
+"""Held by who erases, or makes or drops an index: they would wait for each other."""
+
 _TABLES = """
 CREATE TABLE meta (key text PRIMARY KEY, value text NOT NULL);
 CREATE TABLE namespaces (
