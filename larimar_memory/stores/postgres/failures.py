@@ -167,8 +167,8 @@ def no_address(name: str, text: str) -> InputError:
     )
 
 
-def no_extension(name: str, why: str, remedy: str) -> MemoryFileError:
-    """The error where pgvector is lacking, or too old."""
+def unfit(name: str, why: str, remedy: str) -> MemoryFileError:
+    """The error for a database in which no memory can be, as it is."""
     return MemoryFileError(f"The memory {name} cannot be opened.", why, remedy)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
-from larimar_memory.stores.postgres.failures import newer, no_extension, no_memory, not_changeable
+from larimar_memory.stores.postgres.failures import newer, no_memory, not_changeable, unfit
 
 log = logging.getLogger(__name__)
 
@@ -247,17 +247,22 @@ def _make(db: psycopg.Connection[Any], name: str) -> None:
     (encoding,) = db.execute("SHOW server_encoding").fetchone() or ("",)
     if encoding != "UTF8":
         why = f"The database's encoding is {encoding}, which cannot keep every text."
-        raise no_extension(name, why, "Create a database with encoding UTF8.")
+        raise unfit(name, why, "Create a database with encoding UTF8.")
     try:
         db.execute("CREATE EXTENSION IF NOT EXISTS vector")
     except errors.InsufficientPrivilege as error:
         why = "The extension `vector` is not in the database, and the role may not create it."
         remedy = "Have a superuser run `CREATE EXTENSION vector` in it."
-        raise no_extension(name, why, remedy) from error
+        raise unfit(name, why, remedy) from error
     except (errors.UndefinedFile, errors.FeatureNotSupported) as error:
         why = "The server has no extension `vector`."
-        raise no_extension(name, why, "Install pgvector on it, 0.8 or newer.") from error
-    db.execute("CREATE SCHEMA larimar")
+        raise unfit(name, why, "Install pgvector on it, 0.8 or newer.") from error
+    try:
+        db.execute("CREATE SCHEMA larimar")
+    except errors.InsufficientPrivilege as error:
+        why = "The database holds no memory, and the role may not create a schema in it."
+        remedy = "Grant it CREATE on the database, or have the database's owner open the memory first."
+        raise unfit(name, why, remedy) from error
     db.execute(f"SET LOCAL search_path = larimar, {_pgvector(db, name)}")
     db.execute(_TABLES + _POLICIES)
     db.execute("INSERT INTO meta VALUES ('version', %s)", (str(SCHEMA_VERSION),))
@@ -271,9 +276,9 @@ def _pgvector(db: psycopg.Connection[Any], name: str) -> str:
     ).fetchone()
     if row is None:
         why = "The extension `vector` was dropped from the database."
-        raise no_extension(name, why, "Restore the database from a backup.")
+        raise unfit(name, why, "Restore the database from a backup.")
     if tuple(map(int, row[1].split(".")[:2])) < _PGVECTOR:
         why = f"The extension `vector` is of version {row[1]}, and 0.8 or newer is needed."
         remedy = "Install a newer pgvector, and run `ALTER EXTENSION vector UPDATE`."
-        raise no_extension(name, why, remedy)
+        raise unfit(name, why, remedy)
     return str(row[0])
