@@ -85,8 +85,8 @@ def test_a_wrong_password_and_users_and_databases_that_are_not_there(server: Ser
         server.run("CREATE EXTENSION IF NOT EXISTS vector", database="larimar_tests")
         assert told(lambda: open_database(right)) == (
             f"The memory {shown(right)} cannot be opened. The database holds no memory, and the role "
-            "may not create a schema in it. Grant it CREATE on the database, or have the database's owner "
-            "open the memory first."
+            "may not create a schema in it. Grant it CREATE on the database, or have the database's "
+            "owner open the memory first."
         )
     finally:
         rules.write_text(before)
