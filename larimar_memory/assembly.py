@@ -5,24 +5,22 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from larimar_memory import validate
 from larimar_memory.encoders.base import Encoder, check_encoder, coarse_table
 from larimar_memory.encoders.none import NoEncoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
 from larimar_memory.stores.base import Store
 from larimar_memory.stores.given import check_eager, check_store, check_store_encoder
-from larimar_memory.stores.sqlite.opening import open_store, written_with
+from larimar_memory.stores.opening import Place, check_place, open_store, written_with
 from larimar_memory.types import WhenKeys
 
 log = logging.getLogger(__name__)
 
 
 def assemble(
-    file: Path | None,
+    place: Place,
     store: Store | None,
     encoder: Encoder | str | os.PathLike[str] | None,
     keys: WhenKeys | None,
@@ -37,12 +35,12 @@ def assemble(
     if keys not in (None, "lazy", "eager"):
         raise _refused(f"Its keys are {keys!r}.", 'Give "lazy", "eager", or None for what is usual.')
     if store is not None:
-        check_store(store, file, file_options)
-    # The file first: whether it can be used is known before a model has been loaded.
+        check_store(store, place, file_options)
+    # The place first: whether it can be used is known before a model has been loaded.
     old = not file_options.get("create", True) or file_options.get("read_only", False)
-    validate.check_file(file, must_exist=old or encoder is None)
+    check_place(place, must_exist=old or encoder is None)
     if encoder is None:
-        encoder = NoEncoder(*written_with(file))
+        encoder = NoEncoder(*written_with(place))
     elif isinstance(encoder, str | os.PathLike):
         encoder = SentenceEncoder.load(os.fspath(encoder))
     else:
@@ -55,7 +53,7 @@ def assemble(
         return store, encoder
     lazy = table and keys != "eager" and slots is None
     opened = open_store(
-        file, encoder=encoder.fingerprint, dimension=encoder.dimension, lazy=lazy, **file_options
+        place, encoder=encoder.fingerprint, dimension=encoder.dimension, lazy=lazy, **file_options
     )
     try:
         _check_keys(opened, keys, slots)

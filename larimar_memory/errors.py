@@ -22,11 +22,11 @@ class InputError(LarimarError, ValueError):
 
 
 class MemoryFileError(LarimarError, OSError):
-    """The memory file cannot be opened, read or written."""
+    """The memory's file or database cannot be opened, read or written."""
 
 
 class MemoryBusyError(MemoryFileError):
-    """Another process holds the memory file's write lock."""
+    """Another process keeps the memory from being written."""
 
 
 class EncoderMismatchError(LarimarError):

@@ -38,14 +38,13 @@ class Holdings:
             InputError: if there is no document of that id.
             MemoryFileError: if a part of it is damaged.
         """
-        return read.text(self.store, validate.check_name(namespace, "namespace"), id, self.path)
+        return read.text(self.store, validate.check_name(namespace, "namespace"), id)
 
     def stats(self, namespace: str | None = None) -> MemoryStats:
         """Counts and sizes, of a namespace or of the whole memory."""
         return stats_of(
             self.store,
             namespace,
-            path=self.path,
             encoder=self.encoder.fingerprint,
             threshold=self.threshold,
             slots=self._limit,

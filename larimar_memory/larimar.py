@@ -31,7 +31,8 @@ from larimar_memory.models import finding
 from larimar_memory.recall.search import Candidate, Recall
 from larimar_memory.slots import Slots, WhenFull, check_slots, evict_oldest
 from larimar_memory.stores.base import Store
-from larimar_memory.stores.sqlite.opening import FileOptions
+from larimar_memory.stores.opening import place_of
+from larimar_memory.stores.options import StoreOptions
 from larimar_memory.system import forking
 from larimar_memory.text.blocks import Text, check_texts
 from larimar_memory.types import (
@@ -53,7 +54,8 @@ class Larimar(Holdings, AbstractContextManager["Larimar"]):
     """An episodic memory for a frozen language model; made by `Larimar.open`, safe for threads.
 
     Attributes:
-        store, encoder, path, threshold: as in `open`.
+        store, encoder, threshold: as in `open`.
+        path: the memory file, where it is in one.
         latents: what makes, finds and places the latents of its segments.
         slots: what is read through where segments share slots, else None.
         most: segments of a namespace above which the documents first written go, else None.
@@ -110,12 +112,13 @@ class Larimar(Holdings, AbstractContextManager["Larimar"]):
         slots: int | None = None,
         when_full: WhenFull = "blend",
         keys: WhenKeys | None = None,
-        **file_options: Unpack[FileOptions],
+        **file_options: Unpack[StoreOptions],
     ) -> Larimar:
-        """Open the memory in a file, or one that lives in RAM where no path is given.
+        """Open the memory in a file or a database, or one in RAM where no path is given.
 
         Args:
-            path: the memory file; made if it does not exist and `create` is true.
+            path: the memory file, or the address of a PostgreSQL database with pgvector, such as
+                "postgresql://user@host/database"; made if it does not exist and `create` is true.
             store: where segments are kept, in place of a file; its keys must be the encoder's.
             encoder: an `Encoder`, or the folder, wheel or hub name of one. None loads none: a file that
                 was written with any encoder can be looked at, forgotten from and purged, and neither
@@ -135,7 +138,7 @@ class Larimar(Holdings, AbstractContextManager["Larimar"]):
                 until then they are found by coarse keys and words; writing is many times as fast.
                 "eager": while they are written. By default as the file was begun, and a new one lazy
                 where the encoder has a table of coarse keys and there are no `slots`.
-            file_options: `create`, `read_only`, `busy_seconds`, `synchronous`; see `FileOptions`.
+            file_options: `create`, `read_only`, `busy_seconds`, `synchronous`; see `StoreOptions`.
 
         Raises:
             InputError: if an argument cannot be used.
@@ -143,15 +146,15 @@ class Larimar(Holdings, AbstractContextManager["Larimar"]):
             EncoderMismatchError: if it was written with another encoder.
             ModelError: if the encoder cannot be loaded.
         """
-        file = None if path is None else Path(path).expanduser()
+        place = place_of(path)
         check_slots(slots, when_full)
         validate.check_threshold(threshold)
-        store, encoder = assemble(file, store, encoder, keys, slots, file_options)
+        store, encoder = assemble(place, store, encoder, keys, slots, file_options)
         return cls(
             store,
             encoder,
             decoder,
-            path=file,
+            path=place if isinstance(place, Path) else None,
             threshold=threshold,
             language=language,
             latents=latents,

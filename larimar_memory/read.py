@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -16,7 +15,6 @@ from larimar_memory.recall.contexts import contexts, recalled
 from larimar_memory.recall.search import Candidate, Recall
 from larimar_memory.slots import Slots, address
 from larimar_memory.stores.base import Document, Store
-from larimar_memory.stores.sqlite.failures import damaged
 from larimar_memory.types import ReadOptions, Readout, ReadoutCodec, Reason, RecalledSegment
 
 MANY = 1_000
@@ -125,11 +123,8 @@ def known(store: Store, namespace: str, id: str) -> Document:
     return document
 
 
-def text(store: Store, namespace: str, id: str, path: Path | None) -> str:
+def text(store: Store, namespace: str, id: str) -> str:
     """A document's text, exactly as it was written.
-
-    Args:
-        path: of the memory file, for an error.
 
     Raises:
         InputError: if there is no document of that id.
@@ -142,4 +137,4 @@ def text(store: Store, namespace: str, id: str, path: Path | None) -> str:
             return found
         # Unless it was changed or forgotten while it was read.
         if store.document(namespace, id) == document:
-            raise damaged(path, f"document {id!r}")
+            raise store.damaged(f"document {id!r}", "some of it is lacking")

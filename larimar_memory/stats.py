@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from larimar_memory import validate
 from larimar_memory.stores.base import Store
 from larimar_memory.types import MemoryStats
@@ -12,20 +10,14 @@ COUNTS = ("namespaces", "documents", "segments", "characters", "bytes_on_disk", 
 
 
 def stats_of(
-    store: Store,
-    namespace: str | None,
-    *,
-    path: Path | None,
-    encoder: str,
-    threshold: float,
-    slots: int | None,
+    store: Store, namespace: str | None, *, encoder: str, threshold: float, slots: int | None
 ) -> MemoryStats:
     """Counts and sizes of a namespace, or of the whole memory, and how it was opened."""
     if namespace is not None:
         validate.check_name(namespace, "namespace")
     held = store.stats(namespace)
     return MemoryStats(
-        path=None if path is None else str(path),
+        path=store.place,
         namespace=namespace,
         encoder=encoder,
         threshold=threshold,

@@ -42,6 +42,7 @@ from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.stores.sqlite import parts, vectors
+from tests.postgres import Server, served
 
 settings.register_profile(
     "repeatable",
@@ -63,6 +64,19 @@ def encoder() -> SentenceEncoder:
 def decoder() -> TransformersDecoder:
     """The bundled decoder."""
     return TransformersDecoder.load()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server, one for each process of the tests."""
+    with served() as running:
+        yield running
+
+
+@pytest.fixture
+def address(server: Server) -> str:
+    """A database that holds no memory."""
+    return server.empty("larimar_tests")
 
 
 @pytest.fixture

@@ -11,19 +11,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from larimar_memory.cli import output
-from larimar_memory.cli.options import AsJson, EncoderName, MemoryFile
+from larimar_memory.cli.options import AsJson, EncoderName, MemoryPlace
 from larimar_memory.errors import InputError
 
 if TYPE_CHECKING:
     from larimar_memory.stores.sqlite.integrity import Report
 
 
-def check(memory: MemoryFile, as_json: AsJson = False) -> None:
+def check(memory: MemoryPlace, as_json: AsJson = False) -> None:
     """Look at every row and index of a memory file; status 0 where it is sound, 1 where it is not."""
+    from larimar_memory.stores.opening import file_of
     from larimar_memory.stores.sqlite import integrity
 
+    file = file_of(memory, "Nothing was checked.")
     with output.progress("checking", not as_json) as tell:
-        report = integrity.check(memory, lambda _, done, total: tell(done, total))
+        report = integrity.check(file, lambda _, done, total: tell(done, total))
     if as_json:
         output.print_json(report.to_dict())
     else:
@@ -33,18 +35,20 @@ def check(memory: MemoryFile, as_json: AsJson = False) -> None:
 
 
 def repair(
-    memory: MemoryFile,
+    memory: MemoryPlace,
     no_backup: Annotated[
         bool, typer.Option("--no-backup", help="Do not first copy the file as it is.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Keep all that is what was written, index it anew, and set the rest aside. Sound files stay."""
+    from larimar_memory.stores.opening import file_of
     from larimar_memory.stores.sqlite import repair as repairing
 
+    file = file_of(memory, "Nothing was repaired.")
     with output.progress("checking", not as_json) as tell:
         done = repairing.repair(
-            memory, backup=not no_backup, on_progress=lambda _, seen, total: tell(seen, total)
+            file, backup=not no_backup, on_progress=lambda _, seen, total: tell(seen, total)
         )
     if as_json or done.after is None:
         sound = f"{memory} is sound; nothing was changed."
@@ -69,38 +73,40 @@ def repair(
 
 
 def backup(
-    memory: MemoryFile,
+    memory: MemoryPlace,
     out: Annotated[Path, typer.Argument(help="Where nothing is yet.")],
     as_json: AsJson = False,
 ) -> None:
     """Copy a memory file as it is at this moment, also while others write to it."""
+    from larimar_memory.stores.opening import file_of
     from larimar_memory.stores.sqlite import opening
 
+    file = file_of(memory, "Nothing was copied.")
     with output.progress("copying", not as_json) as tell:
-        opening.backup(memory, out, tell)
+        opening.backup(file, out, tell)
     result = {"memory": str(memory), "backup": str(out), "bytes": out.stat().st_size}
     output.print_result(result, as_json, f"{memory} copied to {out}.")
 
 
 def export(
-    memory: MemoryFile,
+    memory: MemoryPlace,
     out: Annotated[Path, typer.Argument(help="A folder, made for it.")],
     as_json: AsJson = False,
 ) -> None:
     """Write a memory as JSON lines and safetensors, for other programs and for `larimar import`."""
     from larimar_memory import exchange
-    from larimar_memory.stores.sqlite.opening import open_as_written
+    from larimar_memory.stores.opening import called, open_as_written
 
     progress = output.progress("exporting", not as_json)
     with open_as_written(memory, read_only=True) as store, progress as tell:
         moved = exchange.export(
             store, out, encoder=store.encoder, dimension=store.dimension, on_progress=tell
         )
-    output.print_result({"memory": str(memory), "export": str(out), **asdict(moved)}, as_json)
+    output.print_result({"memory": called(memory), "export": str(out), **asdict(moved)}, as_json)
 
 
 def import_(
-    memory: MemoryFile,
+    memory: MemoryPlace,
     folder: Annotated[Path, typer.Argument(help="A folder that `larimar export` wrote.")],
     namespaces: Annotated[
         list[str] | None,
@@ -121,7 +127,7 @@ def import_(
     """Write what was exported to a memory, new or not, exactly as it was."""
     from larimar_memory import exchange
     from larimar_memory.stores.exported import look
-    from larimar_memory.stores.sqlite.opening import open_as_written
+    from larimar_memory.stores.opening import called, open_as_written
 
     found, model, coarse = look(folder), None, None
     new, lazy = (found.encoder, found.dimension), found.lazy
@@ -151,7 +157,7 @@ def import_(
             replace_documents=replace,
             on_progress=tell,
         )
-    output.print_result({"memory": str(memory), "import": str(folder), **asdict(moved)}, as_json)
+    output.print_result({"memory": called(memory), "import": str(folder), **asdict(moved)}, as_json)
 
 
 def _names(given: list[str]) -> dict[str, str]:

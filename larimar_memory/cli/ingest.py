@@ -56,6 +56,7 @@ def ingest(
 
     Interrupted, it keeps what was written; the same command goes on there.
     """
+    from larimar_memory.stores.opening import called
     from larimar_memory.text.files import Files, FileText, Skipped
     from larimar_memory.text.formats import Limits
     from larimar_memory.validate import check_episode
@@ -95,7 +96,7 @@ def ingest(
     finally:
         passed.print_notes()
     result = {
-        "memory": str(memory),
+        "memory": called(memory),
         "files": listed,
         "skipped": passed.listed,
         "new_segments": after.segments - before.segments,
@@ -106,7 +107,7 @@ def ingest(
     output.print_result(
         result,
         as_json,
-        f"{count:,} files read; {memory} holds {after.documents:,} documents, "
+        f"{count:,} files read; {called(memory)} holds {after.documents:,} documents, "
         f"{after.segments:,} segments, {after.bytes_on_disk / 1e6:,.1f} MB.",
     )
 

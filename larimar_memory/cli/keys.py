@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from larimar_memory.cli import output
-from larimar_memory.cli.options import AsJson, EncoderName, MemoryFile, open_memory
+from larimar_memory.cli.options import AsJson, EncoderName, MemoryPlace, open_memory
 
 _WATCH_SECONDS = 5.0
 
 
 def index(
-    memory: MemoryFile,
+    memory: MemoryPlace,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Only this one.")] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on with what others write, until it is interrupted.")
@@ -29,6 +29,7 @@ def index(
     Interrupted, it keeps those that were made; the same command goes on there.
     """
     from larimar_memory import index as keys
+    from larimar_memory.stores.opening import called
 
     opened = open_memory(memory, encoder, create=False)
     with opened, output.progress("keys", not as_json) as tell:
@@ -36,7 +37,7 @@ def index(
         made = keys.watch(make, threading.Event(), _WATCH_SECONDS) if watch else make()
         held = opened.stats(namespace)
     result = {
-        "memory": str(memory),
+        "memory": called(memory),
         "namespace": namespace,
         "made": made,
         "keyed": held.keyed,

@@ -18,17 +18,19 @@ if TYPE_CHECKING:
     from larimar_memory.types import Where
 
 Memory = Annotated[
-    Path,
+    str,
     typer.Option(
         "--memory",
         "-m",
         envvar="LARIMAR_MEMORY",
-        help="The memory file.",
+        help="The memory file, or a postgresql:// address.",
         default_factory=lambda: _own_memory(),
         show_default="in the user's data folder",
     ),
 ]
-MemoryFile = Annotated[Path, typer.Argument(metavar="FILE", help="The memory file.")]
+MemoryPlace = Annotated[
+    str, typer.Argument(metavar="MEMORY", help="The memory file, or a postgresql:// address.")
+]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the documents.")]
 EncoderName = Annotated[
     str,
@@ -65,7 +67,7 @@ Threshold = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def _own_memory() -> Path:
+def _own_memory() -> str:
     """The memory file in the user's data folder."""
     folder = user_folder("data")
     if folder is None:
@@ -74,7 +76,7 @@ def _own_memory() -> Path:
             "None was named, and the user's home folder cannot be determined.",
             "Name the file with `--memory FILE`, or set LARIMAR_MEMORY.",
         )
-    return folder / "memory.larimar"
+    return str(folder / "memory.larimar")
 
 
 def parsed(where: str) -> Where | None:
@@ -98,7 +100,7 @@ def parsed(where: str) -> Where | None:
 
 
 def open_memory(
-    memory: Path,
+    memory: str,
     encoder: str | None,
     decoder: str = "",
     *,
@@ -106,7 +108,7 @@ def open_memory(
     latents: bool | str = False,
     adapter: str = "",
 ) -> Larimar:
-    """The memory in a file, with the models named, or those bundled where a name is empty.
+    """The memory at a place, with the models named, or those bundled where a name is empty.
 
     Args:
         encoder: None for what needs no encoder.
@@ -115,7 +117,10 @@ def open_memory(
     Raises:
         MemoryFileError: if there is none and none is to be made.
     """
-    if not create and not exists(memory):
+    from larimar_memory.stores.opening import place_of
+
+    place = place_of(memory)
+    if not create and isinstance(place, Path) and not exists(place):
         raise MemoryFileError(
             f"There is no memory at {memory}.",
             "The file does not exist.",

@@ -30,12 +30,14 @@ def add_latents(
     as_json: AsJson = False,
 ) -> None:
     """Make latents for segments that have none, so that answers can be grounded in them."""
+    from larimar_memory.stores.opening import called
+
     opened = open_memory(memory, "", decoder, create=False, latents=latents or True)
     with opened, output.progress("latents", not as_json) as tell:
         made = opened.write_latents(namespace=namespace, on_progress=tell)
         held = opened.stats(namespace)
     result = {
-        "memory": str(memory),
+        "memory": called(memory),
         "namespace": namespace,
         "made": made,
         "segments": held.segments,

@@ -33,6 +33,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.values import Document as Document
 from larimar_memory.stores.values import Hit as Hit
 from larimar_memory.stores.values import Key as Key
@@ -170,6 +171,9 @@ class Store(ABC):
     """Fingerprint of the encoder that made the keys, where the store keeps it: a memory that is opened
     on the store then refuses another encoder."""
 
+    place: str | None = None
+    """Where it is, as errors and counts call it: a path, or an address without its password."""
+
     lazy: bool = False
     """Whether it searches by coarse keys, and is given the encoder's own when there is time."""
 
@@ -284,6 +288,20 @@ class Store(ABC):
         for rows, _ in self.keys(namespace):
             made.update(np.ascontiguousarray(rows, dtype="<i8").tobytes())
         return int.from_bytes(made.digest(), "little")
+
+    def damaged(self, what: str, why: str) -> MemoryFileError:
+        """The error for what is not as it was written.
+
+        Args:
+            what: as the reader of an error can know it.
+            why: how that is known.
+        """
+        name = "" if self.place is None else f" {self.place}"
+        return MemoryFileError(
+            f"The memory{name} is damaged.",
+            f"What is stored for {what} is not what was written: {why}.",
+            "Write it again, or restore a backup.",
+        )
 
     def snapshot(self) -> AbstractContextManager[None]:
         """What this thread reads inside is one moment's, where a store can hold one."""

@@ -1,4 +1,4 @@
-"""Metadata filters: one small language, made into SQL.
+"""Metadata filters: one small language, made into the SQL of a store.
 
 `{"source": "a.txt"}` compares for equality; `{"year": {"$gte": 2020, "$lt": 2024}}` uses operators;
 several keys must all hold; `$and`, `$or` take lists of filters and `$not` takes one. Values compare
@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 from larimar_memory.errors import InputError
 from larimar_memory.stores.base import Where
 from larimar_memory.system.plain import scalar
 from larimar_memory.validate import lone_surrogate
 
-_ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
-OPERATORS = ("$eq", "$ne", "$in", "$nin", "$exists", *_ORDER)
+ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+OPERATORS = ("$eq", "$ne", "$in", "$nin", "$exists", *ORDER)
 MAX_DEPTH = 30
 """Levels that `$and`, `$or` and `$not` may be nested."""
 
@@ -36,21 +37,38 @@ class _Condition(NamedTuple):
     height: int = 0
 
 
+Compare: TypeAlias = Callable[[str, str, Any], tuple[str, list[Any]]]
+"""Of one of "$eq", "$in", "$exists" and `ORDER`, an entry's name and a checked operand: the condition
+that the entry is there and satisfies it, in SQL, and its parameters."""
+
+
 def to_sql(where: Where | None, column: str) -> tuple[str, list[Any]]:
-    """The filter as a SQL condition over a JSON column, values as parameters only.
+    """The filter as SQLite's condition over a JSON column, values as parameters only.
 
     Raises:
         InputError: if it cannot be used.
     """
-    made = _all(where, column, 0)
+    return condition(where, partial(_in_sqlite, column))
+
+
+def condition(where: Where | None, compare: Compare) -> tuple[str, list[Any]]:
+    """The filter as a condition in SQL, and its parameters.
+
+    Args:
+        compare: says a single comparison.
+
+    Raises:
+        InputError: if it cannot be used.
+    """
+    made = _all(where, compare, 0)
     if made.height > _MAX_HEIGHT:
         raise _bad("long filters are nested too deep")
     return made.sql, made.values
 
 
-def _all(where: Where | None, column: str, depth: int) -> _Condition:
+def _all(where: Where | None, compare: Compare, depth: int) -> _Condition:
     if where is None:
-        return _Condition("1", [])
+        return _Condition("TRUE", [])
     if not isinstance(where, Mapping):
         raise _bad(f"it is a {type(where).__name__}")
     if depth > MAX_DEPTH:
@@ -59,12 +77,12 @@ def _all(where: Where | None, column: str, depth: int) -> _Condition:
         if not isinstance(name, str):
             raise _bad(f"{name!r} is no name of an entry")
         _check_storable(name)
-    return _joined("AND", [_condition(name, wanted, column, depth) for name, wanted in where.items()])
+    return _joined("AND", [_condition(name, wanted, compare, depth) for name, wanted in where.items()])
 
 
 def _joined(by: str, parts: list[_Condition]) -> _Condition:
     if len(parts) < 2:
-        return parts[0] if parts else _Condition("1", [])
+        return parts[0] if parts else _Condition("TRUE", [])
     # The parser keeps what is open on the left of what it reads: the highest goes first.
     parts.sort(key=lambda part: -part.height)
     height = max(parts[0].height, parts[1].height + 2) + 1
@@ -76,33 +94,39 @@ def _not(part: _Condition) -> _Condition:
     return _Condition(f"NOT {part.sql}", part.values, part.height + 1)
 
 
-def _condition(name: str, wanted: Any, column: str, depth: int) -> _Condition:
+def _condition(name: str, wanted: Any, compare: Compare, depth: int) -> _Condition:
     if name in ("$and", "$or"):
-        return _joined(name[1:], [_all(part, column, depth + 1) for part in _parts(name, wanted)])
+        return _joined(name[1:], [_all(part, compare, depth + 1) for part in _parts(name, wanted)])
     if name == "$not":
-        return _not(_all(wanted, column, depth + 1))
-    return _joined("AND", [_compare(op, name, of, column) for op, of in _operations(name, wanted)])
+        return _not(_all(wanted, compare, depth + 1))
+    return _joined("AND", [_compare(op, name, of, compare) for op, of in _operations(name, wanted)])
 
 
-def _compare(op: str, name: str, operand: Any, column: str) -> _Condition:
-    kinds = {"text": "('text')", "number": "('integer', 'real')"}
+def _compare(op: str, name: str, operand: Any, compare: Compare) -> _Condition:
+    said = {"$ne": "$eq", "$nin": "$in"}.get(op, op)
+    found = _Condition(*compare(said, name, operand))
+    return _not(found) if said != op or (op == "$exists" and not operand) else found
+
+
+def _in_sqlite(column: str, op: str, name: str, operand: Any) -> tuple[str, list[Any]]:
     if op == "$exists":
-        condition, values = "1", list[Any]()
-    elif op in _ORDER:
-        condition, values = f"e.type IN {kinds[_kind(operand)]} AND e.atom {_ORDER[op]} ?", [operand]
+        test, values = "1", list[Any]()
+    elif op in ORDER:
+        kinds = {"text": "('text')", "number": "('integer', 'real')"}
+        test, values = f"e.type IN {kinds[kind(operand)]} AND e.atom {ORDER[op]} ?", [operand]
     else:
         # A list as one parameter: SQLite takes only so many, and only so long a condition.
         same = "replace({0}type, 'real', 'integer'), ifnull({0}atom, '')"
-        condition = f"({same.format('e.')}) IN (SELECT {same.format('')} FROM json_each(?))"
-        operands = operand if op in ("$in", "$nin") else [operand]
+        test = f"({same.format('e.')}) IN (SELECT {same.format('')} FROM json_each(?))"
+        operands = operand if op == "$in" else [operand]
         values = [json.dumps(list(operands), ensure_ascii=False)]
     # json_each binds the key as a parameter, where a JSON path would have to be quoted by hand.
-    sql = f"EXISTS (SELECT 1 FROM json_each({column}) AS e WHERE e.key = ? AND {condition})"
-    found = _Condition(sql, [name, *values])
-    return _not(found) if op in ("$ne", "$nin") or (op == "$exists" and not operand) else found
+    sql = f"EXISTS (SELECT 1 FROM json_each({column}) AS e WHERE e.key = ? AND {test})"
+    return sql, [name, *values]
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
+    """The kind of a value; values of different kinds are never equal, nor in an order."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -133,7 +157,7 @@ def _operations(name: str, wanted: Any) -> list[tuple[str, Any]]:
                 raise _bad("$exists takes True or False")
         else:
             _check_scalar(op, operand)
-            if op in _ORDER and _kind(operand) not in ("text", "number"):
+            if op in ORDER and kind(operand) not in ("text", "number"):
                 raise _bad(f"{op} takes text or a number")
     return operations
 
@@ -155,7 +179,7 @@ def _check_storable(text: str) -> None:
 def _check_scalar(op: str, value: Any) -> None:
     if isinstance(value, str):
         _check_storable(value)
-    if _kind(value) == "other":
+    if kind(value) == "other":
         raise _bad(f"{op} was given a {type(value).__name__}")
     if isinstance(value, float) and not math.isfinite(value):
         raise _bad(f"{op} was given {value}")

@@ -50,6 +50,16 @@ LOOKALIKES = [
 """Ids of users who are not the same, however alike they look."""
 
 
+PLACES = ["ram", "file", "database"]
+
+
+def place(request: pytest.FixtureRequest) -> Any:
+    """Where a memory is, by the name that a fixture has as its parameter."""
+    if request.param == "database":
+        return request.getfixturevalue("address")
+    return request.getfixturevalue("tmp_path") / "m.larimar" if request.param == "file" else None
+
+
 @dataclass
 class Context:
     """The context of an agent's run."""

@@ -30,6 +30,9 @@ from langchain_larimar import LarimarStore
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
+from tests.postgres import Server
+
+from .conftest import PLACES, place
 
 
 class Reference(InMemoryStore):
@@ -154,7 +157,19 @@ def test_batches_do_what_they_do_in_the_reference(
 def test_a_file_keeps_it_all(
     tmp_path_factory: pytest.TempPathFactory, encoder: SentenceEncoder, batches: list[list[Op]]
 ) -> None:
-    path, reference = tmp_path_factory.mktemp("store") / "m.larimar", Reference()
+    keeps_it_all(tmp_path_factory.mktemp("store") / "m.larimar", encoder, batches)
+
+
+@given(BATCHES)
+@settings(max_examples=25)
+def test_a_database_keeps_it_all(
+    server: Server, encoder: SentenceEncoder, batches: list[list[Op]]
+) -> None:
+    keeps_it_all(server.empty("larimar_tests"), encoder, batches)
+
+
+def keeps_it_all(path: Path | str, encoder: SentenceEncoder, batches: list[list[Op]]) -> None:
+    reference = Reference()
     for batch in batches:
         with Larimar.open(path, encoder=encoder) as memory:
             assert plain(LarimarStore(memory).batch(batch)) == plain(reference.batch(batch))
@@ -164,10 +179,9 @@ def test_a_file_keeps_it_all(
         assert [LarimarStore(memory).get(i.namespace, i.key) for i in found] == found
 
 
-@pytest.fixture(params=["ram", "file"])
-def items(request: pytest.FixtureRequest, tmp_path: Path, encoder: SentenceEncoder) -> Iterator[Any]:
-    path = None if request.param == "ram" else tmp_path / "m.larimar"
-    with Larimar.open(path, encoder=encoder) as memory:
+@pytest.fixture(params=PLACES)
+def items(request: pytest.FixtureRequest, encoder: SentenceEncoder) -> Iterator[Any]:
+    with Larimar.open(place(request), encoder=encoder) as memory:
         yield LarimarStore(memory)
 
 

@@ -28,7 +28,7 @@ from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import EncoderMismatchError, InputError
 from larimar_memory.larimar import Larimar
 
-from .conftest import QUESTION, TEXTS
+from .conftest import PLACES, QUESTION, TEXTS, place
 
 FAKE = DeterministicFakeEmbedding(size=6)
 LONG = "The pass key of the vault is 71432. " + "Lentils are served on Fridays.\n\n" * 200
@@ -61,6 +61,14 @@ class TestInAFile(VectorStoreIntegrationTests):
         store.memory.close()
 
 
+class TestInADatabase(VectorStoreIntegrationTests):
+    @pytest.fixture
+    def vectorstore(self, address: str) -> Iterator[VectorStore]:
+        store = LarimarVectorStore(self.get_embeddings(), path=address)
+        yield store
+        store.memory.close()
+
+
 class TestHybrid(VectorStoreIntegrationTests):
     @pytest.fixture
     def vectorstore(self) -> Iterator[VectorStore]:
@@ -75,9 +83,9 @@ class TestBundledEncoder(VectorStoreIntegrationTests):
         return LarimarVectorStore(memory=memory, namespace="documents")
 
 
-@pytest.fixture(params=["ram", "file"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LarimarVectorStore]:
-    opened = LarimarVectorStore(FAKE, path=None if request.param == "ram" else tmp_path / "m.larimar")
+@pytest.fixture(params=PLACES)
+def store(request: pytest.FixtureRequest) -> Iterator[LarimarVectorStore]:
+    opened = LarimarVectorStore(FAKE, path=place(request))
     yield opened
     opened.memory.close()
 

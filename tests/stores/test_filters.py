@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from larimar_memory.errors import InputError
 from larimar_memory.stores.filters import to_sql
+from larimar_memory.stores.postgres.filters import chosen, facts
 from larimar_memory.testing.writes import batch, key_of
+from tests.postgres import Server
 from tests.predicate import matches
 from tests.stores.test_laws import open_file
 
@@ -55,6 +59,24 @@ def test_sql_and_predicate_agree(where: dict[str, Any], metadata: dict[str, Any]
     query = f"SELECT count(*) FROM (SELECT ? AS value) AS m WHERE {sql}"
     (count,) = database.execute(query, [json.dumps(metadata), *parameters]).fetchone()
     assert bool(count) == matches(where, metadata)
+
+
+@pytest.fixture(scope="module")
+def database(server: Server) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(server.address(), autocommit=True) as opened:
+        yield opened
+
+
+@given(FILTERS, METADATA)
+@settings(max_examples=300)
+def test_sql_of_a_database_and_predicate_agree(
+    database: psycopg.Connection[Any], where: dict[str, Any], metadata: dict[str, Any]
+) -> None:
+    sql, parameters = chosen(where)
+    query = f"SELECT {sql} FROM (SELECT %s::jsonb AS facts) AS d"
+    # The first parameters are the condition's.
+    (holds,) = database.execute(query, [*parameters, facts(metadata)]).fetchone() or (None,)
+    assert holds is matches(where, metadata)
 
 
 def test_what_the_operators_mean() -> None:

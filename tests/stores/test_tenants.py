@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from langchain_larimar import LarimarStore, LarimarVectorStore
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
+from larimar_memory.stores.postgres.store import PostgresStore
 from larimar_memory.stores.sqlite import vectors
 from tests.langchain.conftest import LOOKALIKES
+from tests.postgres import Server
 from tests.quick import QuickEncoder
 
 NAMES = [
@@ -81,12 +83,26 @@ def secret(name: str, n: int = 0) -> str:
     return f"The code of {NAMES.index(name)} is {7919 * (NAMES.index(name) + 1) + n}."
 
 
-@pytest.fixture(scope="module", params=["ram", "exact", "index", "slots"])
+def admitted(server: Server, database: str, role: str) -> str:
+    """The address of a memory for a role that sees one namespace at a time."""
+    if not server.has(role):
+        server.run(f"CREATE ROLE {role} LOGIN")
+    store = PostgresStore(server.address(database), encoder="quick", dimension=16)
+    store.admit(role)
+    store.close()
+    return server.address(database, role)
+
+
+@pytest.fixture(scope="module", params=["ram", "exact", "index", "slots", "database", "role"])
 def tenants(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Larimar]:
     """A memory of many users, each with the same ids and metadata, and a text of their own."""
-    path = None if request.param == "ram" else tmp_path_factory.mktemp("tenants") / "m.larimar"
+    path: Any = None if request.param == "ram" else tmp_path_factory.mktemp("tenants") / "m.larimar"
+    if request.param in ("database", "role"):
+        path = request.getfixturevalue("server").empty("larimar_tenants")
+    if request.param == "role":
+        path = admitted(request.getfixturevalue("server"), "larimar_tenants", "tenant")
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "index":
             patch.setattr(vectors, "EXACT_LIMIT", 1)
@@ -101,7 +117,6 @@ def tenants(
                     namespace=name,
                 )
         if request.param == "index":
-            assert path is not None
             assert len(list(path.parent.glob("m.larimar-vectors/*.keys"))) == len(NAMES)
         with Larimar.open(path, encoder=QuickEncoder(), **options) as again:
             if request.param == "ram":
@@ -133,7 +148,9 @@ def test_reading_finds_ones_own_only(tenants: Larimar) -> None:
 
 
 def test_listing_and_counting(tenants: Larimar) -> None:
-    assert sorted(tenants.store.namespaces()) == sorted(NAMES)
+    # A role that sees one namespace at a time sees none where it names none.
+    alone = isinstance(tenants.store, PostgresStore) and tenants.store._db.restricted
+    assert sorted(tenants.store.namespaces()) == ([] if alone else sorted(NAMES))
     for name in NAMES:
         held = list(tenants.documents(namespace=name))
         assert {d.metadata["of"] for d in held} == {name}

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypedDict
 
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.sqlite import schema, text_index
@@ -21,21 +20,6 @@ from larimar_memory.system import forking
 _HEADER_BYTES = 100
 _LOG_BYTES = 4 << 20
 """Of the write-ahead log, from which on a commit folds it into the file."""
-
-
-class ConnectionOptions(TypedDict, total=False):
-    """How a memory file is used.
-
-    Attributes:
-        read_only: read a file that must not, or cannot, be changed.
-        busy_seconds: how long to wait while another process writes; 5 by default.
-        synchronous: "full", the default, where a write survives a power cut, or "normal", where it
-            survives a crash of the process only, and many small writes are faster.
-    """
-
-    read_only: bool
-    busy_seconds: float
-    synchronous: str
 
 
 class Database:

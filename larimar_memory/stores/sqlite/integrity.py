@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
+from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.packing import is_latent
 from larimar_memory.stores.sqlite import text_index
 from larimar_memory.stores.sqlite.connection import check_length
-from larimar_memory.stores.sqlite.decoding import KeyForm
 from larimar_memory.stores.sqlite.erasures import due
 from larimar_memory.stores.sqlite.failures import FAILURES, UNEXPECTED
 from larimar_memory.stores.sqlite.files import index_folder, listed, unlisted

@@ -1,4 +1,4 @@
-"""Which store a path calls for, and how a memory file is copied while others use it."""
+"""Open a memory file, and copy it while others use it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing_extensions import Unpack
 
 from larimar_memory.errors import InputError
 from larimar_memory.stores.base import Store
-from larimar_memory.stores.sqlite.connection import ConnectionOptions, check_length
+from larimar_memory.stores.options import ConnectionOptions
+from larimar_memory.stores.sqlite.connection import check_length
 from larimar_memory.stores.sqlite.failures import translated
 from larimar_memory.stores.sqlite.files import remove
 from larimar_memory.stores.sqlite.salvage import looking
@@ -26,16 +27,6 @@ _PAGES = 2048
 
 OnCopy = Callable[[int, int], None]
 """Called with how much was done, and how much there is."""
-
-
-class FileOptions(ConnectionOptions, total=False):
-    """How a memory file is opened.
-
-    Attributes:
-        create: whether to start a new memory where there is none; it is by default.
-    """
-
-    create: bool
 
 
 def open_store(

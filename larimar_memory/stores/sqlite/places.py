@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from larimar_memory.stores.base import Key, Place, speaker_of
-from larimar_memory.stores.sqlite.decoding import KeyForm
+from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.sqlite.queries import LISTED, matrix_of
 
 

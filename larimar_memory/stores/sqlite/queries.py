@@ -13,9 +13,10 @@ from larimar_memory.encoders.keys import cosines
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.base import Document, Hit, Key, Keys, Rows, Span, StoredSegment, Where
 from larimar_memory.stores.filters import to_sql
+from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.packing import unpack
 from larimar_memory.stores.sqlite import checksums
-from larimar_memory.stores.sqlite.decoding import KeyForm, metadata_from, wrong_type
+from larimar_memory.stores.sqlite.decoding import metadata_from, wrong_type
 from larimar_memory.stores.sqlite.failures import Damaged
 from larimar_memory.stores.sqlite.schema import TABLES, columns
 from larimar_memory.types import Metadata

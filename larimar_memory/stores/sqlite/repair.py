@@ -16,9 +16,9 @@ import numpy as np
 
 from larimar_memory.errors import MemoryBusyError, MemoryFileError
 from larimar_memory.stores.base import MakeKeys
+from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.packing import is_latent
 from larimar_memory.stores.sqlite import checksums, schema, text_index
-from larimar_memory.stores.sqlite.decoding import KeyForm
 from larimar_memory.stores.sqlite.failures import FAILURES, is_busy, understood
 from larimar_memory.stores.sqlite.files import index_folder, remove, repairing
 from larimar_memory.stores.sqlite.integrity import OnCheck, Report, check

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.sqlite import checksums, schema, text_index
 from larimar_memory.stores.sqlite.connection import address, check_inherited
-from larimar_memory.stores.sqlite.decoding import KeyForm, metadata_from, wrong_type
+from larimar_memory.stores.sqlite.decoding import metadata_from, wrong_type
 from larimar_memory.stores.sqlite.failures import FAILURES, understood
 from larimar_memory.system import forking
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from typing_extensions import Unpack
 
+from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.base import (
     Document,
     Hit,
@@ -26,10 +27,11 @@ from larimar_memory.stores.base import (
     WriteBatch,
     rarest,
 )
+from larimar_memory.stores.key_form import KeyForm
+from larimar_memory.stores.options import ConnectionOptions
 from larimar_memory.stores.packing import pack
 from larimar_memory.stores.sqlite import changes, order, places, queries
-from larimar_memory.stores.sqlite.connection import ConnectionOptions, Database
-from larimar_memory.stores.sqlite.decoding import KeyForm
+from larimar_memory.stores.sqlite.connection import Database
 from larimar_memory.stores.sqlite.erasures import erase, erase_if_due, note
 from larimar_memory.stores.sqlite.failures import damaged, mismatch
 from larimar_memory.stores.sqlite.files import bytes_on_disk, delist, remove, repairing
@@ -70,6 +72,7 @@ class SQLiteStore(Store):
         **options: Unpack[ConnectionOptions],
     ) -> None:
         self.path = None if path is None else Path(path)
+        self.place = None if path is None else str(self.path)
         self.encoder, self.dimension = encoder, dimension
         self._db = Database(self.path, **options)
         self._closed = False
@@ -289,6 +292,9 @@ class SQLiteStore(Store):
         names, size = tuple(name for name, _ in spaces), bytes_on_disk(self.path)
         keyed = keyed if self.lazy else segments
         return StoreStats(names, documents, segments, characters, size, keyed)
+
+    def damaged(self, what: str, why: str) -> MemoryFileError:
+        return damaged(self.path, what, why)
 
     def snapshot(self) -> AbstractContextManager[None]:
         return self._db.one_moment()

@@ -19,8 +19,8 @@ import numpy as np
 from larimar_memory.encoders.keys import cosines
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.base import Key, Keys, Rows
+from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.sqlite.connection import Database
-from larimar_memory.stores.sqlite.decoding import KeyForm
 from larimar_memory.stores.sqlite.files import enlist, index_folder, listed, unlink, unlisted
 from larimar_memory.stores.sqlite.parts import IndexFile, Part, Probe
 from larimar_memory.stores.sqlite.queries import (

@@ -1,0 +1,31 @@
+"""How a memory is opened, whatever keeps it."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class ConnectionOptions(TypedDict, total=False):
+    """How a memory is used.
+
+    Attributes:
+        read_only: read a memory that must not, or cannot, be changed.
+        busy_seconds: how long to wait while another process writes; 5 by default, and 30 for one in
+            PostgreSQL.
+        synchronous: "full", the default, where a write survives a power cut, or "normal", where it
+            survives a crash of the process only, and many small writes are faster.
+    """
+
+    read_only: bool
+    busy_seconds: float
+    synchronous: str
+
+
+class StoreOptions(ConnectionOptions, total=False):
+    """How a memory is opened.
+
+    Attributes:
+        create: whether to start a new memory where there is none; it is by default.
+    """
+
+    create: bool

@@ -1,0 +1,57 @@
+"""Documents in the order they were first written: the last, those around one, an episode's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from larimar_memory.stores.base import Document
+from larimar_memory.stores.postgres.connection import Connection
+from larimar_memory.stores.postgres.queries import DOCUMENT, SELECT_DOCUMENT, SPACE, document_from
+from larimar_memory.stores.postgres.schema import digest
+
+_LAST = 2**63 - 1
+
+
+def texts_before(db: Connection, name: str, number: int, count: int) -> list[Document]:
+    """The last documents with text, the last one first, in front of the one of a number."""
+    sql = f"{SELECT_DOCUMENT} AND d.characters > 0 AND d.id < %s ORDER BY d.id DESC LIMIT %s"
+    return [*map(document_from, db.execute(sql, (digest(name), number, count)))]
+
+
+def last_texts(db: Connection, name: str, count: int) -> list[Document]:
+    """The last documents with text, the last one first."""
+    return texts_before(db, name, _LAST, count)
+
+
+def texts_around(db: Connection, name: str, document_id: str, reach: int) -> list[Document]:
+    """A document with text between its neighbours; nothing where it is not there."""
+    row = db.execute(
+        f"SELECT id FROM documents WHERE namespace_id = {SPACE} AND digest = %s AND characters > 0",
+        (digest(name), digest(document_id)),
+    ).fetchone()
+    if row is None:
+        return []
+    sql = f"{SELECT_DOCUMENT} AND d.characters > 0 AND d.id >= %s ORDER BY d.id LIMIT %s"
+    onwards = db.execute(sql, (digest(name), row[0], reach + 1)).fetchall()
+    return [*texts_before(db, name, row[0], reach)[::-1], *map(document_from, onwards)]
+
+
+def texts_beside(db: Connection, name: str, names: Sequence[str], reach: int) -> list[list[Document]]:
+    """For each name, the documents with text of its episode around its own, in order."""
+    near = (
+        "(SELECT n.id FROM documents n WHERE n.namespace_id = a.namespace_id AND n.episode = a.episode "
+        "AND hashtextextended(n.episode, 0) = hashtextextended(a.episode, 0) "
+        "AND n.characters > 0 AND n.id {} LIMIT %s)"
+    )
+    found = db.execute(
+        f"SELECT {DOCUMENT}, w.n FROM unnest(%s::bytea[]) WITH ORDINALITY AS w (digest, n) "
+        f"JOIN documents a ON a.namespace_id = {SPACE} AND a.digest = w.digest "
+        f"CROSS JOIN LATERAL (SELECT a.id UNION ALL {near.format('< a.id ORDER BY n.id DESC')} "
+        f"UNION ALL {near.format('> a.id ORDER BY n.id')}) AS o (id) "
+        "JOIN documents d ON d.id = o.id ORDER BY w.n, d.id",
+        ([digest(of) for of in names], digest(name), reach, reach),
+    ).fetchall()
+    beside: list[list[Document]] = [[] for _ in names]
+    for *row, n in found:
+        beside[n - 1].append(document_from(row))
+    return beside
