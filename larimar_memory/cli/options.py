@@ -95,6 +95,7 @@ def open_memory(
     decoder: str = "",
     *,
     create: bool = True,
+    read_only: bool = False,
     latents: bool | str = False,
 ) -> Larimar:
     """The memory in a file, with the models named, or those bundled where a name is empty.
@@ -119,6 +120,7 @@ def open_memory(
         encoder=finding.DEFAULT_ENCODER if encoder == "" else encoder,
         decoder=decoder or finding.DEFAULT_DECODER,
         create=create,
+        read_only=read_only,
         latents=latents,
     )
     # What was made till now stays: it is never looked through again.

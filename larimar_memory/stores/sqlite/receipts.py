@@ -1,0 +1,84 @@
+"""Receipts of what was erased, in a memory file, and the search of its files for what was not."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from larimar_memory.stores.base import KeptReceipts, SearchedFile
+from larimar_memory.stores.sqlite import checksums
+from larimar_memory.stores.sqlite.failures import Damaged
+from larimar_memory.stores.sqlite.files import index_folder
+from larimar_memory.stores.sqlite.schema import RECEIPTS, columns, has_table
+from larimar_memory.system.pieces import Pieces, chunks_of
+
+_TEMPORARY = "etilqs_*"
+"""What SQLite calls the files that VACUUM and sorting put down for a while."""
+
+
+def kept(db: sqlite3.Connection) -> KeptReceipts:
+    """All lines, and how many there were."""
+    if not has_table(db, "receipts"):
+        return KeptReceipts([], 0)
+    rows = db.execute(f"SELECT {columns('receipts')} FROM receipts ORDER BY id").fetchall()
+    added = db.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = 'receipts'").fetchone()[0]
+    return KeptReceipts([_line(row) for row in rows], added or 0)
+
+
+def add(db: sqlite3.Connection, make: Callable[[str | None], Sequence[str]]) -> None:
+    """Add lines, inside a transaction, that follow the last one."""
+    db.execute(RECEIPTS)
+    sql = f"SELECT {columns('receipts')} FROM receipts ORDER BY id DESC LIMIT 1"
+    last = db.execute(sql).fetchone()
+    for line in make(None if last is None else _line(last)):
+        number = int(db.execute("INSERT INTO receipts (body) VALUES (?)", (line,)).lastrowid or 0)
+        seal = checksums.of_values(number, line)
+        db.execute("UPDATE receipts SET checksum = ? WHERE id = ?", (seal, number))
+
+
+def search(db: sqlite3.Connection, path: Path, pieces: Pieces) -> list[SearchedFile]:
+    """Look for pieces in a memory file, in what lies beside it, and in SQLite's temporary files."""
+    own = pieces.found_in([_own(db)])
+    searched = list[SearchedFile]()
+    for file in _files(path):
+        try:
+            size, found = file.stat().st_size, frozenset(pieces.found_in(chunks_of(file)) - own)
+        except FileNotFoundError:
+            # Temporary, or of an index that another process has replaced.
+            continue
+        except OSError:
+            if not file.exists():
+                continue
+            size, found = 0, None
+        beside = file.is_relative_to(path.parent)
+        name = file.relative_to(path.parent) if beside else file
+        searched.append(SearchedFile(name.as_posix(), size, found))
+    return searched
+
+
+def _files(path: Path) -> Iterator[Path]:
+    # The one that ends in -shm holds numbers of pages.
+    yield from (file for file in (path, path.with_name(f"{path.name}-wal")) if file.exists())
+    # What repairs have left, copies of a user's, unfinished files.
+    beside = [file for file in path.parent.iterdir() if file.name.startswith(f"{path.name}.")]
+    folders = [index_folder(path), *(file for file in beside if file.is_dir())]
+    inside = [file for folder in folders for file in folder.rglob("*")]
+    yield from sorted(file for file in (*beside, *inside) if file.is_file())
+    yield from sorted(Path(tempfile.gettempdir()).glob(_TEMPORARY))
+
+
+def _own(db: sqlite3.Connection) -> bytes:
+    """What the file says of itself, and not of any text."""
+    said = [sql for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
+    said += [f"{key} {value}" for key, value in db.execute("SELECT key, value FROM meta")]
+    if has_table(db, "index_files"):
+        said += [name for (name,) in db.execute("SELECT name FROM index_files")]
+    return "\0".join(said).encode("utf-8", "surrogatepass")
+
+
+def _line(row: tuple[int, str, int]) -> str:
+    if checksums.wrong_in("receipts", row):
+        raise Damaged(f"entry {row[0]} of the receipts")
+    return row[1]
