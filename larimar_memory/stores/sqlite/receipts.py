@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,9 @@ from larimar_memory.stores.sqlite.schema import RECEIPTS, columns, has_table
 from larimar_memory.system.pieces import Pieces, chunks_of
 
 _TEMPORARY = "etilqs_*"
-"""What SQLite calls the files that VACUUM and sorting put down for a while."""
+"""What SQLite calls the files that VACUUM and sorting put down for a while; on POSIX without a name."""
+
+_TEMPORARY_FOLDERS = ("/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108 - looked at, not written to
 
 
 def kept(db: sqlite3.Connection) -> KeptReceipts:
@@ -66,7 +69,9 @@ def _files(path: Path) -> Iterator[Path]:
     folders = [index_folder(path), *(file for file in beside if file.is_dir())]
     inside = [file for folder in folders for file in folder.rglob("*")]
     yield from sorted(file for file in (*beside, *inside) if file.is_file())
-    yield from sorted(Path(tempfile.gettempdir()).glob(_TEMPORARY))
+    told = [os.environ[name] for name in ("SQLITE_TMPDIR", "TMPDIR") if os.environ.get(name)]
+    places = {Path(place) for place in (*told, tempfile.gettempdir(), *_TEMPORARY_FOLDERS)}
+    yield from sorted(file for place in places for file in place.glob(_TEMPORARY))
 
 
 def _own(db: sqlite3.Connection) -> bytes:
