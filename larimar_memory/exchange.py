@@ -192,7 +192,8 @@ def import_into(
         total += 1
         if on_progress is not None:
             on_progress(done, found.segments)
-    receipts.import_into(store, found.receipts)
+    if found.receipts.added:
+        receipts.import_into(store, found.receipts)
     return Moved(len(seen), total, done)
 
 

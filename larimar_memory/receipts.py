@@ -158,19 +158,21 @@ def understood(lines: Sequence[str]) -> list[Receipt]:
     Raises:
         ValueError, KeyError, TypeError, AttributeError, RecursionError: if they are none; see `WRONG`.
     """
-    receipts = dict[str, Receipt]()
+    receipts, begun_with = dict[str, Receipt](), dict[str, tuple[Erased, ...]]()
     for outer in map(_parsed, lines):
         entry = outer.get("entry", outer)
         if entry["kind"] == "begun":
             held = tuple(_erased(*values) for values in entry["documents"])
             start, own = (_text(entry["at"]), None, _text(entry["salt"])), _text(entry["hash"])
             number, imported = len(receipts) + 1, entry is not outer
+            begun_with[own] = held
             receipts[own] = Receipt(number, *start, held, None, own, imported)
         elif (begun := receipts.get(_text(entry["of"]))) is not None:
             # Where its beginning was lost, only the chain tells of it.
             check, left = entry["check"], {(space, id) for space, id in entry["left"]}
             check = None if check is None else _search(check)
-            gone = tuple(d for d in begun.documents if (d.namespace, d.id) not in left)
+            # The last one holds: another process may have ended it while it was under way.
+            gone = tuple(d for d in begun_with[entry["of"]] if (d.namespace, d.id) not in left)
             ended, own = _text(entry["at"]), _text(entry["hash"])
             receipts[entry["of"]] = replace(
                 begun, ended_at=ended, documents=gone, check=check, hash=own

@@ -50,9 +50,9 @@ def test_a_person_is_forgotten_with_a_receipt(path: Path) -> None:
 def test_what_is_left_is_told_with_status_1(path: Path) -> None:
     with Larimar.open(path, encoder=None) as memory:
         text = memory.text("f", namespace="other")
-    path.with_name("m.larimar.bak").write_text(text)
+    path.with_name("m.larimar.before-repair-1").write_text(text)
     done = larimar("forget", "-m", str(path), "--id", "f", "-n", "other", "--receipt")
-    assert (done.returncode, "left in m.larimar.bak" in done.stdout) == (1, True)
+    assert (done.returncode, "left in m.larimar.before-repair-1" in done.stdout) == (1, True)
 
 
 def test_everywhere_without_saying_what(path: Path) -> None:

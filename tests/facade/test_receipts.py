@@ -240,6 +240,40 @@ def test_a_deletion_that_others_hold_up_ends_later(path: Path) -> None:
         assert memory.receipts(verify=True)[0].ended_at is not None
 
 
+def test_a_deletion_that_another_process_ends_meanwhile(
+    memory: Larimar, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    purge = SQLiteStore.purge
+
+    def slow(store: SQLiteStore) -> None:
+        with Larimar.open(path, encoder=None) as other:
+            monkeypatch.setattr(SQLiteStore, "purge", purge)
+            other.purge()
+        store.purge()
+
+    monkeypatch.setattr(SQLiteStore, "purge", slow)
+    made = memory.forget(where=PERSON, everywhere=True, receipt=True)
+    assert [d.id for d in made.documents] == ["s", "t"]
+    assert made.erased
+    assert len(memory.store.receipts().lines) == 3
+    assert memory.receipts(verify=True) == [made]
+
+
+def test_files_are_found_by_a_link_and_by_any_name(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    name = "m [1]*?.larimar"
+    (tmp_path / "link").symlink_to(tmp_path / "there" / name)
+    open_memory(tmp_path / "there" / name).close()
+    (tmp_path / "there" / "m [1]*?.larimar.txt").write_text(SECRET)
+    (tmp_path / "there" / f"{name}.set-aside-1.jsonl").write_text("{}")
+    with open_memory(tmp_path / "link") as memory:
+        made = filled(memory).forget(where=PERSON, everywhere=True, receipt=True)
+        assert made.check is not None
+        beside = [f"there/{name}{ending}" for ending in ("", "-wal", ".set-aside-1.jsonl")]
+        assert list(made.check.files) == ["link", *beside]
+        assert made.erased
+
+
 # --- the chain ---
 
 

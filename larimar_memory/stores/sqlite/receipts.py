@@ -6,14 +6,18 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from glob import escape
 from pathlib import Path
 
 from larimar_memory.stores.base import KeptReceipts, SearchedFile
 from larimar_memory.stores.sqlite import checksums
 from larimar_memory.stores.sqlite.failures import Damaged
-from larimar_memory.stores.sqlite.files import index_folder
 from larimar_memory.stores.sqlite.schema import RECEIPTS, columns, has_table
 from larimar_memory.system.pieces import Pieces, chunks_of
+
+_BESIDE = ("-wal", "-journal", "-vectors", ".repairing*", ".before-repair-*", ".set-aside-*", ".*.tmp")
+"""How the names end of what SQLite and the package write beside a memory file and what holds texts or
+keys. The one that ends in -shm holds numbers of pages."""
 
 _TEMPORARY = "etilqs_*"
 """What SQLite calls the files that VACUUM and sorting put down for a while; on POSIX without a name."""
@@ -62,13 +66,12 @@ def search(db: sqlite3.Connection, path: Path, pieces: Pieces) -> list[SearchedF
 
 
 def _files(path: Path) -> Iterator[Path]:
-    # The one that ends in -shm holds numbers of pages.
-    yield from (file for file in (path, path.with_name(f"{path.name}-wal")) if file.exists())
-    # What repairs have left, copies of a user's, unfinished files.
-    beside = [file for file in path.parent.iterdir() if file.name.startswith(f"{path.name}.")]
-    folders = [index_folder(path), *(file for file in beside if file.is_dir())]
-    inside = [file for folder in folders for file in folder.rglob("*")]
-    yield from sorted(file for file in (*beside, *inside) if file.is_file())
+    # SQLite's log lies beside the file itself, where the path is a link to it.
+    for file in dict.fromkeys((path, path.resolve())):
+        yield file
+        beside = [other for ending in _BESIDE for other in file.parent.glob(escape(file.name) + ending)]
+        inside = [other for folder in beside if folder.is_dir() for other in folder.rglob("*")]
+        yield from sorted(other for other in (*beside, *inside) if other.is_file())
     told = [os.environ[name] for name in ("SQLITE_TMPDIR", "TMPDIR") if os.environ.get(name)]
     places = {Path(place) for place in (*told, tempfile.gettempdir(), *_TEMPORARY_FOLDERS)}
     yield from sorted(file for place in places for file in place.glob(_TEMPORARY))
