@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections import deque
@@ -27,8 +26,6 @@ from larimar_memory.text.files import (
 from larimar_memory.text.formats import Limits
 from larimar_memory.text.ignored import RULES, Ignored
 from larimar_memory.types import DEFAULT_NAMESPACE, OnProgress, WriteProgress
-
-log = logging.getLogger(__name__)
 
 _LIMITS = Limits()
 _WAKE_MILLISECONDS = 1_000
@@ -124,7 +121,7 @@ class Mirror:
     ) -> None:
         """Catch up, and then do what changes in the folder, until it is stopped.
 
-        Where another process keeps the memory from being written, it catches up later.
+        Where another process keeps the memory from being written, that is told, and made up for later.
 
         Args:
             on_change: called when something was done.
@@ -153,7 +150,8 @@ class Mirror:
                 done = self.catch_up() if behind else self.take(paths)
                 behind = False
             except MemoryBusyError as error:
-                log.warning("%s", error)
+                why = f"{error.what} {error.why}"
+                self._on_file(Skipped(shown(self.folder), why, "It is caught up later."))
                 behind = True
                 continue
             on_change(done)

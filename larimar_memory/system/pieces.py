@@ -29,7 +29,7 @@ class Pieces:
     Whatever is left of 31 bytes or more, one after the other, of what was added holds a whole piece.
 
     Attributes:
-        added: pieces that values were cut into; `len` says how many are looked for.
+        added: different pieces that values were cut into; `len` says how many are looked for.
         too_short: values of fewer than `LEAST` bytes, which are not.
     """
 
@@ -56,8 +56,8 @@ class Pieces:
         last = max(len(value) - LENGTH, 0)
         for start in (0, last // 2, last) if ends else (*range(0, last, LENGTH), last):
             piece = value[start : start + LENGTH]
-            if len(set(piece)) == 1:
-                # Zeros and the like are everywhere.
+            # Zeros and the like are everywhere.
+            if piece in self._held or len(set(piece)) == 1:
                 continue
             if self.added % self._every == 0:
                 self._held[piece] = None

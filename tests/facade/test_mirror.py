@@ -281,7 +281,7 @@ def test_where_the_folder_is_gone_the_memory_stays(
 
 
 def test_where_the_memory_is_busy_it_catches_up_later(
-    mirror: Mirror, memory: Larimar, folder: Path, monkeypatch: pytest.MonkeyPatch
+    mirror: Mirror, memory: Larimar, folder: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write, changed = memory.write_each, list[Changed]()
 
@@ -301,6 +301,7 @@ def test_where_the_memory_is_busy_it_catches_up_later(
     mirror.follow(on_change=changed.append)
     assert held(memory, folder) == on_disk(folder)
     assert changed == [Changed(4, ()), Changed(4, ())]
+    assert told.skipped() == ["notes: It is busy. Another writes."] * 2
 
 
 def test_a_folder_is_followed_until_it_is_stopped(
