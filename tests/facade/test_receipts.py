@@ -259,6 +259,16 @@ def test_a_deletion_that_another_process_ends_meanwhile(
     assert memory.receipts(verify=True) == [made]
 
 
+def test_files_are_found_by_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for path in (Path("m"), Path("in/m"), Path("in/../n")):
+        with open_memory(path) as memory:
+            made = filled(memory).forget(ids=["s"], receipt=True)
+            assert made.check is not None
+            assert list(made.check.files) == [path.name, f"{path.name}-wal"]
+
+
 def test_files_are_found_by_a_link_and_by_any_name(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     name = "m [1]*?.larimar"
@@ -269,7 +279,7 @@ def test_files_are_found_by_a_link_and_by_any_name(tmp_path: Path) -> None:
     with open_memory(tmp_path / "link") as memory:
         made = filled(memory).forget(where=PERSON, everywhere=True, receipt=True)
         assert made.check is not None
-        beside = [f"there/{name}{ending}" for ending in ("", "-wal", ".set-aside-1.jsonl")]
+        beside = [f"there/{name}{ending}" for ending in ("-wal", ".set-aside-1.jsonl")]
         assert list(made.check.files) == ["link", *beside]
         assert made.erased
 

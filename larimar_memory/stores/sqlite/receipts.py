@@ -48,8 +48,11 @@ def add(db: sqlite3.Connection, make: Callable[[str | None], Sequence[str]]) -> 
 def search(db: sqlite3.Connection, path: Path, pieces: Pieces) -> list[SearchedFile]:
     """Look for pieces in a memory file, in what lies beside it, and in SQLite's temporary files."""
     own = pieces.found_in([_own(db)])
-    searched = list[SearchedFile]()
+    searched, files = list[SearchedFile](), dict[Path, Path]()
     for file in _files(path):
+        # Each once, by the first of its names.
+        files.setdefault(file.resolve(), file)
+    for file in files.values():
         try:
             size, found = file.stat().st_size, frozenset(pieces.found_in(chunks_of(file)) - own)
         except FileNotFoundError:
