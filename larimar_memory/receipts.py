@@ -21,7 +21,7 @@ from larimar_memory.stores.sqlite.failures import called
 
 _Entry: TypeAlias = dict[str, Any]
 _COUNTS = ("pieces", "added", "too_short", "shared")
-WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 """What lines that are no receipts end in."""
 
 
@@ -156,7 +156,7 @@ def understood(lines: Sequence[str]) -> list[Receipt]:
     """The receipts that some lines are.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError, RecursionError: if they are none; see `WRONG`.
+        ValueError and others, which `WRONG` lists: if they are none.
     """
     receipts, begun_with = dict[str, Receipt](), dict[str, tuple[Erased, ...]]()
     for outer in map(_parsed, lines):
@@ -254,7 +254,7 @@ def _sealed(entry: _Entry) -> str:
 
 
 def _line(entry: _Entry) -> str:
-    return json.dumps(entry, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return json.dumps(entry, sort_keys=True, separators=(",", ":"))
 
 
 def _parsed(line: str) -> _Entry:

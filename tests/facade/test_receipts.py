@@ -432,6 +432,23 @@ def test_a_broken_chain_is_not_made_whole_by_an_export(path: Path, tmp_path: Pat
             new.receipts(verify=True)
 
 
+def test_lines_of_any_unicode_are_chained(path: Path, tmp_path: Path) -> None:
+    chained(path)
+    with open_memory(path) as old:
+        export(old.store, tmp_path / "out", encoder="quick", dimension=16)
+    # As who tampers with an export could write it.
+    said = (
+        '{"kind":"begun","at":"","salt":"","hash":"h","\\ud800":1,"documents":[["n","\\ud800",1,0,""]]}'
+    )
+    (tmp_path / "out" / "receipts.jsonl").write_text(said + "\n")
+    resealed(tmp_path / "out")
+    with open_memory(None) as new:
+        import_into(new.store, look(tmp_path / "out"), encoder="quick", dimension=16)
+        assert [receipt.imported for receipt in new.receipts()] == [True]
+        with pytest.raises(MemoryFileError, match="Entry 1 is not what was written"):
+            new.receipts(verify=True)
+
+
 def test_an_export_without_receipts_is_as_before(tmp_path: Path) -> None:
     with open_memory(None) as memory, open_memory(None) as other:
         moved(filled(memory), tmp_path / "out", other)
