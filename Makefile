@@ -55,5 +55,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-all: $(VENV)/.installed
-	$(INSTALL) --constraint constraints.txt --editable ".[documents,langchain,mcp,postgres,bench,notebooks,dev]"
+	$(INSTALL) --constraint constraints.txt --editable ".[documents,watch,langchain,mcp,postgres,bench,notebooks,dev]"
 	touch $@

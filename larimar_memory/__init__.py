@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from larimar_memory.decoders.base import Decoder
     from larimar_memory.encoders.base import Encoder
     from larimar_memory.larimar import Larimar
+    from larimar_memory.receipts import Receipt
     from larimar_memory.stores.base import Store
     from larimar_memory.types import Answer, AnswerOptions, ReadOptions, Readout, RecalledSegment
 
@@ -50,6 +51,7 @@ __all__ = [
     "ReadOptions",
     "Readout",
     "RecalledSegment",
+    "Receipt",
     "Store",
     "__version__",
 ]
@@ -63,6 +65,7 @@ _LAZY = {
     "Decoder": "larimar_memory.decoders.base",
     "Encoder": "larimar_memory.encoders.base",
     "Larimar": "larimar_memory.larimar",
+    "Receipt": "larimar_memory.receipts",
     "Store": "larimar_memory.stores.base",
     **dict.fromkeys(_TYPES, "larimar_memory.types"),
 }

@@ -5,6 +5,7 @@ and for each few thousand segments a `segments-N.jsonl` and a `segments-N.safete
 (n x d, float16), and `latents`, one after the other in the bytes they are stored in, the n-th ending at
 `latent_ends[n]`. Of a lazy memory, `keys` are the coarse ones (int8, scaled so that the largest is
 127), and `fine_keys` (float16) the encoder's of those segments for which `keyed` (n, bool) says so.
+Receipts of what was forgotten, where there are any, are the lines of `receipts.jsonl`.
 Going out and in again changes nothing. Neither holds more than a part in RAM.
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from larimar_memory import validate
+from larimar_memory import receipts, validate
 from larimar_memory.encoders.base import Encoder, TokenizingEncoder, coarse_table, keys_of
 from larimar_memory.encoders.keys import coded
 from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileError
@@ -35,6 +36,7 @@ from larimar_memory.stores.base import (
 )
 from larimar_memory.stores.exported import (
     FORMAT,
+    RECEIPTS,
     VERSION,
     Exported,
     Read,
@@ -88,15 +90,21 @@ def export(
                         lines.write(_line(_document_values(namespace, document)))
                         writer.add(_segments(store, namespace, document))
             writer.flush()
+            kept = store.receipts()
+            if kept.added:
+                lines_of = "".join(f"{line}\n" for line in kept.lines)
+                (new / RECEIPTS).write_text(lines_of, encoding="utf-8", newline="\n")
             about = {
                 "format": FORMAT,
-                "version": VERSION,
+                # Releases before know the rest.
+                "version": VERSION if kept.added else VERSION - 1,
                 "encoder": encoder,
                 "dimension": dimension,
                 "lazy": store.lazy,
                 "namespaces": len(namespaces),
                 "documents": writer.documents,
                 "segments": writer.segments,
+                **({"receipts": kept.added} if kept.added else {}),
                 "files": {p.name: digest(p) for p in sorted(new.iterdir())},
             }
             (new / "memory.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
@@ -124,6 +132,8 @@ def import_into(
     on_progress: OnSegments | None = None,
 ) -> Moved:
     """Write an export's documents to a store, each with its keys, latents, metadata and time.
+
+    Receipts follow in the end: they go on speaking of the memory that was exported.
 
     All of it is read once before anything is written. A document is whole, or can be imported again, if
     this is interrupted.
@@ -159,6 +169,8 @@ def import_into(
         raise unusable(
             found.folder, f"Its keys have {found.dimension} numbers, and the memory's {dimension}."
         )
+    if found.receipts.added:
+        _check_receipts(store, found)
     keying = _Keying(store.lazy, keyed is None, found.lazy, reencode, coarse)
     for namespace, document, segments in read(found):
         if not replace_documents:
@@ -180,6 +192,8 @@ def import_into(
         total += 1
         if on_progress is not None:
             on_progress(done, found.segments)
+    if found.receipts.added:
+        receipts.import_into(store, found.receipts)
     return Moved(len(seen), total, done)
 
 
@@ -327,6 +341,15 @@ def _check_new(store: Store, found: Exported, namespace: str, document: Document
             f"The memory has a document {document.id!r} in namespace {namespace!r} already.",
             "Import it to another namespace, or let it take that place with `--replace`.",
         )
+
+
+def _check_receipts(store: Store, found: Exported) -> None:
+    """Raise InputError where they are none, or the store keeps none."""
+    try:
+        receipts.understood(found.receipts.lines)
+    except receipts.WRONG as error:
+        raise unusable(found.folder, f"Its {RECEIPTS} holds no receipts ({error!r}).") from error
+    store.add_receipts(lambda _: [])
 
 
 def _line(values: dict[str, Any]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from larimar_memory import read, validate
+from larimar_memory import read, receipts, validate
 from larimar_memory.encoders.base import Encoder
+from larimar_memory.receipts import Receipt
 from larimar_memory.slots import Health, Slots, health_of
 from larimar_memory.stats import stats_of
 from larimar_memory.stores.base import Document, Store
@@ -39,6 +40,17 @@ class Holdings:
             MemoryFileError: if a part of it is damaged.
         """
         return read.text(self.store, validate.check_name(namespace, "namespace"), id)
+
+    def receipts(self, *, verify: bool = False) -> list[Receipt]:
+        """The receipts of what was forgotten, the first one first.
+
+        Args:
+            verify: also see whether their chain is whole, and as it was written.
+
+        Raises:
+            MemoryFileError: if one cannot be read, or the chain is broken.
+        """
+        return receipts.read(self.store, self.path, verify=verify)
 
     def stats(self, namespace: str | None = None) -> MemoryStats:
         """Counts and sizes, of a namespace or of the whole memory."""

@@ -15,13 +15,13 @@ from jaxtyping import Float
 from typing_extensions import Unpack
 
 from larimar_memory import answer, read, validate
-from larimar_memory import forget as forgetting
 from larimar_memory.answer import AnswerStream
 from larimar_memory.assembly import assemble
 from larimar_memory.decoders.base import Decoder, check_decoder
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.base import Encoder
 from larimar_memory.errors import InputError
+from larimar_memory.forget import Forgetting
 from larimar_memory.holdings import Holdings
 from larimar_memory.index import OnKeys, make_keys
 from larimar_memory.keywords import AnswerKeywords, ReadKeywords
@@ -35,22 +35,14 @@ from larimar_memory.stores.opening import place_of
 from larimar_memory.stores.options import StoreOptions
 from larimar_memory.system import forking
 from larimar_memory.text.blocks import Text, check_texts
-from larimar_memory.types import (
-    DEFAULT_NAMESPACE,
-    Answer,
-    Metadata,
-    OnProgress,
-    Readout,
-    WhenKeys,
-    Where,
-)
+from larimar_memory.types import DEFAULT_NAMESPACE, Answer, Metadata, OnProgress, Readout, WhenKeys
 from larimar_memory.write import write_texts
 
 THRESHOLD = 0.5
 """Probability of an answer under which the memory says "not in memory"."""
 
 
-class Larimar(Holdings, AbstractContextManager["Larimar"]):
+class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
     """An episodic memory for a frozen language model; made by `Larimar.open`, safe for threads.
 
     Attributes:
@@ -286,37 +278,6 @@ class Larimar(Holdings, AbstractContextManager["Larimar"]):
         known = read.known(self.store, validate.check_name(namespace, "namespace"), id)
         kept = [known.metadata if metadata is None else metadata]
         self.write([text], [id], kept, namespace=namespace, episode=known.episode, whole=whole)
-
-    def forget(
-        self,
-        *,
-        ids: str | Iterable[str] | None = None,
-        where: Where | None = None,
-        namespace: str | None = None,
-        purge: bool = True,
-    ) -> int:
-        """Delete documents: by id, by metadata filter, or all of a namespace; returns how many.
-
-        Args:
-            ids: ids of documents; unknown ones are passed over, and of none, none are deleted.
-            where: a metadata filter; with `ids`, both must hold.
-            namespace: where to delete; given alone, all of it is deleted.
-            purge: also erase every trace from the files, in time in proportion to their size. Without
-                it, `purge()` can follow; interrupted, it is done when the memory is next opened.
-
-        Raises:
-            InputError: if nothing says what to forget, or an id is no str.
-            MemoryBusyError: if it is forgotten, but others use the files and keep it from being erased.
-        """
-        return forgetting.forget(self.store, ids, where, namespace, purge)
-
-    def purge(self) -> None:
-        """Erase from the files every trace of what was forgotten or replaced.
-
-        Raises:
-            MemoryBusyError: if a reader or writer elsewhere keeps it from its end.
-        """
-        self.store.purge()
 
     def read(self, question: str, k: int | None = None, **how: Unpack[ReadKeywords]) -> Readout:
         """Address the memory with a question.

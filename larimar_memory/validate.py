@@ -346,12 +346,21 @@ def check_free(out: Path) -> None:
         )
 
 
-def check_what_to_forget(ids: Any, where: Any, namespace: Any) -> list[str] | None:
+def check_what_to_forget(
+    ids: Any, where: Any, namespace: Any, everywhere: bool = False
+) -> list[str] | None:
     """The ids of what to forget, if any.
 
     Raises:
         InputError: if nothing says what to forget, an id is no str, or the filter no mapping.
     """
+    if everywhere and (namespace is not None or (ids is None and not where)):
+        given = "Neither ids nor a filter were" if namespace is None else "A namespace was"
+        raise InputError(
+            "Nothing was forgotten.",
+            f"{given} given for what is to be forgotten everywhere.",
+            "Give ids or a filter, and no namespace, such as `forget(where={...}, everywhere=True)`.",
+        )
     if all(value is None for value in (ids, where, namespace)):
         raise InputError(
             "Nothing was forgotten.",

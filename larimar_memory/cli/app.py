@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from larimar_memory import __version__
-from larimar_memory.cli import care, keys, output, train
+from larimar_memory.cli import care, forgetting, keys, output, train
 from larimar_memory.cli.ingest import ingest
 from larimar_memory.cli.options import (
     AdapterFolder,
@@ -133,24 +133,6 @@ def read(
 
 
 @app.command()
-def forget(
-    memory: Memory,
-    ids: Annotated[
-        list[str] | None, typer.Option("--id", help="A document's id; may be repeated.")
-    ] = None,
-    where: WhereText = "",
-    namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="Alone: forget all of it.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Delete documents and erase them from the file: by id, by filter, or a whole namespace."""
-    with open_memory(memory, None, create=False) as opened:
-        count = opened.forget(ids=ids or None, where=parsed(where), namespace=namespace)
-    output.print_result({"forgotten": count}, as_json, f"{count} documents forgotten.")
-
-
-@app.command()
 def stats(
     memory: Memory,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Only this one.")] = None,
@@ -185,7 +167,14 @@ def bench() -> None:
     )
 
 
-_COMMANDS = (keys.index, train.add_latents, train.train, keys.train_keys)
+_COMMANDS = (
+    forgetting.forget,
+    forgetting.receipts,
+    keys.index,
+    train.add_latents,
+    train.train,
+    keys.train_keys,
+)
 for _command in (*_COMMANDS, care.check, care.repair, care.backup, care.export):
     app.command()(_command)
 app.command("import")(care.import_)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from larimar_memory.cli import output
 from larimar_memory.cli.options import AsJson, EncoderName, Memory, Namespace, open_memory
-
-if TYPE_CHECKING:
-    from larimar_memory.text.files import Skipped
-
-_NAMES, _REASONS = 3, 30
-_NUMBERS = re.compile(r"\d[\d,.]*")
+from larimar_memory.cli.passed_over import PassedOver
 
 
 def ingest(
@@ -46,6 +40,12 @@ def ingest(
             help="Of encrypted PDFs; the variable keeps it out of the shell's history.",
         ),
     ] = "",
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="Keep the memory equal to a folder, until it is interrupted with Ctrl-C."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write files and folders (txt, md, html, pdf, code) to memory. Unchanged files are passed over.
@@ -55,13 +55,16 @@ def ingest(
     hidden files and what systems leave there (__pycache__, Thumbs.db, ~$ files) are not.
 
     Interrupted, it keeps what was written; the same command goes on there.
+
+    With --watch, what is new, changed, moved and deleted in one folder becomes so in the memory, but
+    for what .gitignore names; documents are called by their files' absolute paths.
     """
     from larimar_memory.stores.opening import called
     from larimar_memory.text.files import Files, FileText, Skipped
     from larimar_memory.text.formats import Limits
     from larimar_memory.validate import check_episode
 
-    count, listed, passed = 0, list[str](), _PassedOver(as_json)
+    count, listed, passed = 0, list[str](), PassedOver(as_json)
 
     def found(one: FileText | Skipped) -> None:
         nonlocal count
@@ -74,6 +77,22 @@ def ingest(
             listed.append(one.id)
 
     check_episode(episode)
+    if watch:
+        from larimar_memory.cli.watching import follow
+
+        with open_memory(memory, encoder, latents=with_latents) as opened:
+            follow(
+                opened,
+                paths,
+                as_json,
+                passed,
+                namespace=namespace,
+                episode=episode,
+                encoding=encoding,
+                limits=Limits(max_pages, max_characters),
+                password=password,
+            )
+        return
     try:
         files = Files(
             paths,
@@ -110,32 +129,3 @@ def ingest(
         f"{count:,} files read; {called(memory)} holds {after.documents:,} documents, "
         f"{after.segments:,} segments, {after.bytes_on_disk / 1e6:,.1f} MB.",
     )
-
-
-class _PassedOver:
-    """What was not read: all names for JSON, else how many for each reason and the first names."""
-
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
-        self._reasons = dict[str, tuple[int, str, list[str]]]()
-        self.listed = list[dict[str, str]]()
-
-    def take(self, one: Skipped) -> None:
-        if self._as_json:
-            self.listed.append({"path": one.name, "why": one.why})
-            return
-        # Reasons that differ in numbers alone, such as the place of a bad byte, are one.
-        reason, why = _NUMBERS.sub("0", one.why), f"{one.why} {one.remedy}"
-        if reason not in self._reasons and len(self._reasons) >= _REASONS:
-            reason, why = "", "For other reasons; --json lists each."
-        count, why, names = self._reasons.get(reason, (0, why, []))
-        self._reasons[reason] = count + 1, why, names + [one.name] * (len(names) < _NAMES)
-
-    def print_notes(self) -> None:
-        if not self._reasons:
-            return
-        total = sum(count for count, _, _ in self._reasons.values())
-        output.print_note(f"{total:,} skipped:")
-        for count, why, names in sorted(self._reasons.values(), key=lambda reason: -reason[0]):
-            more = ", ..." if count > len(names) else ""
-            output.print_note(f"  {count:,}  {why.strip()}  {', '.join(names)}{more}")

@@ -105,6 +105,7 @@ def open_memory(
     decoder: str = "",
     *,
     create: bool = True,
+    read_only: bool = False,
     latents: bool | str = False,
     adapter: str = "",
 ) -> Larimar:
@@ -134,6 +135,7 @@ def open_memory(
         encoder=finding.DEFAULT_ENCODER if encoder == "" else encoder,
         decoder=decoder or finding.DEFAULT_DECODER,
         create=create,
+        read_only=read_only,
         latents=latents,
         adapter=adapter != "none" and (adapter or True),
     )

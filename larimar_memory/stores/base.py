@@ -27,26 +27,29 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import numpy as np
 
-from larimar_memory.errors import MemoryFileError
+from larimar_memory.errors import InputError, MemoryFileError
 from larimar_memory.stores.values import Document as Document
 from larimar_memory.stores.values import Hit as Hit
+from larimar_memory.stores.values import KeptReceipts as KeptReceipts
 from larimar_memory.stores.values import Key as Key
 from larimar_memory.stores.values import Keys as Keys
 from larimar_memory.stores.values import MakeKeys as MakeKeys
 from larimar_memory.stores.values import Place as Place
 from larimar_memory.stores.values import Rows as Rows
+from larimar_memory.stores.values import SearchedFile as SearchedFile
 from larimar_memory.stores.values import Span as Span
 from larimar_memory.stores.values import StoredSegment as StoredSegment
 from larimar_memory.stores.values import StoreStats as StoreStats
 from larimar_memory.stores.values import WriteBatch as WriteBatch
 from larimar_memory.stores.values import rarest as rarest
 from larimar_memory.stores.values import speaker_of as speaker_of
+from larimar_memory.system.pieces import Pieces
 from larimar_memory.types import Metadata
 from larimar_memory.types import Where as Where
 
@@ -302,6 +305,35 @@ class Store(ABC):
             f"What is stored for {what} is not what was written: {why}.",
             "Write it again, or restore a backup.",
         )
+
+    def receipts(self) -> KeptReceipts:
+        """The lines that `add_receipts` was given, in order."""
+        return KeptReceipts([], 0)
+
+    def add_receipts(self, make: Callable[[str | None], Sequence[str]]) -> None:
+        """Keep some more lines for good, in one transaction that no other adds in.
+
+        Args:
+            make: of the last line, or None where there is none, those that follow it.
+
+        Raises:
+            InputError: if the store keeps none, as this one.
+        """
+        raise InputError(
+            "There can be no receipt of what is forgotten.",
+            f"A {type(self).__name__} keeps none.",
+            "Forget without one, or use a memory in a file.",
+        )
+
+    def search_files(self, pieces: Pieces) -> list[SearchedFile] | None:
+        """Look for pieces in every byte of the files where the store keeps, or puts down, anything.
+
+        Pieces of what the store writes of itself, such as the names of its tables, are not told of.
+
+        Returns:
+            Nothing for a store without files; None where they cannot be searched, as this one's.
+        """
+        return None
 
     def snapshot(self) -> AbstractContextManager[None]:
         """What this thread reads inside is one moment's, where a store can hold one."""

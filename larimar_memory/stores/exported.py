@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,13 +18,15 @@ from safetensors.numpy import load_file
 from larimar_memory import validate
 from larimar_memory.encoders.keys import unit
 from larimar_memory.errors import InputError, MemoryFileError
-from larimar_memory.stores.base import Document, Key, Keys
+from larimar_memory.stores.base import Document, KeptReceipts, Key, Keys
 from larimar_memory.stores.packing import unpack
 from larimar_memory.types import Segment
 
 _T = TypeVar("_T")
-FORMAT, VERSION = "larimar-export", 2
-"""Version 1 knew neither coarse keys nor episodes."""
+FORMAT, VERSION = "larimar-export", 3
+"""Version 1 knew neither coarse keys nor episodes, version 2 no receipts."""
+
+RECEIPTS = "receipts.jsonl"
 
 _MOST = 2**53
 """No count is larger: beyond it, not every program reads JSON's numbers exactly."""
@@ -49,6 +51,7 @@ class Exported:
     segments: int
     shards: int
     lazy: bool = False
+    receipts: KeptReceipts = field(default=KeptReceipts([], 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ def look(folder: Path) -> Exported:
         names = set(about["files"])
         shards = sum(name.endswith(".safetensors") for name in names)
         wanted = {f"segments-{n:05}.{kind}" for n in range(shards) for kind in ("jsonl", "safetensors")}
-        if names != wanted | {"documents.jsonl"}:
+        added = _count(about.get("receipts", 0))
+        if names != wanted | {"documents.jsonl", *([RECEIPTS] if added else [])}:
             raise KeyError("files")
         for name, made in about["files"].items():
             if digest(folder / name) != made:
@@ -90,7 +94,9 @@ def look(folder: Path) -> Exported:
         segments, lazy = _count(about["segments"]), about.get("lazy", False)
         if not isinstance(lazy, bool):
             raise TypeError("lazy")
-        return Exported(folder, _text(about["encoder"]), dimension, segments, shards, lazy)
+        lines = (folder / RECEIPTS).read_text(encoding="utf-8").split("\n")[:-1] if added else []
+        kept = KeptReceipts(lines, added)
+        return Exported(folder, _text(about["encoder"]), dimension, segments, shards, lazy, kept)
     except (OSError, *_WRONG) as error:
         if isinstance(error, InputError):
             raise

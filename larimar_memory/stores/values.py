@@ -77,6 +77,31 @@ class StoredSegment:
         return best
 
 
+class KeptReceipts(NamedTuple):
+    """The lines that a store was given to keep, in order.
+
+    Attributes:
+        added: how many it was ever given: more than there are where some were taken away.
+    """
+
+    lines: list[str]
+    added: int
+
+
+@dataclass(frozen=True, slots=True)
+class SearchedFile:
+    """A file that was searched for pieces of what was erased.
+
+    Attributes:
+        size: in bytes.
+        found: those that are in it; None where it could not be read.
+    """
+
+    name: str
+    size: int
+    found: frozenset[bytes] | None
+
+
 class Span(NamedTuple):
     """Segments of a document, by index: from `first` to `last`, both included; None is the end."""
 

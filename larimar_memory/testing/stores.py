@@ -20,11 +20,12 @@ import pytest
 from larimar_memory.errors import InputError
 from larimar_memory.stores.base import Document, Span, Store
 from larimar_memory.testing.keys import KeyLaws
+from larimar_memory.testing.receipts import ReceiptLaws
 from larimar_memory.testing.writes import batch, found, key_of, said, worded
 from larimar_memory.text.words import words
 
 
-class StoreLaws(KeyLaws):
+class StoreLaws(KeyLaws, ReceiptLaws):
     """What holds of every store; a subclass gives the fixture `store`, and perhaps `reopen`."""
 
     @pytest.fixture

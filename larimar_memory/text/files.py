@@ -46,6 +46,9 @@ WHOLE_BYTES = 1 << 20
 _LIMITS = Limits()
 _PDF_MARK = b"%PDF-"
 _JUNK = frozenset({"__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini"})
+NO_TEXT = "There is no text in it."
+"""Why a file is passed over that is empty, or that nothing can be seen of."""
+
 _Open: TypeAlias = Callable[[], AbstractContextManager[BinaryIO]]
 
 
@@ -98,7 +101,7 @@ class Files:
         on_found: Callable[[FileText | Skipped], None] | None = None,
     ) -> None:
         # Bytes of the files to come, characters of those read.
-        self._characters = sum(map(_size, find_files(paths)))
+        self._characters = sum(map(size_of, find_files(paths)))
         self._skipped: Skipped | None = None
         texts = self._read(paths, encoding, limits, password, on_found)
         first = next(texts, None)
@@ -139,7 +142,7 @@ class Files:
             if isinstance(path, Skipped):
                 found = path
             else:
-                self._characters -= _size(path)
+                self._characters -= size_of(path)
                 try:
                     found = read_file(path, encoding=encoding, limits=limits, password=password)
                 except InputError as error:
@@ -173,13 +176,13 @@ def _walked(paths: Sequence[str]) -> Iterator[Path | Skipped]:
     for path in named:
         if str(path) != STDIN and not exists(path):
             raise unreadable(shown(path), "There is no such file or folder.", "Check the path.")
-        if _is_folder(path) and not any(isinstance(inside, Path) for inside in _inside(path)):
+        if _is_folder(path) and not any(isinstance(found, Path) for found in inside(path)):
             raise InputError(
                 f"Nothing can be ingested from the folder {shown(path)}.",
                 "It holds no file of a readable kind (text, code, HTML, PDF, documents, books, mails).",
                 "Name another folder, or name files one by one.",
             )
-    return chain.from_iterable(_inside(path) if _is_folder(path) else [path] for path in named)
+    return chain.from_iterable(inside(path) if _is_folder(path) else [path] for path in named)
 
 
 def read_file(
@@ -222,9 +225,7 @@ def read_file(
     except OSError as error:
         raise _refused(path, error) from error
     if not measure.visible:
-        raise unreadable(
-            name, "There is no text in it.", "Name a file with text; a scanned page needs OCR first."
-        )
+        raise unreadable(name, NO_TEXT, "Name a file with text; a scanned page needs OCR first.")
     return FileText(name, content, metadata, measure)
 
 
@@ -263,16 +264,24 @@ def _is_folder(path: Path) -> bool:
     return str(path) != STDIN and path.is_dir()
 
 
-def _inside(folder: Path) -> Iterator[Path | Skipped]:
-    """The readable files in a folder and its folders, in the order of their paths, and the others."""
+def inside(folder: Path, ignored: Callable[[Path], bool] = lambda _: False) -> Iterator[Path | Skipped]:
+    """The readable files in a folder and its folders, in the order of their paths, and the others.
+
+    Args:
+        ignored: which files and folders are neither; nothing in such a folder is looked at.
+
+    Raises:
+        InputError: if the folder itself cannot be read.
+    """
     waiting = [_listed(folder)]
     while waiting:
         path = next(waiting[-1], None)
         if path is None:
             waiting.pop()
+        elif ignored(path):
+            continue
         elif not path.is_dir():
-            why, remedy = _obstacle(path)
-            yield Skipped(shown(path), why, remedy) if why else path
+            yield looked_at(path)
         elif path.is_symlink():
             why = "It is a link to a folder, and those are not followed."
             yield Skipped(shown(path), why, "Name the folder that it leads to.")
@@ -281,6 +290,17 @@ def _inside(folder: Path) -> Iterator[Path | Skipped]:
                 waiting.append(_listed(path))
             except InputError as error:
                 yield Skipped(shown(path), error.why, error.remedy)
+
+
+def looked_at(path: Path) -> Path | Skipped:
+    """A file in a folder, or why it is not read, as far as that is seen from outside."""
+    why, remedy = _obstacle(path)
+    return Skipped(shown(path), why, remedy) if why else path
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of that name is passed over in a folder without a word."""
+    return name.startswith((".", "~$")) or name in _JUNK
 
 
 def _obstacle(path: Path) -> tuple[str, str]:
@@ -304,17 +324,14 @@ def _obstacle(path: Path) -> tuple[str, str]:
 
 def _listed(folder: Path) -> Iterator[Path]:
     try:
-        names = sorted(
-            name
-            for name in os.listdir(folder)
-            if not name.startswith((".", "~$")) and name not in _JUNK
-        )
+        names = sorted(name for name in os.listdir(folder) if not is_hidden(name))
     except OSError as error:
         raise _refused(folder, error) from error
     return (folder / name for name in names)
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """A file's bytes; 0 where that cannot be known."""
     try:
         return 0 if str(path) == STDIN else path.stat().st_size
     except OSError:

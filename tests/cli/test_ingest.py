@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from larimar_memory.cli.ingest import _PassedOver
+from larimar_memory.cli.passed_over import PassedOver
 from larimar_memory.larimar import Larimar
 from larimar_memory.text.files import Skipped
 from tests.cli.test_commands import larimar
@@ -59,7 +60,7 @@ def test_a_password_by_option_or_variable(tmp_path: Path) -> None:
 def test_a_million_that_are_not_read_are_counted_in_flat_memory(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    passed = _PassedOver(as_json=False)
+    passed = PassedOver(as_json=False)
     tracemalloc.start()
     try:
         for n in range(100_000):
@@ -97,3 +98,41 @@ def test_files_of_an_episode(tmp_path: Path) -> None:
     done = larimar("ingest", first, "-m", str(tmp_path / "new"), "--episode", "")
     assert (done.returncode, (tmp_path / "new").exists()) == (1, False)
     assert "'' cannot be a name of an episode." in done.stderr
+
+
+@pytest.mark.model
+def test_a_folder_is_watched_until_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docs, memory = tmp_path / "docs", str(tmp_path / "m.larimar")
+    docs.mkdir()
+    (docs / "a.txt").write_text("The ferry leaves at nine.")
+    (docs / "b.txt").write_text("The bus leaves at ten.")
+    (docs / "c.jpg").write_bytes(b"\0")
+
+    def sets(*_: object, **__: object) -> Iterator[set[tuple[int, str]]]:
+        yield set()
+        (docs / "a.txt").unlink()
+        (docs / "b.txt").write_bytes(b"\xff")
+        yield {(3, str(docs / "a.txt")), (2, str(docs / "b.txt"))}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("watchfiles.watch", sets)
+    done = larimar("ingest", str(docs), "-m", memory, "--watch")
+    assert done.returncode == 0
+    assert [line for line in done.stderr.splitlines() if "LARIMAR" not in line] == [
+        f"Watching {docs}; Ctrl-C ends it.",
+        "1 skipped:",
+        f"  1  Files of the kind .jpg are not read. Convert it to text, or to PDF.  {docs}/c.jpg",
+        "2 files read, 0 documents forgotten.",
+        f"{docs}/b.txt: At byte 0 it is not utf-8. "
+        "Name its encoding with --encoding, for example latin-1.",
+        "0 files read, 1 documents forgotten.",
+    ]
+    assert done.stdout == "2 files were read, 1 documents forgotten; 1 are there.\n"
+    (docs / "b.txt").unlink()
+    monkeypatch.setattr("watchfiles.watch", lambda *_, **__: iter([set()]))
+    done = larimar("ingest", str(docs), "-m", memory, "--watch", "--json")
+    said = json.loads(done.stdout)
+    assert (said["folder"], said["forgotten"], said["documents"]) == (str(docs), 1, 0)
+    for paths, why in (([str(docs), str(docs)], "2 paths were given"), (["-"], "no such folder")):
+        done = larimar("ingest", *paths, "-m", memory, "--watch")
+        assert (done.returncode, why in done.stderr) == (1, True)

@@ -279,7 +279,8 @@ def test_numbers_that_are_no_keys_are_not_imported(exported: Path) -> None:
         *({"dimension": value} for value in (7, 0, -8, "8", 10**12, True, None)),
         *({"encoder": value} for value in (None, 7, "\ud800")),
         *({"segments": value} for value in (-1, "x")),
-        *({"version": value} for value in (3, "x")),
+        *({"version": value} for value in (4, "x")),
+        *({"receipts": value} for value in (1, -1, "x")),
     ],
 )
 def test_what_is_said_of_an_export_is_not_believed(exported: Path, said: dict[str, Any]) -> None:

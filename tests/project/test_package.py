@@ -19,7 +19,7 @@ SOURCES = sorted([*ROOT.glob("larimar_memory/**/*.py"), *ROOT.glob("integrations
 def test_the_table_of_contents() -> None:
     """The memory, what it takes and gives, all errors and the three contracts."""
     assert larimar_memory.__all__ == sorted(larimar_memory.__all__)
-    values = {"Answer", "AnswerOptions", "ReadOptions", "Readout", "RecalledSegment"}
+    values = {"Answer", "AnswerOptions", "ReadOptions", "Readout", "RecalledSegment", "Receipt"}
     contracts = {"Decoder", "Encoder", "Store"}
     family = {
         name

@@ -75,6 +75,8 @@ def wrong_in(table: str, row: Sequence[Any]) -> tuple[str, ...]:
     seals: dict[str, tuple[int | None, Any]]
     if table == "namespaces":
         seals = {"row": (of_values(*row[:2]), row[3])}
+    elif table == "receipts":
+        seals = {"row": (of_values(*row[:2]), row[2])}
     elif table == "documents":
         seals = {"row": (of_document(row), row[8])}
     elif table == "fine_keys":

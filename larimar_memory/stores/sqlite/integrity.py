@@ -24,7 +24,7 @@ from larimar_memory.stores.sqlite.files import index_folder, listed, unlisted
 from larimar_memory.stores.sqlite.parts import IndexFile, Part, checksum_of
 from larimar_memory.stores.sqlite.queries import live_rows
 from larimar_memory.stores.sqlite.salvage import NOT_READ, NOT_WRITTEN, Row, looking, rows
-from larimar_memory.stores.sqlite.schema import STEMS_SINCE, WORDS_SINCE, about
+from larimar_memory.stores.sqlite.schema import STEMS_SINCE, WORDS_SINCE, about, has_table
 from larimar_memory.stores.sqlite.wal import lost_commits
 from larimar_memory.validate import check_file
 
@@ -221,6 +221,10 @@ def _check_rows(db: sqlite3.Connection, report: Report, tell: OnCheck) -> set[in
     for row in rows(db, "fine_keys"):
         report.fine_keys += row.values is not None
         _note(report, row, "fine keys", f"the key of segment {row.number}", form)
+    with report.noting("rows", "receipts that cannot be read"):
+        if has_table(db, "receipts"):
+            for row in rows(db, "receipts"):
+                _note(report, row, "receipts", f"entry {row.number} of the receipts", form)
     with report.noting("rows", "fine keys that cannot be read"):
         for number, space in db.execute(_ORPHANS):
             what = f"{NOT_ERASED}: fine keys of segments that are no more"

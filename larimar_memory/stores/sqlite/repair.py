@@ -211,6 +211,8 @@ class _Copying:
         self._mark_incomplete(self._copy_segments())
         if self.form.coarse:
             self._copy_fine_keys()
+        if schema.has_table(self.old, "receipts"):
+            self._copy_receipts()
 
     def _copy_namespaces(self) -> None:
         for row in rows(self.old, "namespaces"):
@@ -295,6 +297,17 @@ class _Copying:
             else:
                 # It can be made again.
                 self._put_aside(row, "fine keys", why)
+
+    def _copy_receipts(self) -> None:
+        """Copy the receipts; where one cannot be kept, their chain tells so for good."""
+        self.made.execute(schema.RECEIPTS)
+        # There is a number to begin with even where all are lost.
+        self.made.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('receipts', 0)")
+        for row in rows(self.old, "receipts"):
+            if (why := row.why_not("receipts", self.form)) is not None:
+                self._put_aside(row, "receipts", why)
+            else:
+                self._insert("receipts", row)
 
     def _insert(self, table: str, row: Row) -> bool:
         """Whether there was none of its number, or of its name, yet."""

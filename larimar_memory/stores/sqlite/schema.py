@@ -79,6 +79,15 @@ CREATE INDEX fine_keys_by_namespace ON fine_keys (namespace_id);
 """Fine keys are the encoder's, of a lazy file's segments: beside them, for a row that is given a value
 later is written anew, with its text and latent."""
 
+RECEIPTS = """
+CREATE TABLE IF NOT EXISTS receipts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    body TEXT NOT NULL,
+    checksum INTEGER
+)
+"""
+"""Made with the first one. The numbers that were given tell how many there were."""
+
 _FINE_KEYS = SCHEMA[SCHEMA.index("CREATE TABLE fine_keys") :]
 _INDEX_OF_EPISODES = (
     "CREATE INDEX documents_by_episode ON documents (namespace_id, episode, id) "
@@ -91,13 +100,13 @@ _INDEX_OF_TEXTS = "CREATE INDEX texts_by_namespace ON documents (namespace_id, i
 def _described() -> dict[str, dict[str, type | None]]:
     kinds = {"INTEGER": int, "TEXT": str, "BLOB": bytes}
     with closing(sqlite3.connect(":memory:")) as db:
-        db.executescript(SCHEMA)
+        db.executescript(f"{SCHEMA}{RECEIPTS}")
         return {
             table: {
                 name: kinds[kind] if filled else None
                 for _, name, kind, filled, *_ in db.execute(f"PRAGMA table_info({table})")
             }
-            for table in ("namespaces", "documents", "segments", "fine_keys")
+            for table in ("namespaces", "documents", "segments", "fine_keys", "receipts")
         }
 
 
@@ -108,6 +117,12 @@ TABLES = _described()
 def columns(table: str, prefix: str = "") -> str:
     """All columns of a table in SQL."""
     return ", ".join(f'{prefix}"{name}"' for name in TABLES[table])
+
+
+def has_table(db: sqlite3.Connection, name: str) -> bool:
+    """Whether there is one of those that are made when they are first needed."""
+    sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return bool(db.execute(sql, (name,)).fetchone()[0])
 
 
 def _first(table: str, count: int) -> str:

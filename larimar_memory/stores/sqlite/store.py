@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.base import (
     Document,
     Hit,
+    KeptReceipts,
     Key,
     Keys,
     Place,
     Rows,
+    SearchedFile,
     Span,
     Store,
     StoredSegment,
@@ -30,7 +32,7 @@ from larimar_memory.stores.base import (
 from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.options import ConnectionOptions
 from larimar_memory.stores.packing import pack
-from larimar_memory.stores.sqlite import changes, order, places, queries
+from larimar_memory.stores.sqlite import changes, order, places, queries, receipts
 from larimar_memory.stores.sqlite.connection import Database
 from larimar_memory.stores.sqlite.erasures import erase, erase_if_due, note
 from larimar_memory.stores.sqlite.failures import damaged, mismatch
@@ -38,6 +40,7 @@ from larimar_memory.stores.sqlite.files import bytes_on_disk, delist, remove, re
 from larimar_memory.stores.sqlite.queries import CHUNK, SELECT_DOCUMENT, Condition
 from larimar_memory.stores.sqlite.schema import about, rows_about
 from larimar_memory.stores.sqlite.vectors import Indexes
+from larimar_memory.system.pieces import Pieces
 from larimar_memory.system.plain import lone_surrogate
 from larimar_memory.types import Metadata
 
@@ -169,6 +172,18 @@ class SQLiteStore(Store):
     def clear(self) -> None:
         with self._db.reading() as db:
             self._indexes.clear(db)
+
+    def receipts(self) -> KeptReceipts:
+        with self._db.reading() as db:
+            return receipts.kept(db)
+
+    def add_receipts(self, make: Callable[[str | None], Sequence[str]]) -> None:
+        with self._db.writing() as db:
+            receipts.add(db, make)
+
+    def search_files(self, pieces: Pieces) -> list[SearchedFile]:
+        with self._db.reading() as db:
+            return [] if self.path is None else receipts.search(db, self.path, pieces)
 
     # --- reading ---
 

@@ -1,0 +1,287 @@
+"""Receipts of what was forgotten: how they are written, chained, read and verified.
+
+The memory keeps a line of JSON for the beginning of each deletion, before anything is deleted, and one
+for its end. Each has the hash of the line before, so that none can be changed, taken out or put in
+without all that follow. They hold ids, counts and hashes, and nothing of any text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from larimar_memory.errors import MemoryFileError
+from larimar_memory.stores.base import KeptReceipts, Store
+from larimar_memory.stores.sqlite.failures import called
+
+_Entry: TypeAlias = dict[str, Any]
+_COUNTS = ("pieces", "added", "too_short", "shared")
+WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
+"""What lines that are no receipts end in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """A document that was forgotten.
+
+    Attributes:
+        hash: SHA-256, in hexadecimal digits, of the receipt's salt and the text as UTF-8.
+    """
+
+    namespace: str
+    id: str
+    segments: int
+    characters: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """How it was checked that nothing is left: every byte of the files was looked through.
+
+    Attributes:
+        files: names and sizes of those that were looked through.
+        pieces: of text, words, metadata, keys and latents that were looked for.
+        added: pieces that there were; where there are very many, some are looked for.
+        too_short: values of fewer than six bytes, which are in any file by chance.
+        shared: pieces found that documents which were not forgotten hold as well.
+        left_in: names of the files that hold any other piece.
+        unread: names of the files that could not be read.
+    """
+
+    files: dict[str, int]
+    pieces: int
+    added: int
+    too_short: int
+    shared: int
+    left_in: tuple[str, ...]
+    unread: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was erased, when, from which files, and how that was checked.
+
+    Attributes:
+        number: 1 for the memory's first.
+        begun_at, ended_at: in UTC, `YYYY-MM-DD HH:MM:SS`; `ended_at` is None where the process was
+            interrupted: then `Larimar.purge`, and the next `forget` with a receipt, end it.
+        salt: in hexadecimal digits.
+        documents: those that are forgotten.
+        check: None where the store's files cannot be searched, or it ended later, when the texts were
+            not known any more.
+        hash: of the last entry about it.
+        imported: whether it came with an export, from another memory.
+    """
+
+    number: int
+    begun_at: str
+    ended_at: str | None
+    salt: str
+    documents: tuple[Erased, ...]
+    check: Searched | None
+    hash: str
+    imported: bool = False
+
+    @property
+    def erased(self) -> bool:
+        """Whether all files were looked through, and nothing is left in any."""
+        return self.check is not None and not (self.check.left_in or self.check.unread)
+
+    def is_of(self, text: str) -> bool:
+        """Whether a text is one of those that were forgotten."""
+        return hash_of(self.salt, [text]) in {document.hash for document in self.documents}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The receipt as JSON-serialisable values."""
+        return {**asdict(self), "erased": self.erased}
+
+
+def hash_of(salt: str, texts: Iterable[str]) -> str:
+    """What a receipt says of a text, given in parts."""
+    made = hashlib.sha256(salt.encode())
+    for text in texts:
+        made.update(text.encode("utf-8", "surrogatepass"))
+    return made.hexdigest()
+
+
+def begin(store: Store, salt: str, documents: Sequence[Erased]) -> str:
+    """Write down what is about to be forgotten; returns the entry's hash."""
+    held = [[d.namespace, d.id, d.segments, d.characters, d.hash] for d in documents]
+    return _add(store, {"kind": "begun", "salt": salt, "documents": held})
+
+
+def end(store: Store, begun: str, check: Searched | None, left: Sequence[Erased] = ()) -> str:
+    """Write down that it is forgotten; returns the entry's hash.
+
+    Args:
+        begun: the hash that `begin` returned.
+        left: those documents that are still there.
+    """
+    said = None if check is None else asdict(check)
+    kept = [[document.namespace, document.id] for document in left]
+    return _add(store, {"kind": "ended", "of": begun, "check": said, "left": kept})
+
+
+def settle(store: Store) -> None:
+    """End the receipts of deletions that were interrupted, once what is forgotten is erased."""
+    for receipt in read(store, None):
+        if receipt.ended_at is None and not receipt.imported:
+            there = [d for d in receipt.documents if store.document(d.namespace, d.id) is not None]
+            end(store, receipt.hash, None, there)
+
+
+def read(store: Store, path: Path | None, *, verify: bool = False) -> list[Receipt]:
+    """The receipts that a store keeps, in order.
+
+    Raises:
+        MemoryFileError: if one cannot be read, or, where that is verified, the chain is broken.
+    """
+    kept = store.receipts()
+    try:
+        receipts = understood(kept.lines)
+    except WRONG as error:
+        raise _untrue(path, f"One of them cannot be read ({type(error).__name__}).") from error
+    if verify and (why := broken(kept)) is not None:
+        raise _untrue(path, why)
+    return receipts
+
+
+def understood(lines: Sequence[str]) -> list[Receipt]:
+    """The receipts that some lines are.
+
+    Raises:
+        ValueError and others, which `WRONG` lists: if they are none.
+    """
+    receipts, begun_with = dict[str, Receipt](), dict[str, tuple[Erased, ...]]()
+    for outer in map(_parsed, lines):
+        entry = outer.get("entry", outer)
+        if entry["kind"] == "begun":
+            held = tuple(_erased(*values) for values in entry["documents"])
+            start, own = (_text(entry["at"]), None, _text(entry["salt"])), _text(entry["hash"])
+            number, imported = len(receipts) + 1, entry is not outer
+            begun_with[own] = held
+            receipts[own] = Receipt(number, *start, held, None, own, imported)
+        elif (begun := receipts.get(_text(entry["of"]))) is not None:
+            # Where its beginning was lost, only the chain tells of it.
+            check, left = entry["check"], {(space, id) for space, id in entry["left"]}
+            check = None if check is None else _search(check)
+            # The last one holds: another process may have ended it while it was under way.
+            gone = tuple(d for d in begun_with[entry["of"]] if (d.namespace, d.id) not in left)
+            ended, own = _text(entry["at"]), _text(entry["hash"])
+            receipts[entry["of"]] = replace(
+                begun, ended_at=ended, documents=gone, check=check, hash=own
+            )
+    return list(receipts.values())
+
+
+def broken(kept: KeptReceipts) -> str | None:
+    """Why a chain is no longer what was written, in a sentence; None where it is."""
+    last = ""
+    for number, line in enumerate(kept.lines, start=1):
+        try:
+            entry = _parsed(line)
+            own, inner = _sealed(entry), entry.get("entry")
+            if entry["hash"] != own or (inner is not None and inner["hash"] != _sealed(inner)):
+                return f"Entry {number} is not what was written."
+            if (entry["number"], entry["previous"]) != (number, last):
+                return f"Entry {number} does not follow the one before it."
+            if (why := entry.get("broken")) is not None:
+                return f"Entry {number} was imported from a memory whose own were broken: {why}"
+        except WRONG as error:
+            return f"Entry {number} cannot be read ({type(error).__name__})."
+        last = own
+    if kept.added != len(kept.lines):
+        return f"{kept.added} entries were added, and {len(kept.lines)} are there."
+    return None
+
+
+def import_into(store: Store, found: KeptReceipts) -> None:
+    """Keep the receipts of an export: as they are where there are none, else chained to those.
+
+    Those that are there already are passed over.
+    """
+    why, held = broken(found), set[str]()
+    for entry in map(_parsed, store.receipts().lines):
+        held |= {entry["hash"], entry.get("entry", entry)["hash"]}
+    new = [line for line in found.lines if _parsed(line)["hash"] not in held]
+
+    def chained(last: str | None) -> list[str]:
+        if last is None and why is None:
+            return new
+        made, before = list[str](), last
+        for line in new:
+            entry = _parsed(line)
+            # Of one that was imported before, what was imported then.
+            entry = entry.get("entry", entry)
+            told = {} if why is None else {"broken": why}
+            before = _next(before, {"kind": "imported", "entry": entry, **told})
+            made.append(before)
+        return made
+
+    if new:
+        store.add_receipts(chained)
+
+
+def _add(store: Store, said: _Entry) -> str:
+    added = list[str]()
+
+    def make(last: str | None) -> list[str]:
+        added.append(_next(last, said))
+        return added[-1:]
+
+    store.add_receipts(make)
+    return str(_parsed(added[-1])["hash"])
+
+
+def _next(last: str | None, said: _Entry) -> str:
+    """The line that follows the last one."""
+    before: _Entry = {"number": 0, "hash": ""} if last is None else _parsed(last)
+    at = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+    entry = {**said, "at": at, "number": before["number"] + 1, "previous": before["hash"]}
+    return _line({**entry, "hash": _sealed(entry)})
+
+
+def _sealed(entry: _Entry) -> str:
+    """The hash that an entry is to have: of all else in it."""
+    said = {name: value for name, value in entry.items() if name != "hash"}
+    return hashlib.sha256(_line(said).encode()).hexdigest()
+
+
+def _line(entry: _Entry) -> str:
+    return json.dumps(entry, sort_keys=True, separators=(",", ":"))
+
+
+def _parsed(line: str) -> _Entry:
+    entry: _Entry = json.loads(line)
+    return entry
+
+
+def _erased(namespace: Any, id: Any, segments: Any, characters: Any, hash: Any) -> Erased:
+    return Erased(_text(namespace), _text(id), int(segments), int(characters), _text(hash))
+
+
+def _search(said: dict[str, Any]) -> Searched:
+    left_in, unread = (tuple(map(_text, said[name])) for name in ("left_in", "unread"))
+    files = {name: int(size) for name, size in said["files"].items()}
+    pieces, added, short, shared = map(int, (said[name] for name in _COUNTS))
+    return Searched(files, pieces, added, short, shared, left_in, unread)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.60} is no text")
+    return value
+
+
+def _untrue(path: Path | None, why: str) -> MemoryFileError:
+    return MemoryFileError(
+        f"The receipts in the memory {called(path)} are not what was written.",
+        why,
+        "Compare them with a backup, or with the receipts that were handed out.",
+    )

@@ -1,0 +1,125 @@
+"""Look for what was erased, piece by piece, in the bytes of files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+LEAST, LENGTH = 6, 16
+"""Bytes of a piece. Fewer than six are in any large file by chance."""
+
+MOST = 1 << 18
+"""Pieces that are looked for. Of more, every second, fourth, ... is: a file is read once for all."""
+
+_CHUNK = 8 << 20
+_PREFIX = np.uint64((1 << 8 * LEAST) - 1)
+_BUCKETS = 22
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+_SHIFT = np.uint64(64 - _BUCKETS)
+
+
+class Pieces:
+    """What to look for: bytes, cut into pieces of `LENGTH`.
+
+    Whatever is left of 31 bytes or more, one after the other, of what was added holds a whole piece.
+
+    Attributes:
+        added: different pieces that values were cut into; `len` says how many are looked for.
+        too_short: values of fewer than `LEAST` bytes, which are not.
+    """
+
+    def __init__(self) -> None:
+        self.added = self.too_short = 0
+        self._held: dict[bytes, None] = {}
+        self._every = 1
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._held)
+
+    def add(self, value: bytes, ends: bool = False) -> None:
+        """Add a value's pieces; the last one ends with it.
+
+        Args:
+            ends: only those at its beginning, middle and end: of numbers, which are kept or lost whole.
+        """
+        if len(value) < LEAST:
+            self.too_short += 1
+            return
+        last = max(len(value) - LENGTH, 0)
+        for start in (0, last // 2, last) if ends else (*range(0, last, LENGTH), last):
+            piece = value[start : start + LENGTH]
+            # Zeros and the like are everywhere.
+            if piece in self._held or len(set(piece)) == 1:
+                continue
+            if self.added % self._every == 0:
+                self._held[piece] = None
+            self.added += 1
+            if len(self._held) > MOST:
+                self._held = dict.fromkeys(list(self._held)[::2])
+                self._every *= 2
+
+    def found_in(self, chunks: Iterable[bytes]) -> set[bytes]:
+        """The pieces that are in some bytes.
+
+        Args:
+            chunks: of one sequence of bytes; pieces are found across them, too.
+        """
+        found = set[bytes]()
+        if not self._held:
+            return found
+        by_prefix = dict[int, list[bytes]]()
+        for piece in self._held:
+            by_prefix.setdefault(int.from_bytes(piece[:LEAST], "little"), []).append(piece)
+        prefixes = np.sort(np.fromiter(by_prefix, dtype=np.uint64, count=len(by_prefix)))
+        likely = np.zeros(1 << _BUCKETS, dtype=bool)
+        likely[(prefixes * _SPREAD) >> _SHIFT] = True
+        before = b""
+        for chunk in chunks:
+            text = before + chunk
+            for start in _starts(text, prefixes, likely):
+                prefix = int.from_bytes(text[start : start + LEAST], "little")
+                found.update(piece for piece in by_prefix[prefix] if text.startswith(piece, start))
+            before = text[-LENGTH + 1 :]
+        return found
+
+
+def chunks_of(path: Path) -> Iterator[bytes]:
+    """A file's bytes, some at a time.
+
+    POSIX takes a process's locks on a file away when it closes the file anywhere, those of SQLite too:
+    there, another process reads.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    if os.name == "nt":
+        with path.open("rb") as file:
+            yield from iter(partial(file.read, _CHUNK), b"")
+        return
+    command, quiet = ["cat", os.fspath(path.resolve())], subprocess.DEVNULL
+    # A path that begins with a slash is no option.
+    with subprocess.Popen(command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet) as reading:  # noqa: S603
+        if reading.stdout is not None:
+            yield from iter(partial(reading.stdout.read, _CHUNK), b"")
+    if reading.returncode:
+        raise OSError(reading.returncode, "cat could not read it", os.fspath(path))
+
+
+def _starts(text: bytes, prefixes: np.ndarray, likely: np.ndarray) -> Iterator[int]:
+    """Where in some bytes one of the prefixes begins."""
+    # What is behind the end begins no piece.
+    padded = text + bytes(15)
+    for offset in range(8):
+        words = np.frombuffer(padded, dtype="<u8", offset=offset, count=(len(padded) - offset) // 8)
+        words = words & _PREFIX
+        places = np.flatnonzero(likely[(words * _SPREAD) >> _SHIFT])
+        at = np.minimum(np.searchsorted(prefixes, words[places]), len(prefixes) - 1)
+        yield from (8 * places[prefixes[at] == words[places]] + offset).tolist()
