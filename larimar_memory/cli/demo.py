@@ -16,8 +16,8 @@ NEEDLE = f"The pass key is {PASS_KEY}. Remember it. {PASS_KEY} is the pass key."
 DOCUMENT = "python-language-reference"
 QUESTIONS = (
     "What does the assert statement do?",
-    "Which keyword is used to define a function?",
-    "What does the nonlocal statement do?",
+    "What does the with statement do?",
+    "Which exception is raised when a name is not found?",
     "What is a generator function?",
     "What is the pass key?",
     "Who won the football world cup in 1998?",
