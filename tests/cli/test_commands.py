@@ -385,7 +385,7 @@ def test_the_demo_remembers_and_answers(
     assert key["sources"][0]["start"] <= at < key["sources"][0]["end"]
     assert by_question["Who won the football world cup in 1998?"]["text"] == "Not in memory."
     assert sum(a["grounding"] == "text" for a in first["answers"]) == 5
-    assert by_question["Which exception is raised when a name is not found?"]["text"] == "NameError"
+    assert by_question["Which exception is raised when a name is not found?"]["text"].startswith("NameError")
     assert "context manager" in by_question["What does the with statement do?"]["text"]
     demo.run(as_json=True, memory_file=tmp_path / "demo.larimar")
     second = json.loads(capsys.readouterr().out)
