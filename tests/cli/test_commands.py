@@ -42,6 +42,8 @@ def larimar(*arguments: str, stdin: str = "", **environment: str) -> subprocess.
         except SystemExit as stop:
             status = stop.code or 0
         finally:
+            # The command keeps what it loaded from being looked through; here, others come after it.
+            gc.unfreeze()
             gc.enable()
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
