@@ -63,7 +63,8 @@ def main(
             stream = memory.stream(row.question, threshold=0.0, max_tokens=max_tokens)
             return _signs(stream.result().text, stream.signs[0], row)
 
-    fitted, other = (_answered(drawn(qa, rows, fitted=half), ask) for half in (True, False))
+    every = read_rows(qa)
+    fitted, other = (_answered(drawn(every, rows, fitted=half), ask) for half in (True, False))
     weights, bias = fit(*fitted)
     likely = _likely(other[0], weights, bias)
     report = {
@@ -84,24 +85,23 @@ def main(
     typer.echo(json.dumps(report))
 
 
-def drawn(qa: Path, rows: int, *, fitted: bool) -> list[Row]:
+def drawn(every: Sequence[Row], rows: int, *, fitted: bool) -> list[Row]:
     """Held-out questions of all files, a third of them without an answer, in an order by chance.
 
     Args:
+        every: what they are drawn from.
         fitted: whether they are those that weights are fitted on, or those that are reported on.
     """
-    every = [
-        row
-        for row in read_rows(qa)
-        if row.held_out and row.file in FILES and in_half(row.question) is fitted
+    held_out = [
+        row for row in every if row.held_out and row.file in FILES and in_half(row.question) is fitted
     ]
     draw, found = random.Random(0), list[Row]()  # noqa: S311 - nothing secret
-    draw.shuffle(every)
+    draw.shuffle(held_out)
     for n, file in enumerate(FILES):
         count = (rows + n) // len(FILES)
         without = round(count * UNANSWERABLE)
         for answerable, wanted in ((True, count - without), (False, without)):
-            of_kind = (row for row in every if row.file == file and bool(row.answers) is answerable)
+            of_kind = (row for row in held_out if row.file == file and bool(row.answers) is answerable)
             found += islice(of_kind, wanted)
     draw.shuffle(found)
     return found

@@ -27,6 +27,7 @@ from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents.answering import DESCRIPTION, Refusing, adapter_for, load_adapter
+from larimar_memory.recall.scope import log_odds
 from larimar_memory.system.files import put_in_place
 from larimar_memory.train.rows import Row, read_rows
 from larimar_memory.types import Usage
@@ -94,9 +95,8 @@ class Asking:
         return Larimar.open(encoder=self._encoder, decoder=self._decoder, adapter=self._adapter)
 
     def _asked(self, memory: Larimar, row: Row) -> tuple[float, float]:
-        readout = memory.read(row.question, threshold=0.0)
-        memory.answer(row.question, threshold=0.0)
-        return self._decoder.found, Refusing(scope=1.0).lean(readout.probability)
+        answer = memory.answer(row.question, threshold=0.0)
+        return self._decoder.found, log_odds(answer.probability or 0.0)
 
 
 def main(
@@ -111,12 +111,13 @@ def main(
     if folder is None:
         raise typer.BadParameter("No adapter ships for the decoder.")
     asking = Asking(folder)
-    passages = written(qa)
+    every = read_rows(qa)
+    passages = written(every)
 
     def asked(*, fitted: bool) -> dict[str, tuple[Signs, Absent]]:
         return {
-            "one_passage": asking.own(drawn(qa, rows // 2, fitted=fitted)),
-            "many_passages": asking.among(naming(qa, passages, rows // 2, fitted=fitted), passages),
+            "one_passage": asking.own(drawn(every, rows // 2, fitted=fitted)),
+            "many_passages": asking.among(naming(every, passages, rows // 2, fitted=fitted), passages),
         }
 
     signs, absent = (np.concatenate(some) for some in zip(*asked(fitted=True).values(), strict=True))
@@ -140,23 +141,23 @@ def main(
     typer.echo(json.dumps({**asdict(refusing), **report}))
 
 
-def written(qa: Path) -> list[str]:
+def written(every: Sequence[Row]) -> list[str]:
     """Half of the held-out passages whose questions name what they are about."""
-    every = (row.context for row in read_rows(qa) if row.held_out and row.file in NAMING)
-    return list(dict.fromkeys(every))[::2]
+    naming = (row.context for row in every if row.held_out and row.file in NAMING)
+    return list(dict.fromkeys(naming))[::2]
 
 
-def naming(qa: Path, passages: Sequence[str], rows: int, *, fitted: bool) -> list[Row]:
+def naming(every: Sequence[Row], passages: Sequence[str], rows: int, *, fitted: bool) -> list[Row]:
     """Answerable questions, half of them on the passages, in an order by chance."""
     there = set(passages)
-    every = [
+    answerable = [
         row
-        for row in read_rows(qa)
+        for row in every
         if row.held_out and row.file in NAMING and row.answers and in_half(row.question) is fitted
     ]
     draw = random.Random(0)  # noqa: S311 - nothing secret
-    draw.shuffle(every)
-    kinds = ([row for row in every if (row.context in there) is held] for held in (True, False))
+    draw.shuffle(answerable)
+    kinds = ([row for row in answerable if (row.context in there) is held] for held in (True, False))
     found = [row for of_kind in kinds for row in of_kind[: rows // 2]]
     draw.shuffle(found)
     return found

@@ -93,13 +93,11 @@ class Answerer:
         return Said(label, generation, readout.probability if readout.in_scope else None), sources
 
     def _adapted(self, readout: Readout) -> AnsweringAdapter | None:
-        """The adapter, leaning as the read does; where an answer's beginning is given, it is none."""
+        """The adapter, leaning to a refusal as the read does, unless an answer's beginning is given."""
         adapter = self._adapter()
-        return (
-            adapter
-            if adapter is None or self._options.begin
-            else adapter.after_read(readout.probability)
-        )
+        if adapter is None or self._options.begin:
+            return adapter
+        return adapter.after_read(readout.probability)
 
 
 def start(

@@ -115,7 +115,7 @@ def _with_receipt(
             "A receipt says that nothing is left in the files, and purge=False leaves it there.",
             "Leave out purge=False, or the receipt.",
         )
-    if any(receipt.ended_at is None and not receipt.imported for receipt in receipts.read(store, None)):
+    if any(receipt.ended_at is None and not receipt.imported for receipt in receipts.read(store)):
         store.purge()
         receipts.settle(store)
     salt, pieces = secrets.token_hex(16), Pieces()
@@ -129,7 +129,7 @@ def _with_receipt(
         count += store.delete(space, ids=names, to_purge=True)
     _erase(store, count)
     ended = receipts.end(store, begun, _searched(store, pieces))
-    return next(receipt for receipt in receipts.read(store, None) if receipt.hash == ended)
+    return next(receipt for receipt in receipts.read(store) if receipt.hash == ended)
 
 
 def _taken_apart(store: Store, space: str, document: Document, salt: str, pieces: Pieces) -> Erased:

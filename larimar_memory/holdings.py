@@ -50,7 +50,7 @@ class Holdings:
         Raises:
             MemoryFileError: if one cannot be read, or the chain is broken.
         """
-        return receipts.read(self.store, self.path, verify=verify)
+        return receipts.read(self.store, verify=verify)
 
     def stats(self, namespace: str | None = None) -> MemoryStats:
         """Counts and sizes, of a namespace or of the whole memory."""

@@ -12,12 +12,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.base import KeptReceipts, Store
-from larimar_memory.stores.sqlite.failures import called
 
 _Entry: TypeAlias = dict[str, Any]
 _COUNTS = ("pieces", "added", "too_short", "shared")
@@ -130,13 +128,13 @@ def end(store: Store, begun: str, check: Searched | None, left: Sequence[Erased]
 
 def settle(store: Store) -> None:
     """End the receipts of deletions that were interrupted, once what is forgotten is erased."""
-    for receipt in read(store, None):
+    for receipt in read(store):
         if receipt.ended_at is None and not receipt.imported:
             there = [d for d in receipt.documents if store.document(d.namespace, d.id) is not None]
             end(store, receipt.hash, None, there)
 
 
-def read(store: Store, path: Path | None, *, verify: bool = False) -> list[Receipt]:
+def read(store: Store, *, verify: bool = False) -> list[Receipt]:
     """The receipts that a store keeps, in order.
 
     Raises:
@@ -146,9 +144,9 @@ def read(store: Store, path: Path | None, *, verify: bool = False) -> list[Recei
     try:
         receipts = understood(kept.lines)
     except WRONG as error:
-        raise _untrue(path, f"One of them cannot be read ({type(error).__name__}).") from error
+        raise _untrue(store, f"One of them cannot be read ({type(error).__name__}).") from error
     if verify and (why := broken(kept)) is not None:
-        raise _untrue(path, why)
+        raise _untrue(store, why)
     return receipts
 
 
@@ -279,9 +277,9 @@ def _text(value: Any) -> str:
     return value
 
 
-def _untrue(path: Path | None, why: str) -> MemoryFileError:
+def _untrue(store: Store, why: str) -> MemoryFileError:
     return MemoryFileError(
-        f"The receipts in the memory {called(path)} are not what was written.",
+        f"The receipts in the memory {store.place or 'in RAM'} are not what was written.",
         why,
         "Compare them with a backup, or with the receipts that were handed out.",
     )

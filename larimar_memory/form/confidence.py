@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
+from larimar_memory.recall import scope
 
 SIGNS = (
     "mean",  # log-probability of a token, on average,
@@ -25,7 +26,6 @@ SIGNS = (
 WEIGHTS = Path(__file__).with_name("confidence.json")
 
 _LEAST_LOG = -20.0
-_LEAST_SHARE = 1e-3
 
 
 def signs(
@@ -41,17 +41,14 @@ def signs(
     if not len(log_probabilities):
         return None
     logs = np.clip(np.nan_to_num(np.asarray(log_probabilities, np.float64)), _LEAST_LOG, 0.0)
-    share = min(max(probability, _LEAST_SHARE), 1 - _LEAST_SHARE)
-    logit, refused = math.log(share / (1 - share)), text.strip() == NOT_IN_MEMORY
-    scope = -logit if refused else logit
-    return np.array([logs.mean(), logs.min(), logs[0], math.log(len(logs)), scope, float(refused)])
+    logit, refused = scope.log_odds(probability), text.strip() == NOT_IN_MEMORY
+    there = -logit if refused else logit
+    return np.array([logs.mean(), logs.min(), logs[0], math.log(len(logs)), there, float(refused)])
 
 
 def confidence(found: Float[np.ndarray, " s"]) -> float:
     """How likely it is that the answer is right, in [0, 1], by the weights that ship."""
-    weights, bias = _shipped()
-    logit = float(found @ weights) + bias
-    return 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0)))
+    return scope.probability(found, *_shipped())
 
 
 @cache

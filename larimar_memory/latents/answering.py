@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -24,6 +23,7 @@ from larimar_memory.errors import ModelError
 from larimar_memory.latents.adapters import Adapters
 from larimar_memory.latents.anatomy import examine, fingerprint
 from larimar_memory.models.finding import DEFAULT_DECODER
+from larimar_memory.recall.scope import log_odds
 from larimar_memory.system import forking
 from larimar_memory.system.files import put_in_place
 
@@ -38,8 +38,6 @@ SHIPPED = {DEFAULT_DECODER: "smollm2-135m-instruct-answers"}
 
 
 _loading = forking.Lock()
-
-_LEAST_SHARE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +56,7 @@ class Refusing:
 
     def lean(self, probability: float) -> float:
         """What is added to the logit, for a read's probability in [0, 1]."""
-        share = min(max(probability, _LEAST_SHARE), 1 - _LEAST_SHARE)
-        return self.bias + self.scope * math.log(share / (1 - share))
+        return self.bias + self.scope * log_odds(probability)
 
 
 @dataclass

@@ -29,6 +29,8 @@ SIGNS = (
     "lead",  # how far before the next
 )
 
+_LEAST_SHARE = 1e-3
+
 FIRST = 5
 """Candidates that are looked at: as many as a read gives by default."""
 
@@ -78,3 +80,9 @@ def probability(found: Float[np.ndarray, " s"], weights: Float[np.ndarray, " s"]
     """How likely it is that the answer is there, in [0, 1]: logistic in the signs."""
     logit = float(found @ weights) + bias
     return 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0)))
+
+
+def log_odds(probability: float) -> float:
+    """The logit of a read's probability in [0, 1], finite at both ends."""
+    share = min(max(probability, _LEAST_SHARE), 1 - _LEAST_SHARE)
+    return math.log(share / (1 - share))

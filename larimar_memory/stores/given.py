@@ -57,3 +57,19 @@ def check_store_encoder(store: Store, encoder: str) -> None:
             "be compared.",
             "Open it with the encoder it was written with, or write the texts to a new store.",
         )
+
+
+def mismatch(name: str, written: tuple[str, int], opened: tuple[str, int]) -> EncoderMismatchError:
+    """The error for a memory that was written with another encoder.
+
+    Args:
+        name: what the memory is called.
+        written, opened: fingerprint and dimension of the encoder then and now.
+    """
+    return EncoderMismatchError(
+        f"The memory {name} cannot be opened with this sentence encoder.",
+        f"It was written with encoder {(written[0] or 'unknown')[:12]} "
+        f"({written[1]} numbers a key), and this one is {opened[0][:12]} "
+        f"({opened[1]}); their keys cannot be compared.",
+        "Open it with the encoder it was written with, or write the texts to a new memory.",
+    )

@@ -12,10 +12,11 @@ from benchmarks.fit_confidence import FILES, drawn
 from benchmarks.fit_refusing import NAMING, naming, written
 from larimar_memory.latents.answering import DESCRIPTION, Refusing, adapter_for
 from larimar_memory.models.finding import DEFAULT_DECODER
+from larimar_memory.train.rows import Row, read_rows
 
 
 @pytest.fixture
-def qa(tmp_path: Path) -> Path:
+def every(tmp_path: Path) -> list[Row]:
     for file in FILES:
         with (tmp_path / f"{file}.jsonl").open("w") as lines:
             for n in range(60):
@@ -26,22 +27,24 @@ def qa(tmp_path: Path) -> Path:
                 }
                 row |= {"answers": [f"Text {n}"], "answerable": True} if n % 3 else {"answers": []}
                 lines.write(json.dumps({"answerable": False, **row}) + "\n")
-    return tmp_path
+    return read_rows(tmp_path)
 
 
-def test_no_question_is_both_fitted_on_and_reported_on(qa: Path) -> None:
-    passages = written(qa)
-    for draw in (drawn, lambda qa, rows, fitted: naming(qa, passages, rows, fitted=fitted)):
-        fitted, other = ({row.question for row in draw(qa, 40, fitted=half)} for half in (True, False))
+def test_no_question_is_both_fitted_on_and_reported_on(every: list[Row]) -> None:
+    passages = written(every)
+    for draw in (drawn, lambda every, rows, fitted: naming(every, passages, rows, fitted=fitted)):
+        fitted, other = (
+            {row.question for row in draw(every, 40, fitted=half)} for half in (True, False)
+        )
         assert fitted
         assert other
         assert not fitted & other
 
 
-def test_half_of_the_questions_asked_of_many_passages_have_theirs_there(qa: Path) -> None:
-    passages = written(qa)
+def test_half_of_the_questions_asked_of_many_passages_have_theirs_there(every: list[Row]) -> None:
+    passages = written(every)
     assert len(passages) == 30 * len(NAMING) // 2
-    asked = naming(qa, passages, 16, fitted=True)
+    asked = naming(every, passages, 16, fitted=True)
     there = [row.context in passages for row in asked]
     assert sum(there) == len(there) - sum(there) == 8
     assert all(row.answers and row.file in NAMING for row in asked)

@@ -10,7 +10,7 @@ import pytest
 from larimar_memory.larimar import Larimar
 from tests.cli.test_commands import larimar
 from tests.damage import sql
-from tests.facade.test_receipts import filled, left
+from tests.facade.receipted import filled, left
 from tests.quick import QuickEncoder
 
 WHERE = '{"person": "mallory jones"}'

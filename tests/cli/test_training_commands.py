@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,6 +31,18 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def trained_in_parts(data: Path, folder: Path, small: Path, of: int) -> dict[str, Any]:
+    """What the command says once it is run again, which at first had no time but for a step."""
+    command = ["train", str(data), "--out", str(folder / "run"), "--decoder", str(small)]
+    command += ["--recipe", str(folder / "recipe.json"), "--json"]
+    first = larimar(*command, "--minutes", "0")
+    assert first.returncode == 0, first.stderr
+    begun = json.loads(first.stdout)
+    assert (begun["done"], begun["steps"], begun["of"]) == (False, 1, of)
+    ended: dict[str, Any] = json.loads(larimar(*command).stdout)
+    return ended
+
+
 def test_train_add_latents_and_ask(small: Path, tmp_path: Path) -> None:
     data = texts(tmp_path / "texts")
     (tmp_path / "ren.txt").write_text("The ferry to Ren leaves at nine every morning.")
@@ -44,13 +57,7 @@ def test_train_add_latents_and_ask(small: Path, tmp_path: Path) -> None:
         ],
     }
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
-    command = ["train", str(data), "--out", str(tmp_path / "run"), "--decoder", str(small)]
-    command += ["--recipe", str(tmp_path / "recipe.json"), "--json"]
-    first = larimar(*command, "--minutes", "0")
-    assert first.returncode == 0, first.stderr
-    begun = json.loads(first.stdout)
-    assert (begun["done"], begun["steps"], begun["of"]) == (False, 1, 4)
-    ended = json.loads(larimar(*command).stdout)
+    ended = trained_in_parts(data, tmp_path, small, of=4)
     assert (ended["done"], ended["steps"]) == (True, 4)
     memory, bundle = str(tmp_path / "m.larimar"), ended["bundle"]
     assert larimar("ingest", str(tmp_path / "ren.txt"), "-m", memory).returncode == 0
@@ -74,13 +81,7 @@ def test_an_answering_adapter_is_trained_in_parts(small: Path, tmp_path: Path) -
     (rows / "own.jsonl").write_text(json.dumps({**row, "split": "train"}) + "\n")
     recipe = {"kind": "answers", "steps": 2, "packs": 1, "rank": 2, "check_packs": 1}
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
-    command = ["train", str(rows), "--out", str(tmp_path / "run"), "--decoder", str(small)]
-    command += ["--recipe", str(tmp_path / "recipe.json"), "--json"]
-    first = larimar(*command, "--minutes", "0")
-    assert first.returncode == 0, first.stderr
-    begun = json.loads(first.stdout)
-    assert (begun["done"], begun["steps"], begun["of"]) == (False, 1, 2)
-    ended = json.loads(larimar(*command).stdout)
+    ended = trained_in_parts(rows, tmp_path, small, of=2)
     assert (ended["done"], ended["steps"], ended["questions"]) == (True, 2, 2)
     assert (Path(ended["adapter"]) / "adapter.safetensors").exists()
 

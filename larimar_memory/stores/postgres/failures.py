@@ -10,7 +10,6 @@ from psycopg import errors
 
 from larimar_memory.errors import (
     ClosedError,
-    EncoderMismatchError,
     InputError,
     LarimarError,
     MemoryBusyError,
@@ -223,18 +222,4 @@ def closed(name: str) -> ClosedError:
         f"The memory {name} cannot be used.",
         "It has been closed.",
         "Open it again with `Larimar.open`.",
-    )
-
-
-def mismatch(name: str, written: tuple[str, int], opened: tuple[str, int]) -> EncoderMismatchError:
-    """The error for a memory that was written with another encoder.
-
-    Args:
-        written, opened: fingerprint and dimension of the encoder then and now.
-    """
-    return EncoderMismatchError(
-        f"The memory {name} cannot be opened with this sentence encoder.",
-        f"It was written with encoder {written[0][:12]} ({written[1]} numbers a key), and this one is "
-        f"{opened[0][:12]} ({opened[1]}); their keys cannot be compared.",
-        "Open it with the encoder it was written with, or write the texts to a new memory.",
     )

@@ -24,20 +24,11 @@ from larimar_memory.stores.base import (
     WriteBatch,
     rarest,
 )
+from larimar_memory.stores.given import mismatch
 from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.options import StoreOptions
 from larimar_memory.stores.packing import pack
-from larimar_memory.stores.postgres import (
-    changes,
-    failures,
-    order,
-    parts,
-    queries,
-    roles,
-    schema,
-    vectors,
-    words,
-)
+from larimar_memory.stores.postgres import changes, order, parts, queries, roles, schema, vectors, words
 from larimar_memory.stores.postgres.connection import Connection, Database
 from larimar_memory.stores.postgres.erasures import erase, erase_if_due
 from larimar_memory.stores.postgres.filters import Condition, chosen
@@ -306,5 +297,5 @@ class PostgresStore(Store):
                 known = schema.say(db, schema.About(self.encoder, self.dimension, lazy))
         if known.encoder and known.encoder != self.encoder:
             mine = self.encoder, self.dimension
-            raise failures.mismatch(self._db.name, (known.encoder, known.dimension), mine)
+            raise mismatch(self._db.name, (known.encoder, known.dimension), mine)
         return known.lazy if known.encoder else lazy

@@ -8,13 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from larimar_memory.errors import (
-    ClosedError,
-    EncoderMismatchError,
-    LarimarError,
-    MemoryBusyError,
-    MemoryFileError,
-)
+from larimar_memory.errors import ClosedError, LarimarError, MemoryBusyError, MemoryFileError
 
 FAILURES = (sqlite3.Error, UnicodeError)
 """What reading a damaged file ends in: SQLite's word on it may itself be no longer text."""
@@ -172,21 +166,4 @@ def closed(path: Path | None) -> ClosedError:
         f"The memory {called(path)} cannot be used.",
         "It has been closed.",
         "Open it again with `Larimar.open`." if path else "Open a new one with `Larimar.open`.",
-    )
-
-
-def mismatch(
-    path: Path | None, written: tuple[str, int], opened: tuple[str, int]
-) -> EncoderMismatchError:
-    """The error for a file that was written with another encoder.
-
-    Args:
-        written, opened: fingerprint and dimension of the encoder then and now.
-    """
-    return EncoderMismatchError(
-        f"The memory {called(path)} cannot be opened with this sentence encoder.",
-        f"It was written with encoder {(written[0] or 'unknown')[:12]} "
-        f"({written[1]} numbers a key), and this one is {opened[0][:12]} "
-        f"({opened[1]}); their keys cannot be compared.",
-        "Open it with the encoder it was written with, or write the texts to a new memory.",
     )

@@ -29,13 +29,14 @@ from larimar_memory.stores.base import (
     WriteBatch,
     rarest,
 )
+from larimar_memory.stores.given import mismatch
 from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.options import ConnectionOptions
 from larimar_memory.stores.packing import pack
 from larimar_memory.stores.sqlite import changes, order, places, queries, receipts
 from larimar_memory.stores.sqlite.connection import Database
 from larimar_memory.stores.sqlite.erasures import erase, erase_if_due, note
-from larimar_memory.stores.sqlite.failures import damaged, mismatch
+from larimar_memory.stores.sqlite.failures import called, damaged
 from larimar_memory.stores.sqlite.files import bytes_on_disk, delist, remove, repairing
 from larimar_memory.stores.sqlite.queries import CHUNK, SELECT_DOCUMENT, Condition
 from larimar_memory.stores.sqlite.schema import about, rows_about
@@ -360,5 +361,5 @@ class SQLiteStore(Store):
         if not known.whole:
             raise damaged(self.path, "which encoder its keys are of")
         if known.encoder != self.encoder:
-            raise mismatch(self.path, (known.encoder or "", known.dimension), mine)
+            raise mismatch(called(self.path), (known.encoder or "", known.dimension), mine)
         return known.lazy
