@@ -154,10 +154,10 @@ def test_a_prompt_shows_who_and_on_another_day_when(memory: Larimar, clock: Cloc
     block = turns.load("dog")[0].text
     _, rest = block.split(OPEN)
     assert rest.split(CLOSE)[0].strip().splitlines() == [
-        "Anna (2026-03-04): My dog is called Pixel.",
+        "Anna (4 March 2026): My dog is called Pixel.",
         "AI: Nice dog.",
         "Bob: Mine is a dog called Rex.",
-        "Human (2026-03-06): And the cat?",
+        "Human (6 March 2026): And the cat?",
         "AI: No dog is a cat.",
     ]
     assert turns.load_text("dog").endswith("\nAnna: Hello.")
@@ -273,7 +273,7 @@ async def test_a_thread_is_an_episode_of_its_user(memory: Larimar, clock: Clock,
     ]
     held = [d for d in memory.documents(namespace=turns.namespace) if d.characters]
     assert [d.episode for d in held] == [f"larimar_thread:{n}" for n in (1, 1, 2, 2, 1, 1)]
-    assert "Anna (2026-03-04): My dog is Pixel.\nAI: Noted.\n" in chat.prompts[1][0].text
+    assert "Anna (4 March 2026): My dog is Pixel.\nAI: Noted.\n" in chat.prompts[1][0].text
 
 
 def test_several_who_speak_in_one_turn_have_no_one_name(memory: Larimar, clock: Clock) -> None:
