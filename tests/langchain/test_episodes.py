@@ -164,6 +164,19 @@ def test_a_prompt_shows_who_and_on_another_day_when(memory: Larimar, clock: Cloc
     assert turns.load("dog")[-1].name == "Anna"
 
 
+def test_what_is_recalled_is_in_the_order_of_its_saying(memory: Larimar, clock: Clock) -> None:
+    turns = LarimarMemory(memory, "ana", window=1, k=9, recall_tokens=9000, clock=clock)
+    for day in (5, 3, 4):
+        at = {"said_at": f"2026-02-0{day}T08:00:00Z"}
+        turns.save_messages([HumanMessage(f"My dog is {day}.", additional_kwargs=at)])
+    turns.save("Hello.", "Hello.")
+    assert [line.text for line in turns.recall("dog")[0]] == [f"My dog is {day}." for day in (3, 4, 5)]
+    found, recent = turns.recall("dog", since="2026-02-04", until="2026-02-04")
+    assert [line.text for line in found] == ["My dog is 4."]
+    assert [line.text for line in recent] == ["Hello.", "Hello."]
+    assert "(4 February 2026)" in turns.load("dog", as_of="2026-02-04")[0].text
+
+
 @pytest.mark.parametrize("name", ["AI", "system", "Assistant", "HUMAN", "A\u200bI", "\u200b", " \n "])
 def test_no_name_passes_for_another_side(memory: Larimar, clock: Clock, name: str) -> None:
     turns = LarimarMemory(memory, "ana", window=0, clock=clock)
