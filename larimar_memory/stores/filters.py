@@ -32,7 +32,10 @@ MAX_DEPTH = 30
 """Levels that `$and`, `$or` and `$not` may be nested."""
 
 _DAY = "[0-9]".join(["", "", "", "", "-", "", "-", "", ""])
-_DATED = f"(e.atom || ' ') GLOB '{_DAY}[^0-9]*' AND date(substr(e.atom, 1, 10)) = substr(e.atom, 1, 10)"
+_DATED = (
+    f"(e.atom || ' ') GLOB '{_DAY}[^0-9]*' "
+    "AND date(substr(e.atom, 1, 10), '+0 days') = substr(e.atom, 1, 10)"
+)
 """That an entry begins with a day there is: SQLite takes a 30 February for the 2 March."""
 
 _MAX_HEIGHT = 62

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from larimar_memory.errors import InputError
+from larimar_memory.larimar import Larimar
 from larimar_memory.stores.filters import to_sql
 from larimar_memory.testing.writes import batch, key_of
 from tests.predicate import matches
+from tests.quick import QuickEncoder
 from tests.stores.test_laws import open_file
 
 NAMES = st.sampled_from(["a", "b", "c.d", 'quo"te', "a.$b", "it's", "", "\u00e9"])
@@ -101,3 +104,25 @@ def test_bad_filters_are_named(where: Any, why: str) -> None:
         with pytest.raises(InputError, match=rf"The metadata filter cannot be used\. .*{why}"):
             use()
     assert store.stats("n").documents == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        ({"$since": "2026-05-03"}, "abc"),
+        ({"$until": "2026-05-03"}, "abd"),
+        ({"$after": "2026-05-03T21:00Z"}, "bc"),
+        ({"$before": "2026-05-03T21:00Z"}, "ad"),
+        ({"$since": "2026-05-03", "$until": "2026-05-03"}, "ab"),
+    ],
+)
+def test_times_are_compared_as_times(tmp_path: Path, wanted: dict[str, str], ids: str) -> None:
+    times = {"a": "2026-05-03", "b": "2026-05-03T23:30-05:00", "c": "2026-05-04", "d": "2026-04-30"}
+    broken = {"e": "2026-02-30", "f": "soon", "g": 20260503, "h": None, "i": ["2026-05-03"], "j": "now"}
+    with Larimar.open(tmp_path / "m.larimar", encoder=QuickEncoder()) as memory:
+        entries = {**times, **broken}
+        memory.write([*entries], [*entries], [{"at": at} for at in entries.values()])
+        assert "".join(d.id for d in memory.documents(where={"at": wanted})) == ids
+        for value in ("soon", 5, "2026-02-30", None):
+            with pytest.raises(InputError, match="takes a day or a moment in ISO 8601"):
+                list(memory.documents(where={"at": {"$since": value}}))
