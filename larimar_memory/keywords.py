@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from datetime import date
+from typing import TypeAlias, TypedDict
 
 from larimar_memory.types import AnswerOptions, Grounding, Message, ReadOptions, Style, Where
 
+Time: TypeAlias = str | date
+"""A date, a datetime, or a text in ISO 8601 that says one; see `larimar_memory.system.moments`."""
 
-class _ReadFields(TypedDict, total=False):
+
+class Times(TypedDict, total=False):
+    """Of when a read takes what was said; see `ReadOptions`."""
+
+    since: Time | None
+    until: Time | None
+    as_of: Time | None
+
+
+class _ReadFields(Times, total=False):
     namespace: str
     where: Where | None
     neighbours: int

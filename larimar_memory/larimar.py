@@ -28,7 +28,8 @@ from larimar_memory.keywords import AnswerKeywords, ReadKeywords
 from larimar_memory.latents.answering import DecoderAdapter
 from larimar_memory.latents.latent_memory import Codec, LatentMemory
 from larimar_memory.models import finding
-from larimar_memory.recall.search import Candidate, Recall
+from larimar_memory.recall.found import Candidate
+from larimar_memory.recall.search import Recall
 from larimar_memory.slots import Slots, WhenFull, check_slots, evict_oldest
 from larimar_memory.stores.base import Store
 from larimar_memory.stores.opening import place_of

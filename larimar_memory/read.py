@@ -12,9 +12,11 @@ from larimar_memory import validate
 from larimar_memory.encoders.keys import check_key
 from larimar_memory.errors import InputError
 from larimar_memory.recall.contexts import contexts, recalled
-from larimar_memory.recall.search import Candidate, Recall
+from larimar_memory.recall.found import Candidate
+from larimar_memory.recall.search import Recall
 from larimar_memory.slots import Slots, address
 from larimar_memory.stores.base import Document, Store
+from larimar_memory.stores.filters import filter_of
 from larimar_memory.types import ReadOptions, Readout, ReadoutCodec, Reason, RecalledSegment
 
 MANY = 1_000
@@ -101,7 +103,11 @@ def _probe(
 
 
 def _within(store: Store, options: ReadOptions) -> ReadOptions:
-    """The options with a k of no more than there is: indexes make room for k before they look."""
+    """The options with their times in the filter, and a k of no more than there is.
+
+    Indexes make room for k before they look.
+    """
+    options = replace(options, where=filter_of(options), since=None, until=None)
     if options.k <= MANY:
         return options
     return replace(options, k=max(1, min(options.k, store.stats(options.namespace).segments)))

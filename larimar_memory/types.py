@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import date
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -232,6 +233,8 @@ class ReadOptions:
         threshold: probability that the answer is there, under which the question is out of scope; None
             is the memory's own, and 0 returns the best segments whatever it is.
         explain: say of each segment why it was recalled, and what the probability follows from.
+        since, until: only what was said then or later, or earlier, by its `said_at`; days are whole.
+        as_of: as if it were then: nothing that was said later, and "last week" is the one before.
     """
 
     k: int = 5
@@ -241,6 +244,9 @@ class ReadOptions:
     hybrid: bool = True
     threshold: float | None = None
     explain: bool = False
+    since: str | date | None = None
+    until: str | date | None = None
+    as_of: str | date | None = None
 
 
 @dataclass(frozen=True, slots=True)

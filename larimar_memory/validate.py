@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from larimar_memory.errors import InputError, MemoryFileError
+from larimar_memory.system.moments import written
 from larimar_memory.system.plain import NO_UNICODE as NO_UNICODE
 from larimar_memory.system.plain import NotPlainError, Plain
 from larimar_memory.system.plain import lone_surrogate as lone_surrogate
@@ -146,7 +147,31 @@ def read_options(k: int | None, how: Mapping[str, Any]) -> ReadOptions:
     check_name(options.namespace, "namespace")
     check_where(options.where)
     check_threshold(options.threshold)
-    return options
+    return replace(
+        options,
+        since=check_time(options.since, "since"),
+        until=check_time(options.until, "until"),
+        as_of=check_time(options.as_of, "as_of"),
+    )
+
+
+def check_time(value: Any, name: str) -> str | None:
+    """A day or a moment as ISO 8601 text; None where none is given.
+
+    Args:
+        name: of the argument.
+
+    Raises:
+        InputError: if it is neither.
+    """
+    text = written(value)
+    if value is None or text is not None:
+        return text
+    raise InputError(
+        f"Memory cannot be read with {name}={value!r:.60}.",
+        f"{name} is a day or a moment: a date, a datetime, or text in ISO 8601.",
+        f'Use such as {name}="2026-05-03", or "2026-05-03T09:30+02:00"; without a zone it is UTC.',
+    )
 
 
 def answer_options(k: int | None, how: Mapping[str, Any]) -> tuple[ReadOptions, AnswerOptions]:

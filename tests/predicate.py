@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from larimar_memory.stores.filters import to_sql
+from larimar_memory.system.moments import day_of, is_day, moment_of
 
 _MISSING = object()
+_TIMES = {"$since": operator.ge, "$until": operator.le, "$after": operator.gt, "$before": operator.lt}
 _ORDER = {"$gt": operator.gt, "$gte": operator.ge, "$lt": operator.lt, "$lte": operator.le}
 
 
@@ -43,6 +45,10 @@ def _compare(op: str, value: Any, operand: Any) -> bool:
         return any(_equal(value, o) for o in operand) == (op == "$in")
     if op in ("$eq", "$ne"):
         return _equal(value, operand) == (op == "$eq")
+    if op in _TIMES:
+        read = day_of if is_day(operand) else moment_of
+        said = read(value)
+        return said is not None and bool(_TIMES[op](said, read(operand)))
     return _kind(value) == _kind(operand) and bool(_ORDER[op](value, operand))
 
 

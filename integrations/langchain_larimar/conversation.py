@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import run_in_executor
+from typing_extensions import Unpack
 
 from langchain_larimar.convert import Line, shown, to_block, to_messages, to_role, to_speaker, to_text
 from langchain_larimar.given_memory import check_memory, check_threshold, lock_of
@@ -20,6 +22,7 @@ from langchain_larimar.moments import moment_of, now, utc
 from langchain_larimar.tokens import CountTokens
 from larimar_memory.decoders.budget import fit
 from larimar_memory.errors import InputError
+from larimar_memory.keywords import Times
 from larimar_memory.validate import check_name
 
 if TYPE_CHECKING:
@@ -188,30 +191,34 @@ class LarimarMemory:
         """As `clear`, off the event loop."""
         await run_in_executor(None, self.clear)
 
-    def load(self, said: str) -> list[BaseMessage]:
+    def load(self, said: str, **times: Unpack[Times]) -> list[BaseMessage]:
         """What the next prompt needs: one message of recalled turns, if any, and the latest turns."""
-        recalled, recent = self.recall(said)
+        recalled, recent = self.recall(said, **times)
         block = [HumanMessage(self.block(recalled))] if recalled else []
         return [*block, *to_messages(recent)]
 
-    def load_text(self, said: str) -> str:
+    def load_text(self, said: str, **times: Unpack[Times]) -> str:
         """As `load`, as text for a prompt without messages."""
-        recalled, recent = self.recall(said)
+        recalled, recent = self.recall(said, **times)
         block = [self.block(recalled)] if recalled else []
         return "\n".join([*block, *(f"{shown(line)}: {line.text}" for line in recent)])
 
-    async def aload(self, said: str) -> list[BaseMessage]:
+    async def aload(self, said: str, **times: Unpack[Times]) -> list[BaseMessage]:
         """As `load`, off the event loop."""
-        return await run_in_executor(None, self.load, said)
+        return await run_in_executor(None, partial(self.load, said, **times))
 
-    def recall(self, said: str, *, but: Collection[str] = ()) -> tuple[list[Line], list[Line]]:
-        """Older turns that are relevant to what is said now, and the latest turns, both in order.
+    def recall(
+        self, said: str, *, but: Collection[str] = (), **times: Unpack[Times]
+    ) -> tuple[list[Line], list[Line]]:
+        """Older turns that are relevant to what is said now, and the latest turns, both in the order in
+        which they were said.
 
         A turn too long for what is left of `recall_tokens` is recalled by its relevant sentences.
 
         Args:
             said: what is said now.
             but: marks of turns saved with `save_once` that are not to be recalled.
+            times: `since`, `until` and `as_of`, of the older turns; see `ReadOptions`.
         """
         kept, whole = self._kept.latest_turns(self.window) if self.window > 0 else ([], False)
         turns = sorted({document.metadata["turn"] for document in kept})
@@ -227,6 +234,7 @@ class LarimarMemory:
             min(_SEGMENTS_PER_TURN * (self.k + len(but)) + sum(shown), 1000),
             namespace=self.namespace,
             threshold=None if self.score_threshold is None else 0.0,
+            **times,
         )
         least = (
             min(RELEVANT, readout.threshold) if self.score_threshold is None else self.score_threshold
@@ -368,4 +376,8 @@ class LarimarMemory:
 
 
 def _in_order(chosen: Mapping[int, list[Line]]) -> list[Line]:
-    return [line for turn in sorted(chosen) for line in chosen[turn]]
+    """Turns in the order of their saying: of their times where all tell, else of their saving."""
+    turns, said = sorted(chosen), {turn: lines[0].said_at for turn, lines in chosen.items()}
+    if None not in said.values():
+        turns.sort(key=lambda turn: str(said[turn]))
+    return [line for turn in turns for line in chosen[turn]]

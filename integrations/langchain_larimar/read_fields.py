@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from numbers import Integral
 from typing import Any
 
@@ -26,6 +27,8 @@ class ReadFields(BaseModel):
         score_threshold: probability that the answer is there, under which a question is out of scope,
             in [0, 1]; None is the memory's own.
         explain: say in the documents' metadata, under `larimar_why`, why each was recalled.
+        since, until, as_of: only what was said then or later, then or earlier, or known by then: a
+            date, a datetime, or text in ISO 8601; see `ReadOptions`.
     """
 
     k: int = 5
@@ -35,6 +38,9 @@ class ReadFields(BaseModel):
     neighbours: int = 0
     explain: bool = False
     score_threshold: float | None = None
+    since: str | datetime | date | None = None
+    until: str | datetime | date | None = None
+    as_of: str | datetime | date | None = None
 
     def __init__(self, **fields: Any) -> None:
         # pydantic takes True for 1, and no number of NumPy's.

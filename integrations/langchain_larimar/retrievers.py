@@ -16,6 +16,7 @@ from langchain_larimar.documents import RecalledDocuments, to_documents
 from langchain_larimar.given_memory import check_memory
 from langchain_larimar.read_fields import ReadFields, reading
 from larimar_memory.errors import InputError
+from larimar_memory.stores.filters import filter_of
 from larimar_memory.types import Grounding, ReadOptions
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class LarimarRetriever(ReadFields, BaseRetriever):
     beside it where the document stands: `larimar_document_id`, `larimar_index`, `larimar_start`,
     `larimar_end`; a filter sees the text's own alone.
 
-    A blank query is refused, unless there is a filter: then what passes it is returned, up to k, in the
-    order of its writing, with the score 1.
+    A blank query is refused, unless there is a filter or a time: then what passes it is returned, up to
+    k, in the order of its writing, with the score 1.
 
     Every field but `memory` can be overridden in a call, as in `retriever.invoke(question, k=2)`, or
     with `retriever.bind(namespace="ana")`. A dump leaves the memory out: set `memory` after loading.
@@ -51,6 +52,8 @@ class LarimarRetriever(ReadFields, BaseRetriever):
         neighbours: segments of context to add on either side of each.
         explain: say of each document why it was recalled, as `larimar_why` in its metadata: then that
             depends on the question as well. It is off by default.
+        since, until, as_of: only what was said then or later, then or earlier, or known by then; see
+            `ReadOptions`.
         score_threshold: documents that score less are dropped; 0 drops none. None leaves it to the
             memory: all k documents, or none for a question that is out of its scope.
         grounding: what is to control a decoder that answers from what is found, here or in a
@@ -120,7 +123,7 @@ class LarimarRetriever(ReadFields, BaseRetriever):
         overrides.pop("verbose", None)
         options, grounding = self.options(overrides)
         memory = self.larimar()
-        if is_blank(query) and options.where is not None:
+        if is_blank(query) and filter_of(options) is not None:
             readout = read_passing(memory, query, options)
         else:
             least = options.threshold

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from langchain_core.documents import Document
@@ -13,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from langchain_larimar.documents import document_id_of
 from langchain_larimar.identity import User, check_user, user_of
+from langchain_larimar.moments import now, utc
 from langchain_larimar.retrievers import LarimarRetriever
 from langchain_larimar.tokens import CountTokens, fitting
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY, noted
@@ -43,6 +45,10 @@ class Recall(BaseModel):
     question: str = Field(
         min_length=1, max_length=MAX_QUESTION_CHARS, description="A question, in plain words."
     )
+    since: str = Field(
+        "", max_length=40, description="Only what was said from this day on, such as 2026-05-03."
+    )
+    until: str = Field("", max_length=40, description="Only what was said up to this day.")
 
 
 class Forget(BaseModel):
@@ -64,6 +70,7 @@ def larimar_tools(
     context_tokens: int = 1000,
     count_tokens: CountTokens = count_tokens_approximately,
     purge: bool = True,
+    clock: Callable[[], datetime] = now,
 ) -> list[BaseTool]:
     """Tools for an agent that decides itself what to remember: remember, recall, forget, in that order.
 
@@ -71,6 +78,9 @@ def larimar_tools(
     namespace `user:<id>` of the user that the run's context names; a run whose context names none is
     refused. `forget` deletes whatever has the id in that namespace: leave it out where documents of
     your own are in it too.
+
+    What is remembered says when, and is recalled with its day; `recall` takes the days `since` and
+    `until` as well.
 
     Each answers with text and an artifact: the documents that were remembered, the documents that were
     recalled, the ids that were forgotten. What the model can put right, such as a blank text, is
@@ -87,6 +97,7 @@ def larimar_tools(
         context_tokens: most tokens of recalled text.
         count_tokens: counts them, given a list of messages.
         purge: whether to erase what is forgotten from the files too, at once; see `Larimar.forget`.
+        clock: tells when something is remembered, as `datetime.now(timezone.utc)` does.
 
     Raises:
         InputError: if an argument cannot be used.
@@ -106,16 +117,19 @@ def larimar_tools(
         return check_name(f"user:{user_of(runtime, user)}", "namespace")
 
     def remember(text: str, runtime: Runtime = None) -> tuple[str, list[Document]]:
-        space, text, source = place(runtime), text.strip(), {"source": "agent"}
-        id = note_id(text)
+        space, text = place(runtime), text.strip()
+        id, source = note_id(text), {"source": "agent", "said_at": utc(clock()).isoformat()}
         with _told():
             memory.write([text], [id], [source], namespace=space)
         return f"Remembered under the id {id}.", [Document(text, id=id, metadata=source)]
 
-    def recall(question: str, runtime: Runtime = None) -> tuple[str, list[Document]]:
+    def recall(
+        question: str, since: str = "", until: str = "", runtime: Runtime = None
+    ) -> tuple[str, list[Document]]:
         space = place(runtime)
         with _told():
-            read = retriever.invoke(question, namespace=space)
+            days = {"since": since or None, "until": until or None}
+            read = retriever.bind(namespace=space, **days).invoke(question)
             found = fitting(read, context_tokens, count_tokens)
         return (_block(found), found) if found else (NOT_IN_MEMORY, [])
 

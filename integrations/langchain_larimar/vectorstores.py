@@ -25,7 +25,7 @@ from larimar_memory.validate import check_ids, check_k, check_metadata, check_na
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
-    from larimar_memory.recall.search import Candidate
+    from larimar_memory.recall.found import Candidate
     from larimar_memory.stores.base import StoredSegment, Where
 
 _OF_MMR = ("fetch_k", "lambda_mult")
@@ -311,8 +311,8 @@ class LarimarVectorStore(VectorStore):
 
     def _passing(self, k: int, where: Where | None) -> list[Candidate]:
         """What passes a filter, in the order of its writing, where nothing more is asked."""
+        from larimar_memory.recall.found import Candidate
         from larimar_memory.recall.passing import passing
-        from larimar_memory.recall.search import Candidate
 
         options = read_options(k, {"namespace": self.namespace, "where": where})
         return [Candidate(s, SCORE, SCORE) for s in passing(self.memory.store, options)]

@@ -19,6 +19,7 @@ from larimar_memory.cli.ingest import ingest
 from larimar_memory.cli.options import (
     AdapterFolder,
     AsJson,
+    AsOf,
     DecoderName,
     EncoderName,
     K,
@@ -26,7 +27,9 @@ from larimar_memory.cli.options import (
     Memory,
     Namespace,
     Neighbours,
+    Since,
     Threshold,
+    Until,
     WhereText,
     open_memory,
     parsed,
@@ -60,6 +63,9 @@ def ask(
     where: WhereText = "",
     neighbours: Neighbours = 0,
     threshold: Threshold = None,
+    since: Since = "",
+    until: Until = "",
+    as_of: AsOf = "",
     grounding: Annotated[str, typer.Option("--grounding", help="text or latent.")] = "text",
     latents: LatentsFolder = "",
     max_tokens: Annotated[int, typer.Option("--max-tokens", help="Longest answer, in tokens.")] = 64,
@@ -84,7 +90,16 @@ def ask(
     ) as opened:
         stream = opened.stream(
             question,
-            reading=ReadOptions(k, namespace, parsed(where), neighbours, threshold=threshold),
+            reading=ReadOptions(
+                k,
+                namespace,
+                parsed(where),
+                neighbours,
+                threshold=threshold,
+                since=since or None,
+                until=until or None,
+                as_of=as_of or None,
+            ),
             options=AnswerOptions(
                 grounding,  # type: ignore[arg-type]
                 max_tokens=max_tokens,
@@ -114,6 +129,9 @@ def read(
     where: WhereText = "",
     neighbours: Neighbours = 0,
     threshold: Threshold = None,
+    since: Since = "",
+    until: Until = "",
+    as_of: AsOf = "",
     encoder: EncoderName = "",
     explain: Annotated[
         bool, typer.Option("--explain", help="Also why: features, and the probability's signs.")
@@ -123,7 +141,15 @@ def read(
     """Show the segments a question addresses, without answering."""
     with open_memory(memory, encoder, create=False) as opened:
         options = ReadOptions(
-            k, namespace, parsed(where), neighbours, threshold=threshold, explain=explain
+            k,
+            namespace,
+            parsed(where),
+            neighbours,
+            threshold=threshold,
+            explain=explain,
+            since=since or None,
+            until=until or None,
+            as_of=as_of or None,
         )
         readout = opened.read(question, options=options)
     if as_json:

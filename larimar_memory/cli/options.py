@@ -64,6 +64,11 @@ Neighbours = Annotated[int, typer.Option("--neighbours", help="Segments of conte
 Threshold = Annotated[
     float | None, typer.Option("--threshold", help="Probability under which it is 'not in memory'.")
 ]
+Since = Annotated[
+    str, typer.Option("--since", help='Only what was said from then on: "2026-05-03", or a moment.')
+]
+Until = Annotated[str, typer.Option("--until", help="Only what was said up to then.")]
+AsOf = Annotated[str, typer.Option("--as-of", help="Read as if it were then.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from larimar_memory.decoders.prompt import said_by
 from larimar_memory.errors import LarimarError
 
 if TYPE_CHECKING:
@@ -122,9 +123,10 @@ def write_progress(label: str, shown: bool) -> Iterator[OnProgress]:
 
 
 def _place(segment: RecalledSegment) -> str:
-    """Document, character span and score."""
-    span = f"[{segment.start:,}-{segment.end:,}]"
-    return f"[cyan]{_shown(segment.document_id)}[/] {span} score {segment.score:.2f}"
+    """Document, character span and score; who said it, and when, where that is known."""
+    span, by = f"[{segment.start:,}-{segment.end:,}]", said_by(segment.metadata)
+    said = f" {_shown(by)}" if by else ""
+    return f"[cyan]{_shown(segment.document_id)}[/] {span} score {segment.score:.2f}{said}"
 
 
 def _why_not(found: Readout | Answer) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
 from typing import Any
 
+from larimar_memory.system.moments import shown_day
 from larimar_memory.types import Message, Metadata, Style
 
 OPEN, CLOSE = "<recalled>", "</recalled>"
@@ -34,7 +35,6 @@ _CONTROL_TOKEN = re.compile(
     r"|\[(?=/?(?-i:INST|[A-Z]+_[A-Z_]+|BOS|EOS|PAD|CLS|SEP|MASK|UNK)\])",
     re.IGNORECASE,
 )
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)")
 _NAME_CHARS = 40
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _BLANK = re.compile(r"\s+")
@@ -109,14 +109,13 @@ def passages(texts: Iterable[str], by: Iterable[str] = ()) -> list[str]:
 
 
 def said_by(metadata: Metadata) -> str:
-    """Who said a text, and on which day, as a prompt shows it; "" where it is not known.
+    """Who said a text, and on which day, "Anna (3 May 2026)"; what is not known is left out.
 
     Args:
         metadata: of the text's document: `speaker`, a name, and `said_at`, in ISO 8601.
     """
-    day = _DAY.match(str(metadata.get("said_at", "")))
-    name = speaker_name(metadata.get("speaker"))
-    return f"{name} ({day[0]})" if name and day else name
+    day, name = shown_day(metadata.get("said_at")), speaker_name(metadata.get("speaker"))
+    return f"{name} ({day})" if name and day else name or day
 
 
 def speaker_name(speaker: Any) -> str:

@@ -21,12 +21,13 @@ MONTHS = [
     "november",
     "december",
 ]
-_NAME = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in MONTHS) + "|sept"
+NAME = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in MONTHS) + "|sept"
+"""A pattern of their names."""
 _ISO = re.compile(r"\b(\d{4})-(\d{1,2})(?:-(\d{1,2}))?\b")
 _DAY_FIRST = re.compile(
-    rf"\b(?:(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? )?({_NAME})\b\.?,?(?: (\d{{4}}))?", re.I
+    rf"\b(?:(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? )?({NAME})\b\.?,?(?: (\d{{4}}))?", re.I
 )
-_MONTH_FIRST = re.compile(rf"\b({_NAME})\.? (\d{{1,2}})(?:st|nd|rd|th)?\b(?:,? (\d{{4}}))?", re.I)
+_MONTH_FIRST = re.compile(rf"\b({NAME})\.? (\d{{1,2}})(?:st|nd|rd|th)?\b(?:,? (\d{{4}}))?", re.I)
 
 
 class Date(NamedTuple):
@@ -62,15 +63,16 @@ def same_date(named: Sequence[Date], said_at: Any) -> float:
 def dates_in(text: str) -> tuple[Date, ...]:
     """The dates that a text names: ISO 8601, "23 January 2023", "January 23", "in May"."""
     found = [Date(int(y), int(m), int(d) if d else None) for y, m, d in _ISO.findall(text)]
-    days = [(_month(m), int(d), int(y) if y else None) for m, d, y in _MONTH_FIRST.findall(text)]
+    days = [(month_of(m), int(d), int(y) if y else None) for m, d, y in _MONTH_FIRST.findall(text)]
     found += [Date(year, month, day) for month, day, year in days]
     for day, name, year in _DAY_FIRST.findall(text):
-        month = _month(name)
+        month = month_of(name)
         # "may" is seldom the month where no number stands beside it; "March 5" was found before.
         if day or year or (name != name.lower() and not any(date.month == month for date in found)):
             found.append(Date(int(year) if year else None, month, int(day) if day else None))
     return tuple(found)
 
 
-def _month(name: str) -> int:
+def month_of(name: str) -> int:
+    """A month's number, by its name or the beginning of it."""
     return 1 + [month[:3] for month in MONTHS].index(name[:3].lower())

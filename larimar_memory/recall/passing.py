@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from larimar_memory.stores.base import Span, Store, StoredSegment
+from larimar_memory.stores.filters import filter_of
 from larimar_memory.types import ReadOptions
 
 
@@ -13,7 +14,7 @@ def passing(store: Store, options: ReadOptions) -> list[StoredSegment]:
         InputError: if the filter cannot be used.
     """
     spans, room = list[Span](), options.k
-    for document in store.documents(options.namespace, options.where):
+    for document in store.documents(options.namespace, filter_of(options)):
         if document.segments:
             count = min(document.segments, room)
             spans.append(Span(document.id, 0, count - 1))

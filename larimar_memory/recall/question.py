@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from larimar_memory.recall.stop_words import stop_words
+from larimar_memory.recall.times import times_in
 from larimar_memory.text.words import query_terms, words
 
 MOST_PARTS = 8
@@ -101,8 +102,12 @@ class Asked:
 
     @cached_property
     def latest(self) -> bool:
-        """Whether it asks for what was last."""
-        return _LATEST.search(self.text) is not None
+        """Whether it asks for what was last; "last week" does not."""
+        said = list(_LATEST.finditer(self.text))
+        named = times_in(self.text) if said else []
+        return any(
+            all(one.end <= word.start() or word.end() <= one.start for one in named) for word in said
+        )
 
     @cached_property
     def earliest(self) -> bool:

@@ -5,6 +5,10 @@ several keys must all hold; `$and`, `$or` take lists of filters and `$not` takes
 only within their own kind (text, number, boolean, null), dates and times as the text they are in
 metadata (`larimar_memory.system.plain`); a missing key satisfies `$ne`, `$nin` and
 `{"$exists": False}` only. Keys are literal names of top-level metadata entries.
+
+`$since`, `$until`, `$after` and `$before` compare times (`larimar_memory.system.moments`): with a day,
+the day as the entry writes it, whatever its zone; with a moment, the moments, an entry's day being its
+first. The first two let what is equal pass. An entry that is no time satisfies none of them.
 """
 
 from __future__ import annotations
@@ -17,16 +21,50 @@ from typing import Any, NamedTuple, TypeAlias
 
 from larimar_memory.errors import InputError
 from larimar_memory.stores.base import Where
+from larimar_memory.system.moments import is_day, written
 from larimar_memory.system.plain import scalar
+from larimar_memory.types import ReadOptions
 from larimar_memory.validate import lone_surrogate
 
 ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
-OPERATORS = ("$eq", "$ne", "$in", "$nin", "$exists", *ORDER)
+TIMES = {"$since": ">=", "$until": "<=", "$after": ">", "$before": "<"}
+OPERATORS = ("$eq", "$ne", "$in", "$nin", "$exists", *ORDER, *TIMES)
 MAX_DEPTH = 30
 """Levels that `$and`, `$or` and `$not` may be nested."""
 
+_DAY = "[0-9]".join(["", "", "", "", "-", "", "-", "", ""])
+_DATED = (
+    f"(e.atom || ' ') GLOB '{_DAY}[^0-9]*' "
+    "AND date(substr(e.atom, 1, 10), '+0 days') = substr(e.atom, 1, 10)"
+)
+"""That an entry begins with a day there is: SQLite takes a 30 February for the 2 March."""
+
 _MAX_HEIGHT = 62
 """Of the 100 symbols that SQLite's parser holds; the statement and a comparison take the others."""
+
+
+def filter_of(options: ReadOptions) -> Where | None:
+    """The filter of a read: its own, and what its times ask of `said_at`."""
+    times = list[Where]()
+    if options.since is not None:
+        times.append({"said_at": {"$since": options.since}})
+    if options.until is not None:
+        times.append({"said_at": {"$until": options.until}})
+    if options.as_of is not None:
+        # What does not say when it was said was there.
+        times.append({"$not": {"said_at": {"$after": options.as_of}}})
+    return also(options.where, times)
+
+
+def also(where: Where | None, conditions: Sequence[Where]) -> Where | None:
+    """A filter that satisfies others as well, no deeper than it was."""
+    if not conditions or (where is not None and not isinstance(where, Mapping)):
+        return where
+    given = dict(where or {})
+    held = given.get("$and", [])
+    # What is wrong with it is said where it is made into SQL.
+    sound = isinstance(held, Sequence) and not isinstance(held, str) and (held or "$and" not in given)
+    return {**given, "$and": [*held, *conditions]} if sound else where
 
 
 class _Condition(NamedTuple):
@@ -38,8 +76,8 @@ class _Condition(NamedTuple):
 
 
 Compare: TypeAlias = Callable[[str, str, Any], tuple[str, list[Any]]]
-"""Of one of "$eq", "$in", "$exists" and `ORDER`, an entry's name and a checked operand: the condition
-that the entry is there and satisfies it, in SQL, and its parameters."""
+"""Of one of "$eq", "$in", "$exists", `ORDER` and `TIMES`, an entry's name and a checked operand: the
+condition that the entry is there and satisfies it, in SQL, and its parameters."""
 
 
 def to_sql(where: Where | None, column: str) -> tuple[str, list[Any]]:
@@ -114,6 +152,11 @@ def _in_sqlite(column: str, op: str, name: str, operand: Any) -> tuple[str, list
     elif op in ORDER:
         kinds = {"text": "('text')", "number": "('integer', 'real')"}
         test, values = f"e.type IN {kinds[kind(operand)]} AND e.atom {ORDER[op]} ?", [operand]
+    elif op in TIMES:
+        # A moment that cannot be read is NULL, and satisfies no comparison.
+        side = "substr({}, 1, 10)" if is_day(operand) else "julianday({})"
+        compared = f"{side.format('e.atom')} {TIMES[op]} {side.format('?')}"
+        test, values = f"e.type = 'text' AND {_DATED} AND {compared}", [operand]
     else:
         # A list as one parameter: SQLite takes only so many, and only so long a condition.
         same = "replace({0}type, 'real', 'integer'), ifnull({0}atom, '')"
@@ -159,6 +202,8 @@ def _operations(name: str, wanted: Any) -> list[tuple[str, Any]]:
             _check_scalar(op, operand)
             if op in ORDER and kind(operand) not in ("text", "number"):
                 raise _bad(f"{op} takes text or a number")
+            if op in TIMES and written(operand) is None:
+                raise _bad(f"{op} takes a day or a moment in ISO 8601")
     return operations
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from larimar_memory.system.moments import shown_day
 from larimar_memory.text.segments import segment
 
 _SAID = re.compile(r"([^\W\d_][\w .'-]{0,39}): (\S.*)")
@@ -63,7 +64,7 @@ def units_of(context: str) -> Units:
     lines = context[dated.end() if dated else 0 :].strip().split("\n")
     said = [m for line in lines if (m := _SAID.fullmatch(line.strip()))]
     if len(lines) > 2 and len(said) >= 0.9 * len(lines):
-        day = f" ({dated[1]})" if dated else ""
+        day = f" ({shown_day(dated[1])})" if dated else ""
         return Units(tuple(m[2] for m in said), tuple(f"{m[1]}{day}" for m in said))
     texts = tuple(s.text for s in segment(context))
     return Units(texts, ("",) * len(texts))

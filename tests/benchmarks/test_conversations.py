@@ -184,6 +184,12 @@ def test_the_lead_is_taken_question_by_question_and_held_to_bars() -> None:
         ("to be refused, and refused, sgd_multisession", ">= 0.8", True),
         ("wrongly refused, sgd_multisession", "<= 0.08", False),
     ]
+    (kind,) = figures["systems"]["Larimar"]["categories"].values()
+    figures["systems"]["Larimar"]["categories"]["dated"] = kind
+    timed = conversations.bars({"sgd_multisession": {"held out": figures}})[2:]
+    assert [(b["measure"], b["bar"], b["holds"]) for b in timed] == [
+        ("evidence in the first five, dated, sgd_multisession, held out", ">= 0.746", True)
+    ]
     assert conversations.bars({"another": {"held out": figures}}) == []
     assert conversations.bars({"beam_100k": {"fit": figures}}) == []
 
@@ -229,7 +235,7 @@ def test_every_system_is_asked_and_what_was_fitted_on_stands_apart(
     figures, bars = conversations.measure(session, replace(conversations.FULL, conversations=1))
     sets = figures["sets"]
     assert {name: list(parts) for name, parts in sets.items()} == {
-        **{"beam_100k": ["fit", "held out"], "sgd_multisession": ["held out"]}
+        **{"beam_100k": ["fit", "held out"], "sgd_multisession": ["fit"]}
     }
     for parts in sets.values():
         for of in parts.values():

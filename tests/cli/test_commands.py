@@ -145,6 +145,22 @@ def test_read_explains(ingested: Path) -> None:
         assert re.search(rf"rank +\{why['rank_score']:+.3f}", shown)
 
 
+def test_times_bound_what_is_read(ingested: Path) -> None:
+    # What was ingested does not say when it was said.
+    found = {}
+    for option in ("--since", "--until", "--as-of"):
+        done = larimar(
+            *("read", "What is it?", "--memory", str(ingested), "--threshold", "0"),
+            *("--json", option, "2026-05-03"),
+        )
+        found[option] = json.loads(done.stdout)["segments"]
+    assert found["--since"] == found["--until"] == []
+    assert found["--as-of"]
+    refused = larimar("read", "What is it?", "--memory", str(ingested), "--since", "soon")
+    assert refused.returncode == 1
+    assert "read with since='soon'" in refused.stderr
+
+
 def test_what_is_not_explained_is_not_shown(ingested: Path) -> None:
     read = ["read", "Who built the lighthouse?", "-m", str(ingested)]
     told = json.loads(larimar(*read, "--json").stdout)

@@ -154,14 +154,27 @@ def test_a_prompt_shows_who_and_on_another_day_when(memory: Larimar, clock: Cloc
     block = turns.load("dog")[0].text
     _, rest = block.split(OPEN)
     assert rest.split(CLOSE)[0].strip().splitlines() == [
-        "Anna (2026-03-04): My dog is called Pixel.",
+        "Anna (4 March 2026): My dog is called Pixel.",
         "AI: Nice dog.",
         "Bob: Mine is a dog called Rex.",
-        "Human (2026-03-06): And the cat?",
+        "Human (6 March 2026): And the cat?",
         "AI: No dog is a cat.",
     ]
     assert turns.load_text("dog").endswith("\nAnna: Hello.")
     assert turns.load("dog")[-1].name == "Anna"
+
+
+def test_what_is_recalled_is_in_the_order_of_its_saying(memory: Larimar, clock: Clock) -> None:
+    turns = LarimarMemory(memory, "ana", window=1, k=9, recall_tokens=9000, clock=clock)
+    for day in (5, 3, 4):
+        at = {"said_at": f"2026-02-0{day}T08:00:00Z"}
+        turns.save_messages([HumanMessage(f"My dog is {day}.", additional_kwargs=at)])
+    turns.save("Hello.", "Hello.")
+    assert [line.text for line in turns.recall("dog")[0]] == [f"My dog is {day}." for day in (3, 4, 5)]
+    found, recent = turns.recall("dog", since="2026-02-04", until="2026-02-04")
+    assert [line.text for line in found] == ["My dog is 4."]
+    assert [line.text for line in recent] == ["Hello.", "Hello."]
+    assert "(4 February 2026)" in turns.load("dog", as_of="2026-02-04")[0].text
 
 
 @pytest.mark.parametrize("name", ["AI", "system", "Assistant", "HUMAN", "A\u200bI", "\u200b", " \n "])
@@ -273,7 +286,7 @@ async def test_a_thread_is_an_episode_of_its_user(memory: Larimar, clock: Clock,
     ]
     held = [d for d in memory.documents(namespace=turns.namespace) if d.characters]
     assert [d.episode for d in held] == [f"larimar_thread:{n}" for n in (1, 1, 2, 2, 1, 1)]
-    assert "Anna (2026-03-04): My dog is Pixel.\nAI: Noted.\n" in chat.prompts[1][0].text
+    assert "Anna (4 March 2026): My dog is Pixel.\nAI: Noted.\n" in chat.prompts[1][0].text
 
 
 def test_several_who_speak_in_one_turn_have_no_one_name(memory: Larimar, clock: Clock) -> None:

@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -95,6 +96,9 @@ async def test_a_call_overrides_every_field(notes: Larimar) -> None:
         "explain": False,
         "score_threshold": 0.0,
         "grounding": "text",
+        "since": None,
+        "until": None,
+        "as_of": "2026-05-03",
     }
     assert set(given) == set(READ_OPTIONS)
     (document,) = retriever.invoke(QUESTION, **given)
@@ -104,6 +108,17 @@ async def test_a_call_overrides_every_field(notes: Larimar) -> None:
     (other,) = await retriever.ainvoke(QUESTION, namespace="other")
     assert other.page_content == "The pass key of the vault is 99999."
     assert all(d.metadata["larimar_document_id"] != "other" for d in retriever.invoke(QUESTION, k=50))
+
+
+def test_times_bound_what_is_found(notes: Larimar) -> None:
+    said = [{"said_at": f"2026-0{month}-03T09:30:00Z"} for month in (1, 2, 3)]
+    notes.write(["A tap.", "A tub.", "A sink."], ["1", "2", "3"], said, namespace="baths")
+    retriever = LarimarRetriever(memory=notes, namespace="baths", since="2026-02-03")
+    assert {d.page_content for d in retriever.invoke("Which?")} == {"A tub.", "A sink."}
+    assert [d.page_content for d in retriever.invoke("Which?", until=date(2026, 2, 3))] == ["A tub."]
+    assert [d.page_content for d in retriever.invoke("", as_of="2026-02-28")] == ["A tub."]
+    with pytest.raises(InputError, match="since='soon'"):
+        retriever.invoke("Which?", since="soon")
 
 
 def test_documents_say_why_where_that_is_asked_for(notes: Larimar) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from .conftest import ASKED, HOW, LOOKALIKES, OUT_OF_SCOPE, Context, ScriptedCha
 
 FACT = "The alarm code is 4711."
 NAMES = ("remember", "recall", "forget")
-EXAMPLES = ({"text": FACT}, {"question": ASKED}, {"id": "note-1"})
+EXAMPLES = ({"text": FACT}, {"question": ASKED, "since": "", "until": ""}, {"id": "note-1"})
+AT = datetime(2026, 3, 4, 7, 30, tzinfo=timezone.utc)
 
 
 class Given:
@@ -96,11 +98,13 @@ def answers(state: dict[str, Any]) -> list[ToolMessage]:
 
 
 def test_remember_recall_forget(store: Larimar) -> None:
-    remember, recall, forget = larimar_tools(store, namespace="ana")
+    remember, recall, forget = larimar_tools(store, namespace="ana", clock=lambda: AT)
     assert called(recall, question=ASKED).content == NOT_IN_MEMORY
     done = called(remember, text=f" {FACT}\n")
     (written,) = done.artifact
-    assert written == Document(FACT, id=written.id, metadata={"source": "agent"})
+    assert written == Document(
+        FACT, id=written.id, metadata={"source": "agent", "said_at": AT.isoformat()}
+    )
     assert done.content == f"Remembered under the id {written.id}."
     assert called(remember, text=FACT).content == done.content
     assert store.text(str(written.id), namespace="ana") == FACT
@@ -111,7 +115,10 @@ def test_remember_recall_forget(store: Larimar) -> None:
     assert document.metadata["larimar_document_id"] == written.id
     assert 0 <= found.artifact.scores[0] <= 1
     assert document.metadata["source"] == "agent"
-    assert str(found.content).splitlines()[1:] == [OPEN, f"[{written.id}] {FACT}", CLOSE]
+    assert str(found.content).splitlines()[1:] == [OPEN, f"[{written.id}] 4 March 2026: {FACT}", CLOSE]
+    for days, is_found in (({"since": "2026-03-04"}, True), ({"until": "2026-03-03"}, False)):
+        assert bool(called(recall, question=ASKED, **days).artifact) is is_found
+    assert "in ISO 8601" in called(recall, question=ASKED, since="soon").content
     for _ in range(2):
         missed = called(forget, id=f"{written.id}#0")
         assert missed.artifact == []

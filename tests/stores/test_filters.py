@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -13,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from larimar_memory.errors import InputError
+from larimar_memory.larimar import Larimar
 from larimar_memory.stores.filters import to_sql
 from larimar_memory.stores.postgres.filters import chosen, facts
 from larimar_memory.testing.writes import batch, key_of
 from tests.postgres import Server
 from tests.predicate import matches
+from tests.quick import QuickEncoder
 from tests.stores.test_laws import open_file
 
 NAMES = st.sampled_from(["a", "b", "c.d", 'quo"te', "a.$b", "it's", "", "\u00e9"])
@@ -28,8 +31,14 @@ SCALARS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False, width=32),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4),
 )
+TIMES = st.sampled_from(
+    ["2026-05-03", "2026-05-03T23:30-05:00", "2026-05-04 04:30Z", "2024-02-29", "2000-02-29T00:00:00.5"]
+)
+NO_TIMES = st.sampled_from(
+    ["2026-02-30", "2100-02-29", "0000-01-01", "2026-05-03 at noon", "2026-05-031", "2026-05-03T24:00"]
+)
 ORDERED = SCALARS.filter(lambda v: v is not None and not isinstance(v, bool))
-VALUES = st.one_of(SCALARS, st.lists(SCALARS, max_size=2))
+VALUES = st.one_of(SCALARS, TIMES, NO_TIMES, st.lists(SCALARS, max_size=2))
 METADATA = st.dictionaries(NAMES, VALUES, max_size=4)
 CONDITIONS = st.one_of(
     SCALARS,
@@ -39,6 +48,7 @@ CONDITIONS = st.one_of(
     st.fixed_dictionaries({"$nin": st.lists(SCALARS, max_size=3)}),
     st.fixed_dictionaries({"$exists": st.booleans()}),
     st.dictionaries(st.sampled_from(["$gt", "$gte", "$lt", "$lte"]), ORDERED, min_size=1, max_size=2),
+    st.dictionaries(st.sampled_from(["$since", "$until", "$after", "$before"]), TIMES, min_size=1),
 )
 FILTERS = st.recursive(
     st.dictionaries(NAMES, CONDITIONS, max_size=2),
@@ -123,3 +133,25 @@ def test_bad_filters_are_named(where: Any, why: str) -> None:
         with pytest.raises(InputError, match=rf"The metadata filter cannot be used\. .*{why}"):
             use()
     assert store.stats("n").documents == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        ({"$since": "2026-05-03"}, "abc"),
+        ({"$until": "2026-05-03"}, "abd"),
+        ({"$after": "2026-05-03T21:00Z"}, "bc"),
+        ({"$before": "2026-05-03T21:00Z"}, "ad"),
+        ({"$since": "2026-05-03", "$until": "2026-05-03"}, "ab"),
+    ],
+)
+def test_times_are_compared_as_times(tmp_path: Path, wanted: dict[str, str], ids: str) -> None:
+    times = {"a": "2026-05-03", "b": "2026-05-03T23:30-05:00", "c": "2026-05-04", "d": "2026-04-30"}
+    broken = {"e": "2026-02-30", "f": "soon", "g": 20260503, "h": None, "i": ["2026-05-03"], "j": "now"}
+    with Larimar.open(tmp_path / "m.larimar", encoder=QuickEncoder()) as memory:
+        entries = {**times, **broken}
+        memory.write([*entries], [*entries], [{"at": at} for at in entries.values()])
+        assert "".join(d.id for d in memory.documents(where={"at": wanted})) == ids
+        for value in ("soon", 5, "2026-02-30", None):
+            with pytest.raises(InputError, match="takes a day or a moment in ISO 8601"):
+                list(memory.documents(where={"at": {"$since": value}}))

@@ -84,7 +84,7 @@ def test_what_is_no_row_is_named(tmp_path: Path) -> None:
 
 def test_a_conversation_is_cut_into_turns_and_prose_into_sentences() -> None:
     talk, prose = units_of(TALK), units_of(PROSE)
-    assert talk.by == ("User (2024-05-02)", "Assistant (2024-05-02)") * 2
+    assert talk.by == ("User (2 May 2024)", "Assistant (2 May 2024)") * 2
     assert talk.texts[2] == "The Copper Kettle."
     assert "".join(prose.texts) == PROSE
     assert not prose.talked

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from larimar_memory.stores.base import Where
-from larimar_memory.stores.filters import ORDER, condition, kind
+from larimar_memory.stores.filters import ORDER, TIMES, condition, kind
 from larimar_memory.stores.postgres.schema import digest, storable
+from larimar_memory.system.moments import is_day, moment_of
 from larimar_memory.types import Metadata
 from larimar_memory.validate import check_ids
 
@@ -16,6 +17,16 @@ Condition: TypeAlias = tuple[str, list[Any]]
 """A condition in SQL, and its parameters."""
 
 ALL: Condition = ("TRUE", [])
+
+_LEAP = r"(\d\d(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
+_DAY = (
+    r"^(?!0000)(\d{4}-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)"
+    rf"|02-(0[1-9]|1\d|2[0-8]))|{_LEAP}-02-29)"
+)
+_TIME = r"[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,20})?)?"
+_ZONE = r"([Zz]|[+-](0\d|1[0-4]):[0-5]\d)"
+_DAYS, _MOMENTS = rf"{_DAY}(?!\d)", rf"{_DAY}({_TIME} ?{_ZONE}?)?$"
+"""What a cast takes: a day that there is not would be an error, where a filter has to say no."""
 
 
 def facts(metadata: Metadata) -> str:
@@ -57,6 +68,27 @@ def _compare(op: str, name: str, operand: Any) -> Condition:
             f"THEN (d.facts ->> %s)::{type}{order} {ORDER[op]} %s::{type} ELSE FALSE END)"
         )
         return sql, [name, name, operand if is_text else json.dumps(operand)]
+    if op in TIMES:
+        return _compare_times(TIMES[op], name, operand)
     operands = operand if op == "$in" else [operand]
     listed = [json.dumps(value, ensure_ascii=False) for value in operands]
     return "coalesce(d.facts -> %s = ANY(%s::text[]::jsonb[]), FALSE)", [name, listed]
+
+
+def _compare_times(order: str, name: str, operand: str) -> Condition:
+    """By day where the operand is one, else by moment, which is in UTC where no zone is said."""
+    if is_day(operand):
+        form, type, side = _DAYS, "date", "left(t.entry, 10)"
+    else:
+        form, side, type = (
+            _MOMENTS,
+            f"t.entry || CASE WHEN t.entry ~ '{_ZONE}$' THEN '' ELSE 'Z' END",
+            "timestamptz",
+        )
+        operand = str(moment_of(operand))
+    entry = "CASE WHEN jsonb_typeof(d.facts -> %s) = 'string' THEN d.facts ->> %s END"
+    sql = (
+        f"(SELECT CASE WHEN t.entry ~ %s THEN ({side})::{type} {order} %s::{type} ELSE FALSE END "
+        f"FROM (SELECT {entry} AS entry) AS t)"
+    )
+    return sql, [form, operand, name, name]
