@@ -6,8 +6,10 @@ None of them is worded like a benchmark's.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from larimar_memory.train.names import a_name
 from larimar_memory.train.rare import rare_string
 
 _PEOPLE = (
@@ -21,6 +23,8 @@ _PLACES = (
     "the east gate", "the observatory", "the staging cluster", "the payroll service", "the mail relay",
     "the backup server", "the blue tractor", "the night train", "the second turbine", "the test bench",
 )  # fmt: skip
+_HELD_BY = ("architect", "keeper", "founder", "first owner", "inspector")
+"""What somebody is of a place: the value is a name."""
 _OF_PEOPLE = (
     "badge number", "phone extension", "e-mail address", "licence plate", "customer number", "locker",
     "flight", "booking reference", "desk", "user name", "membership number", "ward", "invoice",
@@ -28,7 +32,16 @@ _OF_PEOPLE = (
 _OF_PLACES = (
     "serial number", "meter reading", "router address", "part number", "build version", "batch number",
     "postal code", "port", "alarm code", "inspection date", "budget", "stock count", "web address",
+    *_HELD_BY,
 )  # fmt: skip
+_ASKING_TOGETHER = ("What are the {things} of {holder}?", "Which {things} do {holder} have?")
+_BEGINNINGS = (
+    "The {things} of {holder} are",
+    "For {holder}, the {things} are",
+    "{holder} have these {things}:",
+)
+_BEGINNINGS_OF_ONE = ("{Of} {thing} is", "The {thing} of {holder} is", "It is")
+_BEGINNINGS_OF_MANY = ("{Of} {things} are", "The {things} of {holder} are", "They are")
 _NAMELESS = ("", "file", "case", "order", "machine", "the unit", "account")
 """What is called by a number or a code."""
 
@@ -75,13 +88,14 @@ class Fact:
 
     def said(self, rng: random.Random) -> str:
         """A sentence that says it."""
-        return self._worded(rng.choice(_SAYINGS_OF_MANY if self.of_many else _SAYINGS))
+        return self.worded(rng.choice(_SAYINGS_OF_MANY if self.of_many else _SAYINGS))
 
     def asked(self, rng: random.Random) -> str:
         """A question for it, or for all values."""
-        return self._worded(rng.choice(_ASKING_FOR_MANY if self.of_many else _ASKING))
+        return self.worded(rng.choice(_ASKING_FOR_MANY if self.of_many else _ASKING))
 
-    def _worded(self, form: str) -> str:
+    def worded(self, form: str) -> str:
+        """A sentence with the fact's words in their places."""
         of, plural = f"{self.holder}'s", "es" if self.thing.endswith("s") else "s"
         return form.format(
             of=of,
@@ -110,7 +124,8 @@ def draw_facts(rng: random.Random, count: int) -> list[Fact]:
     while len(made) < count:
         holder = one_holder if few < 0.25 and len(things) > count else rng.choice(holders)
         thing = one_thing if few > 0.6 else rng.choice(things)
-        made.setdefault((holder, thing), Fact(holder, thing, rare_string(rng)))
+        value = a_name(rng) if thing in _HELD_BY else rare_string(rng)
+        made.setdefault((holder, thing), Fact(holder, thing, value))
     return list(made.values())
 
 
@@ -127,7 +142,37 @@ def several(facts: list[Fact]) -> tuple[str, str] | None:
     """One question for the values of one thing, and its answer, a line a holder; None of one fact."""
     if len(facts) < 2 or len({fact.thing for fact in facts}) > 1:
         return None
-    names = [fact.holder for fact in facts]
-    listed = f"{', '.join(names[:-1])} and {names[-1]}"
+    listed = _listed([fact.holder for fact in facts])
     answer = "\n".join(f"{fact.holder}: {fact.value}" for fact in facts)
     return f"What is the {facts[0].thing} of {listed}?", answer
+
+
+def begun_of(
+    facts: Sequence[Fact], values: Mapping[tuple[str, str], Sequence[str]], rng: random.Random
+) -> tuple[str, str, str]:
+    """A question for a thing of one holder or of several, words its answer begins with, and the rest.
+
+    Args:
+        facts: one of each holder and thing.
+        values: of each holder and thing, all values, in the order of the answer.
+    """
+    first = facts[0]
+    chosen = [fact for fact in facts if fact.thing == first.thing]
+    rng.shuffle(chosen)
+    holders = _listed([fact.holder for fact in chosen])
+    said = [value for fact in chosen for value in values[fact.holder, fact.thing]]
+    if len(chosen) == 1:
+        forms = _BEGINNINGS_OF_MANY if first.of_many else _BEGINNINGS_OF_ONE
+        return first.asked(rng), first.worded(rng.choice(forms)), f" {_listed(said)}."
+    together = replace(first, holder=holders, of_many=True)
+    return (
+        together.worded(
+            rng.choice(("What are the {things} of {holder}?", "Which {things} do {holder} have?"))
+        ),
+        together.worded(rng.choice(_BEGINNINGS)),
+        f" {_listed(said)}.",
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

@@ -16,7 +16,8 @@ from larimar_memory.decoders.prompt import (
     passages,
     plain_ids,
 )
-from larimar_memory.train.facts import draw_facts, several, with_many
+from larimar_memory.train.facts import begun_of, draw_facts, several, with_many
+from larimar_memory.train.names import a_name
 from larimar_memory.train.rare import rare_string
 from larimar_memory.train.rows import Row
 from larimar_memory.train.shown import Shown, Units, recalled, units_of, whole
@@ -27,9 +28,11 @@ FACTS = "facts"
 
 _MOST_ASKED = 6
 _WHOLE = 0.45
-_PUT_IN = 0.15
+_PUT_IN = 0.25
+_A_NAME = 0.7
 _STRANGE = 0.25
 _LEFT_OUT = 0.18
+_BEGUN = 0.4
 _FULL_WORDS = 6
 _MANY = 0.35
 _NUMBER = re.compile(r"[\d.,:]*\d")
@@ -42,11 +45,16 @@ _NAMED = re.compile(r"[A-Z\d$]")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question in its style, and what is to be answered."""
+    """A question in its style, and what is to be answered.
+
+    Attributes:
+        begun: words that the answer begins with, which are given.
+    """
 
     question: str
     answer: str
     style: Style = "brief"
+    begun: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ def pack(tokenizer: Any, shown: Shown, asked: Sequence[Asked]) -> Pack:
     """Prompts as the package makes them, and the answers."""
     texts = passages(shown.texts, shown.by)
     prompts = [
-        chat_tokens(tokenizer, messages(a.question, texts, instruction=INSTRUCTIONS[a.style]))
+        chat_tokens(tokenizer, messages(a.question, texts, instruction=INSTRUCTIONS[a.style]), a.begun)
         for a in asked
     ]
     answers = [[*plain_ids(tokenizer, a.answer), tokenizer.eos_token_id] for a in asked]
@@ -200,19 +208,28 @@ class Packs:
         asked += [Asked(fact.asked(rng), NOT_IN_MEMORY) for fact in kept_back[:2]]
         if not told[0].of_many and (listed := several(told[:4])):
             asked.append(Asked(*listed))
+        if rng.random() < _BEGUN:
+            question, begun, answer = begun_of(one_each, values, rng)
+            asked.append(Asked(question, answer, begun=begun))
         return shown, asked
 
 
 def _put_in(context: str, rows: list[Row], rng: random.Random) -> tuple[str, list[Row]]:
-    """The first row's answer replaced by a rare string wherever it stands; rows that are still true."""
+    """The first row's answer replaced by one that can only be read; rows that are still true."""
     answer = rows[0].answers[0]
-    if context.count(answer) != 1 or not _NAMED.match(answer) or len(answer.split()) > 3:
+    whole_word = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)")
+    if not _NAMED.match(answer) or len(answer.split()) > 3 or not whole_word.search(context):
         return context, rows
-    value = _other_number(answer, rng) if _NUMBER.fullmatch(answer) else rare_string(rng)
-    changed = context.replace(answer, value)
-    target = Row(rows[0].file, changed, rows[0].question, (value,))
+    if _NUMBER.fullmatch(answer):
+        value = _other_number(answer, rng)
+    elif answer.replace(" ", "").isalpha() and answer.istitle() and rng.random() < _A_NAME:
+        value = a_name(rng)
+    else:
+        value = rare_string(rng)
+    changed = whole_word.sub(lambda _: value, context)
+    target = Row(rows[0].file, changed, whole_word.sub(lambda _: value, rows[0].question), (value,))
     true = [
-        Row(r.file, changed, r.question, r.answers)
+        Row(r.file, changed, whole_word.sub(lambda _: value, r.question), r.answers)
         for r in rows[1:]
         if all(answer not in a and a in changed for a in r.answers)
     ]

@@ -17,7 +17,7 @@ SHOWN = {
     ],
     "agent_with_tools": [
         "Remembered under the id note-",
-        "] The alarm code of the office is 4711.\n</recalled>",
+        ": The alarm code of the office is 4711.\n</recalled>",
         "It is 4711.",
         "Not in memory.",
     ],
