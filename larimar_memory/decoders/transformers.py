@@ -17,6 +17,7 @@ from torch import Tensor
 
 from larimar_memory.decoders.base import Conditioning, Generation
 from larimar_memory.decoders.choosing import Choosing, heeded
+from larimar_memory.decoders.copying import Copying
 from larimar_memory.decoders.prompt import BRIEF, around_recalled, chat_tokens, plain_ids
 from larimar_memory.decoders.steps import Packing, Steps
 from larimar_memory.errors import InputError, ModelError
@@ -169,6 +170,7 @@ class _Running(Generation):
     cancelled: threading.Event = field(default_factory=threading.Event)
     failure: list[BaseException] = field(default_factory=list)
     said: list[float] = field(default_factory=list)
+    copying: Copying | None = None
     streamer: TokenStreamer = field(init=False)
     logits: Float[Tensor, " v"] = field(init=False)
 
@@ -256,7 +258,7 @@ class _Running(Generation):
         choose = Choosing(model.generation_config, self.temperature, self.seed)
         ids, steps, self.logits = list(self.tokens), None, self._leaning(out.logits[0, -1].float())
         while True:
-            ids.append(choose(ids, self.logits))
+            ids.append(choose(ids, self._copied(ids, self.logits)))
             self.streamer.put(torch.tensor(ids[-1:]))
             if self._ended(ids[-1]) or ids[-1] in choose.ends or len(self.said) == self.max_tokens:
                 return
@@ -289,7 +291,7 @@ class _Running(Generation):
     def _seen(self, ids: Tensor, scores: Float[Tensor, "1 v"]) -> Float[Tensor, "1 v"]:
         # Before the temperature, and before anything is cut off.
         self.logits = scores[0] if self.said else self._leaning(scores[0])
-        return self.logits[None]
+        return self._copied(ids[0].tolist(), self.logits)[None]
 
     def _leaning(self, logits: Float[Tensor, " v"]) -> Float[Tensor, " v"]:
         """Logits of the first token, as the conditioning leans."""
@@ -298,6 +300,14 @@ class _Running(Generation):
             logits = logits.clone()
             logits[list(first)] += torch.tensor(list(first.values())).to(logits)
         return logits
+
+    def _copied(self, ids: list[int], logits: Float[Tensor, " v"]) -> Float[Tensor, " v"]:
+        """Logits under which a word of the prompt is written as it stands there."""
+        if self.temperature > 0 or not getattr(self.conditioning, "copies", False):
+            return logits
+        if self.copying is None:
+            self.copying = Copying(self.decoder.tokenizer, self.tokens)
+        return self.copying(ids, logits)
 
     def _stopped(self, ids: Tensor, scores: Any, **_: Any) -> Tensor:
         return torch.full((len(ids),), self._ended(int(ids[0, -1])), device=ids.device)

@@ -71,6 +71,7 @@ class AnsweringAdapter:
         refusing: how it was fitted to refuse; None where it was not.
         refusal: id of the token that a refusal begins with.
         first: what is added to logits where the first token is chosen, by its id.
+        copies: whether names and numbers are written as the prompt has them; see `Copying`.
     """
 
     adapters: Adapters
@@ -78,6 +79,7 @@ class AnsweringAdapter:
     refusing: Refusing | None = None
     refusal: int = -1
     first: Mapping[int, float] = field(default_factory=dict)
+    copies: bool = True
     positions: int = 0
 
     def after_read(self, probability: float) -> AnsweringAdapter:

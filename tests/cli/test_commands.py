@@ -67,7 +67,7 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ask_answers_with_sources(ingested: Path) -> None:
-    done = larimar("ask", "Who built the lighthouse?", "-m", str(ingested), "--json")
+    done = larimar("ask", "Who built the lighthouse at Cape Ren?", "-m", str(ingested), "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert "Odile Marchetti" in answer["text"]

@@ -100,13 +100,13 @@ def test_the_plain_decoder_answers_where_asked_to(
 def test_streaming_is_the_answer(encoder: SentenceEncoder, decoder: TransformersDecoder) -> None:
     with Larimar.open(encoder=encoder, decoder=decoder) as memory:
         memory.write(FACTS)
-        stream = memory.stream("Who built the lighthouse?")
+        stream = memory.stream("Who built the lighthouse at Cape Ren?")
         assert stream.sources[0].text == FACTS[1]
         pieces = list(stream)
         assert len(pieces) > 2
         assert "".join(pieces).strip() == stream.result().text
         assert "Odile" in stream.result().text
-        stopped = memory.answer("Who built the lighthouse?", stop=["Odile"])
+        stopped = memory.answer("Who built the lighthouse at Cape Ren?", stop=["Odile"])
         assert "Odile" not in stopped.text
 
 

@@ -346,7 +346,10 @@ def test_recipes(tmp_path: Path) -> None:
         assert (fewer.tokens_per_key, fewer.dz) == (size, size * whole.dz)
     assert {stage.kind for stage in load_recipe("cpu-recite").stages} == {"recite"}
     assert isinstance(load_recipe("answers"), AnswersRecipe)
-    every = "answers, answers-again, answers-names, cpu, cpu-answers, cpu-eighth, cpu-half, cpu-quarter, cpu-recite, gpu"
+    every = (
+        "answers, answers-again, answers-names, cpu, cpu-answers, cpu-eighth, cpu-half, cpu-quarter, "
+        "cpu-recite, gpu"
+    )
     with pytest.raises(InputError, match=rf"There is no recipe 'tpu'\. .* one of {every}\."):
         load_recipe("tpu")
     (tmp_path / "r.json").write_text('{"stages": [{"kind": "exact", "steps": 0}]}')
