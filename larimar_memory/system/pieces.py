@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+
+from larimar_memory.system.locked_files import reading
 
 LEAST, LENGTH = 6, 16
 """Bytes of a piece. Fewer than six are in any large file by chance."""
@@ -92,25 +92,13 @@ class Pieces:
 
 
 def chunks_of(path: Path) -> Iterator[bytes]:
-    """A file's bytes, some at a time.
-
-    POSIX takes a process's locks on a file away when it closes the file anywhere, those of SQLite too:
-    there, another process reads.
+    """A file's bytes, some at a time, also of one that is in use.
 
     Raises:
         OSError: if it cannot be read.
     """
-    if os.name == "nt":
-        with path.open("rb") as file:
-            yield from iter(partial(file.read, _CHUNK), b"")
-        return
-    command, quiet = ["cat", os.fspath(path.resolve())], subprocess.DEVNULL
-    # A path that begins with a slash is no option.
-    with subprocess.Popen(command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet) as reading:  # noqa: S603
-        if reading.stdout is not None:
-            yield from iter(partial(reading.stdout.read, _CHUNK), b"")
-    if reading.returncode:
-        raise OSError(reading.returncode, "cat could not read it", os.fspath(path))
+    with reading(path) as file:
+        yield from iter(partial(file.read, _CHUNK), b"")
 
 
 def _starts(text: bytes, prefixes: np.ndarray, likely: np.ndarray) -> Iterator[int]:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.sqlite import schema, text_index
+from larimar_memory.stores.sqlite.connecting import connect
 from larimar_memory.stores.sqlite.failures import called, closed, is_busy, not_changeable, translated
 from larimar_memory.stores.sqlite.wal import check_log, logged_pages
 from larimar_memory.system import forking
+from larimar_memory.system.locked_files import Identity, identity, reading
 
 _HEADER_BYTES = 100
 _LOG_BYTES = 4 << 20
@@ -210,7 +212,8 @@ class Database:
                     self._idle.notify_all()
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
+        connection = connect(
+            self.path,
             self._address,
             uri=True,
             timeout=self._busy_seconds,
@@ -235,7 +238,7 @@ class Database:
         return connection
 
 
-_not_to_open: set[tuple[int, int]] = set()
+_not_to_open: set[Identity | None] = set()
 
 
 def leave_open(path: Path, connections: list[sqlite3.Connection]) -> None:
@@ -243,22 +246,13 @@ def leave_open(path: Path, connections: list[sqlite3.Connection]) -> None:
     for connection in connections:
         # Not even when the process ends: what SQLite does then is for who opened them.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
-    _not_to_open.update(_identity(path))
+    _not_to_open.add(identity(path))
 
 
 def check_inherited(path: Path) -> None:
     """Raise MemoryFileError where this process was forked while the file was in use."""
-    if _not_to_open and not _not_to_open.isdisjoint(_identity(path)):
+    if _not_to_open and identity(path) in _not_to_open - {None}:
         raise forking.lost(_named(path), MemoryFileError)
-
-
-def _identity(path: Path) -> set[tuple[int, int]]:
-    """What SQLite knows a file by; nothing where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return set()
-    return {(found.st_dev, found.st_ino)}
 
 
 def _named(path: Path | None) -> str:
@@ -274,7 +268,7 @@ def check_length(path: Path) -> None:
     with translated(path):
         if not path.is_file() or path.stat().st_size == 0:
             return
-        with path.open("rb") as file:
+        with reading(path) as file:
             header = file.read(_HEADER_BYTES)
     if not header.startswith(b"SQLite format 3\0"):
         raise MemoryFileError(

@@ -19,6 +19,7 @@ from larimar_memory.stores.base import MakeKeys
 from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.packing import is_latent
 from larimar_memory.stores.sqlite import checksums, schema, text_index
+from larimar_memory.stores.sqlite.connecting import connect
 from larimar_memory.stores.sqlite.failures import FAILURES, is_busy, understood
 from larimar_memory.stores.sqlite.files import index_folder, remove, repairing
 from larimar_memory.stores.sqlite.integrity import OnCheck, Report, check
@@ -32,6 +33,7 @@ from larimar_memory.stores.sqlite.salvage import (
     rows,
 )
 from larimar_memory.stores.sqlite.store import SQLiteStore
+from larimar_memory.system.locked_files import reading
 
 _TWICE = "there is another of its name or place"
 UNREADABLE = "damaged"
@@ -97,7 +99,9 @@ def repair(
             leaving.callback(remove, new)
             if backup and done.before.damaged:
                 done.backup = str(path.with_name(f"{path.name}.before-repair-{stamp}"))
-                shutil.copy2(path, done.backup)
+                with reading(path) as source, open(done.backup, "xb") as copy:
+                    shutil.copyfileobj(source, copy)
+                shutil.copystat(path, done.backup)
                 if log.exists():
                     shutil.copy2(log, f"{done.backup}-wal")
             in_place = True
@@ -130,9 +134,8 @@ def _put_in_place(new: Path, old: sqlite3.Connection) -> bool:
 
 def _alone(path: Path) -> sqlite3.Connection:
     """A connection that keeps every other process out of the file, as far as the file lets it."""
-    db = sqlite3.connect(
-        f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0
-    )
+    there = f"{path.resolve().as_uri()}?mode=rw"
+    db = connect(path, there, uri=True, isolation_level=None, timeout=0)
     try:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("BEGIN IMMEDIATE")

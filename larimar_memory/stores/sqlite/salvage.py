@@ -11,6 +11,7 @@ from typing import Any
 
 from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.sqlite import checksums, schema, text_index
+from larimar_memory.stores.sqlite.connecting import connect
 from larimar_memory.stores.sqlite.connection import address, check_inherited
 from larimar_memory.stores.sqlite.decoding import metadata_from, wrong_type
 from larimar_memory.stores.sqlite.failures import FAILURES, understood
@@ -80,7 +81,7 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
     with forking.inside(), understood(path):
         check_inherited(path)
         where = address(path, read_only=True)
-        with closing(sqlite3.connect(where, uri=True, isolation_level=None)) as db:
+        with closing(connect(path, where, uri=True, isolation_level=None)) as db:
             db.execute("PRAGMA trusted_schema = OFF")
             db.text_factory = readable_text
             text_index.add_functions(db)

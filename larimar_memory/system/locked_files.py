@@ -1,0 +1,80 @@
+"""Reading of files on which this process holds locks, SQLite's among them.
+
+POSIX takes all locks that a process holds on a file away when the process closes any descriptor of it
+(fcntl(2)). Without them another process takes itself for the last one to use a memory, and deletes the
+write-ahead log that this one writes to. So a file that is in use is read through descriptors that stay
+open until it no longer is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from larimar_memory.system import forking
+
+Identity: TypeAlias = tuple[int, int]
+"""What a file is known by: its device and its number there."""
+
+changing = forking.Lock()
+"""Held while the number of users of a file changes, and while a descriptor is closed."""
+
+_users = Counter[Identity]()
+_kept = dict[Identity, list[BinaryIO]]()
+
+
+def identity(path: Path) -> Identity | None:
+    """What a file is known by; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def use(file: Identity) -> None:
+    """Note that locks on a file are held from now on; call it with `changing` held."""
+    _users[file] += 1
+
+
+def leave(file: Identity) -> None:
+    """Note that those of one user are no longer held; after the last one's, descriptors are closed."""
+    with changing:
+        _users[file] -= 1
+        if _users[file] <= 0:
+            del _users[file]
+            for descriptor in _kept.pop(file, []):
+                descriptor.close()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[BinaryIO]:
+    """A file opened for reading, at its beginning; its locks stay.
+
+    Raises:
+        OSError: if it cannot be opened.
+    """
+    with changing:
+        known = identity(path)
+        held = _kept.get(known, []) if known is not None else []
+        descriptor = held.pop() if held else path.open("rb")
+    try:
+        descriptor.seek(0)
+        yield descriptor
+    finally:
+        with changing:
+            # It may have been put in another's place since its name was looked up.
+            known = _identity_of(descriptor)
+            if _users[known]:
+                _kept.setdefault(known, []).append(descriptor)
+            else:
+                descriptor.close()
+
+
+def _identity_of(descriptor: BinaryIO) -> Identity:
+    found = os.fstat(descriptor.fileno())
+    return found.st_dev, found.st_ino
