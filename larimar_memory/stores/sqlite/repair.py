@@ -99,7 +99,7 @@ def repair(
             leaving.callback(remove, new)
             if backup and done.before.damaged:
                 done.backup = str(path.with_name(f"{path.name}.before-repair-{stamp}"))
-                with reading(path) as source, open(done.backup, "xb") as copy:
+                with reading(path) as source, open(done.backup, "wb") as copy:
                     shutil.copyfileobj(source, copy)
                 shutil.copystat(path, done.backup)
                 if log.exists():
