@@ -250,7 +250,8 @@ def _check(
             names = (store, first) if store.lazy else (first, store)
             raise InputError(
                 what,
-                f"{_name(names[0])} has coarse keys, and {_name(names[1])} the encoder's own.",
+                f"The keys of {_name(names[0])} are coarse, and those of {_name(names[1])} are the "
+                "encoder's own.",
                 _REENCODE,
             )
     if target is not None and with_receipts and any(store.receipts().added for store in sources):
