@@ -31,6 +31,7 @@ NAMES: dict[str, str] = {
     "conversation": "A turn of a conversation, at a hundred turns and at sixteen thousand.",
     "conversations": "Long conversations: whether the turns that answer a question are found.",
     "decoding": "Tokens a second beside llama.cpp with the same file, and the start of a process.",
+    "merge": "Two files merged, and a file copied to a database and back: exact, and how fast.",
     "mcp": "Recall over MCP beside the library's own call: standard input and output, and HTTP.",
     "latency": "Time and RAM of an answer, at ten thousand and at a million tokens.",
 }

@@ -26,6 +26,7 @@ from larimar_memory.encoders.keys import coded
 from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileError
 from larimar_memory.stores.base import (
     Document,
+    KeptReceipts,
     Key,
     Keys,
     MakeKeys,
@@ -66,13 +67,22 @@ class Moved:
 
 
 def export(
-    store: Store, out: Path, *, encoder: str, dimension: int, on_progress: OnSegments | None = None
+    store: Store,
+    out: Path,
+    *,
+    encoder: str,
+    dimension: int,
+    namespace: str | None = None,
+    with_receipts: bool = True,
+    on_progress: OnSegments | None = None,
 ) -> Moved:
     """Write all that a store holds, as it is at one moment, to a folder that is made for it.
 
     Args:
         encoder: fingerprint of what made the keys.
         dimension: d.
+        namespace: only that one, without receipts; by default all.
+        with_receipts: False leaves them out.
 
     Raises:
         InputError: if there is something at `out`.
@@ -82,15 +92,17 @@ def export(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with put_in_place(out, folder=True) as new, store.snapshot():
-            writer = _Writer(new, store.lazy, store.stats().segments, on_progress)
-            namespaces = store.namespaces()
+            writer = _Writer(new, store.lazy, store.stats(namespace).segments, on_progress)
+            namespaces = store.namespaces() if namespace is None else [namespace]
             with (new / "documents.jsonl").open("w", encoding="utf-8", newline="\n") as lines:
-                for namespace in namespaces:
-                    for document in store.documents(namespace):
-                        lines.write(_line(_document_values(namespace, document)))
-                        writer.add(_segments(store, namespace, document))
+                for space in namespaces:
+                    for document in store.documents(space):
+                        lines.write(_line(_document_values(space, document)))
+                        writer.add(_segments(store, space, document))
             writer.flush()
-            kept = store.receipts()
+            kept = KeptReceipts([], 0)
+            if with_receipts and namespace is None:
+                kept = store.receipts()
             if kept.added:
                 lines_of = "".join(f"{line}\n" for line in kept.lines)
                 (new / RECEIPTS).write_text(lines_of, encoding="utf-8", newline="\n")

@@ -16,6 +16,7 @@ import typer
 from larimar_memory import __version__
 from larimar_memory.cli import care, forgetting, keys, output, train
 from larimar_memory.cli.ingest import ingest
+from larimar_memory.cli.moving import copy, merge
 from larimar_memory.cli.options import (
     AdapterFolder,
     AsJson,
@@ -201,7 +202,7 @@ _COMMANDS = (
     train.train,
     keys.train_keys,
 )
-for _command in (*_COMMANDS, care.check, care.repair, care.backup, care.export):
+for _command in (*_COMMANDS, care.check, care.repair, care.backup, care.export, copy, merge):
     app.command()(_command)
 app.command("import")(care.import_)
 

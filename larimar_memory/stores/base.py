@@ -27,7 +27,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -174,11 +174,18 @@ class Store(ABC):
     """Fingerprint of the encoder that made the keys, where the store keeps it: a memory that is opened
     on the store then refuses another encoder."""
 
+    dimension: int | None = None
+    """Numbers of a key, where the store says so."""
+
     place: str | None = None
     """Where it is, as errors and counts call it: a path, or an address without its password."""
 
     lazy: bool = False
     """Whether it searches by coarse keys, and is given the encoder's own when there is time."""
+
+    def identity(self) -> Hashable:
+        """What only stores over the same memory say as well; by default, it is the only one."""
+        return id(self)
 
     def lacking(self, namespace: str, after: int, count: int) -> list[int]:
         """The next rows above `after`, ascending, at most `count`, that lack the encoder's key."""

@@ -189,6 +189,14 @@ def counts(db: Connection, spaces: list[int]) -> tuple[int, int, int]:
     return (0, 0, 0) if row is None else (int(row[0]), int(row[1]), int(row[2]))
 
 
+def identity(db: Connection) -> tuple[str, ...] | None:
+    """What is said of one memory alone, by whatever address it is reached."""
+    return db.execute(
+        "SELECT current_database(), pg_postmaster_start_time()::text, "
+        "'larimar.meta'::regclass::oid::text"
+    ).fetchone()
+
+
 def bytes_on_disk(db: Connection) -> int:
     """Bytes of the memory's tables and indexes."""
     row = db.execute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -57,6 +57,7 @@ class PostgresStore(Store):
     """
 
     encoder: str
+    dimension: int
 
     def __init__(
         self,
@@ -158,6 +159,9 @@ class PostgresStore(Store):
     def purge(self) -> None:
         self.clear()
         erase(self._db)
+
+    def identity(self) -> Hashable:
+        return self._read(None, queries.identity)
 
     def clear(self) -> None:
         parts.clear(self._db)

@@ -95,8 +95,8 @@ class Database:
     def one_moment(self) -> Iterator[None]:
         """What this thread reads inside is one moment's."""
         with self.reading() as db:
-            if self.path is None:
-                # Nobody else gets at it.
+            if self.path is None or db.in_transaction:
+                # Nobody else gets at it, or it is inside of such a moment already.
                 yield
                 return
             db.execute("BEGIN")

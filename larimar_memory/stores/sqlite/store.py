@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -65,6 +65,7 @@ class SQLiteStore(Store):
     """
 
     encoder: str
+    dimension: int
 
     def __init__(
         self,
@@ -169,6 +170,12 @@ class SQLiteStore(Store):
 
     def purge(self) -> None:
         erase(self._db, self.clear)
+
+    def identity(self) -> Hashable:
+        if self.path is None:
+            return super().identity()
+        found = self.path.stat()
+        return found.st_dev, found.st_ino
 
     def clear(self) -> None:
         with self._db.reading() as db:

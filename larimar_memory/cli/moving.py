@@ -1,0 +1,67 @@
+"""The commands that take a memory to another place, and several into one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from larimar_memory.cli import output
+from larimar_memory.cli.options import AsJson
+
+_PLACE = "A memory file, a postgresql:// address, or a folder that `larimar export` wrote."
+NoReceipts = Annotated[
+    bool, typer.Option("--no-receipts", help="Leave behind the receipts of what was forgotten.")
+]
+
+
+def copy(
+    source: Annotated[str, typer.Argument(help=_PLACE)],
+    target: Annotated[str, typer.Argument(help="The same, new or not; a new folder's ends in /.")],
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="Only that one.", show_default="all")
+    ] = None,
+    no_receipts: NoReceipts = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a memory between files, databases and exports, exactly; started again, it goes on."""
+    from larimar_memory import moving
+    from larimar_memory.stores.opening import called
+
+    with output.progress("copying", not as_json) as tell:
+        done = moving.copy(
+            source, target, namespace=namespace, with_receipts=not no_receipts, on_progress=tell
+        )
+    told = {"source": called(source), "target": called(target), **asdict(done)}
+    output.print_result(told, as_json)
+
+
+def merge(
+    sources: Annotated[list[str], typer.Argument(help=f"To be merged, each: {_PLACE}")],
+    into: Annotated[str, typer.Option("--into", help="A memory file or address, new or not.")],
+    same: Annotated[
+        str,
+        typer.Option(
+            "--same",
+            help="What stays where one id has different texts: newer, first (as they are named, and "
+            "before them what is in --into), or refuse, to merge nothing.",
+        ),
+    ] = "refuse",
+    no_receipts: NoReceipts = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write what several memories hold to one, exactly; merged again, nothing changes."""
+    from larimar_memory import moving
+    from larimar_memory.stores.opening import called
+
+    with output.progress("merging", not as_json) as tell:
+        done = moving.merge(
+            sources,
+            into,
+            same=same,  # type: ignore[arg-type]
+            with_receipts=not no_receipts,
+            on_progress=tell,
+        )
+    told = {"sources": ", ".join(map(called, sources)), "into": called(into), **asdict(done)}
+    output.print_result(told | {"sources": [*map(called, sources)]} if as_json else told, as_json)
