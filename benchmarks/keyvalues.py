@@ -173,6 +173,10 @@ class KeyValues:
         prefix = place(self._anatomy, self._lead, states)
         if linked and len(pieces) > 1:
             self._link(prefix, pieces, linked)
+        return self.reading(prefix)
+
+    def reading(self, prefix: Prefix) -> Reading:
+        """What conditions the decoder on a prefix, whatever it was made of."""
         return Reading(prefix, len(self._lead.tokens), self._adapters, self._first)
 
     def _link(self, prefix: Prefix, pieces: Sequence[Stored], linked: int) -> None:
