@@ -20,6 +20,7 @@ from larimar_memory.latents.anatomy import examine
 from larimar_memory.latents.config import LatentConfig
 from larimar_memory.latents.head import ReadoutHead
 from larimar_memory.latents.prefix import LatentReadout, Prefix, States, place, rotate
+from larimar_memory.latents.reads import Reads
 from larimar_memory.latents.segment_encoder import Features, SegmentEncoder
 from larimar_memory.latents.states import Segments, exact_states, pad, read_lead
 from larimar_memory.latents.stored import StoredForm
@@ -44,6 +45,7 @@ class LatentCodec(nn.Module):
 
     Attributes:
         lead: what stands first in every prefix.
+        reads: what reads from its latents were measured to be worth, where they were.
 
     Raises:
         ModelError: if the decoder is not llama-like.
@@ -52,6 +54,7 @@ class LatentCodec(nn.Module):
     def __init__(self, decoder: LatentDecoder, config: LatentConfig) -> None:
         super().__init__()
         self.config = config
+        self.reads = Reads()
         self._positions, self._stride = config.positions, config.stride
         self.anatomy = examine(decoder)
         self.decoder = decoder
