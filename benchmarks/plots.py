@@ -229,18 +229,13 @@ def _conversation(figure: Any, figures: dict[str, Any]) -> None:
 def _latents_long(figure: Any, figures: dict[str, Any]) -> None:
     quality, time = figure.subplots(1, 2)
     found = figures["together"]
-    kinds = {"text": "^", "latents": "o"}
     linked = [name for name in found if "linked" in name]
     stored = [name for name in found if name.startswith("keys and values") and name not in linked]
+    others = [name for name in found if name not in (*linked, *stored)]
     for names, mark, label in (
         (stored, "s-", "keys and values"),
         (linked, "D", "keys and values, linked"),
-        *(
-            ([name], mark, name)
-            for name in found
-            for kind, mark in kinds.items()
-            if name.startswith(kind)
-        ),
+        *(([name], "^" if name == "text" else "o", name) for name in others),
     ):
         points = sorted((found[n]["bytes_per_token"], found[n]["token_f1"]) for n in names)
         quality.plot([x for x, _ in points], [y for _, y in points], mark, ms=5, label=label)

@@ -47,7 +47,14 @@ class Reads:
         Raises:
             ValueError, KeyError, TypeError: if it is no such table.
         """
-        rows = (Read(**row) for row in held["rows"])
+        rows = (
+            Read(
+                int(row["tokens"]),
+                int(row["questions"]),
+                *(float(row[name]) for name in ("latent_f1", "text_f1", "first_over_text")),
+            )
+            for row in held["rows"]
+        )
         return cls(tuple(sorted(rows, key=lambda row: row.tokens)), str(held["device"]))
 
     @property
