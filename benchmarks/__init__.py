@@ -18,6 +18,7 @@ NAMES: dict[str, str] = {
     "needle": "One sentence at ten depths of up to a million tokens: read first, answered right.",
     "memory": "The associative memory on real sentences: capacity, edits, forgetting, merging.",
     "latents": "Readouts that control the decoder: said again, answered from, their time and size.",
+    "latents_long": "Long reads: text, latents, or the decoder's own keys and values in few bits.",
     "codes": "Bytes a token's latent takes, against what is said again exactly from it.",
     "curve": "Trained latents side by side: what is said and answered, against bytes and positions.",
     "reliability": "Kills, damage, many processes at once, forgetting: what a memory file keeps.",
@@ -63,7 +64,8 @@ def run(
         haystack: folder of texts to search in; by default, prose that comes with Python.
         questions: a file of questions on passages, in SQuAD's JSON, for benchmarks that need some.
         conversations: a folder of them in JSON, with questions, for the benchmark of that name.
-        rows: a folder of reading comprehension in JSON lines, for "answers".
+        rows: a folder of reading comprehension in JSON lines, for "answers" and
+            "latents_long".
         adapter: an answering adapter in place of the one that ships.
         latents: trained bundles for the default decoder: the first in place of the one that ships, the
             others for "curve" to compare it with.

@@ -42,7 +42,10 @@ def bench(
     ] = None,
     rows: Annotated[
         Path | None,
-        typer.Option("--rows", help="Folder of reading comprehension in JSON lines, for 'answers'."),
+        typer.Option(
+            "--rows",
+            help="Folder of reading comprehension in JSON lines, for 'answers' and 'latents_long'.",
+        ),
     ] = None,
     adapter: Annotated[
         Path | None,

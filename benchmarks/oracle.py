@@ -125,20 +125,21 @@ def scored(told: Mapping[str, Sequence[Told]], asked: Sequence[Asked], draw: ran
             "first_token_seconds": statistics.median(t.first for t in found),
             "seconds": statistics.median(t.total for t in found),
         }
-    figures["ratio"] = _ratio(scores["latent"], scores["text"])
-    figures["ratio_interval"] = _interval(scores["latent"], scores["text"], draw)
+    figures["ratio"] = ratio(scores["latent"], scores["text"])
+    figures["ratio_interval"] = interval(scores["latent"], scores["text"], draw)
     return figures
 
 
-def _ratio(above: Sequence[float], below: Sequence[float]) -> float:
+def ratio(above: Sequence[float], below: Sequence[float]) -> float:
+    """The ratio of two ways' summed scores; not a number where those below are all zero."""
     return sum(above) / sum(below) if sum(below) else float("nan")
 
 
-def _interval(above: Sequence[float], below: Sequence[float], draw: random.Random) -> list[float]:
+def interval(above: Sequence[float], below: Sequence[float], draw: random.Random) -> list[float]:
     """The bootstrap's 95% interval: questions drawn again and again, both scores with them."""
     ratios = list[float]()
     for _ in range(_RESAMPLED):
         chosen = draw.choices(range(len(above)), k=len(above))
-        ratios.append(_ratio([above[n] for n in chosen], [below[n] for n in chosen]))
+        ratios.append(ratio([above[n] for n in chosen], [below[n] for n in chosen]))
     ratios.sort()
     return [ratios[round(0.025 * _RESAMPLED)], ratios[round(0.975 * _RESAMPLED) - 1]]

@@ -226,9 +226,35 @@ def _conversation(figure: Any, figures: dict[str, Any]) -> None:
     axes.legend(frameon=False, bbox_to_anchor=(1, 1))
 
 
+def _latents_long(figure: Any, figures: dict[str, Any]) -> None:
+    quality, time = figure.subplots(1, 2)
+    found = figures["together"]
+    linked = [name for name in found if "linked" in name]
+    stored = [name for name in found if name.startswith("keys and values") and name not in linked]
+    others = [name for name in found if name not in (*linked, *stored)]
+    for names, mark, label in (
+        (stored, "s-", "keys and values"),
+        (linked, "D", "keys and values, linked"),
+        *(([name], "^" if name == "text" else "o", name) for name in others),
+    ):
+        points = sorted((found[n]["bytes_per_token"], found[n]["token_f1"]) for n in names)
+        quality.plot([x for x, _ in points], [y for _, y in points], mark, ms=5, label=label)
+    quality.set(xscale="log", xlabel="bytes a token", title="Token F1 of answers")
+    quality.set_ylim(bottom=0)
+    quality.legend(frameon=False, fontsize=7)
+    rows = figures["rows"]
+    # What was read at all lengths.
+    for name in (n for n in rows[0]["ways"] if all(n in row["ways"] for row in rows)):
+        seconds = [row["ways"][name]["first_token_seconds"] for row in rows]
+        time.plot([row["recalled"] for row in rows], seconds, "o-", ms=4, label=name)
+    time.set(xscale="log", yscale="log", xlabel="tokens read", title="Seconds to the first token")
+    time.legend(frameon=False, fontsize=7)
+
+
 PLOTS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "conversation": _conversation,
     "curve": _curve,
+    "latents_long": _latents_long,
     "memory": _memory,
     "needle": _needle,
     "rag": _rag,

@@ -177,6 +177,31 @@ def latents(figures: dict[str, Any]) -> list[str]:
     return [*lines, "", *table(measures, lengths)]
 
 
+def latents_long(figures: dict[str, Any]) -> list[str]:
+    """One line for each way of reading, its figures by the tokens recalled."""
+    rows = figures["rows"]
+    names = dict.fromkeys(name for row in rows for name in row["ways"])
+    lengths = [f"{row['tokens']:,} tokens, {row['questions']} questions" for row in rows]
+    lines = [
+        [
+            name,
+            *(_both(row["ways"].get(name)) for row in rows),
+            f"{next(row['ways'][name] for row in rows if name in row['ways'])['bytes_per_token']:,.0f}",
+        ]
+        for name in names
+    ]
+    positions = [
+        [f"positions, {name}", *(f"{row['ways'][name]['positions']:,.0f}" for row in rows), ""]
+        for name in ("text", "latents")
+    ]
+    head = ("token F1; time to first token over text's", *lengths, "bytes a token")
+    return table(head, [*lines, *positions])
+
+
+def _both(found: dict[str, Any] | None) -> str:
+    return "" if found is None else f"{found['token_f1']:.2f}; {found['first_over_text']:.2f}"
+
+
 def codes(figures: dict[str, Any]) -> list[str]:
     """One line for each linear code."""
     head = (
@@ -281,6 +306,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "conversations": conversations,
     "curve": curve,
     "latents": latents,
+    "latents_long": latents_long,
     "passages": passages,
     "rag": rag,
     "ruler": ruler,

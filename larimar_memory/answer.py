@@ -127,18 +127,20 @@ def start(
     asked = [("", readout)]
     if read is not None and readout.in_scope and options.style == "brief" and not options.begin:
         asked = _in_parts(readout, read) or asked
+    options, choice = _grounded(options, [one for _, one in asked], decoder, latents)
     answerer = Answerer(options, decoder, latents, adapter)
     each = [answerer.say(one, label) for label, one in asked]
     sources = _in_turn([sources for _, sources in each])
     answer = Answer(
         readout.question,
         "",
-        options.grounding if sources else "none",
+        ("latent" if options.grounding == "latent" else "text") if sources else "none",
         sources,
         timings=Timings(read=readout.seconds + sum(one.seconds for label, one in asked if label)),
         reason=readout.reason,
         probability=readout.probability,
         threshold=readout.threshold,
+        choice=choice if readout.signs else None,
     )
     labels = [label for label, _ in asked]
     citer = Citer(readout.question, sources, labels, language) if options.cite else None
@@ -151,6 +153,24 @@ def plain(question: str, options: AnswerOptions, decoder: Decoder, started: floa
     tokens = decoder.chat_tokens(messages(question, [], options.history), options.begin)
     said = Said("", _generate(decoder, tokens, options), None)
     return AnswerStream(Answer(question, "", "none"), [said], started, options.begin)
+
+
+def _grounded(
+    options: AnswerOptions,
+    readouts: Sequence[Readout],
+    decoder: Callable[[], Decoder],
+    latents: LatentMemory,
+) -> tuple[AnswerOptions, str | None]:
+    """The options with "auto" settled, and why: one answer has one grounding, whatever its parts."""
+    if options.grounding != "auto":
+        return options, None
+    better, why = False, None
+    for readout in readouts:
+        if readout.in_scope:
+            better, why = latents.better(focused(readout), decoder())
+            if not better:
+                break
+    return replace(options, grounding="latent" if better else "text"), why
 
 
 def _in_parts(readout: Readout, read: Callable[[str], Readout]) -> list[tuple[str, Readout]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TypeAlias, TypedDict
 
-from larimar_memory.types import AnswerOptions, Grounding, Message, ReadOptions, Style, Where
+from larimar_memory.types import AnswerOptions, Grounds, Message, ReadOptions, Style, Where
 
 Time: TypeAlias = str | date
 """A date, a datetime, or a text in ISO 8601 that says one; see `larimar_memory.system.moments`."""
@@ -40,7 +40,7 @@ class AnswerKeywords(_ReadFields, total=False):
 
     reading: ReadOptions
     options: AnswerOptions
-    grounding: Grounding
+    grounding: Grounds
     context_tokens: int
     max_tokens: int
     stop: Sequence[str]

@@ -27,6 +27,9 @@ Message: TypeAlias = Mapping[str, str]
 Grounding: TypeAlias = Literal["text", "latent", "none"]
 """What controlled the decoder: recalled text, recalled latents, or nothing (not in memory)."""
 
+Grounds: TypeAlias = Grounding | Literal["auto"]
+"""What is asked to control it; "auto" is text or latents, whichever is better."""
+
 Style: TypeAlias = Literal["brief", "full"]
 """How an answer is put: as briefly as it can be, or in whole sentences."""
 
@@ -201,17 +204,10 @@ class Readout:
 
     def to_dict(self) -> dict[str, Any]:
         """The readout as JSON-serialisable values, latents and slot weights left out."""
-        names = [
-            "question",
-            "namespace",
-            "in_scope",
-            "reason",
-            "probability",
-            "threshold",
-            "margin",
-            "best_score",
-            "seconds",
-        ]
+        names = (
+            *("question", "namespace", "in_scope", "reason", "probability"),
+            *("threshold", "margin", "best_score", "seconds"),
+        )
         signs = {"signs": dict(self.signs)} if self.signs else {}
         return {
             **{name: getattr(self, name) for name in names},
@@ -254,7 +250,8 @@ class AnswerOptions:
     """How a question is answered from a readout.
 
     Attributes:
-        grounding: "text" puts recalled text in the prompt; "latent" attaches readouts.
+        grounding: "text" puts recalled text in the prompt; "latent" attaches readouts; "auto" is the
+            one that was measured to be better for what was recalled, and text where nothing was.
         context_tokens: most prompt tokens spent on recalled text.
         max_tokens: most tokens to write.
         stop: texts at which to end; they are not part of the answer.
@@ -273,7 +270,7 @@ class AnswerOptions:
         cite: mark which source each sentence of the answer is from, as in "It is red. [1]".
     """
 
-    grounding: Grounding = "text"
+    grounding: Grounds = "text"
     context_tokens: int = 1024
     max_tokens: int = 64
     stop: Sequence[str] = ()
@@ -337,6 +334,7 @@ class Answer:
         citations: where it was to cite, which source each sentence is from.
         confidence: probability that the answer is right, in [0, 1], calibrated on questions of which a
             third have no answer; None where nothing was read, or the decoder tells no probabilities.
+        choice: why it is grounded so, where that was left to "auto" and the read was to explain.
     """
 
     question: str
@@ -350,6 +348,7 @@ class Answer:
     threshold: float | None = None
     citations: tuple[Citation, ...] = ()
     confidence: float | None = None
+    choice: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON-serialisable values."""

@@ -189,12 +189,9 @@ def answer_options(k: int | None, how: Mapping[str, Any]) -> tuple[ReadOptions, 
     reading = read_options(k, {"options": changes.pop("reading", ReadOptions()), **of_read})
     options = _of_kind(AnswerOptions, changes.pop("options", AnswerOptions()))
     options = replace(options, **changes)
-    if options.grounding not in ("text", "latent"):
-        raise InputError(
-            f"An answer cannot have grounding={options.grounding!r}.",
-            'It is "text" or "latent".',
-            'Use grounding="text".',
-        )
+    if options.grounding not in ("text", "latent", "auto"):
+        what = f"An answer cannot have grounding={options.grounding!r}."
+        raise InputError(what, 'It is "text", "latent" or "auto".', 'Use grounding="text".')
     check_style(options.style)
     history, begin = check_history(options.history), check_begin(options.begin)
     return reading, replace(options, history=history, begin=begin)

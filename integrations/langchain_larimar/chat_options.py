@@ -19,8 +19,9 @@ class ChatOptions(ReadFields):
 
     Args:
         grounding: "text" puts recalled text into the prompt, "latent" attaches readouts of the memory's
-            latents and leaves the text out, and "none" lets the decoder answer without the memory. By
-            default "text" where there is a memory, and "none" where there is not.
+            latents and leaves the text out, "auto" is the better of both, and "none" lets the decoder
+            answer without the memory. By default "text" where there is a memory, and "none" where there
+            is not.
         fallback: when a question is out of scope, let the plain decoder answer.
         context_tokens: most prompt tokens spent on what is recalled.
         max_tokens: most tokens to write.
@@ -51,7 +52,7 @@ class ChatOptions(ReadFields):
         # LangChain has acted on it, and leaves it among the arguments of a call.
         overrides.pop("stream", None)
         settings = self.settings(SETTINGS, overrides, "The chat model", ("stop",))
-        asked = reading(settings, "A chat model", ("text", "latent", "none"))
+        asked = reading(settings, "A chat model", ("text", "latent", "auto", "none"))
         for name, lowest in (("max_tokens", 1), ("context_tokens", 1), ("temperature", 0)):
             if settings[name] < lowest:
                 raise InputError(

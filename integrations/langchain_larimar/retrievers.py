@@ -17,7 +17,7 @@ from langchain_larimar.given_memory import check_memory
 from langchain_larimar.read_fields import ReadFields, reading
 from larimar_memory.errors import InputError
 from larimar_memory.stores.filters import filter_of
-from larimar_memory.types import Grounding, ReadOptions
+from larimar_memory.types import Grounds, ReadOptions
 
 if TYPE_CHECKING:
     from larimar_memory import Larimar
@@ -57,7 +57,7 @@ class LarimarRetriever(ReadFields, BaseRetriever):
         score_threshold: documents that score less are dropped; 0 drops none. None leaves it to the
             memory: all k documents, or none for a question that is out of its scope.
         grounding: what is to control a decoder that answers from what is found, here or in a
-            `LarimarRetrievalQA`: "text", or "latent", where every document must have a latent.
+            `LarimarRetrievalQA`: "text", "latent", where every document must have a latent, or "auto".
 
     Raises:
         InputError: if a field cannot be used.
@@ -69,7 +69,7 @@ class LarimarRetriever(ReadFields, BaseRetriever):
     # Any: the class of the memory imports torch, and this module must not.
     memory: Any = Field(default=None, exclude=True, repr=False)
     score_threshold: float | None = 0.0
-    grounding: Literal["text", "latent"] = "text"
+    grounding: Literal["text", "latent", "auto"] = "text"
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
@@ -96,7 +96,7 @@ class LarimarRetriever(ReadFields, BaseRetriever):
             )
         return check_memory(self.memory, "The retriever cannot read.")
 
-    def options(self, overrides: dict[str, Any]) -> tuple[ReadOptions, Grounding]:
+    def options(self, overrides: dict[str, Any]) -> tuple[ReadOptions, Grounds]:
         """How to read for one call, and what is to control the decoder.
 
         Args:
@@ -106,7 +106,7 @@ class LarimarRetriever(ReadFields, BaseRetriever):
             InputError: if one of them is no field that can be overridden, or cannot be used.
         """
         settings = self.settings(READ_OPTIONS, overrides, "The retriever")
-        return reading(settings, "The retriever", ("text", "latent")), settings["grounding"]
+        return reading(settings, "The retriever", ("text", "latent", "auto")), settings["grounding"]
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any

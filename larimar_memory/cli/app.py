@@ -67,7 +67,7 @@ def ask(
     since: Since = "",
     until: Until = "",
     as_of: AsOf = "",
-    grounding: Annotated[str, typer.Option("--grounding", help="text or latent.")] = "text",
+    grounding: Annotated[str, typer.Option("--grounding", help="text, latent or auto.")] = "text",
     latents: LatentsFolder = "",
     max_tokens: Annotated[int, typer.Option("--max-tokens", help="Longest answer, in tokens.")] = 64,
     begin: Annotated[str, typer.Option("--begin", help="Words that the answer begins with.")] = "",
@@ -76,6 +76,9 @@ def ask(
     ] = "brief",
     cite: Annotated[
         bool, typer.Option("--cite", help="Mark which source each sentence is from.")
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also why --grounding auto chose as it did.")
     ] = False,
     encoder: EncoderName = "",
     decoder: DecoderName = "",
@@ -97,6 +100,7 @@ def ask(
                 parsed(where),
                 neighbours,
                 threshold=threshold,
+                explain=explain,
                 since=since or None,
                 until=until or None,
                 as_of=as_of or None,

@@ -174,6 +174,8 @@ def print_answer(answer: Answer, sources: int = 3) -> None:
         f"first token {timings.first_token:.2f} s | whole answer {timings.total:.2f} s[/]",
         soft_wrap=True,
     )
+    if answer.choice:
+        console.print(f"  [dim]{_shown(answer.choice)}[/]", soft_wrap=True)
 
 
 def print_readout(readout: Readout) -> None:

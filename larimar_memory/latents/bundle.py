@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from larimar_memory.errors import ModelError
 from larimar_memory.latents.anatomy import fingerprint
 from larimar_memory.latents.codec import LatentCodec, fingerprint_of
 from larimar_memory.latents.config import LatentConfig
+from larimar_memory.latents.reads import Reads
 from larimar_memory.latents.stored import StoredForm
 from larimar_memory.models.finding import DEFAULT_DECODER
 from larimar_memory.system.files import put_in_place
@@ -96,7 +98,30 @@ def load_bundle(folder: Path, decoder: LatentDecoder) -> LatentCodec:
     # The weights were rounded to bf16 when they were saved: nothing is lost, and much time is won.
     codec.head.use_format(codec.anatomy.model.dtype)
     codec.adapters.merge()
+    codec.reads = reads_of(folder)
     return codec.eval().requires_grad_(False)
+
+
+def reads_of(folder: Path) -> Reads:
+    """What reads from a bundle's latents were measured to be worth; no decoder is needed to tell.
+
+    Raises:
+        ModelError: if there is no bundle, or it is damaged.
+    """
+    _described(folder)
+    held = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")).get("reads")
+    try:
+        return Reads() if held is None else Reads.from_dict(held)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, f'what {DESCRIPTION} says of "reads" is no table') from error
+
+
+def save_reads(folder: Path, reads: Reads) -> None:
+    """Write what reads from a bundle's latents were measured to be worth into its description."""
+    description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    description["reads"] = asdict(reads)
+    with put_in_place(folder / DESCRIPTION) as new:
+        new.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 
 
 def stored_form_of(folder: Path) -> StoredForm:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import torch
@@ -18,12 +19,15 @@ from larimar_memory.latents.adapters import Adapters
 from larimar_memory.latents.anatomy import examine
 from larimar_memory.latents.config import LatentConfig
 from larimar_memory.latents.head import ReadoutHead
-from larimar_memory.latents.prefix import LatentReadout, Prefix, States, place
+from larimar_memory.latents.prefix import LatentReadout, Prefix, States, place, rotate
+from larimar_memory.latents.reads import Reads
 from larimar_memory.latents.segment_encoder import Features, SegmentEncoder
 from larimar_memory.latents.states import Segments, exact_states, pad, read_lead
 from larimar_memory.latents.stored import StoredForm
 
 _BATCH_TOKENS = 2048
+_AT_ONCE = 128
+"""Positions whose keys and values are made together: some megabytes."""
 
 
 class LatentCodec(nn.Module):
@@ -41,6 +45,7 @@ class LatentCodec(nn.Module):
 
     Attributes:
         lead: what stands first in every prefix.
+        reads: what reads from its latents were measured to be worth, where they were.
 
     Raises:
         ModelError: if the decoder is not llama-like.
@@ -49,6 +54,7 @@ class LatentCodec(nn.Module):
     def __init__(self, decoder: LatentDecoder, config: LatentConfig) -> None:
         super().__init__()
         self.config = config
+        self.reads = Reads()
         self._positions, self._stride = config.positions, config.stride
         self.anatomy = examine(decoder)
         self.decoder = decoder
@@ -147,6 +153,8 @@ class LatentCodec(nn.Module):
         rows = [
             [r[at : at + most] for r in readouts for at in range(0, len(r), most)] for readouts in batch
         ]
+        if len(rows) == 1:
+            return self._in_line(rows[0])
         count = max(len(row) for row in rows)
         width = max(len(piece) for row in rows for piece in row)
         z = torch.zeros(len(rows) * count, width, self.config.dz)
@@ -157,6 +165,32 @@ class LatentCodec(nn.Module):
                 z[at, : len(piece)] = torch.from_numpy(piece.astype(np.float32))
                 mask[at, : len(piece)] = True
         return self.placed(self.head(z.to(device), mask.to(device)), count)
+
+    def _in_line(self, pieces: Sequence[Float[np.ndarray, "_ dz"]]) -> Prefix:
+        """The prefix of one row, without gaps, as `placed` makes it: some positions at a time.
+
+        All numbers of many positions at once, in float32 and several times over, are more than a
+        processor's own memory holds, and moving them takes longer than computing them.
+        """
+        anatomy, lead, spread = self.anatomy, self.lead, self.config.spread
+        first, total = len(lead.tokens), spread * sum(map(len, pieces))
+        whole, count = first + total, len(pieces)
+        # As in `place`: distances are counted from the end, and each piece takes up a stride.
+        starts = [whole + (n - count) * self._stride for n in range(count)]
+        runs = [range(at, at + spread * len(piece)) for at, piece in zip(starts, pieces, strict=True)]
+        places = torch.tensor([[*range(starts[0] - first, starts[0]), *chain(*runs)]]).to(self.device)
+        z = torch.from_numpy(np.concatenate(pieces).astype(np.float32)).to(self.device)
+        like = torch.empty(0, dtype=anatomy.model.dtype, device=self.device)
+        size = anatomy.layers, 1, anatomy.heads, whole, anatomy.channels
+        keys, values = like.new_empty(size), like.new_empty(size)
+        keys[..., :first, :] = rotate(anatomy, lead.keys[:, None], places[:, :first])
+        values[..., :first, :] = lead.values[:, None]
+        for at in range(0, len(z), _AT_ONCE):
+            made = self.head.states(z[at : at + _AT_ONCE])
+            here = slice(first + spread * at, first + spread * at + made.keys.shape[3])
+            keys[..., here, :] = rotate(anatomy, made.keys, places[:, here])
+            values[..., here, :] = made.values
+        return Prefix(keys, values, torch.ones_like(places, dtype=torch.bool))
 
     def readout(self, groups: Sequence[Sequence[Float[np.ndarray, "_ dz"]]]) -> LatentReadout:
         """What conditions the decoder on recalled passages.

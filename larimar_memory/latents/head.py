@@ -45,6 +45,12 @@ class ReadoutHead(nn.Module):
         for module in (self.enter, self.inner, self.leave, self.linear):
             module.to(dtype)
 
+    def states(self, z: Float[Tensor, "m dz"]) -> States:
+        """Keys and values of a row of m latent positions, none of them a gap, float32."""
+        there = torch.addcmul(self.mean, self.unit(z[None])[0].float(), self.deviation)
+        keys, values = there.permute(1, 2, 3, 0, 4)[:, :, None]
+        return States(keys, values, torch.ones(1, len(there), dtype=torch.bool, device=z.device))
+
     def forward(self, z: Float[Tensor, "b m dz"], mask: Bool[Tensor, "b m"]) -> States:
         """Keys and values of m * spread positions, float32; zeros where there is none."""
         # Segments of one batch differ in length: what is padding is not worth the network's time.

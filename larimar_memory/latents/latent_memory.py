@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int8
 
 from larimar_memory.decoders.base import Decoder, LatentDecoder
-from larimar_memory.decoders.prompt import disarmed
+from larimar_memory.decoders.prompt import disarmed, passages
 from larimar_memory.errors import LatentsUnavailableError
 from larimar_memory.stores.base import Span, Store
 from larimar_memory.system import forking
@@ -20,6 +20,7 @@ from larimar_memory.types import Readout, RecalledSegment, Segment
 if TYPE_CHECKING:
     from larimar_memory.latents.codec import LatentCodec
     from larimar_memory.latents.prefix import LatentReadout
+    from larimar_memory.latents.reads import Reads
     from larimar_memory.latents.stored import StoredForm
 
 WINDOW = 8
@@ -80,6 +81,37 @@ class LatentMemory:
             # Once: it is a hash of all the codec's weights.
             self._form = self.codec.stored_form if folder is None else stored_form_of(folder)
         return self._form
+
+    @property
+    def reads(self) -> Reads:
+        """What reads from that codec's latents were measured to be worth; no decoder is loaded.
+
+        Raises:
+            LatentsUnavailableError, ModelError: as `codec` does.
+        """
+        from larimar_memory.latents.bundle import reads_of
+
+        folder = None if self._codec or self._name is None else self._folder(self._name)
+        return self.codec.reads if folder is None else reads_of(folder)
+
+    def better(self, segments: Sequence[RecalledSegment], decoder: Decoder) -> tuple[bool, str]:
+        """Whether latents are the better way to answer from segments, and why, in a sentence.
+
+        Where they cannot be used at all, they are not.
+
+        Args:
+            decoder: that answers.
+        """
+        if not isinstance(decoder, LatentDecoder):
+            return False, f"Text: the decoder {decoder.name!r} takes nothing else."
+        if any(z is None for segment in segments for z in segment.latents or (None,)):
+            return False, "Text: not all of what was recalled has a latent."
+        try:
+            unpacked(segments, self.stored_form)
+        except LatentsUnavailableError as error:
+            return False, f"Text: {error.why[0].lower()}{error.why[1:]}"
+        tokens = sum(decoder.count(text) for text in passages(s.context for s in segments))
+        return self.reads.better(tokens, decoder.model.device.type)
 
     def _codec_of(self, decoder: Decoder) -> LatentCodec:
         from larimar_memory.latents.anatomy import fingerprint
