@@ -46,6 +46,9 @@ _CPUS = 0.5
 """Of each worker, as Ray counts them: what reads for them needs some, too."""
 
 
+_GPU_ROWS = 1024
+
+
 @dataclass(frozen=True, slots=True)
 class Ingested:
     """What an ingestion did.
@@ -165,7 +168,8 @@ def _rows(
         Worker,
         fn_constructor_args=(task,),
         compute=ray.data.ActorPoolStrategy(size=workers),
-        batch_size=None,
+        # Whole blocks, but for GPUs, with which Ray wants a number.
+        batch_size=_GPU_ROWS if gpus else None,
         batch_format="pyarrow",
         num_cpus=_CPUS,
         num_gpus=gpus or None,

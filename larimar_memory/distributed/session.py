@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -14,6 +16,8 @@ from larimar_memory.errors import InputError
 _OBJECTS = 1 << 29
 """Bytes of a cluster of our own for what processes pass on: a few blocks of texts at a time."""
 
+_ADDRESS = re.compile(r"(?:ray://)?(\[[^]]+\]|[^:/]+):(\d+)")
+_PROBE_SECONDS = 10
 _UNREACHABLE = (ConnectionError, TimeoutError, RuntimeError, ValueError, OSError)
 
 
@@ -56,6 +60,7 @@ def connected(address: str | None) -> Iterator[ModuleType]:
         {} if where else {"object_store_memory": _OBJECTS, "include_dashboard": False}
     )
     try:
+        _probe(where)
         ray.init(where, logging_level=logging.ERROR, log_to_driver=False, **options)
     except _UNREACHABLE as error:
         said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
@@ -71,3 +76,10 @@ def connected(address: str | None) -> Iterator[ModuleType]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _probe(address: str | None) -> None:
+    """Raise OSError where nobody listens at an address: Ray itself would try for minutes."""
+    if address and (found := _ADDRESS.fullmatch(address)):
+        place = found[1].strip("[]"), int(found[2])
+        socket.create_connection(place, timeout=_PROBE_SECONDS).close()
