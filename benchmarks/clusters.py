@@ -1,7 +1,7 @@
 """Ingestion by Ray as a benchmark and tests look at it: drivers, kills, what a memory holds.
 
-`python -m benchmarks.clusters TEXTS TARGET WORKERS [ENCODER]` ingests Parquet in a cluster of its own,
-and says "ack" for each shard that was committed, and at last what was done.
+`python -m benchmarks.clusters TEXTS TARGET BLOCKS WORKERS [ENCODER]` ingests Parquet in a cluster of
+its own, and says "ack" for each shard that was committed, and at last what was done.
 """
 
 from __future__ import annotations
@@ -82,10 +82,11 @@ def kill_workers(
 
 @contextmanager
 def driver(
-    texts: Path, target: str, workers: int, encoder: str = ""
+    texts: Path, target: str, blocks: int, workers: int, encoder: str = ""
 ) -> Iterator[subprocess.Popen[str]]:
     """A process that ingests, with a cluster of its own; killed at the end, where it has not ended."""
-    command = [sys.executable, "-m", "benchmarks.clusters", str(texts), target, str(workers), encoder]
+    numbers = (str(blocks), str(workers))
+    command = [sys.executable, "-m", "benchmarks.clusters", str(texts), target, *numbers, encoder]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         try:
             yield process
@@ -103,8 +104,9 @@ def acknowledged(process: subprocess.Popen[str], commits: int) -> int:
     return seen
 
 
-def _main(texts: str, target: str, workers: str, encoder: str = "") -> None:
+def _main(texts: str, target: str, blocks: str, workers: str, encoder: str = "") -> None:
     from larimar_memory.distributed import ingesting
+    from larimar_memory.distributed.session import connected
     from larimar_memory.models import finding
 
     rows = ingesting._rows
@@ -120,8 +122,19 @@ def _main(texts: str, target: str, workers: str, encoder: str = "") -> None:
     if encoder:
         module, _, name = encoder.partition(":")
         using = getattr(importlib.import_module(module), name)()
-    done = ingesting.ingest(texts, target, workers=int(workers), encoder=using, progress=False)
+    with connected(None) as ray:
+        dataset = in_blocks(ray, Path(texts), int(blocks))
+        done = ingesting.ingest(dataset, target, workers=int(workers), encoder=using, progress=False)
     print(json.dumps(asdict(done)), flush=True)
+
+
+def in_blocks(ray: Any, texts: Path, blocks: int) -> Any:
+    """A dataset of a file in Parquet, of so many blocks."""
+    from pyarrow import parquet
+
+    table = parquet.read_table(texts)
+    each = -(-len(table) // blocks)
+    return ray.data.from_arrow([table.slice(at, each) for at in range(0, len(table), each)])
 
 
 if __name__ == "__main__":

@@ -247,7 +247,8 @@ def _folder(
 def _check_target(target: Any) -> Path | str:
     place = place_of(target) if isinstance(target, str | os.PathLike) else None
     if place is None or (isinstance(place, Path) and str(place) == ":memory:"):
-        given = "A memory in RAM" if target is None else f"A {type(target).__name__}"
+        ram = target is None or place is not None
+        given = "A memory in RAM" if ram else f"A {type(target).__name__}"
         raise InputError(
             "Nothing was ingested.",
             f"{given} cannot be written by many processes.",

@@ -80,6 +80,8 @@ def _of_files(ray: Any, files: Sequence[tuple[str, bool]]) -> Any:
 def _of_parquet(ray: Any, paths: list[str]) -> Any:
     try:
         dataset = ray.data.read_parquet(paths)
+        # Small ones: each worker has work, and a kill costs little.
+        dataset.context.target_max_block_size = _TASK_BYTES
         there = set(dataset.columns() or ())
     except (OSError, ValueError, RuntimeError) as error:
         said = " ".join(str(error).split()).rstrip(".")
