@@ -105,6 +105,7 @@ def _parts(session: Session, folder: Path, texts: list[str], tokens: int) -> Fig
         stats = memory.stats()
     figures: Figures = {
         "segments": stats.segments,
+        "dimension": session.encoder.dimension,
         "worker_tokens_per_cpu_second": tokens / making,
         "commit_tokens_per_cpu_second": tokens / committing,
         "shard_bytes_per_token": shard.stat().st_size / tokens,

@@ -56,10 +56,10 @@ def texts_of(
         return
     if "text" not in there:
         raise no_text(there)
-    plain = _is_struct(rows, "metadata")
+    kind = _kind_of(rows, "metadata")
     for batch in rows.select([c for c in ("text", "id", "metadata") if c in there]).to_batches(256):
         for row in batch.to_pylist():
-            yield _text(row, plain)
+            yield _text(row, kind)
 
 
 def _file(path: str, named: bool, reading: Reading) -> FileText | Skipped:
@@ -96,7 +96,7 @@ def _read(path: str, reading: Reading) -> FileText:
     return replace(found, id=path, text=text, metadata={**found.metadata, "source": path})
 
 
-def _text(row: dict[str, Any], plain: bool) -> Text:
+def _text(row: dict[str, Any], kind: str) -> Text:
     text, name = row["text"], row.get("id")
     if isinstance(name, int) and not isinstance(name, bool):
         name = str(name)
@@ -107,14 +107,14 @@ def _text(row: dict[str, Any], plain: bool) -> Text:
         )
     measure = checked_measure(blocks_of(text), called)
     name = measure.digest() if name is None else check_name(name, "document id")
-    return Text(name, text, _metadata(row.get("metadata"), called, plain), measure)
+    return Text(name, text, _metadata(row.get("metadata"), called, kind), measure)
 
 
-def _metadata(given: Any, of: str, plain: bool) -> dict[str, Any]:
+def _metadata(given: Any, of: str, kind: str) -> dict[str, Any]:
     """Metadata of a mapping, or of a JSON object as text.
 
     Args:
-        plain: whether it is of a column with the same entries in each row: those without a value there
+        kind: of the column. The entries of structs are the same in each row: those without a value there
             were never given.
     """
     if given is None:
@@ -128,10 +128,9 @@ def _metadata(given: Any, of: str, plain: bool) -> dict[str, Any]:
                 f"It is text, and no JSON: {error}.",
                 "Give a JSON object, or a column of structs.",
             ) from error
-    if isinstance(given, list):
-        # How Arrow gives a map.
+    if kind == "map":
         given = dict(given)
-    return check_metadata(_without_nulls(given) if plain else given, of)
+    return check_metadata(_without_nulls(given) if kind == "struct" else given, of)
 
 
 def _without_nulls(value: Any) -> Any:
@@ -140,7 +139,11 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _is_struct(rows: Any, column: str) -> bool:
+def _kind_of(rows: Any, column: str) -> str:
+    """ "struct", "map", or "" for any other column or none."""
     import pyarrow as pa
 
-    return column in rows.column_names and pa.types.is_struct(rows.schema.field(column).type)
+    if column not in rows.column_names:
+        return ""
+    kind = rows.schema.field(column).type
+    return "struct" if pa.types.is_struct(kind) else "map" if pa.types.is_map(kind) else ""
