@@ -311,10 +311,7 @@ def ray(figures: dict[str, Any]) -> list[str]:
         ["segments, millions", *(f"{n / each / 1e6:,.0f}" for n in sizes)],
         ["GB of shards, gone at the end", *(f"{n * shards / 1e9:,.0f}" for n in sizes)],
         ["GB of files", *(f"{n * files / 1e9:,.0f}" for n in sizes)],
-        [
-            "GB of coarse keys among them",
-            *(f"{n / each * rate['dimension'] / 1e9:,.0f}" for n in sizes),
-        ],
+        ["GB of coarse keys among them", *(f"{n / each * numbers / 1e9:,.0f}" for n in sizes)],
     ]
     return [
         *table(["measured, ray", ""], measured),

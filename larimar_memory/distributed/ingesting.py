@@ -20,10 +20,12 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from larimar_memory import errors, validate
@@ -145,16 +147,25 @@ def ingest(
                     whole,
                     Reading(os.getcwd()) if reading is None else reading,
                 )
-                done, ready = Merged(), list[float]()
-                for part in found:
-                    size = workers or _processes(ray, gpus)
-                    for row in _rows(ray, part, task, size, gpus, progress):
+                done, ready, versions = Merged(), list[float](), list[bytes]()
+                size = workers or _processes(ray, gpus)
+
+                def run(task: Task, size: int) -> None:
+                    nonlocal done
+                    rows = (_rows(ray, part, task, size, gpus, progress) for part in found)
+                    for row in chain.from_iterable(rows):
                         _tell(row, on_skipped)
                         ready.append(row["ready"])
+                        versions.append(row["versions"])
                         done += Merged(row["documents"], row["segments"])
                         if folder is not None and row["shard"]:
                             made = [folder / row["shard"]]
                             done += merged(made, memory.store, memory.encoder.dimension, namespace)
+
+                run(task, size)
+                if twice := _of_more_versions(versions):
+                    # Workers wrote them in any order: the last version is to stay.
+                    run(replace(task, only=twice), 1)
     ended = time.time()
     working = ended - min(ready, default=ended)
     return Ingested(done.documents, done.segments, ended - started, working)
@@ -189,6 +200,13 @@ def _rows(
         ) from error
     finally:
         context.execution_options.preserve_order, context.enable_progress_bars = before
+
+
+def _of_more_versions(versions: list[bytes]) -> frozenset[bytes]:
+    """Hashes of the ids under which more than one text, or metadata, was given; as workers say them."""
+    said = np.unique(np.frombuffer(b"".join(versions), dtype="V16"))
+    ids, times = np.unique(said.view("V8").reshape(-1, 2)[:, 0], return_counts=True)
+    return frozenset(id.tobytes() for id in ids[times > 1])
 
 
 def _tell(row: dict[str, Any], on_skipped: OnSkipped | None) -> None:

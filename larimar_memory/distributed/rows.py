@@ -114,7 +114,7 @@ def _metadata(given: Any, of: str, kind: str) -> dict[str, Any]:
     """Metadata of a mapping, or of a JSON object as text.
 
     Args:
-        kind: of the column. The entries of structs are the same in each row: those without a value there
+        kind: of the column. The entries of structs are the same in each row: those without a value
             were never given.
     """
     if given is None:
@@ -140,7 +140,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _kind_of(rows: Any, column: str) -> str:
-    """ "struct", "map", or "" for any other column or none."""
+    """Whether a column is "struct" or "map"; "" for any other, or none."""
     import pyarrow as pa
 
     if column not in rows.column_names:

@@ -41,6 +41,7 @@ class Task:
         lazy: whether the target is.
         others: what else `Larimar.open` takes: decoder, latents, keys, language.
         episode, whole: as in `Larimar.write`.
+        only: hashes of the ids of the texts that are written; None is all.
     """
 
     target: str = field(repr=False)
@@ -52,6 +53,7 @@ class Task:
     episode: str | None
     whole: bool
     reading: Reading
+    only: frozenset[bytes] | None = None
 
 
 class Worker:
@@ -91,14 +93,18 @@ class Worker:
         try:
             if self._failed is not None:
                 raise self._failed
-            for texts in _parts(texts_of(rows, self._task.reading, skipped.append)):
+            for texts in _parts(self._wanted(texts_of(rows, self._task.reading, skipped.append))):
                 name, done = self._shard([replace(text, episode=self._task.episode) for text in texts])
-                yield self._row(name, done, skipped)
+                yield self._row(name, done, skipped, versions=b"".join(map(_version, texts)))
                 skipped.clear()
             if skipped:
                 yield self._row("", Merged(), skipped)
         except LarimarError as error:
             yield self._row("", Merged(), skipped, error)
+
+    def _wanted(self, texts: Iterator[Text]) -> Iterator[Text]:
+        only = self._task.only
+        return texts if only is None else (text for text in texts if _version(text)[:8] in only)
 
     def _shard(self, texts: list[Text]) -> tuple[str, Merged]:
         """The name of the shard that holds the texts, or what was written of them to the target."""
@@ -124,12 +130,16 @@ class Worker:
         how = [_FORMAT, self._encoder.fingerprint, task.lazy, others, task.episode, task.whole]
         made = hashlib.blake2b(json.dumps(how, sort_keys=True).encode(), digest_size=16)
         for text in texts:
-            said = [text.id, "" if text.measure is None else text.measure.digest(), text.metadata]
-            made.update(json.dumps(said, sort_keys=True).encode() + b"\n")
+            made.update(_said(text) + b"\n")
         return f"{made.hexdigest()}{SUFFIX}"
 
     def _row(
-        self, name: str, done: Merged, skipped: list[Skipped], error: LarimarError | None = None
+        self,
+        name: str,
+        done: Merged,
+        skipped: list[Skipped],
+        error: LarimarError | None = None,
+        versions: bytes = b"",
     ) -> dict[str, list[Any]]:
         said = [type(error).__name__, error.what, error.why, error.remedy] if error else []
         row = {
@@ -138,6 +148,8 @@ class Worker:
             "skipped": json.dumps([[one.name, one.why, one.remedy] for one in skipped]),
             "error": json.dumps(said),
             "ready": self._ready,
+            # Whoever commits in order needs none.
+            "versions": b"" if self._store is None else versions,
         }
         return {column: [value] for column, value in row.items()}
 
@@ -154,3 +166,14 @@ def _parts(texts: Iterable[Text]) -> Iterator[list[Text]]:
         size += length
     if held:
         yield held
+
+
+def _said(text: Text) -> bytes:
+    digest = "" if text.measure is None else text.measure.digest()
+    return json.dumps([text.id, digest, text.metadata], sort_keys=True).encode()
+
+
+def _version(text: Text) -> bytes:
+    """Eight bytes for the id, and eight for all that is said under it."""
+    of = (text.id.encode(), _said(text))
+    return b"".join(hashlib.blake2b(said, digest_size=8).digest() for said in of)

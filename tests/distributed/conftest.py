@@ -13,7 +13,7 @@ import pytest
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
     """Ray, with two cores and little memory."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_BACKEND_LOG_LEVEL="fatal")
     ray = pytest.importorskip("ray")
     pytest.importorskip("ray.data")
     ray.init(

@@ -67,6 +67,9 @@ def test_a_dataset_into_a_file_with_workers_killed(cluster: Any, tmp_path: Path)
 
 def test_a_dataset_into_a_database_with_workers_killed(cluster: Any, address: str) -> None:
     rows, ended, killed = corpus(2, 200), threading.Event(), list[int]()
+    # Of what has several versions, the last one stays, in whatever order workers come to them.
+    rows += [{**row, "text": f"{row['text']} Again."} for row in rows[:5]]
+    rows += [{**rows[7], "metadata": {"n": "seven"}}, rows[3]]
 
     def kill() -> None:
         killed.append(kill_workers(os.getpid(), random.Random(8), 2, 0.5, ended.is_set))
