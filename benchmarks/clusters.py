@@ -97,10 +97,8 @@ def driver(
 def acknowledged(process: subprocess.Popen[str], commits: int) -> int:
     """How many commits a driver told of, when it told of so many, or ended."""
     seen = 0
-    for line in process.stdout or ():
+    while seen < commits and process.stdout and (line := process.stdout.readline()):
         seen += line == "ack\n"
-        if seen >= commits:
-            break
     return seen
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ from larimar_memory.larimar import Larimar
 
 PACKAGES = ("ray", "pyarrow")
 _WORKERS = 2
-_KILL_SECONDS = 2.0
-"""Longest time from when there are workers to a kill of one."""
+_KILL_SECONDS = 0.5
+"""Longest time from a commit to a kill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Size:
     workers_killed: Sequence[int]
 
 
-FULL = Size(5_000_000, 40, 3, 5, 300_000, (2, 1))
+FULL = Size(5_000_000, 40, 3, 5, 2_000_000, (2, 1))
 QUICK = Size(30_000, 4, 1, 1, 6_000, (1, 0))
 
 
@@ -150,25 +149,32 @@ def _wanted(size: Size) -> int:
 def _ingest_and_kill(
     folder: Path, target: Path, kills: int, draw: random.Random, blocks: int, to_the_end: bool
 ) -> tuple[int, int]:
-    """How many workers were killed, and whether the driver was."""
-    ended, killed = threading.Event(), list[int]()
-    of_workers, commits = random.Random(draw.random()), draw.randint(1, blocks // 2)  # noqa: S311
+    """How many workers were killed, and whether the driver was.
+
+    The first worker of a driver that is killed dies where none has worked yet; the others, and the
+    driver, after so many commits as are drawn.
+    """
+    half = blocks // 2
+    moments = sorted(
+        draw.randint(half * to_the_end, half + half * to_the_end - 1) for _ in range(kills)
+    )
+    if not to_the_end and moments:
+        moments[0] = 0
+    seen = killed = 0
     with driver(folder / "kills.parquet", str(target), blocks, _WORKERS) as process:
 
-        def kill() -> None:
-            killed.append(kill_workers(process.pid, of_workers, kills, _KILL_SECONDS, ended.is_set))
+        def ended() -> bool:
+            return process.poll() is not None
 
-        killer = threading.Thread(target=kill)
-        killer.start()
-        acknowledged(process, 1 << 30 if to_the_end else commits)
-        if not to_the_end:
-            # Workers first: those of a driver that is gone end by themselves.
-            killer.join()
+        for at in moments:
+            seen += acknowledged(process, at - seen)
+            killed += kill_workers(process.pid, draw, 1, _KILL_SECONDS, ended)
+        if to_the_end:
+            acknowledged(process, 1 << 30)
+        else:
+            acknowledged(process, draw.randint(1, half) - seen)
             process.kill()
-        process.wait()
-        ended.set()
-        killer.join()
-    return killed[0], int(process.returncode < 0)
+        return killed, int(process.wait() < 0)
 
 
 def _one_process(session: Session, path: Path, texts: list[str]) -> float:

@@ -29,6 +29,8 @@ def installed() -> ModuleType:
     """
     # Nobody is told that it is used, unless somebody wants that.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Lines of its own on standard error are of no use to who ingests; it reads this when imported.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data

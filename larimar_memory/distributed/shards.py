@@ -8,7 +8,7 @@ twentieth of what a memory file does, for it has neither an index of words nor c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -48,43 +48,45 @@ class Recorder(SQLiteStore):
         import pyarrow as pa
 
         with put_in_place(shard) as new:
-            with pa.OSFile(str(new), "wb") as file, pa.ipc.new_file(file, _schema()) as self._writer:
+            with (
+                pa.OSFile(str(new), "wb") as file,
+                pa.ipc.new_file(file, self._schema()) as self._writer,
+            ):
                 yield
             self._writer = None
 
     def write(self, namespace: str, batches: Sequence[WriteBatch]) -> None:
         import pyarrow as pa
 
-        form = self._form
         held = [segment for batch in batches for segment in batch.segments]
-        keys = [key.tobytes() for b in batches if len(b.segments) for key in form.packed(b.keys)]
-        fine = [
-            None if key is None else np.asarray(key).astype("<f2").tobytes()
-            for batch in batches
-            for key in _each(batch.fine, batch)
-        ]
-        latents = [
-            None if latent is None else pack(latent)
-            for batch in batches
-            for latent in _each(batch.latents, batch)
-        ]
-        columns = (
+        form, none = self._form, np.empty((0, self.dimension), np.float32)
+        keys = [form.packed(b.keys if len(b.segments) else none) for b in batches]
+        given = (
             [s.index for s in held],
             [s.start for s in held],
             [s.end for s in held],
             [s.text for s in held],
-            keys,
-            fine,
-            latents,
+            _fixed(np.concatenate(keys)),
+            _each(batches, [b.fine for b in batches], lambda key: key.astype("<f2").tobytes()),
+            _each(batches, [b.latents for b in batches], pack),
         )
         said = [
             {name: getattr(b.document, name) for name in _FIELDS}
             | {"replace": b.replace, "segments": len(b.segments)}
             for b in batches
         ]
-        arrays = [pa.array(values, kind.type) for values, kind in zip(columns, _schema(), strict=True)]
-        rows = pa.record_batch(arrays, schema=_schema())
+        kinds = self._schema()
+        arrays = [pa.array(values, kind.type) for values, kind in zip(given, kinds, strict=True)]
+        rows = pa.record_batch(arrays, schema=kinds)
         self._writer.write_batch(rows, custom_metadata={_SAID: json.dumps(said).encode()})
+
+    def _schema(self) -> Any:
+        import pyarrow as pa
+
+        numbers = [(name, pa.int64()) for name in ("position", "start", "end")]
+        width = self.dimension * (1 if self.lazy else 2)
+        keys = [("key", pa.binary(width)), ("fine", pa.binary()), ("latent", pa.binary())]
+        return pa.schema([*numbers, ("text", pa.large_string()), *keys])
 
     def document(self, namespace: str, document_id: str) -> Document | None:
         held = None if self._known is None else self._known.document(namespace, document_id)
@@ -111,7 +113,7 @@ def read(shard: Path, form: KeyForm) -> Iterator[list[WriteBatch]]:
             opened = pa.ipc.open_file(file)
             for number in range(opened.num_record_batches):
                 rows, said = opened.get_batch_with_custom_metadata(number)
-                yield _batches(rows.to_pydict(), json.loads(said[_SAID]), form)
+                yield _batches(rows, json.loads(said[_SAID]), form)
     except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
         if isinstance(error, MemoryFileError):
             raise
@@ -123,32 +125,41 @@ def read(shard: Path, form: KeyForm) -> Iterator[list[WriteBatch]]:
         ) from error
 
 
-def _batches(
-    columns: dict[str, list[Any]], said: list[dict[str, Any]], form: KeyForm
-) -> list[WriteBatch]:
-    places = (columns[name] for name in ("position", "start", "end", "text"))
+def _batches(rows: Any, said: list[dict[str, Any]], form: KeyForm) -> list[WriteBatch]:
+    places = (rows.column(name).to_pylist() for name in ("position", "start", "end", "text"))
     segments = [Segment(*values) for values in zip(*places, strict=True)]
-    keys = form.unpacked(columns["key"]) if segments else NO_KEYS
-    fine = [None if key is None else np.frombuffer(key, "<f2").astype("f4") for key in columns["fine"]]
-    latents = [None if blob is None else unpack(blob) for blob in columns["latent"]]
+    keys = NO_KEYS
+    if segments:
+        held = rows.column("key")
+        stored = np.frombuffer(held.buffers()[1], np.int8, len(held) * held.type.byte_width)
+        keys = form.of(stored.view("i1" if form.coarse else "<f2").reshape(-1, form.dimension))
+    fine, latents = rows.column("fine").to_pylist(), rows.column("latent").to_pylist()
+    fine = [None if key is None else np.frombuffer(key, "<f2").astype("f4") for key in fine]
+    latents = [None if blob is None else unpack(blob) for blob in latents]
     ends = accumulate((about["segments"] for about in said), initial=0)
     made = list[WriteBatch]()
     for about, (first, last) in zip(said, pairwise(ends), strict=True):
         document = Document(**{name: about[name] for name in _FIELDS})
-        part = slice(first, last)
-        of = segments[part], keys[part] if first < last else NO_KEYS, about["replace"]
-        made.append(WriteBatch(document, *of, latents[part], fine[part]))
+        of = segments[first:last], keys[first:last] if first < last else NO_KEYS, about["replace"]
+        made.append(WriteBatch(document, *of, latents[first:last], fine[first:last]))
     return made
 
 
-def _each(given: Sequence[Any] | None, batch: WriteBatch) -> Sequence[Any]:
-    return [None] * len(batch.segments) if given is None else given
+def _each(
+    batches: Sequence[WriteBatch], given: Sequence[Sequence[Any] | None], form: Callable[[Any], bytes]
+) -> list[bytes | None]:
+    """What is given for the segments of batches, as bytes."""
+    made = list[bytes | None]()
+    for batch, values in zip(batches, given, strict=True):
+        known = [None] * len(batch.segments) if values is None else values
+        made += [None if value is None else form(np.asarray(value)) for value in known]
+    return made
 
 
-def _schema() -> Any:
+def _fixed(keys: np.ndarray) -> Any:
+    """The rows of a matrix as bytes."""
     import pyarrow as pa
 
-    numbers = [(name, pa.int64()) for name in ("position", "start", "end")]
-    return pa.schema(
-        [*numbers, ("text", pa.large_string()), *((n, pa.binary()) for n in ("key", "fine", "latent"))]
-    )
+    width = keys.dtype.itemsize * keys.shape[1]
+    buffer = pa.py_buffer(np.ascontiguousarray(keys))
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(keys), [None, buffer])

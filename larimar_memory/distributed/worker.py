@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -75,6 +76,8 @@ class Worker:
         except LarimarError as error:
             # Raised here, Ray would start the process again and again.
             self._failed = error
+        # What was made till now stays: it is never looked through again.
+        gc.freeze()
         self._ready = time.time()
 
     def _open(self, encoder: Encoder | str) -> None:
