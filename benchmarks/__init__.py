@@ -22,6 +22,7 @@ NAMES: dict[str, str] = {
     "codes": "Bytes a token's latent takes, against what is said again exactly from it.",
     "curve": "Trained latents side by side: what is said and answered, against bytes and positions.",
     "reliability": "Kills, damage, many processes at once, forgetting: what a memory file keeps.",
+    "ray": "Two workers of Ray beside one process, and the same memory after kills of both kinds.",
     "answers": "Answers from text: right, brief, and refused where they are not there.",
     "rag": "Larimar against RetrievalQA over FAISS and Chroma, BM25, and a long context.",
     "ruler": "The eight needle tasks of RULER, at 128 thousand and at a million tokens.",

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from larimar_memory.cli import output
+from larimar_memory.cli.by_ray import check_engine
+from larimar_memory.cli.by_ray import ingest as by_ray
 from larimar_memory.cli.options import AsJson, EncoderName, Memory, Namespace, open_memory
 from larimar_memory.cli.passed_over import PassedOver
 
@@ -46,6 +48,27 @@ def ingest(
             "--watch", help="Keep the memory equal to a folder, until it is interrupted with Ctrl-C."
         ),
     ] = False,
+    engine: Annotated[
+        str, typer.Option("--engine", help="local, or ray for many processes and machines.")
+    ] = "local",
+    address: Annotated[
+        str,
+        typer.Option(
+            "--address", help="Of a cluster of Ray.", show_default="RAY_ADDRESS, or this machine"
+        ),
+    ] = "",
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", help="Processes of Ray's.", show_default="one for each core"),
+    ] = None,
+    shards: Annotated[
+        str,
+        typer.Option(
+            "--shards",
+            help="Folder that all machines of the cluster see.",
+            show_default="beside the memory file",
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Write files and folders (txt, md, html, pdf, code) to memory. Unchanged files are passed over.
@@ -58,6 +81,9 @@ def ingest(
 
     With --watch, what is new, changed, moved and deleted in one folder becomes so in the memory, but
     for what .gitignore names; documents are called by their files' absolute paths.
+
+    With --engine ray, paths may also be Parquet with a column text, and maybe id and metadata, and
+    addresses such as s3://bucket/folder. docs/scaling.md says how.
     """
     from larimar_memory.stores.opening import called
     from larimar_memory.text.files import Files, FileText, Skipped
@@ -77,6 +103,24 @@ def ingest(
             listed.append(one.id)
 
     check_episode(episode)
+    if check_engine(engine, address, workers, watch):
+        by_ray(
+            paths,
+            memory,
+            as_json,
+            passed,
+            namespace=namespace,
+            episode=episode,
+            encoder=encoder,
+            latents=with_latents,
+            encoding=encoding,
+            limits=Limits(max_pages, max_characters),
+            password=password,
+            address=address,
+            workers=workers,
+            shards=shards,
+        )
+        return
     if watch:
         from larimar_memory.cli.watching import follow
 
