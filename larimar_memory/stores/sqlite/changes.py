@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
 
-from larimar_memory.stores.base import Document, Keys, Rows, WriteBatch
+from larimar_memory.stores.base import Document, Key, Keys, Rows, WriteBatch
 from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.packing import pack
 from larimar_memory.stores.sqlite import checksums, text_index
@@ -71,29 +71,37 @@ def put_metadata(db: sqlite3.Connection, namespace: str, name: str, metadata: Me
 
 
 def put_segments(
-    db: sqlite3.Connection, space: int, document: int, batch: WriteBatch, form: KeyForm
+    db: sqlite3.Connection, space: int, held: Mapping[int, Sequence[WriteBatch]], form: KeyForm
 ) -> tuple[Rows, Keys]:
-    """Write a batch's segments, their words and, in a lazy file, what there is of fine keys.
+    """Write batches' segments, their words and, in a lazy file, what there is of fine keys.
+
+    Args:
+        held: batches with segments, by the numbers of their documents.
 
     Returns:
         Their rows, and their keys as they are stored.
     """
-    first = next_row(db)
-    keys = form.packed(np.asarray(batch.keys))
-    latents = [None] * len(batch.segments) if batch.latents is None else batch.latents
-    rows = list[tuple[Any, ...]]()
-    for row, (s, key, latent) in enumerate(zip(batch.segments, keys, latents, strict=True), first):
-        place = (row, space, document, s.index, s.start, s.end, s.text)
-        blob, packed = key.tobytes(), None if latent is None else pack(latent)
-        seals = checksums.of_key(row, blob), checksums.of_blob(row, packed)
-        rows.append((*place, blob, packed, checksums.of_segment(*place), *seals))
+    first = row = next_row(db)
+    keys = form.packed(np.concatenate([np.asarray(batch.keys) for of in held.values() for batch in of]))
+    rows, keyed = list[tuple[Any, ...]](), dict[int, Key]()
+    for document, batches in held.items():
+        for batch in batches:
+            own = keys[row - first :][: len(batch.keys)]
+            none = [None] * len(batch.segments)
+            beside = (none if given is None else given for given in (batch.latents, batch.fine))
+            for s, key, latent, fine in zip(batch.segments, own, *beside, strict=True):
+                place = (row, space, document, s.index, s.start, s.end, s.text)
+                blob, packed = key.tobytes(), None if latent is None else pack(latent)
+                seals = checksums.of_key(row, blob), checksums.of_blob(row, packed)
+                rows.append((*place, blob, packed, checksums.of_segment(*place), *seals))
+                if fine is not None:
+                    keyed[row] = fine
+                row += 1
     db.executemany(f"INSERT INTO segments VALUES ({', '.join('?' * 12)})", rows)
     # At once: a later batch may replace this one, and takes its words out of the index.
     text_index.add(db, space, ((row[0], row[6]) for row in rows))
-    if form.coarse and batch.fine is not None:
-        given = {row: key for row, key in enumerate(batch.fine, first) if key is not None}
-        if given:
-            put_fine_keys(db, space, list(given), np.array(list(given.values())))
+    if form.coarse and keyed:
+        put_fine_keys(db, space, list(keyed), np.array(list(keyed.values())))
     return np.arange(first, first + len(rows)), form.of(keys)
 
 
@@ -109,6 +117,9 @@ def put_fine_keys(db: sqlite3.Connection, space: int | None, rows: Sequence[int]
 
 def drop_segments(db: sqlite3.Connection, space: int, document: int) -> list[int]:
     """Delete a document's segments with their words and fine keys; returns their rows."""
+    there = "SELECT EXISTS (SELECT 1 FROM segments WHERE document_id = ?)"
+    if not db.execute(there, (document,)).fetchone()[0]:
+        return []
     text_index.take_out(db, space, document)
     of_document = "SELECT id FROM segments WHERE document_id = ?"
     db.execute(f"DELETE FROM fine_keys WHERE id IN ({of_document})", (document,))

@@ -101,14 +101,25 @@ class SQLiteStore(Store):
             self._before_removal(namespace)
         with self._db.writing() as db:
             space = changes.namespace_for_writing(db, namespace)
+            held = dict[int, list[WriteBatch]]()
+
+            def put() -> None:
+                if held:
+                    made = changes.put_segments(db, space, held, self._form)
+                    rows.append(made[0])
+                    keys.append(made[1])
+                    held.clear()
+
             for batch in batches:
                 document = changes.put_document(db, space, batch.document)
                 if batch.replace:
+                    if document in held:
+                        # What is replaced was in the index, and is taken out of it.
+                        put()
                     removed += changes.drop_segments(db, space, document)
                 if len(batch.segments):
-                    put = changes.put_segments(db, space, document, batch, self._form)
-                    rows.append(put[0])
-                    keys.append(put[1])
+                    held.setdefault(document, []).append(batch)
+            put()
             delisted = self._delisted(db, space, removed)
         with self._db.reading() as db:
             self._indexes.forget(db, space, removed, delisted)
