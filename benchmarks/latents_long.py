@@ -52,8 +52,8 @@ class Size:
     Attributes:
         questions: how many are asked of so many recalled tokens.
         bits: of keys and values.
-        linked: tokens at the beginning of each piece that are read again, with the most and the fewest
-            of `bits`.
+        linked: tokens at the beginning of each piece that are read again.
+        links: bits with which that is measured.
         most: recalled tokens up to which all of these are measured.
         far: bits beyond them, without links.
     """
@@ -61,12 +61,20 @@ class Size:
     questions: Mapping[int, int]
     bits: tuple[int, ...]
     linked: int
+    links: tuple[int, ...]
     most: int
     far: tuple[int, ...]
 
 
-FULL = Size({256: 36, 1_000: 24, 2_000: 16, 4_000: 6, 8_000: 3}, (16, 8, 5, 4, 3, 2), 8, 1_000, (16, 4))
-QUICK = Size({256: 2, 500: 1}, (16, 4), 4, 256, (4,))
+FULL = Size(
+    {256: 36, 1_000: 24, 2_000: 16, 4_000: 6, 8_000: 3},
+    (16, 8, 5, 4, 3, 2, 1),
+    8,
+    (16, 4),
+    1_000,
+    (16, 4),
+)
+QUICK = Size({256: 2, 500: 1}, (16, 4), 4, (16,), 256, (4,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,8 +307,7 @@ class _Ways:
             ways[ADAPTED] = self._adapted
         ways |= {named(bits): self._stored(bits, 0) for bits in (size.bits if near else size.far)}
         if near:
-            ends = (size.bits[0], size.bits[-1])
-            ways |= {named(bits, size.linked): self._stored(bits, size.linked) for bits in ends}
+            ways |= {named(bits, size.linked): self._stored(bits, size.linked) for bits in size.links}
         return ways
 
     def _grounded(self, grounding: Grounding) -> Callable[[Row, Sequence[Passage]], Told]:

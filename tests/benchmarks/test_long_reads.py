@@ -156,11 +156,11 @@ def session(codec: LatentCodec, encoder: SentenceEncoder, tmp_path: Path) -> Ses
 
 def test_long_reads_are_measured(session: Session, codec: LatentCodec, tmp_path: Path) -> None:
     # The tiny decoder has a token a byte.
-    size = latents_long.Size({700: 2, 1_400: 1}, (16, 2), 4, 700, (2,))
+    size = latents_long.Size({700: 2, 1_400: 1}, (16, 2), 4, (2,), 700, (2,))
     figures, bars = latents_long.measure(session, size)
     json.dumps(figures)
     near, far = figures["rows"]
-    assert list(near["ways"]) == [TEXT, LATENTS, named(16), named(2), named(16, 4), named(2, 4)]
+    assert list(near["ways"]) == [TEXT, LATENTS, named(16), named(2), named(2, 4)]
     assert list(far["ways"]) == [TEXT, LATENTS, named(2)]
     assert 500 < near["recalled"] <= 700 < 1_000 < far["recalled"] <= 1_400
     assert [row["questions"] for row in figures["rows"]] == [2, 1]
