@@ -1,4 +1,4 @@
-"""An agent that decides itself what to remember, look up and forget.
+"""An agent that decides itself what to remember, look up and forget; it may say from which days.
 
 It runs offline: a script stands in for the model. For a hosted model, leave out the script and its two
 helpers; the other lines stay as they are:
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 from langchain.agents import create_agent
@@ -49,12 +50,16 @@ def main() -> None:
         "I will remember that.",
         call("recall", question="What is the alarm code of the office?"),
         "It is 4711.",
+        call("recall", question="What is the alarm code of the office?", until="2026-05-02"),
+        "Before Sunday you had not told me.",
         call("recall", question="What is the alarm code of the office?"),
         "I do not know.",
     ]
+    day = datetime(2026, 5, 3, 9, tzinfo=timezone.utc)  # a clock for the example; leave it out
     model = Scripted(messages=iter(script))
     with Larimar.open() as memory:  # in RAM; `Larimar.open("agent.larimar")` is for good
-        agent = create_agent(model, larimar_tools(memory), context_schema=Context)
+        tools = larimar_tools(memory, clock=lambda: day)
+        agent = create_agent(model, tools, context_schema=Context)
 
         def say(user: str, text: str) -> None:
             answer = agent.invoke(
@@ -65,6 +70,7 @@ def main() -> None:
 
         say("ana", "Please remember that the alarm code of the office is 4711.")
         say("ana", "What is the alarm code of the office?")
+        say("ana", "Which code did I give you before Sunday, 3 May?")
         say("bob", "What is the alarm code of the office?")
 
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from langchain_core.documents import Document
+from langchain_core.messages.content import (
+    Citation,
+    TextContentBlock,
+    create_citation,
+    create_text_block,
+)
+
+from larimar_memory.decoders.prompt import disarmed
 
 if TYPE_CHECKING:
     from larimar_memory.stores.base import Store
@@ -13,6 +21,14 @@ if TYPE_CHECKING:
 
 PREFIX = "larimar_"
 """How entries begin that are added to the metadata a document was written with."""
+
+UNTRUSTED = f"{PREFIX}untrusted"
+"""The entry that marks a document as recalled: data from outside, whatever it says of itself."""
+
+CITATION = f"{PREFIX}citation"
+"""The entry of a tool's artifact that says where a document is from and how well it matched."""
+
+_WEB = ("http://", "https://")
 
 
 class ScoredDocuments(list[Document]):
@@ -32,6 +48,48 @@ class ScoredDocuments(list[Document]):
     def scores(self) -> list[float]:
         """How well each matches the question, in [0, 1]."""
         return [segment.score for segment in self.segments]
+
+    @property
+    def content_blocks(self) -> list[TextContentBlock]:
+        """The documents as LangChain's content blocks of text, each with where it is from.
+
+        The text is the document's, but for a bracket that would spell a control token of a chat model:
+        it is a round one. Its one annotation is a `Citation`, and both say `untrusted` among their
+        `extras`; see `citations`.
+        """
+        return [
+            create_text_block(
+                disarmed(document.page_content),
+                id=segment.id,
+                annotations=[citation],
+                **{"untrusted": True},
+            )
+            for document, segment, citation in zip(self, self.segments, self.citations, strict=True)
+        ]
+
+    @property
+    def citations(self) -> list[Citation]:
+        """Where each document is from, as LangChain's content blocks say it.
+
+        `id` is the segment's; `title` the text's own `title` or `source`, or else its id; `url` is
+        there where the text was written with one, as `url` or `source`; `cited_text` is what stands
+        there. The indices are LangChain's, of the text that is annotated. In `extras` are
+        `document_id`, `index`, `start` and `end`, of the source; `score`; `said_at` and `speaker` where
+        the text has them; and `untrusted`, True.
+        """
+        return [_citation(d, s) for d, s in zip(self, self.segments, strict=True)]
+
+    def cited(self) -> ScoredDocuments:
+        """The same with each document's citation in its metadata, `larimar_citation`.
+
+        For what is kept of one question alone, such as a tool's artifact: a checkpointer keeps the
+        documents of a list, and nothing beside them.
+        """
+        made = list[Document]()
+        for document, citation in zip(self, self.citations, strict=True):
+            metadata = {**document.metadata, CITATION: dict(citation)}
+            made.append(document.model_copy(update={"metadata": metadata}))
+        return ScoredDocuments(made, self.segments)
 
     @overload
     def __getitem__(self, at: SupportsIndex, /) -> Document: ...
@@ -67,6 +125,7 @@ def to_documents(store: Store, namespace: str, segments: Sequence[RecalledSegmen
     The metadata is what the text was written with, and beside it `larimar_document_id`,
     `larimar_index`, `larimar_start` and `larimar_end`; `larimar_why` where it was asked for. An
     entry of one of these names that the text was written with stays, in place of what would be added.
+    `larimar_untrusted` is True of every one, also where the text was written with something else there.
 
     Args:
         store, namespace: where they were read.
@@ -90,16 +149,46 @@ def _single(store: Store, namespace: str, segments: Sequence[RecalledSegment]) -
 
 
 def _document(segment: RecalledSegment, as_written: bool) -> Document:
-    text = segment.context
-    content = text if as_written else text.strip()
-    start = segment.start - len(segment.before) + text.index(content)
-    place: dict[str, Any] = {
+    content = segment.context if as_written else segment.context.strip()
+    place = _place(segment, content)
+    if segment.why is not None:
+        place["why"] = segment.why.to_dict()
+    added = {f"{PREFIX}{name}": value for name, value in place.items()}
+    metadata = {**added, **segment.metadata, UNTRUSTED: True}
+    return Document(id=segment.id, page_content=content, metadata=metadata)
+
+
+def _place(segment: RecalledSegment, content: str) -> dict[str, Any]:
+    """Where what a document says stands in its source."""
+    start = segment.start - len(segment.before) + segment.context.index(content)
+    return {
         "document_id": segment.document_id,
         "index": segment.index,
         "start": start,
         "end": start + len(content),
     }
-    if segment.why is not None:
-        place["why"] = segment.why.to_dict()
-    added = {f"{PREFIX}{name}": value for name, value in place.items()}
-    return Document(id=segment.id, page_content=content, metadata={**added, **segment.metadata})
+
+
+def _citation(document: Document, segment: RecalledSegment) -> Citation:
+    # What a text says of itself is looked up in its own metadata, and the rest is the memory's.
+    own, text = segment.metadata, document.page_content
+    return create_citation(
+        id=segment.id,
+        url=_text(own, "url", "source", web=True),
+        title=_text(own, "title", "source") or segment.document_id,
+        start_index=0,
+        end_index=len(text),
+        cited_text=text,
+        **_place(segment, text),
+        score=float(segment.score),
+        said_at=_text(own, "said_at"),
+        speaker=_text(own, "speaker"),
+        untrusted=True,
+    )
+
+
+def _text(metadata: Mapping[str, Any], *names: str, web: bool = False) -> str | None:
+    found = (metadata.get(name) for name in names)
+    return next(
+        (v for v in found if isinstance(v, str) and v and (not web or v.lower().startswith(_WEB))), None
+    )

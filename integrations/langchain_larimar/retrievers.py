@@ -35,7 +35,8 @@ class LarimarRetriever(ReadFields, BaseRetriever):
     for a chain that conditions a decoder of its own on its latents. What depends on the question is no
     part of a document: recalled by two questions, it is the same. Its metadata is the text's own, and
     beside it where the document stands: `larimar_document_id`, `larimar_index`, `larimar_start`,
-    `larimar_end`; a filter sees the text's own alone.
+    `larimar_end`; a filter sees the text's own alone. All are marked `larimar_untrusted`, and
+    `content_blocks` and `citations` of the list say where they are from as LangChain's messages do.
 
     A blank query is refused, unless there is a filter or a time: then what passes it is returned, up to
     k, in the order of its writing, with the score 1.

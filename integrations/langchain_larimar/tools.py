@@ -12,7 +12,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
-from langchain_larimar.documents import document_id_of
+from langchain_larimar.documents import ScoredDocuments, document_id_of
 from langchain_larimar.identity import User, check_user, user_of
 from langchain_larimar.moments import now, utc
 from langchain_larimar.retrievers import LarimarRetriever
@@ -83,7 +83,8 @@ def larimar_tools(
     `until` as well.
 
     Each answers with text and an artifact: the documents that were remembered, the documents that were
-    recalled, the ids that were forgotten. What the model can put right, such as a blank text, is
+    recalled, each with its `larimar_citation` (see `ScoredDocuments.citations`), the ids that were
+    forgotten. What the model can put right, such as a blank text, is
     answered as a tool message with status "error".
 
     Args:
@@ -131,7 +132,7 @@ def larimar_tools(
             days = {"since": since or None, "until": until or None}
             read = retriever.bind(namespace=space, **days).invoke(question)
             found = fitting(read, context_tokens, count_tokens)
-        return (_block(found), found) if found else (NOT_IN_MEMORY, [])
+        return (_block(found), _cited(found)) if found else (NOT_IN_MEMORY, [])
 
     def forget(id: str, runtime: Runtime = None) -> tuple[str, list[str]]:
         space = place(runtime)
@@ -162,6 +163,10 @@ def _tool(function: Any, arguments: type[BaseModel], description: str) -> BaseTo
 
 def _block(documents: list[Document]) -> str:
     return noted((document_id_of(d), d.page_content, d.metadata) for d in documents)
+
+
+def _cited(documents: list[Document]) -> list[Document]:
+    return documents.cited() if isinstance(documents, ScoredDocuments) else documents
 
 
 def _put_right(error: Any) -> str:

@@ -22,7 +22,7 @@ from langchain_core.prompts import PromptTemplate
 from langchain_core.retrievers import BaseRetriever
 
 from langchain_larimar import LarimarRetrievalQA, LarimarRetriever, LarimarVectorStore, larimar_tools
-from langchain_larimar.documents import PREFIX, ScoredDocuments
+from langchain_larimar.documents import PREFIX, UNTRUSTED, ScoredDocuments
 from larimar_memory.larimar import Larimar
 from tests.quick import QuickEncoder
 from tests.tiny import tiny_decoder
@@ -169,7 +169,7 @@ def test_the_users_own_entry_of_our_name_stays(memory: Larimar) -> None:
     own = {name: f"own {name}" for name in OURS}
     memory.write([SHED], ["shed"], [own])
     for document in LarimarRetriever(memory=memory).invoke("shed", where={OURS[0]: own[OURS[0]]}):
-        assert document.metadata == own
+        assert document.metadata == {**own, UNTRUSTED: True}
         assert str(document.id).startswith("shed#")
 
 

@@ -107,6 +107,7 @@ def test_against_vector_stores(kernel: KernelManager) -> None:
 
 def test_an_agent_with_memory(kernel: KernelManager) -> None:
     pytest.importorskip("langchain")
+    pytest.importorskip("mcp")
     name = "04_an_agent_with_memory.ipynb"
     committed = nbformat.read(FOLDER / name, as_version=4)
     for notebook in (committed, run(name, kernel)):
@@ -120,6 +121,17 @@ def test_an_agent_with_memory(kernel: KernelManager) -> None:
         assert "in the file: False" in said
         assert "messages in the agent's state: ['human', 'ai']" in said
         assert "My sister Ines moved to Coimbra." in said
+        when = said.split("When does the ferry to Ren leave?\n")[1]
+        assert re.match(
+            r" +The ferry to Ren leaves at eight from now on\.\n.* 4 May .*\n.* at nine\.", when
+        )
+        assert "{'until': '2026-05-10'} ['2026-05-04: The ferry to Ren leaves at nine.']" in when
+        assert "Human (18 May 2026): The ferry to Ren leaves at eight from now on." in when
+        forgotten, mcp = when.split("forgotten: ")[1].split("tools: remember, recall, ")
+        assert "nothing left: True\nis it of this text: True False\n" in forgotten
+        assert "larimar receipts: 2 documents, nothing left: True" in forgotten
+        assert "] The alarm code of the cellar is 2963.\n</recalled>\nuntrusted: True\n" in mcp
+        assert mcp.endswith("in the file: The alarm code of the cellar is 2963.\n")
 
 
 def test_train_latents(kernel: KernelManager) -> None:
