@@ -1,4 +1,4 @@
-"""What mkdocs calls: pages that lie in the root of the checkout join the site, and links follow them."""
+"""For mkdocs: pages in the root of the checkout join the site, and links lead to where they are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from larimar_memory.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 REPOSITORY = "https://github.com/larimar-memory/larimar-memory/blob/main/"
-PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security.md"}
+PAGES = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+}
 COMMANDS, PLOTS = "<!-- commands -->", "benchmarks/plots/"
 _LINK = re.compile(r"```.*?```|`[^`\n]*`|(?<=\]\()(?!\w+:|#)([^)\s]+)", re.DOTALL)
 _log = logging.getLogger("mkdocs.hooks")
@@ -46,7 +50,7 @@ def _commands() -> str:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Lead relative links, which are right in the checkout, to pages of the site or to the repository."""
+    """Lead relative links, right in the checkout, to pages of the site or to the repository."""
     place = page.file.src_uri
     source = next((root for root, name in PAGES.items() if name == place), f"docs/{place}")
 

@@ -1,7 +1,7 @@
-"""The pages of docs/ tell the truth: their code runs and prints what they show, their commands are ones.
+"""The pages of docs/ tell the truth: their code prints what they show, their commands are ones.
 
-A block of text right below one of Python is what that prints, "..." standing for anything. The blocks of a
-page are one program.
+A block of text right below one of Python is what that prints, "..." standing for anything. The blocks
+of a page are one program.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def test_what_prints_is_shown() -> None:
 
 
 @pytest.mark.parametrize(("name", "line"), COMMANDS, ids=lambda told: told.split("/")[-1])
-def test_commands_are_ones(name: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_are_ones(
+    name: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     words = shlex.split(line, comments=True)
     project = (ROOT / "pyproject.toml").read_text("utf-8")
@@ -86,7 +88,11 @@ def test_commands_are_ones(name: str, line: str, tmp_path: Path, monkeypatch: py
         for extras in re.findall(r"larimar-memory\[([\w,]+)\]", line):
             assert all(f"\n{extra} = [" in project for extra in extras.split(","))
     elif words[0] == "make":
-        assert all(f"\n{word}:" in (ROOT / "Makefile").read_text("utf-8") for word in words[1:] if "=" not in word)
+        assert all(
+            f"\n{word}:" in (ROOT / "Makefile").read_text("utf-8")
+            for word in words[1:]
+            if "=" not in word
+        )
     elif words[:3] == ["python", "-m", "benchmarks"]:
         assert words[3] in {*benchmarks.NAMES, "list", "report"}
     else:
