@@ -54,7 +54,9 @@ def test_the_code_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     names: dict[str, Any] = {"__name__": "__main__"}
     for found in BLOCK.finditer(PAGES[name]):
         line = PAGES[name].count("\n", 0, found.start()) + 1
-        foreign = set(re.findall(r"^(?:from|import) (\w+)", found[1], re.MULTILINE)) & NOT_INSTALLED_HERE
+        foreign = (
+            set(re.findall(r"^(?:from|import) (\w+)", found[1], re.MULTILINE)) & NOT_INSTALLED_HERE
+        )
         if not all(map(find_spec, foreign)):
             continue
         with contextlib.redirect_stdout(io.StringIO()) as out:
