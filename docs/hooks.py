@@ -9,6 +9,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
+from griffe import Extension
 from mkdocs.structure.files import File
 from typer.main import get_command
 
@@ -23,7 +24,18 @@ PAGES = {
 }
 COMMANDS, PLOTS = "<!-- commands -->", "benchmarks/plots/"
 _LINK = re.compile(r"```.*?```|`[^`\n]*`|(?<=\]\()(?!\w+:|#)([^)\s]+)", re.DOTALL)
+_NAMES = re.compile(r"(?<=    )\w+(?:, \w+)+(?=:\s)")
 _log = logging.getLogger("mkdocs.hooks")
+
+
+class NamesTogether(Extension):
+    """Lets one line of a docstring describe several names, as in `start, end: of the segment`."""
+
+    def on_object(self, *, obj: Any, **_: Any) -> None:
+        if obj.docstring:
+            obj.docstring.value = _NAMES.sub(
+                lambda found: found[0].replace(" ", "\u00a0"), obj.docstring.value
+            )
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -41,7 +53,15 @@ def _commands() -> str:
     for name, command in get_command(app).commands.items():
         if command.hidden:
             continue
-        lines += ["", f"## larimar {name}", "", cleandoc(command.help or ""), "", "| | |", "|---|---|"]
+        lines += [
+            "",
+            f"## larimar {name}",
+            "",
+            cleandoc(command.help or "").replace("__", r"\_\_"),
+            "",
+            "| argument or option | |",
+            "|---|---|",
+        ]
         for told in command.params:
             argument = told.param_type_name == "argument"
             names = told.name.upper() if argument else ", ".join([*told.opts, *told.secondary_opts])
