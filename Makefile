@@ -13,7 +13,7 @@ BENCHMARKS = codes conversations decoding ingest latency latents latents_long mc
 
 OPTIONS =
 
-.PHONY: demo test coverage lint format bench clean
+.PHONY: demo test coverage lint format docs bench clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/larimar demo
@@ -35,6 +35,10 @@ format: $(VENV)/.installed-all
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+# The site, into site/: no network, and no warning is let pass. Open site/index.html.
+docs: $(VENV)/.installed-all
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
+
 # Every committed figure, measured again: some hours on two cores. QUESTIONS is a file in SQuAD's JSON,
 # CONVERSATIONS a folder as benchmarks/talks.py describes it.
 bench: $(VENV)/.installed-all
@@ -46,7 +50,7 @@ bench: $(VENV)/.installed-all
 	$(VENV)/bin/python -m benchmarks report
 
 clean:
-	rm -rf $(VENV) .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -55,5 +59,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-all: $(VENV)/.installed
-	$(INSTALL) --constraint constraints.txt --editable ".[documents,watch,langchain,mcp,postgres,ray,bench,notebooks,dev]"
+	$(INSTALL) --constraint constraints.txt --editable ".[documents,watch,langchain,mcp,postgres,ray,bench,notebooks,docs,dev]"
 	touch $@

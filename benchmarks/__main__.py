@@ -21,7 +21,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def bench(
     name: Annotated[
-        str, typer.Argument(help="Which one; 'list' names them, 'report' fills the README.")
+        str, typer.Argument(help="Which one; 'list' names them, 'report' fills README and docs.")
     ],
     quick: Annotated[bool, typer.Option("--quick", help="Within a minute.")] = False,
     seed: Annotated[int, typer.Option("--seed")] = 0,
@@ -71,6 +71,8 @@ def bench(
         from benchmarks import plots, report
 
         changed = report.update(ROOT / "README.md", RESULTS)
+        page = ROOT / "docs" / "benchmarks.md"
+        page.write_text(report.fill(page.read_text("utf-8"), RESULTS), "utf-8")
         plots.draw_all(RESULTS, PLOTS)
         output.console.print(f"README.md {'updated' if changed else 'is up to date'}.")
         return

@@ -1,8 +1,9 @@
-"""Set the README's tables from the committed results, so that no figure in it is typed by hand."""
+"""Set the tables of the README and the docs from the committed results: no figure is typed by hand."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,8 @@ def render(folder: Path) -> str:
     Raises:
         InputError: if there are none.
     """
-    results = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.json"))}
-    if not results:
-        raise InputError(
-            "There is nothing to report.",
-            f"{folder} holds no results.",
-            "Run `python -m benchmarks NAME --out benchmarks/results/NAME.json` first.",
-        )
-    lines = ["| benchmark | measure | value | bar | |", "|---|---|---|---|---|"]
-    for name, result in results.items():
-        for bar in result["bars"]:
-            mark = "holds" if bar["holds"] else "**missed**"
-            lines.append(
-                f"| `{name}` | {bar['measure']} | {_shown(bar['value'])} | {bar['bar']} | {mark} |"
-            )
+    results = _results(folder)
+    lines = _bars(results, ("holds", "missed"))
     for result in results.values():
         if result["name"] in TABLES:
             lines += ["", *TABLES[result["name"]](result["figures"])]
@@ -59,6 +48,46 @@ def update(readme: Path, folder: Path) -> bool:
     updated = f"{head}{BEGIN}\n{render(folder)}\n{END}{tail}"
     readme.write_text(updated, encoding="utf-8")
     return updated != text
+
+
+def fill(page: str, folder: Path) -> str:
+    """The page with each result between `<!-- NAME -->` and `<!-- /NAME -->`, and the missed bars."""
+    results = _results(folder)
+    told = {name: _part(name, result) for name, result in results.items()}
+    told["missed"] = _bars(results, ("missed",))
+
+    def part(found: re.Match[str]) -> str:
+        return "\n".join([found[1], *told.get(found[2], []), found[3]])
+
+    return re.sub(r"(<!-- ([\w-]+) -->)\n.*?(<!-- /\2 -->)", part, page, flags=re.DOTALL)
+
+
+def _results(folder: Path) -> dict[str, dict[str, Any]]:
+    results = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.json"))}
+    if not results:
+        raise InputError(
+            "There is nothing to report.",
+            f"{folder} holds no results.",
+            "Run `python -m benchmarks NAME --out benchmarks/results/NAME.json` first.",
+        )
+    return results
+
+
+def _bars(results: dict[str, dict[str, Any]], shown: tuple[str, ...]) -> list[str]:
+    lines = ["| benchmark | measure | value | bar | |", "|---|---|---|---|---|"]
+    for name, result in results.items():
+        for bar in result["bars"]:
+            if ("holds" if bar["holds"] else "missed") in shown:
+                mark = "holds" if bar["holds"] else "**missed**"
+                lines.append(
+                    f"| `{name}` | {bar['measure']} | {_shown(bar['value'])} | {bar['bar']} | {mark} |"
+                )
+    return lines
+
+
+def _part(name: str, result: dict[str, Any]) -> list[str]:
+    tables = ["", *TABLES[result["name"]](result["figures"])] if result["name"] in TABLES else []
+    return [*_bars({name: result}, ("holds", "missed")), *tables, "", _where(name, result)]
 
 
 def _shown(value: Any) -> str:

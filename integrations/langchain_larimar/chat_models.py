@@ -50,8 +50,8 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
 
     Args:
         memory, decoder, model: as in `ChatDecoder`.
-        grounding, k, namespace, where, hybrid, neighbours, score_threshold, fallback, context_tokens,
-            max_tokens, temperature, seed, style, cite: as in `ChatOptions`.
+        grounding, k, namespace, where, hybrid, neighbours, score_threshold: as in `ChatOptions`.
+        fallback, context_tokens, max_tokens, temperature, seed, style, cite: as in `ChatOptions`.
         stop: texts at which an answer ends; they are not part of it.
         streaming: True tells callbacks of every token of `invoke` too; False lets `stream` give each
             answer in one piece.

@@ -159,6 +159,16 @@ def test_the_figures_are_the_committed_ones() -> None:
     assert shown == report.render(RESULTS).strip()
 
 
+def test_the_page_of_benchmarks_has_the_committed_ones() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert page == report.fill(page, RESULTS)
+    assert {*re.findall(r"^<!-- ([\w-]+) -->$", page, re.MULTILINE)} == {
+        *(path.stem for path in RESULTS.glob("*.json")),
+        "missed",
+    }
+    assert report.fill("<!-- missed -->\nstale\n<!-- /missed -->\n", RESULTS).count("missed") > 3
+
+
 def test_every_picture_is_there() -> None:
     shown = [place for place in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in place]
     assert any(place.startswith("benchmarks/plots/") for place in shown)
