@@ -62,7 +62,7 @@ def test_importing_the_package_loads_no_torch():
         done.stdout.strip()
         == "['answers', 'codes', 'conversation', 'conversations', 'curve', 'decoding', 'ingest', "
         "'languages', 'latency', 'latents', 'latents_long', 'mcp', 'memory', 'merge', 'needle', "
-        "'passages', 'passkey', 'rag', 'reliability', 'ruler', 'scale', 'scope'] False"
+        "'passages', 'passkey', 'rag', 'ray', 'reliability', 'ruler', 'scale', 'scope'] False"
     )
 
 
