@@ -44,7 +44,7 @@ COMMANDS = [
 ]
 RUN_IN_ORDER = ("guides/commands.md",)
 """Pages whose commands are run, too, one after the other in one folder."""
-OTHERS = {"claude", "createdb", "cd", "git", "python"}
+OTHERS = {"claude", "createdb", "export", "cd", "git", "python"}
 
 
 @pytest.mark.model

@@ -120,7 +120,7 @@ def test_the_code_runs(number: int, runs: list[tuple[str, str]]) -> None:
         ["At nine.", "The ferry to Ren leaves at nine every morning."],
         ["At nine. The ferry to Ren leaves at nine every morning. 0.", "|n|i|n|e|.|", "Not in memory."],
         ["It is 4711.", "Please remember that the alarm code is 4711."],
-        ["Remembered under the id note-", "] The alarm code of the office is 4711."],
+        ["Remembered under the id note-", ": The alarm code of the office is 4711."],
     )
     for words in expected[number]:
         assert words in out
