@@ -19,8 +19,8 @@ from larimar_memory import __version__
 from larimar_memory.decoders.prompt import FULL, NOT_IN_MEMORY
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.server import schemas
-from larimar_memory.server.opening import OnDemand
 from larimar_memory.server.tools import TOOLS, Done, marked, page
+from larimar_memory.system.on_demand import OnDemand
 from larimar_memory.validate import sound
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _Made = TypeVar("_Made")
 _Given = TypeVar("_Given", bound=schemas.Arguments)
 
 
-def build(memory: OnDemand, namespace: Callable[[], str]) -> Server[Any]:
+def build(memory: OnDemand[Larimar], namespace: Callable[[], str]) -> Server[Any]:
     """The server of a memory, which it closes when it ends.
 
     Args:
@@ -83,7 +83,7 @@ def build(memory: OnDemand, namespace: Callable[[], str]) -> Server[Any]:
 class _Handlers:
     """What is done for each kind of request; the memory works in threads, off the event loop."""
 
-    def __init__(self, memory: OnDemand, namespace: Callable[[], str]) -> None:
+    def __init__(self, memory: OnDemand[Larimar], namespace: Callable[[], str]) -> None:
         self._memory, self._namespace = memory, namespace
 
     async def _run(self, work: Callable[[Larimar, str], _Made]) -> _Made:
