@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -12,7 +13,7 @@ from larimar_memory.errors import InputError
 from larimar_memory.inspector import given
 from larimar_memory.stores.base import Document, Span
 from larimar_memory.system.on_demand import OnDemand
-from larimar_memory.system.requests import Arguments
+from larimar_memory.system.requests import Arguments, parsed
 from larimar_memory.types import AnswerOptions, ReadOptions
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def document(inspected: Inspected, asked: given.Named) -> Values:
     return {
         **_listed(known),
         "characters": len(text),
-        "metadata": known.metadata,
+        "metadata": json.dumps(known.metadata, ensure_ascii=False, indent=2),
         "hash": _hash(text),
         "start": start,
         "text": text if asked.whole else text[start : start + WINDOW],
@@ -191,7 +192,8 @@ def update(inspected: Inspected, asked: given.Edited) -> Values:
             "Another changed it since it was opened here.",
             "Look at it again, and make the change in what it says now.",
         )
-    held.update(asked.id, asked.text, asked.metadata, namespace=asked.namespace)
+    metadata = None if asked.metadata is None else parsed(asked.metadata, "The metadata")
+    held.update(asked.id, asked.text, metadata, namespace=asked.namespace)
     return {"id": asked.id}
 
 

@@ -7,7 +7,6 @@ import mimetypes
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -22,7 +21,7 @@ from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.inspector.actions import ACTIONS, Inspected, Values
 from larimar_memory.inspector.guard import API, Guard
 from larimar_memory.system.listening import Listener
-from larimar_memory.system.requests import arguments, unforeseen
+from larimar_memory.system.requests import arguments, parsed, unforeseen
 
 STATIC = Path(__file__).parent / "static"
 _SECONDS_TO_END = 1
@@ -97,18 +96,8 @@ async def _done(inspected: Inspected, request: Request) -> Values | Iterator[Val
             "The inspector was started to look only.",
             "Start it with `larimar inspect MEMORY --write`.",
         )
-    given = arguments(action.arguments, _parsed(await request.body()))
+    given = arguments(action.arguments, parsed(await request.body() or "{}", "The request"))
     return await run_in_threadpool(action.run, inspected, given)
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(body or b"{}")
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise InputError("The request cannot be used.", "It is no JSON object.", "Send one.")
-    return found
 
 
 def _lines(values: Iterator[Values]) -> Iterator[bytes]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from larimar_memory.system.requests import Arguments
@@ -64,11 +62,14 @@ class Asked(In):
 
 
 class Edited(In):
-    """What a document is to say, and the hash of what it said when it was opened."""
+    """What a document is to say, and the hash of what it said when it was opened.
+
+    Metadata are JSON as it was typed: a browser's numbers are not as exact. None keeps them.
+    """
 
     id: str
     text: str
-    metadata: dict[str, Any]
+    metadata: str | None = None
     was: str
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Mapping
@@ -40,6 +41,24 @@ def arguments(kind: type[_Given], given: Mapping[str, Any] | None) -> _Given:
         raise InputError(
             "The arguments cannot be used.", why, "Correct them and call again."
         ) from error
+
+
+def parsed(text: str | bytes, what: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Args:
+        what: it is of, as an error begins.
+
+    Raises:
+        InputError: if it is none.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"{what} cannot be used.", "It is no JSON object.", 'Write it like {"a": 1}.')
+    return found
 
 
 def unforeseen(error: Exception) -> LarimarError:
