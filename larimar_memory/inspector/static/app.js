@@ -8,6 +8,7 @@ import { receiptsView } from "./receipts.js";
 import { bytes, count, el, plain, shown } from "./text.js";
 
 const by = (id) => document.getElementById(id);
+const SAID_MS = 6000;
 const THEMES = ["auto", "light", "dark"];
 
 const app = {
@@ -22,6 +23,8 @@ const app = {
   },
   say(text) {
     by("status").textContent = text;
+    clearTimeout(app.saying);
+    app.saying = setTimeout(() => (by("status").textContent = ""), SAID_MS);
   },
   /** Do something that may fail. */
   async try(work) {

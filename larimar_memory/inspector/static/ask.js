@@ -3,7 +3,7 @@
 import { call, stream } from "./api.js";
 import { showDocument } from "./document.js";
 import { gauge, parts, share } from "./plots.js";
-import { el, shown, stored } from "./text.js";
+import { el, put, shown, stored } from "./text.js";
 
 export function askView(app, section) {
   let running = null;
@@ -83,7 +83,8 @@ export function askView(app, section) {
     const { probability, threshold, margin } = readout;
     const said = `probability ${share(probability)}, threshold ${share(threshold)}, margin ${margin < 0 ? "" : "+"}${share(margin)}`;
     const nearest = (event) => run(event, false, { threshold: 0 });
-    scope.replaceChildren(
+    put(
+      scope,
       el("h2", {}, readout.in_scope ? "Recalled" : "Not in memory"),
       gauge("Probability that the answer is there", probability, { mark: threshold, said }),
       el("p", { class: "margin" }, said, ` \u00b7 read in ${(readout.seconds * 1000).toFixed(0)} ms`),

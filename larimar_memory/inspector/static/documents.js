@@ -22,7 +22,7 @@ export function documentsView(app, section) {
   const form = el(
     "form",
     { role: "search", class: "bar", submit: search },
-    kind, text, where, el("button", { type: "submit" }, "Search"), order,
+    text, where, el("button", { type: "submit" }, "Search"), kind, order,
   );
   section.append(
     el("div", { class: "split" }, el("div", { class: "list" }, form, chips, list, pager), detail),

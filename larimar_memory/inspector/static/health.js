@@ -45,7 +45,7 @@ export function healthView(app, section) {
         ["Likeness", health.expected_cosine, share(health.expected_cosine), "cosine of what is read to what was written"],
         ["Directions", rank, number(health.effective_rank), "effective rank: how many directions the keys really use"],
       ]),
-      figures([["mode", fixed ? "fixed slots" : "grows"], ["condition", health.condition === null ? "infinite" : number(health.condition)], ["threshold", share(stats.threshold)]]),
+      figures([["mode", fixed ? "fixed slots" : "grows"], ["condition", health.condition === null ? "infinite" : Number(health.condition.toPrecision(4)).toLocaleString("en")], ["threshold", share(stats.threshold)]]),
       el("h3", {}, "Slots that the last question addressed"),
       app.slots
         ? columns(`Address weights of ${app.slots.length} slots`, app.slots)

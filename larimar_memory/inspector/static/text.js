@@ -4,10 +4,12 @@
 const UNSEEN =
   /\r\n|(?![\n\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0\u{e0100}-\u{e01ef}]/gu;
 
+const NAMES =
+  "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US".split(" ");
+
 function label(char) {
   const code = char.codePointAt(0);
-  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-  return code === 0x7f ? "\u2421" : `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
+  return NAMES[code] ?? `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
 }
 
 /** A text for places that take text alone, such as a title: what is not seen is named. */
@@ -36,8 +38,13 @@ export function el(name, attributes = {}, ...children) {
     else if (typeof value === "boolean") made.toggleAttribute(key, value);
     else if (value !== null && value !== undefined) made.setAttribute(key, value);
   }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
+  put(made, ...children);
   return made;
+}
+
+/** Put children in the place of those that an element has; what is null or false is left out. */
+export function put(target, ...children) {
+  target.replaceChildren(...children.filter((child) => child !== null && child !== undefined && child !== false));
 }
 
 /** Stored text in an element of its own, whose direction touches nothing around it. */
