@@ -15,6 +15,7 @@ from larimar_memory.inspector.actions import ACTIONS, WINDOW
 from larimar_memory.inspector.app import STATIC
 from larimar_memory.inspector.guard import HEADERS
 from larimar_memory.larimar import Larimar
+from larimar_memory.system.on_demand import OnDemand
 
 from .conftest import FERRY, ISLAND, PORT, TALK, TOKEN, Open, client
 
@@ -97,14 +98,10 @@ def test_its_own_page_is_let_in(inspected: Open, host: str) -> None:
 @pytest.mark.parametrize("name", [*ACTIONS, "nothing"])
 def test_without_the_token_nothing_is_told(inspected: Open, token: str, name: str) -> None:
     http = client(inspected(write=True), token)
-    for answer in (
-        http.post(f"/api/{name}", json={}),
-        http.post(f"/api/{name}?token={TOKEN}", json={}),
-    ):
-        assert (answer.status_code, answer.text) == (
-            401,
-            "The token is missing, or is none of this server.",
-        )
+    for address in (f"/api/{name}", f"/api/{name}?token={TOKEN}"):
+        answer = http.post(address, json={})
+        assert answer.status_code == 401
+        assert answer.text == "The token is missing, or is none of this server."
 
 
 def test_the_page_itself_holds_nothing_and_says_what_it_may_do(inspected: Open) -> None:
@@ -113,13 +110,7 @@ def test_the_page_itself_holds_nothing_and_says_what_it_may_do(inspected: Open) 
     for file in STATIC.iterdir():
         answer = http.get(f"/{file.name}")
         assert (answer.status_code, answer.content) == (200, file.read_bytes())
-        assert (
-            HEADERS.items()
-            <= {
-                name.title().replace("Nosniff", "nosniff"): value
-                for name, value in answer.headers.items()
-            }.items()
-        )
+        assert {name: answer.headers[name] for name in HEADERS} == HEADERS
         if file.suffix == ".js":
             assert answer.headers["content-type"].startswith("text/javascript")
     assert http.get("/").content == (STATIC / "index.html").read_bytes()
@@ -129,20 +120,17 @@ def test_the_page_itself_holds_nothing_and_says_what_it_may_do(inspected: Open) 
     assert "http" not in policy
 
 
+MAKES_HTML = (
+    *("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "setHTML", "DOMParser"),
+    *("eval(", "style=", "onclick", "createContextualFragment", "srcdoc"),
+)
+
+
 def test_the_page_loads_nothing_from_elsewhere_and_makes_no_html_of_texts() -> None:
     for file in STATIC.iterdir():
         text = file.read_text(encoding="utf-8")
         assert "://" not in text.replace("http://www.w3.org/2000/svg", ""), file.name
-        for word in (
-            "innerHTML",
-            "outerHTML",
-            "insertAdjacentHTML",
-            "document.write",
-            "eval(",
-            "setHTML",
-            "style=",
-            "onclick",
-        ):
+        for word in MAKES_HTML:
             assert word not in text, (file.name, word)
 
 
@@ -158,7 +146,7 @@ def test_no_other_file_is_served(inspected: Open, place: str) -> None:
 def test_it_is_asked_by_post_alone(inspected: Open) -> None:
     http = client(inspected())
     for method in ("GET", "PUT", "DELETE", "HEAD"):
-        assert http.request(method, "/api/memory").status_code == 405
+        assert http.request(method, "/api/memory").status_code in (404, 405)
 
 
 # --- what it gives ---
@@ -175,7 +163,7 @@ def test_what_there_is(inspected: Open) -> None:
         assert told["stats"]["path"].endswith("island.larimar")
         assert done(http, "stats", namespace="user:cleo")["documents"] == 1
         health = done(http, "health")
-        assert (health["mode"], health["items"]) == ("grow", 7)
+        assert (health["mode"], health["items"]) == ("grow", done(http, "stats")["segments"])
 
 
 def test_documents_and_episodes_by_pages(inspected: Open) -> None:
@@ -217,8 +205,8 @@ def test_a_long_document_is_shown_by_parts(inspected: Open) -> None:
         opened.asking().write(["x" * 200_001], ["longer"], whole=True)
         told = refused(http, "document", id="longer", whole=True)
         assert told == (
-            "The document 'longer' cannot be edited here. It has 200,001 characters, more than 200,000. "
-            "Write it again with `larimar ingest`."
+            "The document 'longer' cannot be edited here. It has 200,001 characters, more than "
+            "200,000. Write it again with `larimar ingest`."
         )
 
 
@@ -267,19 +255,15 @@ def test_options_of_a_question_are_those_of_a_read(inspected: Open) -> None:
         assert empty["error"]["what"]
 
 
-def test_slots_are_told(inspected: Open, tmp_path: Any, encoder: Any) -> None:
+def test_slots_are_told(tmp_path: Any, encoder: Any) -> None:
     place = tmp_path / "slots.larimar"
     with Larimar.open(place, encoder=encoder, keys="eager") as memory:
         memory.write(TALK)
-    opened = inspected()
-    slotted = Larimar.open(place, encoder=encoder, slots=8, read_only=True)
-    with client(actions.Inspected(lambda: slotted, lambda: slotted)) as http:  # type: ignore[arg-type]
-        weights = lines(http, question=FERRY, answer=False)[0]["slots"]
+    opened = OnDemand(lambda: Larimar.open(place, encoder=encoder, slots=8, read_only=True))
+    with client(actions.Inspected(opened, opened)) as http:
+        weights = lines(http, question=FERRY, answer=False, threshold=0.0)[0]["slots"]
         assert (len(weights), sum(weights)) == (8, pytest.approx(1))
         assert done(http, "health")["slots"] == 8
-        slotted.close()
-        http.app.router.lifespan_context = None  # type: ignore[attr-defined]
-    opened.close()
 
 
 # --- what it changes ---
@@ -321,8 +305,8 @@ def test_a_text_is_edited(inspected: Open) -> None:
         # Another changed it since.
         told = refused(http, "update", **given, text="mine")
         assert told == (
-            "The document 'books/ren.txt' was not changed. Another changed it since it was opened here. "
-            "Look at it again, and make the change in what it says now."
+            "The document 'books/ren.txt' was not changed. Another changed it since it was opened "
+            "here. Look at it again, and make the change in what it says now."
         )
         given = {"id": "books/ren.txt", "was": now["hash"], "text": "New."}
         for wrong in ("[1]", "{", "", "[" * 100_000, "7"):
