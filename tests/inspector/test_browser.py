@@ -22,7 +22,12 @@ ARGUMENTS = ["--host-resolver-rules=MAP evil.test 127.0.0.1"]
 NONE = "There is no Chromium: `apt-get install chromium`, or `python -m playwright install chromium`."
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069\ufeff\U000e0041]")
 
+OPENED = "all => all.forEach((one) => one.open = true)"
+
 Served = Callable[..., str]
+
+# A machine that does much else is slow, and not wrong.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +50,8 @@ class Tab:
         self.context = browser.new_context(**options)
         self.page: Page = self.context.new_page()
         self.wrong = list[str]()
+        # What an action refuses is a status of its own, which the console tells as well.
+        self.fine = ["400 (Bad Request)"]
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.wrong.append(dialog.message), dialog.dismiss()))
@@ -52,8 +59,7 @@ class Tab:
         self.asked = set[str]()
 
     def _heard(self, message: ConsoleMessage) -> None:
-        # What an action refuses is a status of its own, which the console tells as well.
-        if "400 (Bad Request)" not in message.text:
+        if not any(text in message.text for text in self.fine):
             self.wrong.append(message.text)
 
 
@@ -69,7 +75,7 @@ def tab(browser: Browser) -> Iterator[Tab]:
 
 @pytest.fixture
 def page(tab: Tab) -> Page:
-    tab.page.set_default_timeout(20_000)
+    tab.page.set_default_timeout(30_000)
     return tab.page
 
 
@@ -167,7 +173,7 @@ def test_a_long_document_is_read_by_parts(page: Page, served: Served, path: Path
     with Larimar.open(path) as memory:
         memory.write(["".join(f"\U0001f9ed{n:06} " for n in range(6_000))], ["long"], whole=True)
     page.goto(served())
-    page.get_by_text("long").click()
+    page.get_by_text("long", exact=True).click()
     text = page.get_by_label("Text", exact=True)
     expect(text).to_contain_text("000000")
     expect(page.get_by_role("button", name="Earlier")).to_have_count(0)
@@ -192,7 +198,7 @@ def test_a_question_is_answered_and_explained(page: Page, served: Served, decode
     ask(page, "When does the ferry to Ren leave?")
     answer = page.locator(".answer")
     expect(answer.get_by_role("heading", name="Answer")).to_be_visible(timeout=60_000)
-    expect(answer).to_contain_text("nine")
+    expect(answer).to_contain_text("morning [1]")
     expect(answer).to_contain_text("confidence")
     first = page.locator(".cards > li").first
     expect(first).to_contain_text(FERRY)
@@ -251,7 +257,7 @@ def test_what_is_not_in_memory(page: Page, served: Served) -> None:
 def test_options_of_a_question(page: Page, served: Served) -> None:
     page.goto(served())
     view(page, "Ask")
-    page.get_by_text("Options").click()
+    page.get_by_text("Options", exact=True).click()
     page.get_by_label("Segments").fill("2")
     page.get_by_label("Threshold").fill("0")
     page.get_by_label("Since").fill("2026-05-02")
@@ -435,7 +441,7 @@ def test_hostile_texts_are_only_shown(
     for id, text in HOSTILE.items():
         page.goto(page.url.split("#")[0] + "#documents")
         page.locator(f".row[data-id={_quoted(id)}]").click()
-        shown = page.locator("pre.text")
+        shown = page.locator("#documents pre.text")
         expect(shown).to_contain_text(UNSEEN.split(text)[0][:20].strip())
         sound()
         page.get_by_role("button", name="Edit").click()
@@ -487,13 +493,13 @@ def test_a_direction_stays_within_its_text(page: Page, served: Served, path: Pat
 
 def test_a_text_cannot_become_html_even_by_mistake(tab: Tab, served: Served) -> None:
     page = tab.page
+    tab.fine += ["TrustedHTML", "Content Security Policy"]
     page.goto(served())
     with pytest.raises(Error, match="TrustedHTML"):
         page.evaluate("document.body.innerHTML = '<img src=x onerror=alert(1)>'")
-    with pytest.raises(Error, match="Content Security Policy"):
+    with pytest.raises(Error, match="Failed to fetch"):
         page.evaluate("fetch('http://evil.test/')")
-    tab.wrong.clear()
-    tab.asked.discard("evil.test")
+    assert "evil.test" not in tab.asked
 
 
 # --- who may ask ---
@@ -510,11 +516,9 @@ def test_a_name_that_was_made_to_lead_here_is_refused(browser: Browser, served: 
 
 def test_a_page_elsewhere_learns_nothing(browser: Browser, served: Served) -> None:
     tab, url = Tab(browser), served(write=True).split("#")[0]
-    tab.page.route(
-        "http://elsewhere.test/",
-        lambda route: route.fulfill(body="<p>A page</p>", content_type="text/html"),
-    )
-    tab.page.goto("http://elsewhere.test/")
+    elsewhere = "http://elsewhere.test/"
+    tab.page.route(elsewhere, lambda route: route.fulfill(body="<p></p>", content_type="text/html"))
+    tab.page.goto(elsewhere)
     for how in (
         "{method: 'POST', body: '{}'}",
         f"{{method: 'POST', body: '{{}}', headers: {{Authorization: 'Bearer {TOKEN}'}}}}",
@@ -543,12 +547,12 @@ def test_a_page_elsewhere_learns_nothing(browser: Browser, served: Served) -> No
 
 def test_without_a_token_the_page_says_what_to_do(tab: Tab, served: Served) -> None:
     url = served()
+    tab.fine.append("401 (Unauthorized)")
     tab.page.goto(url.split("#")[0])
     expect(tab.page.get_by_role("alert")).to_contain_text("The address has no token.")
     tab.page.goto(f"{url}x")
     tab.page.reload()
     expect(tab.page.get_by_role("alert")).to_contain_text("is none of this server")
-    tab.wrong.clear()
     tab.page.goto(url)
     tab.page.reload()
     expect(tab.page.locator(".row")).to_have_count(4)
@@ -558,6 +562,7 @@ def test_without_a_token_the_page_says_what_to_do(tab: Tab, served: Served) -> N
 
 def test_a_server_that_has_ended_is_told(tab: Tab, served: Any) -> None:
     page = tab.page
+    tab.fine.append("ERR_CONNECTION_REFUSED")
     page.goto(served())
     expect(page.locator(".row")).to_have_count(4)
     served.stop()
@@ -565,7 +570,6 @@ def test_a_server_that_has_ended_is_told(tab: Tab, served: Any) -> None:
     expect(page.get_by_role("alert")).to_contain_text("Start `larimar inspect` again.")
     page.get_by_role("button", name="Dismiss").click()
     expect(page.get_by_role("alert")).to_be_empty()
-    tab.wrong.clear()
 
 
 # --- how it is used ---
@@ -600,9 +604,9 @@ def test_it_is_used_by_keyboard(page: Page, served: Served) -> None:
 def test_everything_has_a_name(page: Page, served: Served) -> None:
     page.goto(served(write=True))
     named = (
-        "[...document.querySelectorAll('button, input, select, textarea, a, [role=meter], [role=img]')]"
-        ".filter((one) => !one.labels?.length && !one.getAttribute('aria-label') && !one.innerText.trim())"
-        ".map((one) => one.outerHTML)"
+        "[...document.querySelectorAll('button, input, select, textarea, a, [role=meter]')]"
+        ".filter((one) => !one.labels?.length && !one.getAttribute('aria-label'))"
+        ".filter((one) => !one.innerText.trim()).map((one) => one.outerHTML)"
     )
     page.get_by_text(FERRY).click()
     page.get_by_role("button", name="Edit").click()
@@ -615,9 +619,7 @@ def test_everything_has_a_name(page: Page, served: Served) -> None:
         if name == "Ask":
             ask(page, FERRY, "Recall only")
             expect(page.locator(".cards > li").first).to_be_visible()
-        page.locator("section:visible details").evaluate_all(
-            "all => all.forEach((one) => one.open = true)"
-        )
+        page.locator("details").evaluate_all(OPENED)
         assert page.evaluate(named) == []
         expect(page.get_by_role("link", name=name, exact=True)).to_have_attribute(
             "aria-current", "page"
@@ -643,7 +645,7 @@ _CONTRAST = """() => {
   return [...document.querySelectorAll("body *")]
     .filter((one) => one.checkVisibility() && !one.disabled && !one.matches("option"))
     .filter((one) => [...one.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
-    .map((one) => [light(getComputedStyle(one).color), light(back(one)), one.className, one.textContent])
+    .map((one) => [light(getComputedStyle(one).color), light(back(one)), one.outerHTML])
     .map(([a, b, ...what]) => [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), ...what])
     .filter(([ratio]) => ratio < 4.5);
 }"""
@@ -662,7 +664,7 @@ def test_both_colour_schemes_can_be_read(browser: Browser, served: Served, schem
     assert page.evaluate(_CONTRAST) == []
     ask(page, "Who built the lighthouse?", "Recall only")
     expect(page.locator(".cards > li").first).to_be_visible()
-    page.locator("details").evaluate_all("all => all.forEach((one) => one.open = true)")
+    page.locator("details").evaluate_all(OPENED)
     expect(page.locator("mark").first).to_be_visible()
     assert page.evaluate(_CONTRAST) == []
     other = {"light": "dark", "dark": "light"}[scheme]
@@ -692,7 +694,7 @@ def test_narrow_screens(browser: Browser, served: Served) -> None:
     expect(page.locator(".rows")).to_be_visible()
     ask(page, "Who built the lighthouse?", "Recall only")
     expect(page.locator(".cards > li").first).to_be_visible()
-    page.locator("details").evaluate_all("all => all.forEach((one) => one.open = true)")
+    page.locator("details").evaluate_all(OPENED)
     assert page.evaluate(wide) <= 320
     for name in ("Health", "Receipts"):
         view(page, name)
