@@ -35,6 +35,7 @@ NAMES: dict[str, str] = {
     "decoding": "Tokens a second beside llama.cpp with the same file, and the start of a process.",
     "merge": "Two files merged, and a file copied to a database and back: exact, and how fast.",
     "mcp": "Recall over MCP beside the library's own call: standard input and output, and HTTP.",
+    "inspector": "The inspector's first paint, with a hundred thousand documents.",
     "latency": "Time and RAM of an answer, at ten thousand and at a million tokens.",
 }
 """What can be measured, each with a line that says what it is."""

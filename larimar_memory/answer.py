@@ -79,10 +79,14 @@ class Answerer:
         chosen = instruction(options.style, adapter is not None)
         told = {} if chosen == BRIEF else {"instruction": chosen}
 
+        def chat(said: Sequence[Message]) -> list[dict[str, str]]:
+            # Latents stand where passages would.
+            return messages(question, recalled if prefix is None else [""], said, **told)
+
         def prompt(said: Sequence[Message]) -> list[int]:
             if prefix is not None and isinstance(model, LatentDecoder):
                 return model.around_recalled(question, said, options.begin, **told)[1]
-            return model.chat_tokens(messages(question, recalled, said, **told), options.begin)
+            return model.chat_tokens(chat(said), options.begin)
 
         room = model.context - options.max_tokens - (0 if prefix is None else prefix.positions)
         kept: Sequence[Message] = options.history and latest(
@@ -90,7 +94,8 @@ class Answerer:
         )
         given = adapter if prefix is None else prefix
         generation = _generate(model, prompt(kept), replace(options, stop=stop), conditioning=given)
-        return Said(label, generation, readout.probability if readout.in_scope else None), sources
+        probability = readout.probability if readout.in_scope else None
+        return Said(label, generation, probability, chat(kept)), sources
 
     def _adapted(self, readout: Readout) -> AnsweringAdapter | None:
         """The adapter, leaning to a refusal as the read does, unless an answer's beginning is given."""

@@ -10,7 +10,7 @@ from larimar_memory.encoders.base import Encoder
 from larimar_memory.receipts import Receipt
 from larimar_memory.slots import Health, Slots, health_of
 from larimar_memory.stats import stats_of
-from larimar_memory.stores.base import Document, Store
+from larimar_memory.stores.base import Document, Episode, Store
 from larimar_memory.types import DEFAULT_NAMESPACE, MemoryStats, Where
 
 
@@ -31,6 +31,46 @@ class Holdings:
         """The documents of a namespace, in the order they were first written."""
         space = validate.check_name(namespace, "namespace")
         return self.store.documents(space, validate.check_where(where))
+
+    def page(
+        self,
+        count: int = 50,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        after: str | None = None,
+        episode: str | None = None,
+        matching: str = "",
+        newest: bool = False,
+    ) -> list[Document]:
+        """The next documents of a namespace, however many it has.
+
+        Args:
+            count: most documents.
+            after: the id of the one that they follow, by default none.
+            episode: only those of it.
+            matching: only those whose id holds it; A to Z are the same as a to z.
+            newest: the last one that was first written comes first.
+        """
+        space = validate.check_name(namespace, "namespace")
+        chosen = {"after": after, "episode": episode, "matching": matching or None}
+        for name, value in chosen.items():
+            if value is not None:
+                validate.check_name(value, name)
+        return self.store.page(
+            space, count, after=after, episode=episode, matching=matching, newest=newest
+        )
+
+    def episodes(
+        self, count: int = 50, *, namespace: str = DEFAULT_NAMESPACE, after: str | None = None
+    ) -> list[Episode]:
+        """The next episodes of a namespace by name, after the one of that name."""
+        if after is not None:
+            validate.check_episode(after)
+        return self.store.episodes(validate.check_name(namespace, "namespace"), count, after)
+
+    def namespaces(self) -> list[str]:
+        """Names of the namespaces that hold documents, sorted."""
+        return self.store.namespaces()
 
     def text(self, id: str, *, namespace: str = DEFAULT_NAMESPACE) -> str:
         """A document's text, exactly as it was written.

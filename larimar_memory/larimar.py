@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -307,16 +308,19 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
             raise TypeError(f"Larimar.search() takes no {' and no '.join(sorted(unused))}")
         return read.search(self._recall, question, options, self.slots)
 
-    def answer(self, question: str, k: int | None = None, **how: Unpack[AnswerKeywords]) -> Answer:
+    def answer(
+        self, question: str | Readout, k: int | None = None, **how: Unpack[AnswerKeywords]
+    ) -> Answer:
         """Answer from memory, as `stream` does piece by piece."""
         return self.stream(question, k, **how).result()
 
     def stream(
-        self, question: str, k: int | None = None, **how: Unpack[AnswerKeywords]
+        self, question: str | Readout, k: int | None = None, **how: Unpack[AnswerKeywords]
     ) -> AnswerStream:
         """Answer from memory, piece by piece; `.result()` gives the whole `Answer`.
 
         Args:
+            question: or what was read of one, which is not read again; only parts of it may be.
             k: most segments to read, 5 by default.
             how: `reading`, a `ReadOptions`, `options`, an `AnswerOptions`, and fields of both that hold
                 in place of their own.
@@ -327,8 +331,11 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         """
         started = time.perf_counter()
         reading, options = validate.answer_options(k, how)
-        question = validate.check_question(question, validate.MAX_QUESTION_CHARS)
-        readout = self.read(question, options=reading)
+        if isinstance(question, Readout):
+            readout, reading = question, replace(reading, namespace=question.namespace)
+        else:
+            question = validate.check_question(question, validate.MAX_QUESTION_CHARS)
+            readout = self.read(question, options=reading)
         parts = partial(self.read, options=reading)
         given = (lambda: self.decoder, self.latents, started, parts, self._language, self._adapter)
         return answer.start(readout, options, *given)

@@ -16,6 +16,7 @@ import typer
 from larimar_memory import __version__
 from larimar_memory.cli import care, forgetting, keys, output, train
 from larimar_memory.cli.ingest import ingest
+from larimar_memory.cli.inspect import inspect
 from larimar_memory.cli.moving import copy, merge
 from larimar_memory.cli.options import (
     AdapterFolder,
@@ -51,6 +52,7 @@ app = typer.Typer(
 
 app.command()(ingest)
 app.command()(serve)
+app.command()(inspect)
 
 
 # "answer" is what the facade calls it.

@@ -113,6 +113,7 @@ def open_memory(
     read_only: bool = False,
     latents: bool | str = False,
     adapter: str = "",
+    slots: int | None = None,
 ) -> Larimar:
     """The memory at a place, with the models named, or those bundled where a name is empty.
 
@@ -143,6 +144,7 @@ def open_memory(
         read_only=read_only,
         latents=latents,
         adapter=adapter != "none" and (adapter or True),
+        slots=slots,
     )
     # What was made till now stays: it is never looked through again.
     gc.freeze()

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from larimar_memory.decoders.base import Generation
 from larimar_memory.form.citing import Citer, Marker
 from larimar_memory.form.confidence import confidence, signs
-from larimar_memory.types import Answer, RecalledSegment, Timings, Usage
+from larimar_memory.types import Answer, Message, RecalledSegment, Timings, Usage
 
 
 @dataclass(slots=True)
@@ -24,12 +24,14 @@ class Said:
         label: what its line begins with; "" where it is the whole answer.
         pieces: a generation, or a text that needs none.
         probability: that what is asked for was there to be read; None where nothing was read for it.
+        chat: what the decoder is asked; nothing where it is not.
         text: as far as it was said.
     """
 
     label: str
     pieces: Generation | str
     probability: float | None
+    chat: Sequence[Message] = ()
     text: str = ""
 
     @property
@@ -87,6 +89,14 @@ class AnswerStream:
     def sources(self) -> tuple[RecalledSegment, ...]:
         """The segments the decoder is given; known before the first piece."""
         return self._answer.sources
+
+    @property
+    def prompts(self) -> list[Sequence[Message]]:
+        """The chats that the decoder is given, one for each part of the question that it is asked.
+
+        Known before the first piece. Where latents are attached, they stand for the passages.
+        """
+        return [one.chat for one in self._said if one.chat]
 
     @property
     def signs(self) -> list[Float[np.ndarray, " s"] | None]:

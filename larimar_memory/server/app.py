@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -13,20 +11,18 @@ from anyio import to_thread
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
-from pydantic import ValidationError
 
 from larimar_memory import __version__
 from larimar_memory.decoders.prompt import FULL, NOT_IN_MEMORY
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.server import schemas
-from larimar_memory.server.opening import OnDemand
 from larimar_memory.server.tools import TOOLS, Done, marked, page
+from larimar_memory.system.on_demand import OnDemand
+from larimar_memory.system.requests import arguments, unforeseen
 from larimar_memory.validate import sound
 
 if TYPE_CHECKING:
     from larimar_memory.larimar import Larimar
-
-log = logging.getLogger(__name__)
 
 NAME, TITLE = "larimar-memory", "Larimar memory"
 INSTRUCTIONS = (
@@ -37,15 +33,13 @@ INSTRUCTIONS = (
 PROMPT = "recall"
 
 _UNTRUSTED = {"untrusted": True}
-_WRONG_SHOWN, _WRONG_CHARS = 3, 200
 
 _Context: TypeAlias = ServerRequestContext[Any]
 _Page: TypeAlias = types.PaginatedRequestParams | None
 _Made = TypeVar("_Made")
-_Given = TypeVar("_Given", bound=schemas.Arguments)
 
 
-def build(memory: OnDemand, namespace: Callable[[], str]) -> Server[Any]:
+def build(memory: OnDemand[Larimar], namespace: Callable[[], str]) -> Server[Any]:
     """The server of a memory, which it closes when it ends.
 
     Args:
@@ -83,7 +77,7 @@ def build(memory: OnDemand, namespace: Callable[[], str]) -> Server[Any]:
 class _Handlers:
     """What is done for each kind of request; the memory works in threads, off the event loop."""
 
-    def __init__(self, memory: OnDemand, namespace: Callable[[], str]) -> None:
+    def __init__(self, memory: OnDemand[Larimar], namespace: Callable[[], str]) -> None:
         self._memory, self._namespace = memory, namespace
 
     async def _run(self, work: Callable[[Larimar, str], _Made]) -> _Made:
@@ -98,14 +92,14 @@ class _Handlers:
         if tool is None:
             raise MCPError(types.INVALID_PARAMS, sound(str(_unknown("tool", params.name, TOOLS))))
         try:
-            given = _arguments(tool.arguments, params.arguments)
+            given = arguments(tool.arguments, params.arguments)
             done: Done = await self._run(lambda memory, space: tool.run(memory, space, given))
         except LarimarError as error:
             return types.CallToolResult(content=[_text(str(error))], is_error=True)
         except MCPError:
             raise
         except Exception as error:
-            return types.CallToolResult(content=[_text(str(_unforeseen(error)))], is_error=True)
+            return types.CallToolResult(content=[_text(str(unforeseen(error)))], is_error=True)
         return types.CallToolResult(
             content=[_text(text, untrusted=tool.reads) for text in done.said()],
             structured_content=done.result.model_dump(mode="json"),
@@ -161,7 +155,7 @@ class _Handlers:
         with _told():
             if params.name != PROMPT:
                 raise _unknown("prompt", params.name, [PROMPT])
-            question = _arguments(schemas.Asked, params.arguments).question
+            question = arguments(schemas.Asked, params.arguments).question
             readout = await self._run(lambda memory, space: memory.read(question, namespace=space))
         recalled = marked(readout.segments)
         texts = [recalled, f"Question: {question}\n{FULL}"] if recalled else [NOT_IN_MEMORY, question]
@@ -185,40 +179,11 @@ def _resource(listed: schemas.Listed) -> types.Resource:
     )
 
 
-def _arguments(kind: type[_Given], given: Mapping[str, Any] | None) -> _Given:
-    """The arguments of a call.
-
-    Raises:
-        InputError: if they are others than are wanted.
-    """
-    try:
-        return kind.model_validate(dict(given or {}))
-    except ValidationError as error:
-        wrong = [": ".join([*map(str, e["loc"]), e["msg"]]) for e in error.errors()]
-        more = "; and more" if len(wrong) > _WRONG_SHOWN else ""
-        why = f"{'; '.join(one[:_WRONG_CHARS] for one in wrong[:_WRONG_SHOWN])}{more}."
-        raise InputError(
-            "The arguments cannot be used.", why, "Correct them and call again."
-        ) from error
-
-
 def _unknown(what: str, name: str, known: Iterable[str]) -> InputError:
     return InputError(
         f"There is no {what} {name!r:.60}.",
         f"Those there are: {', '.join(known)}.",
         "Choose one of them.",
-    )
-
-
-def _unforeseen(error: Exception) -> LarimarError:
-    """What a client is told of an error that nobody expected: nothing of what it says."""
-    log.error(
-        "a request failed: %s", type(error).__name__, exc_info=bool(os.environ.get("LARIMAR_DEBUG"))
-    )
-    return LarimarError(
-        "The request failed.",
-        f"The server met a {type(error).__name__} that it did not expect.",
-        "Start the server with LARIMAR_DEBUG=1 to see where in its log, and report it.",
     )
 
 
@@ -233,4 +198,4 @@ def _told(data: dict[str, str] | None = None) -> Iterator[None]:
     except MCPError:
         raise
     except Exception as error:
-        raise MCPError(types.INTERNAL_ERROR, str(_unforeseen(error)), data) from error
+        raise MCPError(types.INTERNAL_ERROR, str(unforeseen(error)), data) from error

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
@@ -17,62 +15,17 @@ from pydantic import AnyHttpUrl
 
 from larimar_memory.errors import InputError
 from larimar_memory.server.tokens import Tokens
+from larimar_memory.system import listening
+from larimar_memory.system.listening import Listener, in_url
 
-LOOPBACK = "127.0.0.1"
 PATH = "/mcp"
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
-_BACKLOG = 128
 _SECONDS_TO_END = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """A socket that clients can already connect to.
-
-    Attributes:
-        loopback: whether only this machine reaches it.
-    """
-
-    socket: socket.socket
-    host: str
-    port: int
-    loopback: bool
-
-    @property
-    def url(self) -> str:
-        """Where it is served."""
-        return f"http://{_in_url(self.host)}:{self.port}{PATH}"
-
-
 def listen(host: str, port: int, *, tokens: bool) -> Listener:
-    """Listen at an address.
-
-    Args:
-        host: name or address of an interface; only a loopback one can do without tokens.
-        port: 0 for any that is free.
-
-    Raises:
-        InputError: if nothing can listen there, or anybody could come.
-    """
-    refused, remedy = f"Nothing can be served at {host!r}, port {port}.", "Choose another port or host."
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, UnicodeError) as error:
-        raise InputError(refused, "There is no such host.", remedy) from error
-    # What a name leads to is listened at, and nothing else it may lead to.
-    loopback = ip_address(str(address[0]).partition("%")[0]).is_loopback
-    if not loopback and not tokens:
-        why = "Other machines can reach it, and no token keeps them out."
-        raise InputError(refused, why, "Set LARIMAR_TOKEN, use `--tokens FILE`, or leave `--host` out.")
-    listener = socket.socket(family, kind)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise InputError(refused, f"The system says: {error.strerror}.", remedy) from error
-    return Listener(listener, host, listener.getsockname()[1], loopback)
+    """Listen for clients of the protocol; see `listening.listen`."""
+    return listening.listen(host, port, tokens=tokens, path=PATH)
 
 
 def http_server(
@@ -115,7 +68,7 @@ def http_server(
 def _security(listener: Listener, names: Sequence[str]) -> TransportSecuritySettings:
     own = _LOOPBACK_NAMES if listener.loopback else ()
     known = [listener.host, *map(_checked, names)]
-    hosts = [*dict.fromkeys([*own, *map(_in_url, known)])]
+    hosts = [*dict.fromkeys([*own, *map(in_url, known)])]
     origins = [f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts]
     return TransportSecuritySettings(
         allowed_hosts=[pattern for host in hosts for pattern in (host, f"{host}:*")],
@@ -135,7 +88,3 @@ def _checked(name: str) -> str:
             "It is no name of a host: it is empty, or has a scheme, a port or a path.",
             "Give the host alone, such as memory.example.org.",
         ) from error
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host

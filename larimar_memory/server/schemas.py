@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from larimar_memory.decoders.prompt import NOTE, disarmed
 from larimar_memory.errors import InputError
 from larimar_memory.stores.values import Document
+from larimar_memory.system.requests import Arguments
 from larimar_memory.types import Grounding, Reason, RecalledSegment, Style
 from larimar_memory.validate import MAX_NAME_CHARS, MAX_QUESTION_CHARS
 
@@ -39,12 +40,6 @@ Where = Annotated[
     dict[str, Any] | None,
     Field(description='Only texts whose metadata pass this filter, such as {"source": "agent"}.'),
 ]
-
-
-class Arguments(BaseModel):
-    """Arguments of a tool: nothing else is taken, least of all a namespace."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Remember(Arguments):

@@ -26,15 +26,17 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
 from larimar_memory.errors import InputError, MemoryFileError
 from larimar_memory.stores.values import Document as Document
+from larimar_memory.stores.values import Episode as Episode
 from larimar_memory.stores.values import Hit as Hit
 from larimar_memory.stores.values import KeptReceipts as KeptReceipts
 from larimar_memory.stores.values import Key as Key
@@ -200,6 +202,40 @@ class Store(ABC):
         """The document of that id, or None."""
         return next(iter(self.documents(namespace, ids=[document_id])), None)
 
+    def page(
+        self,
+        namespace: str,
+        count: int,
+        *,
+        after: str | None = None,
+        episode: str | None = None,
+        matching: str = "",
+        newest: bool = False,
+    ) -> list[Document]:
+        """The next `count` documents, in the order of first writing.
+
+        Args:
+            after: the id of the one that they follow; from the first one, where there is none of it.
+            episode: only those of it.
+            matching: only those whose id holds it; A to Z are the same as a to z.
+            newest: in the opposite order.
+        """
+        held = list(self.documents(namespace))[:: -1 if newest else 1]
+        at = next((n for n, document in enumerate(held, 1) if document.id == after), 0)
+        sought = _lower(matching)
+        fitting = (
+            document
+            for document in held[at:]
+            if (episode is None or document.episode == episode) and sought in _lower(document.id)
+        )
+        return list(islice(fitting, count))
+
+    def episodes(self, namespace: str, count: int, after: str | None = None) -> list[Episode]:
+        """The next `count` episodes of a namespace, by name, after the one of that name."""
+        held = Counter(d.episode for d in self.documents(namespace) if d.episode is not None)
+        names = sorted(name for name in held if after is None or name > after)
+        return [Episode(name, held[name]) for name in names[:count]]
+
     def latest(self, namespace: str, count: int) -> list[Document]:
         """The documents with text that were first written last, at most `count`, the last one first."""
         held = (document for document in self.documents(namespace) if document.characters)
@@ -351,3 +387,8 @@ class Store(ABC):
 
     def close(self) -> None:  # noqa: B027 - a store that holds nothing has nothing to release
         """Release what the store holds; it cannot be used afterwards."""
+
+
+def _lower(text: str) -> str:
+    """As databases have it: of ASCII alone."""
+    return "".join(char.lower() if char.isascii() else char for char in text)

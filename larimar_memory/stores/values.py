@@ -77,6 +77,13 @@ class StoredSegment:
         return best
 
 
+class Episode(NamedTuple):
+    """What documents belong to, and how many of them there are."""
+
+    name: str
+    documents: int
+
+
 class KeptReceipts(NamedTuple):
     """The lines that a store was given to keep, in order.
 

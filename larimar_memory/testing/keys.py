@@ -6,6 +6,7 @@ They hold of every store; `StoreLaws` has them.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,6 +112,45 @@ class KeyLaws:
         assert near == list(store.documents("n", ids=["a", "b"]))
         store.delete("n", ids=["b"])
         assert names(store.beside("n", ["a"], 1)) == ["ac"]
+
+    def test_documents_and_episodes_by_pages(self, store: Store) -> None:
+        """A page follows a document, either way; one that is gone is followed by the first page."""
+        for name in ["a", "B/x", "c", "d%", "b/X\u00e9"]:
+            episode = {"a": "E", "c": "E", "d%": "F'"}.get(name)
+            texts = [] if name == "c" else [f"text {name}"]
+            store.write("n", [in_episode(name, texts, episode)])
+            store.write("other", [in_episode(name, ["text"], "G")])
+        store = self.reopen(store)
+
+        def page(count: int, **chosen: Any) -> list[str]:
+            found = store.page("n", count, **chosen)
+            assert (
+                found
+                == list(store.documents("n", ids=[d.id for d in found]))[
+                    :: -1 if chosen.get("newest") else 1
+                ]
+            )
+            return [document.id for document in found]
+
+        everything = ["a", "B/x", "c", "d%", "b/X\u00e9"]
+        assert page(9) == everything
+        assert page(2) == page(2, after="nobody") == ["a", "B/x"]
+        assert page(2, after="B/x") == ["c", "d%"]
+        assert page(9, after="b/X\u00e9") == []
+        assert page(2, newest=True) == page(2, newest=True, after="nobody") == ["b/X\u00e9", "d%"]
+        assert page(9, newest=True, after="c") == ["B/x", "a"]
+        assert page(9, episode="E") == ["a", "c"]
+        assert page(9, episode="E", newest=True, after="c") == ["a"]
+        assert page(9, episode="G") == []
+        assert page(9, matching="b/x") == page(9, matching="B/X") == ["B/x", "b/X\u00e9"]
+        assert page(9, matching="%") == ["d%"]
+        assert page(9, matching="\u00c9") == page(9, matching="_") == []
+        assert (store.page("nowhere", 9), store.episodes("nowhere", 9)) == ([], [])
+        assert store.episodes("n", 9) == [("E", 2), ("F'", 1)]
+        assert store.episodes("n", 1) == [("E", 2)]
+        assert store.episodes("n", 9, after="E") == [("F'", 1)]
+        store.delete("n", ids=["d%"])
+        assert store.episodes("n", 9) == [("E", 2)]
 
     def test_an_episode_stays_until_it_is_changed(self, store: Store) -> None:
         """New metadata keeps it; a document whose episode alone changes keeps its segments."""

@@ -61,8 +61,9 @@ def test_importing_the_package_loads_no_torch():
     assert (
         done.stdout.strip()
         == "['answers', 'codes', 'conversation', 'conversations', 'curve', 'decoding', 'ingest', "
-        "'languages', 'latency', 'latents', 'latents_long', 'mcp', 'memory', 'merge', 'needle', "
-        "'passages', 'passkey', 'rag', 'ray', 'reliability', 'ruler', 'scale', 'scope'] False"
+        "'inspector', 'languages', 'latency', 'latents', 'latents_long', 'mcp', 'memory', "
+        "'merge', 'needle', 'passages', 'passkey', 'rag', 'ray', 'reliability', 'ruler', 'scale', "
+        "'scope'] False"
     )
 
 

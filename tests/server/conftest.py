@@ -26,7 +26,7 @@ ASKED = "When does the ferry to Ren leave?"
 
 
 @pytest.fixture
-def held(tmp_path: Path, encoder: SentenceEncoder) -> Iterator[serving.OnDemand]:
+def held(tmp_path: Path, encoder: SentenceEncoder) -> Iterator[serving.OnDemand[Larimar]]:
     """A memory in a file, opened when it is first used."""
     decoder = tiny_decoder(max_position_embeddings=2_000)
     memory = serving.OnDemand(
@@ -37,13 +37,13 @@ def held(tmp_path: Path, encoder: SentenceEncoder) -> Iterator[serving.OnDemand]
 
 
 @pytest.fixture
-def here(held: serving.OnDemand) -> Any:
+def here(held: serving.OnDemand[Larimar]) -> Any:
     """Its server, for clients in this process."""
     return serving.build(held, lambda: "ana")
 
 
 @pytest.fixture
-def over_http(held: serving.OnDemand) -> Iterator[Callable[..., str]]:
+def over_http(held: serving.OnDemand[Larimar]) -> Iterator[Callable[..., str]]:
     """Starts a server in a thread, and says where it is."""
     running = list[tuple[Any, threading.Thread]]()
 

@@ -1,10 +1,11 @@
-"""Documents in the order they were first written: the last, those around one, an episode's."""
+"""Documents in the order they were first written: pages, the last, those around one, an episode's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from larimar_memory.stores.base import Document
+from larimar_memory.stores.base import Document, Episode
 from larimar_memory.stores.postgres.connection import Connection
 from larimar_memory.stores.postgres.queries import DOCUMENT, SELECT_DOCUMENT, SPACE, document_from
 from larimar_memory.stores.postgres.schema import digest
@@ -55,3 +56,38 @@ def texts_beside(db: Connection, name: str, names: Sequence[str], reach: int) ->
     for *row, n in found:
         beside[n - 1].append(document_from(row))
     return beside
+
+
+def page_of(
+    db: Connection,
+    name: str,
+    count: int,
+    after: str | None,
+    episode: str | None,
+    matching: str,
+    newest: bool,
+) -> list[Document]:
+    """The next documents after the one of that name."""
+    sign, order = ("<", "DESC") if newest else (">", "ASC")
+    sql, given = SELECT_DOCUMENT, list[Any]([digest(name)])
+    if after is not None:
+        own = f"SELECT id FROM documents WHERE namespace_id = {SPACE} AND digest = %s"
+        sql += f" AND d.id {sign} coalesce(({own}), %s)"
+        given += [digest(name), digest(after), _LAST if newest else 0]
+    if episode is not None:
+        sql += " AND d.episode = %s AND hashtextextended(d.episode, 0) = hashtextextended(%s, 0)"
+        given += [episode, episode]
+    if matching:
+        sql += ' AND position(lower(%s COLLATE "C") IN lower(d.name)) > 0'
+        given.append(matching)
+    rows = db.execute(f"{sql} ORDER BY d.id {order} LIMIT %s", (*given, count))
+    return [*map(document_from, rows)]
+
+
+def episodes_after(db: Connection, name: str, count: int, after: str | None) -> list[Episode]:
+    """The next episodes by name, each with how many documents it has."""
+    sql = (
+        f"SELECT d.episode, count(*) FROM documents d WHERE d.namespace_id = {SPACE} "
+        "AND d.episode > %s GROUP BY d.episode ORDER BY d.episode LIMIT %s"
+    )
+    return [Episode(*row) for row in db.execute(sql, (digest(name), after or "", count))]

@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 
 from larimar_memory.stores.base import (
     Document,
+    Episode,
     Hit,
     Key,
     Keys,
@@ -186,6 +187,23 @@ class PostgresStore(Store):
 
     def document(self, namespace: str, document_id: str) -> Document | None:
         return self._read(namespace, lambda db: queries.document_in(db, namespace, document_id))
+
+    def page(
+        self,
+        namespace: str,
+        count: int,
+        *,
+        after: str | None = None,
+        episode: str | None = None,
+        matching: str = "",
+        newest: bool = False,
+    ) -> list[Document]:
+        return self._read(
+            namespace, lambda db: order.page_of(db, namespace, count, after, episode, matching, newest)
+        )
+
+    def episodes(self, namespace: str, count: int, after: str | None = None) -> list[Episode]:
+        return self._read(namespace, lambda db: order.episodes_after(db, namespace, count, after))
 
     def latest(self, namespace: str, count: int) -> list[Document]:
         return self._read(namespace, lambda db: order.last_texts(db, namespace, count))

@@ -1,12 +1,13 @@
-"""Documents in the order they were first written: the last, those around one, an episode's."""
+"""Documents in the order they were first written: pages, the last, those around one, an episode's."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
-from larimar_memory.stores.base import Document
+from larimar_memory.stores.base import Document, Episode
 from larimar_memory.stores.sqlite.queries import LAST_ROW, LISTED, SELECT_DOCUMENT, document_from
 
 _SELECT_TEXT = f"{SELECT_DOCUMENT} AND d.characters > 0"
@@ -74,3 +75,42 @@ def texts_beside(
     rows = db.execute(f"{_NUMBERED} AND d.id IN {LISTED}", (space, listed)).fetchall()
     held = {row[0]: document_from(row) for row in rows}
     return [[held[number] for number in sorted(of)] for of in near]
+
+
+def page_of(
+    db: sqlite3.Connection,
+    space: int | None,
+    count: int,
+    after: str | None,
+    episode: str | None,
+    matching: str,
+    newest: bool,
+) -> list[Document]:
+    """The next documents after the one of that name."""
+    sign, order = ("<", "DESC") if newest else (">", "ASC")
+    chosen, given = "namespace_id = ?", list[Any]([space])
+    if after is not None:
+        own = "SELECT id FROM documents WHERE namespace_id = ? AND name = ?"
+        chosen += f" AND id {sign} coalesce(({own}), ?)"
+        given += [space, after, LAST_ROW if newest else 0]
+    if episode is not None:
+        chosen += " AND episode = ?"
+        given.append(episode)
+    if matching:
+        chosen += " AND instr(lower(name), lower(?)) > 0"
+        given.append(matching)
+    # Chosen first, all in an index: else the texts of metadata are sorted, too.
+    numbers = f"SELECT id FROM documents WHERE {chosen} ORDER BY id {order} LIMIT ?"
+    sql = f"{_NUMBERED} AND d.id IN ({numbers}) ORDER BY d.id {order}"
+    return [document_from(row) for row in db.execute(sql, (space, *given, count))]
+
+
+def episodes_after(
+    db: sqlite3.Connection, space: int | None, count: int, after: str | None
+) -> list[Episode]:
+    """The next episodes by name, each with how many documents it has."""
+    sql = (
+        "SELECT episode, count(*) FROM documents WHERE namespace_id = ? AND episode IS NOT NULL "
+        "AND episode > ? GROUP BY episode ORDER BY episode LIMIT ?"
+    )
+    return [Episode(*row) for row in db.execute(sql, (space, after or "", count))]

@@ -14,6 +14,7 @@ from typing_extensions import Unpack
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.base import (
     Document,
+    Episode,
     Hit,
     KeptReceipts,
     Key,
@@ -234,6 +235,23 @@ class SQLiteStore(Store):
         with self._reading(namespace) as (db, space):
             row = db.execute(f"{SELECT_DOCUMENT} AND d.name = ?", (space, document_id)).fetchone()
             return None if row is None else queries.document_from(row)
+
+    def page(
+        self,
+        namespace: str,
+        count: int,
+        *,
+        after: str | None = None,
+        episode: str | None = None,
+        matching: str = "",
+        newest: bool = False,
+    ) -> list[Document]:
+        with self._reading(namespace) as (db, space):
+            return order.page_of(db, space, count, after, episode, matching, newest)
+
+    def episodes(self, namespace: str, count: int, after: str | None = None) -> list[Episode]:
+        with self._reading(namespace) as (db, space):
+            return order.episodes_after(db, space, count, after)
 
     def latest(self, namespace: str, count: int) -> list[Document]:
         with self._reading(namespace) as (db, space):

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from larimar_memory.larimar import Larimar
+from typing import Generic, Protocol, TypeVar
 
 
-class OnDemand:
+class Closing(Protocol):
+    """What is closed."""
+
+    def close(self) -> None:
+        """Release what it holds."""
+        ...
+
+
+_Opened = TypeVar("_Opened", bound=Closing)
+
+
+class OnDemand(Generic[_Opened]):
     """A memory by the function that opens it; safe for threads.
 
     Args:
         open: opens the memory. What it raises, each call raises, and the next one tries again.
     """
 
-    def __init__(self, open: Callable[[], Larimar]) -> None:
+    def __init__(self, open: Callable[[], _Opened]) -> None:
         self._open = open
         self._lock = threading.Lock()
-        self._opened: Larimar | None = None
+        self._opened: _Opened | None = None
 
-    def __call__(self) -> Larimar:
+    def __call__(self) -> _Opened:
         """The memory, opened if it is not."""
         with self._lock:
             if self._opened is None:

@@ -1,0 +1,117 @@
+"""The page's files and its actions over HTTP."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from larimar_memory.errors import InputError, LarimarError
+from larimar_memory.inspector.actions import ACTIONS, Inspected, Values
+from larimar_memory.inspector.guard import API, Guard
+from larimar_memory.system.listening import Listener
+from larimar_memory.system.requests import arguments, parsed, unforeseen
+
+STATIC = Path(__file__).parent / "static"
+_SECONDS_TO_END = 1
+_JSON, _LINES = "application/json", "application/x-ndjson"
+
+# What a system says of its own may be another type, which browsers then refuse to run.
+mimetypes.add_type("text/javascript", ".js")
+
+
+def build(inspected: Inspected, *, token: str, port: int) -> Starlette:
+    """The application; it closes the memory when it ends.
+
+    Args:
+        token: see `Guard`.
+        port: at which it is served.
+    """
+
+    @asynccontextmanager
+    async def until_closed(_: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            inspected.close()
+
+    async def act(request: Request) -> Response:
+        try:
+            done = await _done(inspected, request)
+        except Exception as error:
+            known = error if isinstance(error, LarimarError) else unforeseen(error)
+            status = 400 if isinstance(error, InputError) else 500
+            return Response(_line(_told(known)), status, media_type=_JSON)
+        if isinstance(done, Iterator):
+            return StreamingResponse(_lines(done), media_type=_LINES)
+        return Response(_line(done), media_type=_JSON)
+
+    return Starlette(
+        routes=[
+            Route(f"{API}{{name}}", act, methods=["POST"]),
+            Mount("/", StaticFiles(directory=STATIC, html=True)),
+        ],
+        middleware=[Middleware(Guard, token=token, port=port)],
+        lifespan=until_closed,
+    )
+
+
+def page_server(inspected: Inspected, listener: Listener, token: str) -> uvicorn.Server:
+    """What serves the page at a listener: `.run(sockets=[listener.socket])`, until a signal ends it."""
+    config = uvicorn.Config(
+        build(inspected, token=token, port=listener.port),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_SECONDS_TO_END,
+    )
+    return uvicorn.Server(config)
+
+
+async def _done(inspected: Inspected, request: Request) -> Values | Iterator[Values]:
+    """What an action gives.
+
+    Raises:
+        InputError: if there is no such action, it is not allowed, or its arguments cannot be used.
+    """
+    name = request.path_params["name"]
+    action = ACTIONS.get(name)
+    if action is None:
+        why = f"Those there are: {', '.join(ACTIONS)}."
+        raise InputError(f"There is no action {name!r:.60}.", why, "Choose one of them.")
+    if action.writes and not inspected.write:
+        raise InputError(
+            "Nothing was changed.",
+            "The inspector was started to look only.",
+            "Start it with `larimar inspect MEMORY --write`.",
+        )
+    given = arguments(action.arguments, parsed(await request.body() or "{}", "The request"))
+    return await run_in_threadpool(action.run, inspected, given)
+
+
+def _lines(values: Iterator[Values]) -> Iterator[bytes]:
+    """Values as lines of JSON; what goes wrong on the way is the last one."""
+    try:
+        yield from map(_line, values)
+    except Exception as error:
+        yield _line(_told(error if isinstance(error, LarimarError) else unforeseen(error)))
+
+
+def _line(values: Values) -> bytes:
+    return json.dumps(values, allow_nan=False).encode() + b"\n"
+
+
+def _told(error: LarimarError) -> Values:
+    said = {"what": error.what, "why": error.why, "remedy": error.remedy}
+    return {"error": {"type": type(error).__name__, **said}}
