@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import pytest
 
 import langchain_larimar
@@ -61,3 +63,16 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
     }
     assert sorted({*names} - anchors - {"__version__"}) == []
     assert "larimar train-keys" in shown
+
+
+def test_pictures_are_of_the_committed_results(tmp_path: Path) -> None:
+    """Those that need no model; of the others, that they are there."""
+    script = runpy.run_path(str(ROOT / "docs" / "figures.py"))
+    images = ROOT / "docs" / "images"
+    assert {image.stem for image in images.glob("*.svg")} == {*script["FIGURES"]}
+    drawn = ["path", "segments", "slots", "scope"]
+    script["draw_all"](drawn, tmp_path)
+    if f"matplotlib=={matplotlib.__version__} " in (ROOT / "constraints.txt").read_text("utf-8"):
+        for name in drawn:
+            same = (tmp_path / f"{name}.svg").read_bytes() == (images / f"{name}.svg").read_bytes()
+            assert same, f"python docs/figures.py {name}"
