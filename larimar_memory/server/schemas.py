@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, Field
@@ -42,6 +42,10 @@ Where = Annotated[
 ]
 
 
+_WHEN = 'a day or a moment in ISO 8601, such as "2026-05-03"'
+Time: TypeAlias = Annotated[str | None, Field(max_length=40)]
+
+
 class Remember(Arguments):
     """Arguments of `remember`."""
 
@@ -59,14 +63,14 @@ class Recall(Arguments):
     question: Question
     k: K = 5
     where: Where = None
+    since: Time = Field(None, description=f"Only what was said from then on: {_WHEN}.")
+    until: Time = Field(None, description=f"Only what was said until then: {_WHEN}.")
+    as_of: Time = Field(None, description=f"Nothing that was said after it: {_WHEN}.")
 
 
-class Answer(Arguments):
+class Answer(Recall):
     """Arguments of `answer`."""
 
-    question: Question
-    k: K = 5
-    where: Where = None
     style: Annotated[Style, Field(description="brief, or full for whole sentences.")] = "brief"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from larimar_memory.larimar import Larimar
 
 SOURCE = {"source": "agent"}
-"""Metadata of what a model remembers, unless it says otherwise."""
+"""Metadata of what a model remembers, and when it did, unless it says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +75,15 @@ class MemoryTool:
 def remember(memory: Larimar, namespace: str, given: schemas.Remember) -> Done:
     """Write a text under an id that follows from it; on return it is durable."""
     text = given.text.strip()
-    id, metadata = note_id(text), {**SOURCE, **(given.metadata or {})}
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    id, metadata = note_id(text), {**SOURCE, "said_at": now, **(given.metadata or {})}
     memory.write([text], [id], [metadata], namespace=namespace)
     return Done(_written(id), (f"Remembered under the id {id}.",))
 
 
 def recall(memory: Larimar, namespace: str, given: schemas.Recall) -> Done:
     """Read what a question addresses."""
-    readout = memory.read(given.question, given.k, namespace=namespace, where=given.where)
+    readout = memory.read(given.question, given.k, **_which(namespace, given))
     result = schemas.RecallResult(
         recalled=[schemas.recalled(segment) for segment in readout.segments],
         reason=readout.reason,
@@ -93,9 +95,7 @@ def recall(memory: Larimar, namespace: str, given: schemas.Recall) -> Done:
 
 def answer(memory: Larimar, namespace: str, given: schemas.Answer) -> Done:
     """Answer by the memory's own decoder, with what it was given to answer from."""
-    found = memory.answer(
-        given.question, given.k, namespace=namespace, where=given.where, style=given.style
-    )
+    found = memory.answer(given.question, given.k, style=given.style, **_which(namespace, given))
     text = disarmed(found.text)
     result = schemas.AnswerResult(
         text=text,
@@ -105,6 +105,11 @@ def answer(memory: Larimar, namespace: str, given: schemas.Answer) -> Done:
         sources=[schemas.recalled(segment) for segment in found.sources],
     )
     return Done(result, tuple(filter(None, (text, marked(found.sources)))))
+
+
+def _which(namespace: str, given: schemas.Recall) -> dict[str, Any]:
+    times = {"since": given.since, "until": given.until, "as_of": given.as_of}
+    return {"namespace": namespace, "where": given.where, **times}
 
 
 def update(memory: Larimar, namespace: str, given: schemas.Update) -> Done:

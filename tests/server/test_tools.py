@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -56,6 +57,7 @@ async def test_a_fact_is_remembered_recalled_changed_and_forgotten(here: Any, mo
         assert (found["text"], found["id"]) == (FACT, id)
         assert (found["start"], found["end"]) == (0, len(FACT))
         assert found["untrusted"] is True
+        assert found["metadata"].pop("said_at")
         assert found["metadata"] == {"source": "agent", "topic": "travel"}
         other = await called(client, "recall", question=ASKED, where={"topic": "food"})
         assert (other["recalled"], other["reason"]) == ([], "nothing stored")
@@ -76,11 +78,12 @@ async def test_a_fact_is_remembered_recalled_changed_and_forgotten(here: Any, mo
 
 async def test_what_a_model_reads(here: Any) -> None:
     async with Client(here) as client:
-        done = await client.call_tool("remember", {"text": FACT})
+        told = {"text": FACT, "metadata": {"said_at": "2026-05-03"}}
+        done = await client.call_tool("remember", told)
         id = (done.structured_content or {})["id"]
         assert said(done) == f"Remembered under the id {id}."
         done = await client.call_tool("recall", {"question": ASKED})
-        assert said(done) == f"{NOTE}\n{OPEN}\n[{id}] {FACT}\n{CLOSE}"
+        assert said(done) == f"{NOTE}\n{OPEN}\n[{id}] 3 May 2026: {FACT}\n{CLOSE}"
         assert done.content[0].meta == {"untrusted": True}
         done = await client.call_tool("recall", {"question": "Who won the football world cup in 1998?"})
         assert said(done) == "Not in memory."
@@ -201,3 +204,29 @@ async def test_a_client_that_is_not_known_gets_nothing() -> None:
         for ask in (client.list_resources(), client.read_resource("larimar://document?id=7")):
             with pytest.raises(MCPError, match="The client is not known"):
                 await ask
+
+
+async def test_what_was_said_when_is_asked_for(held: OnDemand, here: Any) -> None:
+    memory = held()
+    for id, day in (("may", "2026-05-03"), ("june", "2026-06-03")):
+        memory.write([FACT], [id], [{"said_at": day}], namespace="ana")
+    async with Client(here) as client:
+
+        async def recalled(**times: str) -> list[str]:
+            result = await client.call_tool("recall", {"question": ASKED, **times})
+            assert not result.is_error
+            return sorted(one["id"] for one in result.structured_content["recalled"])
+
+        assert await recalled() == ["june", "may"]
+        assert await recalled(since="2026-05-20") == ["june"]
+        assert await recalled(until="2026-05-03") == ["may"]
+        assert await recalled(as_of="2026-05-04T00:00Z") == ["may"]
+        refused = await client.call_tool("recall", {"question": ASKED, "since": "in May"})
+        assert refused.is_error
+        assert "since is a day or a moment" in refused.content[0].text
+        await client.call_tool("remember", {"text": "The bakery is shut."})
+        dated = {"text": "It was shut.", "metadata": {"said_at": "2026-01-01"}}
+        await client.call_tool("remember", dated)
+        noted = [d.metadata["said_at"] for d in memory.documents(namespace="ana")][2:]
+    assert noted[1] == "2026-01-01"
+    assert datetime.fromisoformat(noted[0]).utcoffset() == timedelta(0)
