@@ -39,7 +39,7 @@ def test_it_says_where_it_serves_and_ends_when_it_is_told(tmp_path: Path) -> Non
     [
         (["no.larimar"], "There is no memory at no.larimar."),
         (["notes.txt"], "It is not a Larimar"),
-        (["m.larimar", "--slots", "4"], "The memory cannot be opened."),
+        (["m.larimar", "--slots", "4"], "The memory cannot be used with slots."),
     ],
 )
 def test_what_cannot_be_shown_is_one_line(
@@ -72,8 +72,6 @@ def test_the_page_needs_nothing_that_is_not_in_its_folder() -> None:
 
 
 def test_the_page_knows_no_protocol_of_models() -> None:
-    code = (
-        "import sys, larimar_memory.inspector; print([m for m in ('mcp', 'torch') if m in sys.modules])"
-    )
+    code = "import sys, larimar_memory.inspector; print('mcp' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "False"
