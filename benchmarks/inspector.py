@@ -39,6 +39,7 @@ const look = () => {
 };
 requestAnimationFrame(look);
 """
+_FRAME = "new Promise(requestAnimationFrame).then(() => window.seen)"
 _PAINTED = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 
 
@@ -69,8 +70,8 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
                 page = context.new_page()
                 page.goto(address)
                 page.locator(".row").first.wait_for()
-                painted.append(page.evaluate(_PAINTED) / 1000)
-                seen.append(page.evaluate("new Promise(requestAnimationFrame).then(() => seen)") / 1000)
+                painted.append(round(page.evaluate(_PAINTED) / 1000, 3))
+                seen.append(round(page.evaluate(_FRAME) / 1000, 3))
                 context.close()
     return report(size, painted, seen)
 

@@ -31,7 +31,8 @@ WINDOW = 20_000
 MOST_EDITED = 200_000
 """Characters of a text that can be edited in a page."""
 
-_NAMES = 1_000
+NAMES = 1_000
+"""Namespaces that can be chosen from; others are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,8 @@ def memory(inspected: Inspected, _: given.Nothing) -> Values:
     return {
         "version": __version__,
         "write": inspected.write,
-        "namespaces": names[:_NAMES],
-        "more": len(names) > _NAMES,
+        "namespaces": names[:NAMES],
+        "more": len(names) > NAMES,
         "stats": asdict(held.stats()),
     }
 

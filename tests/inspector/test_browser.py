@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Page, expect
 
+from benchmarks import inspector
+from benchmarks.writer import batch, opened
 from larimar_memory.encoders.sentence import SentenceEncoder
+from larimar_memory.errors import InputError
+from larimar_memory.inspector import actions
 from larimar_memory.larimar import Larimar
-from tests.quick import QuickEncoder
 
 from .conftest import FERRY, HOSTILE, ISLAND, TOKEN
 
 ARGUMENTS = ["--host-resolver-rules=MAP evil.test 127.0.0.1"]
-NONE = "There is no Chromium: `apt-get install chromium`, or `python -m playwright install chromium`."
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069\ufeff\U000e0041]")
 
 OPENED = "all => all.forEach((one) => one.open = true)"
@@ -33,14 +33,11 @@ expect.set_options(timeout=30_000)
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser of this machine's."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    with sync_playwright() as running:
-        if found is None and not Path(running.chromium.executable_path).exists():
-            pytest.skip(NONE)
-        alone = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-        started = running.chromium.launch(executable_path=found, args=[*ARGUMENTS, *alone])
-        yield started
-        started.close()
+    try:
+        with inspector.browser(*ARGUMENTS) as started:
+            yield started
+    except InputError as error:
+        pytest.skip(str(error))
 
 
 class Tab:
@@ -54,9 +51,18 @@ class Tab:
         self.fine = ["400 (Bad Request)"]
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.wrong.append(dialog.message), dialog.dismiss()))
+        self.page.on("dialog", self._told)
+        # What the page's own questions are answered with.
+        self.answers = list[str]()
         self.page.on("request", lambda request: self.asked.add(request.url.split("/")[2]))
         self.asked = set[str]()
+
+    def _told(self, dialog: Dialog) -> None:
+        if self.answers:
+            dialog.accept(self.answers.pop())
+        else:
+            self.wrong.append(dialog.message)
+            dialog.dismiss()
 
     def _heard(self, message: ConsoleMessage) -> None:
         if not any(text in message.text for text in self.fine):
@@ -177,11 +183,9 @@ def test_a_long_document_is_read_by_parts(page: Page, served: Served, path: Path
     text = page.get_by_label("Text", exact=True)
     expect(text).to_contain_text("000000")
     expect(page.get_by_role("button", name="Earlier")).to_have_count(0)
-    for _ in range(3):
+    for shown in ("004374", "005999"):
         page.get_by_role("button", name="Later").click()
-        expect(page.get_by_role("button", name="Earlier")).to_be_visible()
-        page.wait_for_timeout(50)
-    expect(text).to_contain_text("005999")
+        expect(text).to_contain_text(shown)
     expect(page.get_by_role("button", name="Later")).to_have_count(0)
     page.get_by_role("button", name="Earlier").click()
     expect(page.get_by_role("button", name="Later")).to_be_visible()
@@ -704,16 +708,26 @@ def test_narrow_screens(browser: Browser, served: Served) -> None:
     tab.context.close()
 
 
-def test_many_documents_and_namespaces(page: Page, served: Served, path: Path) -> None:
+def test_many_documents_and_namespaces(
+    tab: Tab, served: Served, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tab.page
+    monkeypatch.setattr(actions, "NAMES", 3)
     path.unlink()
-    quick = QuickEncoder()
-    with Larimar.open(path, encoder=quick) as memory:
-        memory.write([f"Text {n}." for n in range(5_000)], [f"n/{n}" for n in range(5_000)], whole=True)
-        for n in range(1_100):
-            memory.write(["x"], ["x"], namespace=f"user:{n:04}")
-    page.goto(served(encoder=quick))
+    inspector.written(path, 20_000)
+    store = opened(path)
+    for n in range(6):
+        store.write(f"user:{n}", [batch(f"of {n}", n)])
+    store.close()
+    page.goto(served())
     expect(page.locator(".row")).to_have_count(50)
-    expect(page.locator("#place")).to_contain_text("6,100 documents")
+    expect(page.locator("#place")).to_contain_text("20,006 documents")
     page.get_by_label("Order").select_option("newest first")
-    expect(page.locator(".row").first).to_contain_text("Text 4999.")
-    expect(page.get_by_label("Namespace").locator("option")).to_have_count(1_001)
+    expect(page.locator(".row").first).to_contain_text("Locker 19999 ")
+    namespace = page.get_by_label("Namespace")
+    expect(namespace.locator("option")).to_have_text(["default", "user:0", "user:1", "Another\u2026"])
+    tab.answers = ["user:5"]
+    namespace.select_option("Another\u2026")
+    expect(page.locator(".row")).to_have_count(1)
+    expect(page.locator(".row")).to_contain_text("of 5 says")
+    expect(namespace).to_have_value("user:5")
