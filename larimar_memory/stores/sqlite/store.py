@@ -115,8 +115,7 @@ class SQLiteStore(Store):
                 document = changes.put_document(db, space, batch.document)
                 if batch.replace:
                     if document in held:
-                        # What is replaced was in the index, and is taken out of it.
-                        put()
+                        put()  # what is replaced was in the index, and is taken out of it
                     removed += changes.drop_segments(db, space, document)
                 if len(batch.segments):
                     held.setdefault(document, []).append(batch)
