@@ -56,6 +56,14 @@ _LIST = re.compile(
 
 _LEADING = frozenset(["of", "for", "in", "on", "at", "to", "by", "from", "with", "about"])
 
+_PAIR = re.compile(
+    rf"(?P<before>.*\b(?P<leads>{'|'.join(sorted(_LEADING))})) (?P<first>{_ITEM}),? (?P<join>and|or)"
+    rf" (?P=leads) (?P<last>{_ITEM})(?P<rest>[?.!]*)"
+)
+"""Two things, each behind the same word: "of the dial and of the anchor"."""
+
+_ASKING = re.compile(r"\b(?:who|whom|whose|what|when|where|which|why|how)\b", re.I)
+
 _CLAUSE = re.compile(
     r"[?;]\s+|,? (?:and|or)(?: also)? (?=(?:who|whom|whose|what|when|where|which|why|how)\b)", re.I
 )
@@ -157,7 +165,7 @@ def split(question: str) -> list[Part]:
     question = _WITHIN.sub(lambda found: f"{found['day'] or ''}{_KEPT}", question)
     listed = _LIST.search(question)
     if listed is None:
-        return []
+        return _of_pair(question.strip())
     more = [item.strip() for item in listed["more"].split(",") if item.strip()]
     # The list's ends run into the sentence: an item has as many words as the longest within.
     width = max(len(item.split()) for item in more)
@@ -172,6 +180,22 @@ def split(question: str) -> list[Part]:
     return [
         Part(_spelt(filter(None, [*lead, item, *rest])), _spelt([item]), before, choice)
         for item in items
+    ]
+
+
+def _of_pair(question: str) -> list[Part]:
+    pair = _PAIR.fullmatch(question)
+    if (
+        pair is None
+        or _ASKING.search(pair["last"])
+        or abs(len(pair["first"].split()) - len(pair["last"].split())) > 1
+    ):
+        # Where one is longer, what follows the last thing is said of both.
+        return []
+    before, choice = _spelt([pair["before"]]), pair["join"] == "or"
+    return [
+        Part(_spelt([before, item + pair["rest"]]), _spelt([item]), before, choice)
+        for item in (pair["first"], pair["last"])
     ]
 
 

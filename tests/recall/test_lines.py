@@ -19,6 +19,11 @@ LISTS = {
     "When, where and why did it happen?": ["When:", "where:", "why:"],
     "What is the capital of France, New Zealand and Peru?": ["France:", "New Zealand:", "Peru:"],
     "Who leads Acme Corp, Blue Sky Ltd and Core Inc?": ["Acme Corp:", "Blue Sky Ltd:", "Core Inc:"],
+    "What are the pass keys of the copper dial and of the wooden anchor?": [
+        "the copper dial:",
+        "the wooden anchor:",
+    ],
+    "What is the code for Anna, and for Bob Ek?": ["Anna:", "Bob Ek:"],
     "Give the phone numbers of Ada, Ben, and Cleo.": ["Ada:", "Ben:", "Cleo:"],
 }
 
@@ -57,6 +62,11 @@ def test_clauses_are_lines_and_some_lean_on_others() -> None:
         "Which is larger, Mars, Venus or Earth?",
         "What do Anna, Bob and Carl have in common?",
         "What is the sum of a, b and c?",
+        "What is the age of Anna and of Bob in the winter of 1920?",
+        "What is the name of the dog or of the cat?",
+        "Who was the father of Anna and of what did he die?",
+        "What do the letters of Anna and of Bob have in common?",
+        "What is the sum of a and of b?",
         "Who came between Anna, Bob and Carl?",
         "I bought apples, pears and plums. Which of them did I like?",
         "After the war in France, Spain and Italy, who ruled?",
