@@ -66,6 +66,9 @@ class Size:
     far: tuple[int, ...]
 
 
+_CHAT_TOKENS = 400
+"""Room beside what is recalled: for instructions, the question and the answer."""
+
 FULL = Size(
     {256: 36, 1_000: 24, 2_000: 16, 4_000: 6, 8_000: 3},
     (16, 8, 5, 4, 3, 2, 1),
@@ -114,7 +117,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
     Raises:
         InputError: if there are no held-out rows.
     """
-    rows = _drawn(session, size)
+    rows, room = _drawn(session, size), session.decoder.context - _CHAT_TOKENS
     with session.open(None, latents=True) as memory:
         started = time.perf_counter()
         memory.write([row.context for row in rows], [str(n) for n in range(len(rows))])
@@ -130,7 +133,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
         for tokens, count in size.questions.items():
             found[tokens], recalled_tokens[tokens] = [], []
             for number in range(count):
-                shown = _shown(rows[number], held, number, tokens)
+                shown = _shown(rows[number], held, number, min(tokens, room))
                 recalled_tokens[tokens].append(sum(one.tokens for one in shown))
                 told = {name: way(rows[number], shown) for name, way in ways.of(tokens).items()}
                 found[tokens].append(told)
