@@ -248,6 +248,9 @@ def _latents_long(figure: Any, figures: dict[str, Any]) -> None:
         seconds = [row["ways"][name]["first_token_seconds"] for row in rows]
         time.plot([row["recalled"] for row in rows], seconds, "o-", ms=4, label=name)
     time.set(xscale="log", yscale="log", xlabel="tokens read", title="Seconds to the first token")
+    lengths = [row["tokens"] for row in rows]
+    time.set_xticks(lengths, [f"{length:,}" for length in lengths])
+    time.minorticks_off()
     time.legend(frameon=False, fontsize=7)
 
 
