@@ -130,7 +130,7 @@ def test_an_agent_with_memory(kernel: KernelManager) -> None:
         forgotten, mcp = when.split("forgotten: ")[1].split("tools: remember, recall, ")
         assert "nothing left: True\nis it of this text: True False\n" in forgotten
         assert "larimar receipts: 2 documents, nothing left: True" in forgotten
-        assert "] The alarm code of the cellar is 2963.\n</recalled>\nuntrusted: True\n" in mcp
+        assert ": The alarm code of the cellar is 2963.\n</recalled>\nuntrusted: True\n" in mcp
         assert mcp.endswith("in the file: The alarm code of the cellar is 2963.\n")
 
 
