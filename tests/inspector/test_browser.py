@@ -305,7 +305,7 @@ def test_an_answer_streams_and_is_stopped(page: Page, served: Served) -> None:
     expect(page.locator(".said")).to_contain_text("on and on on and on")
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
-    for _ in range(200):
+    for _ in range(1_200):
         if decoder.closed:
             break
         page.wait_for_timeout(50)
@@ -471,7 +471,7 @@ def test_hostile_texts_are_only_shown(
     expect(page.get_by_label("Namespace")).to_have_value("<script>alert(1)</script>\u202e")
     sound()
     page.get_by_label("List").select_option("Documents")
-    page.locator(".row").first.click()
+    page.locator(".row[data-id]").first.click()
     page.get_by_role("button", name="Forget").click()
     page.get_by_role("button", name="Forget for good").click()
     expect(page.get_by_role("dialog")).to_contain_text("No byte is left")

@@ -53,6 +53,7 @@ export function askView(app, section) {
     stop.hidden = false;
     results.hidden = false;
     app.asked = true;
+    source.asked = null;
     for (const part of [answer, scope, recalled, prompts, source]) part.replaceChildren();
     answer.append(el("p", { class: "hint" }, warmed ? "Reading\u2026" : "Loading the encoder\u2026"));
     answer.setAttribute("aria-busy", "true");
@@ -127,7 +128,7 @@ export function askView(app, section) {
       .map(({ start, end, number: at, id }) => ({ start, end, number: at, chosen: id === segment.id }));
     return app.try(async () => {
       await showDocument(app, source, { id: segment.document_id, marks });
-      if (move) source.querySelector("pre.text").focus();
+      if (move) source.querySelector("pre.text")?.focus();
     });
   }
 

@@ -15,7 +15,10 @@ const STEP = 10_000;
 export async function showDocument(app, target, { id, marks = [], at = null, changed, back = null }) {
   const chosen = marks.find((mark) => mark.chosen);
   const namespace = app.namespace;
+  const asked = (target.asked = {});
   const found = await call("document", { namespace, id, at: at ?? chosen?.start ?? 0 });
+  // Meanwhile another was chosen, or another namespace.
+  if (target.asked !== asked) return;
   const again = (place) => app.try(() => showDocument(app, target, { id, marks, at: place, changed, back }));
   const facts = [count(found.characters, "character"), count(found.segments, "segment"), found.written_at && `written ${found.written_at} UTC`];
   const end = found.start + [...found.text].length;

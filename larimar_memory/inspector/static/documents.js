@@ -37,6 +37,7 @@ export function documentsView(app, section) {
   function reset() {
     state = { pages: [null], episode: null, sought: "", within: "id", open: null, loaded: false };
     text.value = "";
+    detail.asked = null;
     detail.replaceChildren();
   }
 
@@ -169,8 +170,10 @@ export function documentsView(app, section) {
     state.open = id;
     const loading = state.loaded ? null : load();
     markOpen();
-    if (id === null) detail.replaceChildren(el("p", { class: "hint" }, "Choose a document to read it."));
-    else {
+    if (id === null) {
+      detail.asked = null;
+      detail.replaceChildren(el("p", { class: "hint" }, "Choose a document to read it."));
+    } else {
       const mark = state.mark?.id === id ? [{ ...state.mark, chosen: true }] : [];
       await showDocument(app, detail, { id, marks: mark, changed, back: "#documents" });
     }
