@@ -299,7 +299,7 @@ class Endless:
 
 
 @pytest.mark.xfail(
-    strict=False, reason="beside other tests the decoder was seen to go on after Stop; not explained yet"
+    strict=False, reason="beside other tests the decoder went on after Stop; not explained yet"
 )
 def test_an_answer_streams_and_is_stopped(page: Page, served: Served) -> None:
     decoder = Endless()
