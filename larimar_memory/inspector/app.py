@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import mimetypes
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import uvicorn
+from anyio import CancelScope
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.inspector.actions import ACTIONS, Inspected, Values
@@ -54,7 +56,7 @@ def build(inspected: Inspected, *, token: str, port: int) -> Starlette:
             status = 400 if isinstance(error, InputError) else 500
             return Response(_line(_told(known)), status, media_type=_JSON)
         if isinstance(done, Iterator):
-            return StreamingResponse(_lines(done), media_type=_LINES)
+            return _Lines(done)
         return Response(_line(done), media_type=_JSON)
 
     return Starlette(
@@ -100,10 +102,28 @@ async def _done(inspected: Inspected, request: Request) -> Values | Iterator[Val
     return await run_in_threadpool(action.run, inspected, given)
 
 
-def _lines(values: Iterator[Values]) -> Iterator[bytes]:
+class _Lines(StreamingResponse):
+    """Values as lines of JSON; what makes them is stopped at once where nobody waits any more."""
+
+    def __init__(self, values: Iterator[Values]) -> None:
+        self._made = _lines(values)
+        super().__init__(self._made, media_type=_LINES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # Left to the collector, a decoder goes on until it happens to run.
+            with CancelScope(shield=True):
+                await run_in_threadpool(self._made.close)
+
+
+def _lines(values: Iterator[Values]) -> Generator[bytes, None, None]:
     """Values as lines of JSON; what goes wrong on the way is the last one."""
     try:
-        yield from map(_line, values)
+        for value in values:
+            yield _line(value)
     except Exception as error:
         yield _line(_told(error if isinstance(error, LarimarError) else unforeseen(error)))
 

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from larimar_memory.decoders.base import Generation
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.inspector import Inspected, build, page_server
 from larimar_memory.larimar import Larimar
 from larimar_memory.system.listening import LOOPBACK, listen
 from larimar_memory.system.on_demand import OnDemand
+from larimar_memory.types import Usage
 from tests.tiny import tiny_decoder
 
 TOKEN, PORT = "a-token-of-the-inspector", 8123
@@ -33,6 +35,31 @@ HOSTILE = {
     "a/../b?c#d%00 &amp;": "\u05e9\u05dc\u05d5\u05dd, the market opens at seven.\r\nline\rline",
 }
 """Texts by the ids that they are written under."""
+
+
+class Endless:
+    """A decoder that writes until it is stopped."""
+
+    name, context = "endless", 100_000
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    def count(self, text: str) -> int:
+        return len(text)
+
+    def chat_tokens(self, chat: Any, begin: str = "") -> list[int]:
+        return [0]
+
+    def generate(self, tokens: Any, **_: Any) -> Any:
+        def pieces() -> Iterator[str]:
+            try:
+                while True:
+                    yield "on and on "
+            finally:
+                self.closed.set()
+
+        return Generation(pieces(), Usage())
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from larimar_memory.errors import InputError
 from larimar_memory.inspector import actions
 from larimar_memory.larimar import Larimar
 
-from .conftest import FERRY, HOSTILE, ISLAND, TOKEN
+from .conftest import FERRY, HOSTILE, ISLAND, TOKEN, Endless
 
 ARGUMENTS = ["--host-resolver-rules=MAP evil.test 127.0.0.1"]
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069\ufeff\U000e0041]")
@@ -270,37 +270,6 @@ def test_options_of_a_question(page: Page, served: Served) -> None:
     expect(page.locator(".cards").get_by_text(FERRY)).to_have_count(0)
 
 
-class Endless:
-    """A decoder that writes until it is stopped."""
-
-    name, context = "endless", 100_000
-
-    def __init__(self) -> None:
-        self.closed = False
-
-    def count(self, text: str) -> int:
-        return len(text)
-
-    def chat_tokens(self, chat: Any, begin: str = "") -> list[int]:
-        return [0]
-
-    def generate(self, tokens: Any, **_: Any) -> Any:
-        from larimar_memory.decoders.base import Generation
-        from larimar_memory.types import Usage
-
-        def pieces() -> Iterator[str]:
-            try:
-                while True:
-                    yield "on and on "
-            finally:
-                self.closed = True
-
-        return Generation(pieces(), Usage())
-
-
-@pytest.mark.xfail(
-    strict=False, reason="beside other tests the decoder went on after Stop; not explained yet"
-)
 def test_an_answer_streams_and_is_stopped(page: Page, served: Served) -> None:
     decoder = Endless()
     page.goto(served(decoder=decoder))
@@ -308,11 +277,7 @@ def test_an_answer_streams_and_is_stopped(page: Page, served: Served) -> None:
     expect(page.locator(".said")).to_contain_text("on and on on and on")
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
-    for _ in range(1_200):
-        if decoder.closed:
-            break
-        page.wait_for_timeout(50)
-    assert decoder.closed
+    assert decoder.closed.wait(60)
 
 
 # --- what it changes ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -17,7 +18,7 @@ from larimar_memory.inspector.guard import HEADERS
 from larimar_memory.larimar import Larimar
 from larimar_memory.system.on_demand import OnDemand
 
-from .conftest import FERRY, ISLAND, PORT, TALK, TOKEN, Open, client
+from .conftest import FERRY, ISLAND, PORT, TALK, TOKEN, Endless, Open, client
 
 
 def done(http: TestClient, name: str, **given: Any) -> dict[str, Any]:
@@ -401,3 +402,19 @@ def test_an_answer_that_nobody_waits_for_ends(served: Any) -> None:
         with http.stream("POST", "/api/ask", json={"question": FERRY, "max_tokens": 1_000}) as answer:
             next(answer.iter_lines())
         assert http.post("/api/memory", json={}).status_code == 200
+
+
+def test_a_decoder_that_nobody_waits_for_is_stopped(served: Any) -> None:
+    decoder = Endless()
+    url = served(decoder=decoder).split("/#")[0]
+    # What is stopped by the collector alone is stopped whenever it happens to run.
+    gc.disable()
+    try:
+        with (
+            httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}) as http,
+            http.stream("POST", "/api/ask", json={"question": FERRY}) as answer,
+        ):
+            assert any("on and on" in line for line in answer.iter_lines())
+        assert decoder.closed.wait(30)
+    finally:
+        gc.enable()
