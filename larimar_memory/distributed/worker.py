@@ -22,6 +22,7 @@ from larimar_memory.errors import LarimarError
 from larimar_memory.larimar import Larimar
 from larimar_memory.stores.base import Store
 from larimar_memory.stores.opening import open_store, place_of
+from larimar_memory.system.groups import in_groups
 from larimar_memory.text.blocks import Text
 from larimar_memory.text.files import Skipped
 
@@ -159,16 +160,7 @@ class Worker:
 
 def _parts(texts: Iterable[Text]) -> Iterator[list[Text]]:
     """Consecutive texts that make a shard together."""
-    held, size = list[Text](), 0
-    for text in texts:
-        length = text.measure.characters if text.measure else 0
-        if held and size + length > SHARD_CHARACTERS:
-            yield held
-            held, size = [], 0
-        held.append(text)
-        size += length
-    if held:
-        yield held
+    return in_groups(texts, lambda one: one.measure.characters if one.measure else 0, SHARD_CHARACTERS)
 
 
 def _said(text: Text) -> bytes:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from larimar_memory.recall.candidates import SATURATION, Pool
 from larimar_memory.recall.coverage import Coverage
-from larimar_memory.recall.dates import MONTHS, Date, dates_in, same_date
+from larimar_memory.recall.dates import COUNTS, MONTHS, WEEKDAYS, Date, dates_in, same_date
 from larimar_memory.recall.neighbours import Near
 from larimar_memory.recall.phrases import shared_phrases
 from larimar_memory.recall.question import Asked
@@ -70,18 +70,7 @@ ASSISTANTS = frozenset({"ai", "assistant", "bot", "chatbot", "model", "system", 
 
 _NUMBERS = frozenset(
     [
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
+        *COUNTS,
         "twenty",
         "thirty",
         "forty",
@@ -102,13 +91,7 @@ _NUMBERS = frozenset(
 _TIMES = frozenset(
     [
         *MONTHS,
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
+        *WEEKDAYS,
         "century",
         "centuries",
         "year",

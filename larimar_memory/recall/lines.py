@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from larimar_memory.recall.question import Part, split
+from larimar_memory.recall.question import ASKING, Part, split
 
 MOST = 32
 """Parts that are asked one by one; a question of more is asked as it stands."""
 
-_ASKING = r"(?:who|whom|whose|what|when|where|which|why|how)"
-_ASKS = re.compile(rf"\b{_ASKING}\b|\b(?:list|give|name|tell|state|say|show)\b", re.I)
+_ASKS = re.compile(rf"\b{ASKING}|\b(?:list|give|name|tell|state|say|show)\b", re.I)
 _CLAUSE_ASKS = re.compile(
-    rf"(?:\w+ )?{_ASKING}\b"
+    rf"(?:\w+ )?{ASKING}"
     r"|(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should)\b",
     re.I,
 )

@@ -62,11 +62,11 @@ _PAIR = re.compile(
 )
 """Two things, each behind the same word: "of the dial and of the anchor"."""
 
-_ASKING = re.compile(r"\b(?:who|whom|whose|what|when|where|which|why|how)\b", re.I)
+ASKING = r"(?:who|whom|whose|what|when|where|which|why|how)\b"
+"""A pattern of the words that ask."""
 
-_CLAUSE = re.compile(
-    r"[?;]\s+|,? (?:and|or)(?: also)? (?=(?:who|whom|whose|what|when|where|which|why|how)\b)", re.I
-)
+_ASKS = re.compile(rf"\b{ASKING}", re.I)
+_CLAUSE = re.compile(rf"[?;]\s+|,? (?:and|or)(?: also)? (?={ASKING})", re.I)
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _of_pair(question: str) -> list[Part]:
     pair = _PAIR.fullmatch(question)
     if (
         pair is None
-        or _ASKING.search(pair["last"])
+        or _ASKS.search(pair["last"])
         or abs(len(pair["first"].split()) - len(pair["last"].split())) > 1
     ):
         # Where one is longer, what follows the last thing is said of both.

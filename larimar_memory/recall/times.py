@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import NamedTuple, TypeAlias
 
-from larimar_memory.recall.dates import NAME, month_of
+from larimar_memory.recall.dates import COUNTS, NAME, WEEKDAYS, month_of
 
 LONGEST = 2_000
 """Characters of a question up to which it names times: what is longer is a text that is looked for."""
@@ -102,35 +102,14 @@ _JOINS = re.compile(r"\s*(?:and|to|until|till|through|-|\u2013)\s*(?:the\s+)?", 
 _SINCE = re.compile(r"\b(?:since|after)\s+(?:the\s+)?$", re.I)
 _BEFORE = re.compile(r"\b(?:before|until|till)\s+(?:the\s+)?$", re.I)
 
-_DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 _SEASONS = {"spring": 3, "summer": 6, "autumn": 9, "fall": 9, "winter": 12}
 """Months in which they begin, in the north."""
 
-_COUNTS = {
-    word: n
-    for n, words in enumerate(
-        [
-            "a,an,one",
-            "two,couple",
-            "three,few",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-        ],
-        1,
-    )
-    for word in words.split(",")
-}
-_COUNTS["several"] = 5
+_COUNTS = {word: n for n, word in enumerate(COUNTS, 1)}
+_COUNTS |= {"a": 1, "an": 1, "couple": 2, "few": 3, "several": 5}
 _COUNT = rf"(?P<count>\d{{1,4}}|{'|'.join(_COUNTS)})(?: of)?"
 _UNIT = r"(?P<unit>day|night|week|fortnight|month|year)s?"
-_OF_WEEK = rf"(?P<weekday>{'|'.join(_DAYS)})"
+_OF_WEEK = rf"(?P<weekday>{'|'.join(WEEKDAYS)})"
 
 _WIDTHS = {"day": 0, "night": 0, "week": 3, "fortnight": 4, "month": 15, "year": 183}
 """Days by which what was so long ago may be off: "a month ago" is seldom meant to the day."""
@@ -194,7 +173,7 @@ def _this(match: re.Match[str], today: date) -> Span:
 
 def _weekday(match: re.Match[str], today: date) -> Span:
     """The last such day before today."""
-    back = (today.weekday() - _DAYS.index(match["weekday"].lower()) - 1) % 7 + 1
+    back = (today.weekday() - WEEKDAYS.index(match["weekday"].lower()) - 1) % 7 + 1
     return _day(today - timedelta(back))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from larimar_memory.stores.base import Document, Key, Span, Store, StoredSegment, WriteBatch
 from larimar_memory.stores.packing import pack
+from larimar_memory.system.groups import in_groups
 from larimar_memory.types import Segment
 
 Same: TypeAlias = Literal["exact", "refuse", "newer", "first"]
@@ -126,16 +127,7 @@ def pour(
 
 def _groups(store: Store, space: str) -> Iterator[list[Document]]:
     """Documents of as many segments as are committed at once; one of more is alone."""
-    group, size = list[Document](), 0
-    for document in store.documents(space):
-        own = max(document.segments, 1)
-        if group and size + own > BATCH_SEGMENTS:
-            yield group
-            group, size = [], 0
-        group.append(document)
-        size += own
-    if group:
-        yield group
+    return in_groups(store.documents(space), lambda one: max(one.segments, 1), BATCH_SEGMENTS)
 
 
 def _meet(

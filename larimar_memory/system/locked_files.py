@@ -30,10 +30,9 @@ _kept = dict[Identity, list[BinaryIO]]()
 def identity(path: Path) -> Identity | None:
     """What a file is known by; None where there is none."""
     try:
-        found = path.stat()
+        return _named_by(path.stat())
     except OSError:
         return None
-    return found.st_dev, found.st_ino
 
 
 def use(file: Identity) -> None:
@@ -68,13 +67,12 @@ def reading(path: Path) -> Iterator[BinaryIO]:
     finally:
         with changing:
             # It may have been put in another's place since its name was looked up.
-            known = _identity_of(descriptor)
+            known = _named_by(os.fstat(descriptor.fileno()))
             if _users[known]:
                 _kept.setdefault(known, []).append(descriptor)
             else:
                 descriptor.close()
 
 
-def _identity_of(descriptor: BinaryIO) -> Identity:
-    found = os.fstat(descriptor.fileno())
+def _named_by(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino

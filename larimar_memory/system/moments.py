@@ -15,7 +15,7 @@ _WRITTEN = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:\.(\d+))? ?([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII
 )
 _DAY = re.compile(r"\d{4}-\d\d-\d\d(?!\d)", re.ASCII)
-_MONTHS = [
+MONTHS = [
     "January",
     "February",
     "March",
@@ -70,4 +70,4 @@ def is_day(text: str) -> bool:
 def shown_day(value: Any) -> str:
     """The day of a text in ISO 8601 as people write it, "3 May 2026"; "" where it says none."""
     day = day_of(value)
-    return "" if day is None else f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+    return "" if day is None else f"{day.day} {MONTHS[day.month - 1]} {day.year}"
