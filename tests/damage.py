@@ -137,3 +137,11 @@ def sql(path: Path, statement: str, *values: object) -> None:
     database = sqlite3.connect(path, isolation_level=None)
     database.execute(statement, values)
     database.close()
+
+
+def held(path: Path) -> dict[Any, Any]:
+    """All that a memory file keeps."""
+    store = open_file(path)
+    found = contents(store)
+    store.close()
+    return found

@@ -9,20 +9,12 @@ import pytest
 
 from larimar_memory.stores.sqlite.integrity import check
 from tests.cli.test_commands import larimar
-from tests.damage import contents, filled, sql
-from tests.stores.test_laws import open_file
+from tests.damage import filled, held, sql
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return filled(tmp_path / "m.larimar")
-
-
-def held(path: Path) -> object:
-    store = open_file(path)
-    found = contents(store)
-    store.close()
-    return found
 
 
 def test_check_and_repair(path: Path) -> None:

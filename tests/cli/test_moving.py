@@ -9,20 +9,13 @@ import pytest
 
 from larimar_memory.testing.writes import batch
 from tests.cli.test_commands import larimar
-from tests.damage import contents, filled
+from tests.damage import filled, held
 from tests.stores.test_laws import open_file
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return filled(tmp_path / "m.larimar")
-
-
-def held(path: Path) -> object:
-    store = open_file(path)
-    found = contents(store)
-    store.close()
-    return found
 
 
 def test_a_memory_is_copied_to_a_database_an_export_and_back(

@@ -1,34 +1,26 @@
-"""A copy is the same to the last bit, wherever it goes and however often it is killed; merging is
-writing all of it to one memory, and merging again is nothing."""
+"""Memories are copied and merged between all places, and what does not go together is refused."""
 
 from __future__ import annotations
 
-import random
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from larimar_memory import exchange
 from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileError
 from larimar_memory.larimar import Larimar
 from larimar_memory.moving import copy, merge
-from larimar_memory.slots import Slots
-from larimar_memory.stores import Document, SQLiteStore, Store, WriteBatch, pouring
+from larimar_memory.stores import Document, SQLiteStore
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.testing.writes import DIMENSION, batch, found, key_of, worded
 from larimar_memory.types import Segment
 from tests.damage import contents, sql, whole
 from tests.damage import filled as filled_file
+from tests.facade.moved import exported, small, unordered
 from tests.facade.receipted import PERSON, open_memory
 from tests.facade.receipted import filled as forgettable
 from tests.postgres import Server
@@ -36,249 +28,6 @@ from tests.stores.dict_store import DictStore
 from tests.stores.test_laws import open_file
 from tests.stores.test_postgres_laws import open_database
 from tests.stores.test_schema import version_1, version_3
-
-ROOT = str(Path(__file__).parents[2])
-
-
-@dataclass(frozen=True)
-class Held:
-    """A document as the laws draw it: texts, each with the seed of a latent and whether it is keyed."""
-
-    segments: tuple[tuple[str, int | None, bool], ...]
-    metadata: dict[str, Any]
-    complete: bool
-    written_at: str
-    episode: str | None
-
-    def put(self, store: Store, space: str, name: str) -> None:
-        pieces = [text for text, _, _ in self.segments]
-        latents = [
-            None
-            if seed is None
-            else np.random.default_rng(seed).integers(-9, 9, (2, seed % 4), np.int8)
-            for _, seed, _ in self.segments
-        ]
-        said = [(text, seed) for text, seed, _ in self.segments]
-        document = Document(
-            name, f"{said}", len(pieces), self.metadata, self.complete, self.written_at, 0, self.episode
-        )
-        keys = np.array([*map(key_of, pieces)], dtype=np.float32).reshape(-1, DIMENSION)
-        fine = [key_of(f"{text}!") if keyed else None for text, _, keyed in self.segments]
-        cut = [Segment(i, i, i + len(t), t) for i, t in enumerate(pieces)]
-        store.write(
-            space, [WriteBatch(document, cut, keys, True, latents, fine if store.lazy else None)]
-        )
-
-
-text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-documents = st.builds(
-    Held,
-    st.lists(st.tuples(text, st.none() | st.integers(0, 99), st.booleans()), max_size=5).map(tuple),
-    st.dictionaries(text, st.none() | st.booleans() | st.integers() | text, max_size=2),
-    st.booleans(),
-    st.datetimes().map(lambda at: at.strftime("%Y-%m-%d %H:%M:%S")),
-    st.none() | st.sampled_from(["trip", "é"]),
-)
-names = st.tuples(st.sampled_from(["n", "  m"]), st.sampled_from(["d", "e", "f", "ü\u2028"]))
-memories = st.dictionaries(names, documents, max_size=5)
-
-
-@contextmanager
-def small(segments: int) -> Iterator[None]:
-    """So few segments are committed at once."""
-    before, pouring.BATCH_SEGMENTS = pouring.BATCH_SEGMENTS, segments
-    try:
-        yield
-    finally:
-        pouring.BATCH_SEGMENTS = before
-
-
-def made(held: dict[tuple[str, str], Held], lazy: bool, prefix: str = "") -> SQLiteStore:
-    store = open_file(None, lazy=lazy)
-    for (space, name), document in held.items():
-        document.put(store, space, prefix + name)
-    return store
-
-
-def exported(store: Store, folder: Path) -> dict[str, bytes]:
-    """All that a store keeps, in bytes, with the order of its documents."""
-    assert store.encoder is not None
-    exchange.export(store, folder, encoder=store.encoder, dimension=store.dimension or 0)
-    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
-
-
-def unordered(store: Store) -> dict[Any, Any]:
-    """All that a store keeps, but for the order of its documents."""
-    found = contents(_Told(store))  # type: ignore[arg-type]
-    for space, name in found:
-        document = store.document(space, name)
-        assert document is not None
-        coarse = [None if s.coarse is None else s.coarse.tobytes() for s in store.segments(space, name)]
-        found[space, name] += (document.episode, coarse)
-    return found
-
-
-class _Told:
-    """Shows segments without a fine key with one of no numbers, as `contents` wants one."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    def spans(self, *asked: Any, **options: Any) -> list[list[Any]]:
-        none = np.zeros(0)
-        held = self._store.spans(*asked, **options)
-        return [[replace(s, key=none if s.key is None else s.key) for s in of] for of in held]
-
-
-def generations(store: Store) -> dict[str, int]:
-    return {space: store.generation(space) for space in store.namespaces()}
-
-
-# --- laws ---
-
-
-@given(memories, st.booleans(), st.integers(1, 6))
-@settings(max_examples=40)
-def test_a_copy_and_its_copy_back_are_the_same_to_the_last_bit(
-    tmp_path_factory: pytest.TempPathFactory, held: dict, lazy: bool, size: int
-) -> None:
-    folder = tmp_path_factory.mktemp("copy")
-    source, there, back = made(held, lazy), open_file(None, lazy=lazy), open_file(None, lazy=lazy)
-    with small(size):
-        done = copy(source, there)
-        assert (done.written, done.replaced, done.kept) == (len(held), 0, 0)
-        before = generations(there)
-        again = copy(source, there)
-        assert (again.written, again.replaced, again.kept) == (0, 0, len(held))
-        copy(there, back)
-    assert (
-        exported(source, folder / "a") == exported(there, folder / "b") == exported(back, folder / "c")
-    )
-    assert generations(there) == before
-
-
-@given(memories, memories, st.booleans(), st.integers(1, 6))
-@settings(max_examples=40)
-def test_merging_is_writing_all_to_one_in_either_order(
-    tmp_path_factory: pytest.TempPathFactory, one: dict, two: dict, lazy: bool, size: int
-) -> None:
-    folder = tmp_path_factory.mktemp("merge")
-    first, second, both = made(one, lazy, "a"), made(two, lazy, "b"), made(one, lazy, "a")
-    for (space, name), document in two.items():
-        document.put(both, space, f"b{name}")
-    merged, turned = open_file(None, lazy=lazy), open_file(None, lazy=lazy)
-    with small(size):
-        merge([first, second], merged)
-        merge([second, first], turned)
-        assert exported(merged, folder / "a") == exported(both, folder / "b")
-        assert unordered(merged) == unordered(turned)
-        before = generations(merged)
-        assert merge([first, second], merged).kept == len(one) + len(two)
-    assert exported(merged, folder / "c") == exported(both, folder / "d")
-    assert generations(merged) == before
-
-
-@given(memories, memories, memories, st.booleans(), st.integers(1, 6))
-@settings(max_examples=40)
-def test_the_newer_wins_wherever_it_is_and_merging_again_changes_nothing(
-    tmp_path_factory: pytest.TempPathFactory, one: dict, two: dict, three: dict, lazy: bool, size: int
-) -> None:
-    folder = tmp_path_factory.mktemp("newer")
-    stores = [made(held, lazy) for held in (one, two, three)]
-    merged, turned = open_file(None, lazy=lazy), open_file(None, lazy=lazy)
-    with small(size):
-        merge(stores, merged, same="newer")
-        merge(stores[::-1], turned, same="newer")
-        assert unordered(merged) == unordered(turned)
-        before = exported(merged, folder / "a")
-        merge(stores, merged, same="newer")
-        assert exported(merged, folder / "b") == before
-    for key in {*one, *two, *three}:
-        latest = max(held[key].written_at for held in (one, two, three) if key in held)
-        document = merged.document(*key)
-        assert document is not None
-        assert document.written_at == latest
-
-
-@given(memories, memories, st.booleans(), st.integers(1, 6))
-@settings(max_examples=25)
-def test_the_first_stays_and_merging_again_changes_nothing(
-    tmp_path_factory: pytest.TempPathFactory, one: dict, two: dict, lazy: bool, size: int
-) -> None:
-    folder = tmp_path_factory.mktemp("first")
-    first, second, merged = made(one, lazy), made(two, lazy), open_file(None, lazy=lazy)
-    with small(size):
-        merge([first, second], merged, same="first")
-        for (space, name), held in one.items():
-            document = merged.document(space, name)
-            assert document is not None
-            assert (document.written_at, document.episode) == (held.written_at, held.episode)
-            texts = [s.text for s in merged.segments(space, name)]
-            assert texts == [text for text, _, _ in held.segments]
-        assert {key[1] for key in unordered(merged)} == {name for _, name in {*one, *two}}
-        before = exported(merged, folder / "a")
-        merge([first, second], merged, same="first")
-    assert exported(merged, folder / "b") == before
-
-
-class StoppedError(Exception):
-    pass
-
-
-class Stopping(SQLiteStore):
-    """A store whose process ends in front of a write."""
-
-    left = 10**9
-
-    def write(self, namespace: str, batches: Sequence[WriteBatch]) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise StoppedError
-        super().write(namespace, batches)
-
-
-@pytest.mark.parametrize("lazy", [False, True])
-def test_interrupted_in_front_of_any_commit_it_ends_the_same(tmp_path: Path, lazy: bool) -> None:
-    long = tuple((f"sentence {n}. ", n if n % 3 else None, n % 2 == 0) for n in range(23))
-    source = made({("n", "long"): Held(long, {"a": 1}, True, "2025-01-02 03:04:05", "trip")}, lazy)
-    for n in range(7):
-        Held(long[n : n + 2], {}, n != 3, "2025-01-02 03:04:05", None).put(
-            source, "n m"[n % 2 :], f"d{n}"
-        )
-    Held(long[1:], {}, False, "2025-01-02 03:04:05", None).put(source, "n", "in part")
-    wanted = exported(source, tmp_path / "wanted")
-    with small(5):
-        for writes in range(100):
-            target = Stopping(None, encoder="test-encoder", dimension=DIMENSION, lazy=lazy)
-            target.left = writes
-            with suppress(StoppedError):
-                copy(source, target)
-            stopped, target.left = target.left < 0, 10**9
-            copy(source, target)
-            assert exported(target, tmp_path / str(writes)) == wanted
-            if not stopped:
-                break
-    assert 10 < writes < 99
-
-
-def test_slots_over_a_merged_memory_are_those_of_both(tmp_path: Path) -> None:
-    texts = [f"fact {n}" for n in range(40)]
-    one, two, both, merged = (open_file(None) for _ in range(4))
-    for n, text in enumerate(texts):
-        for store in (both, one if n % 3 else two):
-            store.write("n", [batch(f"d{n}", [text, f"{text} more"])])
-    merge([one, two], merged)
-    sums = [Slots(store, 8, DIMENSION).memory("n") for store in (one, two, both, merged)]
-    for name in ("_gram", "_cross"):
-        first, second, written, held = (getattr(memory, name) for memory in sums)
-        assert np.array_equal(held, written)
-        assert np.array_equal(held, first + second)
-    asked = key_of("fact 3")[None]
-    assert sums[2].read(asked).latents.tobytes() == sums[3].read(asked).latents.tobytes()
-
 
 # --- places ---
 
@@ -613,77 +362,3 @@ def test_a_merged_memory_is_opened_and_read(tmp_path: Path) -> None:
         assert [d.episode for d in memory.documents()] == ["day", "day"]
         beside = memory.store.beside("default", ["a"], 3)
         assert [d.id for d in beside[0]] == ["a", "b"]
-
-
-# --- kills ---
-
-MOVER = """
-import sys; sys.path.insert(0, sys.argv[1])
-from larimar_memory import moving
-from larimar_memory.stores import pouring
-pouring.BATCH_SEGMENTS = 8
-what, into, *sources = sys.argv[2:]
-tell = lambda *now: print(*now, flush=True)
-if what == "copy":
-    moving.copy(sources[0], into, on_progress=tell)
-else:
-    moving.merge(sources, into, same="newer", on_progress=tell)
-print("done", flush=True)
-"""
-
-
-def killed(draw: random.Random, most: int, *arguments: str) -> bool:
-    """Kill a copy or merge after some commits, while it does the next; whether it ended before."""
-    command = [sys.executable, "-c", MOVER, ROOT, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        assert process.stdout is not None
-        for _ in range(draw.randrange(most)):
-            if process.stdout.readline() in ("", "done\n"):
-                break
-        process.kill()
-        return "done\n" in process.stdout.read()
-
-
-@pytest.mark.parametrize("what", ["copy", "merge"])
-@pytest.mark.parametrize("where", ["file", "database"])
-def test_killed_at_any_moment_and_started_again_it_ends_the_same(
-    tmp_path: Path, request: pytest.FixtureRequest, what: str, where: str
-) -> None:
-    long = [f"sentence {n} of a long text. " for n in range(60)]
-    for name in "ab":
-        store = open_file(tmp_path / name)
-        for n in range(30):
-            made_there = whole(
-                f"d{n}" if n < 5 else f"{name}{n}", [f"{name} {n} {i}. " for i in range(4)]
-            )
-            at = f"2025-01-0{1 + (n + (name == 'b')) % 2} 00:00:00"
-            store.write(
-                "n", [replace(made_there, document=replace(made_there.document, written_at=at))]
-            )
-        latents = [np.arange(n, dtype=np.int8) for n in range(60)]
-        store.write("n", [replace(whole(f"long {name}", long), latents=latents)])
-        store.close()
-    sources = [str(tmp_path / name) for name in ("a" if what == "copy" else "ab")]
-    wanted, into = str(tmp_path / "wanted"), str(tmp_path / "into")
-    if where == "database":
-        into = request.getfixturevalue("address")
-    copy(*sources, wanted) if what == "copy" else merge(sources, wanted, same="newer")
-    draw = random.Random(f"{what} {where}")
-    for _ in range(4):
-        killed(draw, 12, what, into, *sources)
-    last = open_database(into) if where == "database" else open_file(Path(into))
-    assert last.stats().documents > 0
-    last.close()
-    done = subprocess.run(
-        [sys.executable, "-c", MOVER, ROOT, what, into, *sources],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-    )
-    assert done.stdout.endswith("done\n"), done.stderr
-    ended = open_database(into) if where == "database" else open_file(Path(into))
-    assert exported(ended, tmp_path / "x") == exported(open_file(Path(wanted)), tmp_path / "y")
-    ended.close()
-    if where == "file":
-        assert check(Path(into)).sound

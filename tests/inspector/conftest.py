@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, Page
 from starlette.testclient import TestClient
 
+from benchmarks import inspector
 from larimar_memory.decoders.base import Generation
 from larimar_memory.encoders.sentence import SentenceEncoder
+from larimar_memory.errors import InputError
 from larimar_memory.inspector import Inspected, build, page_server
 from larimar_memory.larimar import Larimar
 from larimar_memory.system.listening import LOOPBACK, listen
 from larimar_memory.system.on_demand import OnDemand
 from larimar_memory.types import Usage
 from tests.tiny import tiny_decoder
+
+from .pages import Tab
 
 TOKEN, PORT = "a-token-of-the-inspector", 8123
 FERRY = "The ferry to Ren leaves at nine every morning."
@@ -35,6 +40,8 @@ HOSTILE = {
     "a/../b?c#d%00 &amp;": "\u05e9\u05dc\u05d5\u05dd, the market opens at seven.\r\nline\rline",
 }
 """Texts by the ids that they are written under."""
+
+ARGUMENTS = ["--host-resolver-rules=MAP evil.test 127.0.0.1"]
 
 
 class Endless:
@@ -127,3 +134,29 @@ def served(inspected: Open) -> Iterator[Callable[..., str]]:
     start.stop = stop  # type: ignore[attr-defined]
     yield start
     stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser of this machine's."""
+    try:
+        with inspector.browser(*ARGUMENTS) as started:
+            yield started
+    except InputError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Tab]:
+    """A tab in which nothing goes wrong."""
+    opened = Tab(browser)
+    yield opened
+    opened.context.close()
+    assert opened.wrong == []
+    assert len(opened.asked) <= 1
+
+
+@pytest.fixture
+def page(tab: Tab) -> Page:
+    tab.page.set_default_timeout(30_000)
+    return tab.page
