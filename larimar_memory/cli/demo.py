@@ -18,7 +18,7 @@ QUESTIONS = (
     "What does the assert statement do?",
     "What does the with statement do?",
     "Which exception is raised when a name is not found?",
-    "What is a generator function?",
+    "What is a module?",
     "What is the pass key?",
     "Who won the football world cup in 1998?",
 )
