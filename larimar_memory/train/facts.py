@@ -6,7 +6,7 @@ None of them is worded like a benchmark's.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from larimar_memory.train.names import a_name
@@ -133,7 +133,7 @@ def draw_facts(rng: random.Random, count: int) -> list[Fact]:
     people = rng.random() < 0.5
     holders: tuple[str, ...] = _PEOPLE if people else _PLACES
     things: tuple[str, ...] = _OF_PEOPLE if people else _OF_PLACES
-    string = rare_string
+    string: Callable[[random.Random], str] = rare_string
     if rng.random() < 0.5:
         kind = rng.choice(_NAMELESS)
         if rng.random() < 0.6:

@@ -21,7 +21,7 @@ def rare_string(rng: random.Random) -> str:
 
 
 def same_kind(rng: random.Random) -> Callable[[random.Random], str]:
-    """One kind of rare strings: numbers, UUIDs, identifiers or words; what is called by one is easily taken for it."""
+    """One kind of rare strings: what is called by one of them is easily taken for another."""
     kind: Callable[[random.Random], str] = rng.choice(_ALIKE)
     return kind
 
