@@ -50,7 +50,8 @@ def draw(results: _Results, path: Path) -> Path | None:
     }
     with mpl.rc_context(style):
         figure = Figure(figsize=(11, 2.7), layout="constrained")
-        figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr]
+        engine: Any = figure.get_layout_engine()
+        engine.set(wspace=0.06)
         found, turns, written = figure.subplots(1, 3)
         _bars(found, "Right text read first, %", _found(results["rag"]["figures"]), _whole)
         conversations = _turns(results["conversations"]["figures"])

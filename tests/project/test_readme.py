@@ -43,7 +43,7 @@ def test_the_readme_shows_what_it_should() -> None:
     assert [c for c in COMMANDS if c.startswith("make ")] == ["make demo", "make test"]
     memory, langchain = PYTHON
     assert len([line for line in memory.splitlines() if line]) == 10
-    assert len(langchain.splitlines()) == 10
+    assert len([line for line in langchain.splitlines() if line]) == 10
 
 
 EACH_BY_ITSELF = """
