@@ -35,8 +35,20 @@ _FEATURES = {
 
 
 def look() -> dict[str, Any]:
-    """What is there, as plain JSON; a few seconds, most of which are the import of torch."""
-    import torch
+    """What is there, as plain JSON; a few seconds, most of which are the import of torch.
+
+    Raises:
+        ModelError: if torch cannot be imported, as where a part of it is missing.
+    """
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        said = str(error).splitlines()[0].rstrip(".")
+        raise ModelError(
+            "PyTorch cannot be loaded.",
+            f"Its import ended with {type(error).__name__}: {said}.",
+            "Run `pip install --force-reinstall torch`; see pytorch.org for the build of this machine.",
+        ) from error
 
     from larimar_memory.models.device import best_device, best_dtype
 

@@ -69,7 +69,7 @@ class TransformersDecoder:
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> TransformersDecoder:
-        """Load a decoder by folder, installed wheel or hub name.
+        """Load a decoder by folder, wheel or hub name.
 
         Raises:
             ModelError: if the model is not found or is no causal language model.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,13 @@ def test_what_is_wrong_ends_with_status_1(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert "HF_HUB_OFFLINE forbids to fetch them. Run `larimar models install` now." in done.stdout
     assert "Something is wrong." in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_torch_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    done = larimar("doctor")
+    assert done.returncode == 1
+    assert "PyTorch cannot be loaded. Its import ended with ModuleNotFoundError" in done.stderr
 
 
 def test_requirements_that_are_not_met_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
