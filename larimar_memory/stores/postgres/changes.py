@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
-from pgvector import HalfVector
 
 from larimar_memory.stores.base import Document, Key, Keys, WriteBatch
 from larimar_memory.stores.key_form import KeyForm
@@ -18,6 +17,7 @@ from larimar_memory.stores.postgres import words
 from larimar_memory.stores.postgres.connection import Connection
 from larimar_memory.stores.postgres.erasures import note
 from larimar_memory.stores.postgres.filters import Condition, facts
+from larimar_memory.stores.postgres.halfvec import dumped
 from larimar_memory.stores.postgres.queries import document_in, namespace_number
 from larimar_memory.stores.postgres.schema import digest, storable
 from larimar_memory.types import Metadata
@@ -60,7 +60,7 @@ def put_batches(
             *([getattr(s, name) for _, s in rows] for name in ("index", "start", "end")),
             [text if storable(text) else text.replace("\0", "\ufffd") for text in texts],
             [None if storable(text) else text.encode() for text in texts],
-            [HalfVector(key) for key in keys.astype(np.float16)],
+            dumped(keys),
         ),
     )
     entries, total = words.entries_of(ids, texts)
@@ -120,8 +120,7 @@ def put_latents(db: Connection, space: int, rows: Sequence[int], latents: Sequen
 
 def put_fine_keys(db: Connection, space: int, rows: Sequence[int], keys: Keys) -> None:
     """Give the segments of those rows their fine keys; those that are gone are passed over."""
-    made = [HalfVector(key) for key in np.asarray(keys).astype(np.float16)]
-    _put_beside(db, "fine_keys (id, namespace_id, key)", space, rows, made, "halfvec")
+    _put_beside(db, "fine_keys (id, namespace_id, key)", space, rows, dumped(keys), "halfvec")
 
 
 def _put_beside(

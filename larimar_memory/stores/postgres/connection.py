@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar
 
 import psycopg
-from pgvector.psycopg.halfvec import register_halfvec_info
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.types import TypeInfo
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from larimar_memory.stores.postgres import schema
+from larimar_memory.stores.postgres import halfvec, schema
 from larimar_memory.stores.postgres.address import shown
 from larimar_memory.stores.postgres.failures import (
     Lost,
@@ -282,7 +281,7 @@ class Database:
             db.execute("SELECT set_config(%s, %s, false)", (setting, value))
         info = TypeInfo.fetch(db, "halfvec")
         if info is not None:
-            register_halfvec_info(db, info)
+            halfvec.register(db, info)
 
     def _parsed(self, address: str) -> dict[str, Any]:
         try:

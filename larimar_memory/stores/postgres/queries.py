@@ -13,6 +13,7 @@ from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.packing import unpack
 from larimar_memory.stores.postgres.connection import Connection
 from larimar_memory.stores.postgres.filters import Condition
+from larimar_memory.stores.postgres.halfvec import HalfVector, loaded
 from larimar_memory.stores.postgres.schema import digest
 
 CHUNK = 4096
@@ -206,10 +207,9 @@ def bytes_on_disk(db: Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
-def keys_from(held: Sequence[Any], form: KeyForm) -> Keys:
+def keys_from(held: Sequence[HalfVector], form: KeyForm) -> Keys:
     """Keys of what the columns of keys hold, float32."""
-    found = np.array([key.to_numpy() for key in held], dtype=np.float32)
-    return form.of(found.reshape(len(held), form.dimension))
+    return form.of(loaded(held, form.dimension))
 
 
 def _binary(db: Connection, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
