@@ -13,14 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from larimar_memory.decoders.base import LatentDecoder
-from larimar_memory.decoders.prompt import (
-    INSTRUCTIONS,
-    chat_tokens,
-    messages,
-    passage,
-    passages,
-    plain_ids,
-)
+from larimar_memory.decoders.prompt import INSTRUCTIONS, passage, passages
 from larimar_memory.errors import InputError
 from larimar_memory.latents.answering import AnsweringAdapter, adapter_for, load_adapter
 from larimar_memory.latents.codec import LatentCodec
@@ -30,7 +23,7 @@ from larimar_memory.latents.states import Segments
 from larimar_memory.text.segments import segment
 from larimar_memory.train.batches import IGNORED, Recital, after, rectangle
 from larimar_memory.train.losses import cross_entropy, divergence
-from larimar_memory.train.packs import Asked, Packs
+from larimar_memory.train.packs import Asked, Packs, answer_ids, prompt_ids
 from larimar_memory.train.recipe import Recipe, Stage
 from larimar_memory.train.rows import Row, read_rows
 from larimar_memory.train.sampling import SampleSource
@@ -107,6 +100,9 @@ class Grounded(Recite):
     Args:
         lessons: where the questions come from.
         held_out: whether rows are asked that are held out, in place of all others.
+
+    Raises:
+        InputError: if the mix has no rows of either kind.
     """
 
     def __init__(
@@ -121,10 +117,19 @@ class Grounded(Recite):
     ) -> None:
         super().__init__(codec, stage, recipe, source)
         self._adapter = lessons.adapter
-        rows = [row for row in lessons.rows if row.held_out is held_out]
-        self._texts = [row.context for row in rows]
-        self._packs = Packs(rows, codec.decoder.tokenizer, stage.mix, _SHOWN_TOKENS, recipe.seed)
         self._lessons = lessons
+        for held in (not held_out, held_out):
+            rows = [row for row in lessons.rows if row.held_out is held]
+            packs = Packs(rows, codec.decoder.tokenizer, stage.mix, _SHOWN_TOKENS, recipe.seed)
+            # Told before the first step, not at the first check.
+            if not packs.askable:
+                kind = "held out" if held else "learnt from"
+                raise InputError(
+                    "Training cannot begin.",
+                    f"Of the files in the stage's mix, no row is {kind}.",
+                    "Give rows of those files, some of a split for validation, or change the mix.",
+                )
+        self._packs, self._texts = packs, [row.context for row in rows]
 
     def batches(self, rng: random.Random) -> Sequence[Any]:
         """Some batches to recite, then some to answer."""
@@ -138,7 +143,7 @@ class Grounded(Recite):
         return out
 
     def loss(self, batch: Recital | Reading) -> Float[Tensor, ""]:
-        """Cross-entropy with the answers, and divergence from the teacher, in equal parts."""
+        """Cross-entropy with the answers, and divergence from the teacher, in the stage's shares."""
         if isinstance(batch, Recital):
             return super().loss(batch)
         model, prefix = self.codec.anatomy.model, self._prefix(batch)
@@ -170,10 +175,10 @@ class Grounded(Recite):
 
     def _reading(self, rng: random.Random) -> Reading | None:
         """Questions drawn from the mix; None where what was drawn cannot be asked."""
-        drawn = self._packs.drawn(rng)
-        if drawn is None:
+        shown, asked = self._packs.drawn(rng)
+        if not asked:
             return None
-        shown, asked = self._among(drawn[0], rng), drawn[1]
+        shown = self._among(shown, rng)
         codec, tokenizer = self.codec, self.codec.decoder.tokenizer
         texts = passages(shown.texts)
         # The best is read last, nearest to the question, as in a prompt.
@@ -186,13 +191,12 @@ class Grounded(Recite):
         ids = [[codec.tokens(text) for text in window] for window in windows]
         padded = [[*window, *([[]] * (count - len(window)))] for window in ids]
         inputs, labels, prompts = list[list[int]](), list[list[int]](), list[list[int]]()
-        answers = [[*plain_ids(tokenizer, a.answer), tokenizer.eos_token_id] for a in asked]
+        answers = [answer_ids(tokenizer, one) for one in asked]
         for one, answer in zip(asked, answers, strict=True):
             rest = self._rest(one)
             inputs.append(rest + answer[:-1])
             labels.append([IGNORED] * (len(rest) - 1) + answer)
-            chat = messages(one.question, texts, instruction=INSTRUCTIONS[one.style])
-            prompts.append(chat_tokens(tokenizer, chat, one.begun) + answer)
+            prompts.append(prompt_ids(tokenizer, texts, one) + answer)
         return Reading(
             segments=codec.padded([segment for window in padded for segment in window]),
             window=count,

@@ -79,14 +79,22 @@ class Pack:
         return len(self.shared) + sum(map(len, self.rests))
 
 
+def prompt_ids(tokenizer: Any, texts: Sequence[str], asked: Asked) -> list[int]:
+    """Token ids of the prompt that asks a question of passages, best first."""
+    chat = messages(asked.question, texts, instruction=INSTRUCTIONS[asked.style])
+    return chat_tokens(tokenizer, chat, asked.begun)
+
+
+def answer_ids(tokenizer: Any, asked: Asked) -> list[int]:
+    """Token ids of an answer, the end token included."""
+    return [*plain_ids(tokenizer, asked.answer), tokenizer.eos_token_id]
+
+
 def pack(tokenizer: Any, shown: Shown, asked: Sequence[Asked]) -> Pack:
     """Prompts as the package makes them, and the answers."""
     texts = passages(shown.texts, shown.by)
-    prompts = [
-        chat_tokens(tokenizer, messages(a.question, texts, instruction=INSTRUCTIONS[a.style]), a.begun)
-        for a in asked
-    ]
-    answers = [[*plain_ids(tokenizer, a.answer), tokenizer.eos_token_id] for a in asked]
+    prompts = [prompt_ids(tokenizer, texts, a) for a in asked]
+    answers = [answer_ids(tokenizer, a) for a in asked]
     shared = min(map(len, prompts)) - 1
     while any(prompt[:shared] != prompts[0][:shared] for prompt in prompts):
         shared -= 1
@@ -144,21 +152,24 @@ class Packs:
             taken[name] += 1
             yield name, number, turn
 
-    def drawn(self, rng: random.Random) -> tuple[Shown, list[Asked]] | None:
-        """What is shown and asked, drawn by the mix alone; None where nothing can be asked of it.
+    @property
+    def askable(self) -> bool:
+        """Whether there is anything in the mix."""
+        return bool(self._mix)
 
-        A text is as long as it is shown.
-        """
+    def drawn(self, rng: random.Random) -> tuple[Shown, list[Asked]]:
+        """What is shown and asked, by the mix alone, however long; perhaps nothing is asked."""
         name = rng.choices(list(self._mix), list(self._mix.values()))[0]
-        number = rng.randrange(max(1, len(self._texts.get(name, ()))))
-        shown, asked = self._facts(rng) if name == FACTS else self._asked(name, number, rng)
-        return (shown, asked) if asked else None
+        return self._drawn(name, rng.randrange(max(1, len(self._texts.get(name, ())))), rng)
+
+    def _drawn(self, name: str, number: int, rng: random.Random) -> tuple[Shown, list[Asked]]:
+        return self._facts(rng) if name == FACTS else self._asked(name, number, rng)
 
     def made(self, name: str, number: int, turn: int) -> Pack | None:
         """The pack of a plan's entry; None where its text is too long however it is shown."""
         rng = random.Random(f"{self._seed}:{name}:{number}:{turn}")  # noqa: S311 - as above
         for _ in range(3):
-            shown, asked = self._facts(rng) if name == FACTS else self._asked(name, number, rng)
+            shown, asked = self._drawn(name, number, rng)
             if asked:
                 made = pack(self._tokenizer, shown, asked)
                 if len(made.shared) <= self._longest:

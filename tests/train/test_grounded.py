@@ -163,6 +163,17 @@ def test_without_questions_or_an_adapter_there_is_nothing_to_learn(
         lessons(rows, tiny)
 
 
+@pytest.mark.parametrize("held_out", [True, False])
+def test_a_mix_without_rows_of_a_kind_is_told_before_the_first_step(
+    tmp_path: Path, tiny: TransformersDecoder, rows: Path, adapter: Path, held_out: bool
+) -> None:
+    source, taught = Sampler([PROSE] * 3, tiny.tokenizer), lessons(rows, tiny, adapter)
+    kept = Lessons([row for row in taught.rows if row.held_out is not held_out], taught.adapter)
+    kind = "held out" if held_out else "learnt from"
+    with pytest.raises(InputError, match=rf"no row is {kind}\. Give rows of those files"):
+        train(RECIPE, tiny, (source, source), tmp_path / "out", lessons=kept)
+
+
 def test_rows_that_are_held_out_are_not_learnt(learner: Grounded) -> None:
     assert all(row.held_out is False for row in ROWS if row.context in learner._texts)
     assert isinstance(learner._lessons, Lessons)
