@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import math
 import operator
-import os
 import platform
 import re
 import shutil
@@ -115,11 +114,11 @@ def machine() -> dict[str, Any]:
     import torch
 
     from larimar_memory.models.device import best_device, best_dtype
+    from larimar_memory.system.cores import cores
 
-    allowed = getattr(os, "sched_getaffinity", None)
     return {
         "cpu": _cpu(),
-        "cores": len(allowed(0)) if allowed else os.cpu_count(),
+        "cores": cores(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "",
         "platform": platform.platform(),

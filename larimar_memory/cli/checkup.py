@@ -18,6 +18,7 @@ from larimar_memory.cli.options import own_memory
 from larimar_memory.errors import InputError, ModelError
 from larimar_memory.models import finding
 from larimar_memory.models.files import cache_folder
+from larimar_memory.system.cores import cores
 
 DISTRIBUTION = "larimar-memory"
 _SHOWN = ("torch", "transformers", "tokenizers", "numpy", "langchain-core", "langgraph", "mcp")
@@ -72,17 +73,6 @@ def look() -> dict[str, Any]:
         "full_text_search": _has_fts5(),
         "extras": extras,
     }
-
-
-def cores() -> int:
-    """Cores that this process may use, by its affinity and by the limits of its container."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
-    with suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
-        if quota != "max":
-            allowed = min(allowed, max(1, int(quota) // int(period)))
-    return allowed
 
 
 def _versions() -> dict[str, str]:

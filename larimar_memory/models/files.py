@@ -41,6 +41,20 @@ def cache_folder() -> Path:
     return folder
 
 
+def not_written(what: str, folder: Path, error: Exception) -> ModelError:
+    """The error where a model cannot be put into the cache.
+
+    Args:
+        what: that failed, a sentence.
+        folder: that was written to.
+    """
+    return ModelError(
+        what,
+        f"Writing to {folder} failed: {getattr(error, 'strerror', None) or error}.",
+        "Free some space there, or set LARIMAR_CACHE to a folder that can be written.",
+    )
+
+
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file, computed once per process while the file does not change."""
     stat = path.stat()
