@@ -78,6 +78,7 @@ def bench(
             page = ROOT / "docs" / name
             page.write_text(report.fill(page.read_text("utf-8"), RESULTS), "utf-8")
         plots.draw_all(RESULTS, PLOTS)
+        report.draw_front(RESULTS, PLOTS / "front.svg")
         output.console.print(f"README.md {'updated' if changed else 'is up to date'}.")
         return
     if out is not None:

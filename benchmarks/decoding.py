@@ -24,7 +24,7 @@ from benchmarks.session import Session
 from larimar_memory.decoders.steps import Steps
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.errors import ModelError
-from larimar_memory.models import finding
+from larimar_memory.models import caches, finding
 
 PACKAGES = ("xllamacpp",)
 
@@ -119,7 +119,7 @@ def compared(decoder: TransformersDecoder, pieces: Sequence[Sequence[int]]) -> F
         ids = torch.tensor([piece])
         exact: Float[Tensor, "t v"] = model(ids).logits[0, 1:].float().log_softmax(-1)
         cache = DynamicCache()
-        model(ids[:, :1], past_key_values=cache, use_cache=True)
+        model(ids[:, :1], **caches.given(model, cache), use_cache=True)
         packed = decoder.packing.packed(model)
         steps = Steps(packed, model, cache, torch.ones_like(ids[:, :1]), len(piece))
         near = torch.stack([steps(token) for token in piece[1:]]).log_softmax(-1)

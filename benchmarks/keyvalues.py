@@ -20,6 +20,7 @@ from larimar_memory.latents.adapters import Adapters
 from larimar_memory.latents.answering import AnsweringAdapter
 from larimar_memory.latents.prefix import LatentReadout, States, place
 from larimar_memory.latents.states import Segments, exact_states, read_lead
+from larimar_memory.models import caches
 
 _TOKENS = 32
 """Tokens of a channel of the keys that share a scale and a least number, at most."""
@@ -195,7 +196,7 @@ class KeyValues:
                 input_ids=ids,
                 attention_mask=mask[None, None],
                 position_ids=at[None],
-                past_key_values=cache,
+                **caches.given(self._anatomy.base, cache),
             )
         for number, layer in enumerate(cache.layers):
             prefix.keys[number][:, :, at] = layer.keys[:, :, len(places) :]

@@ -69,8 +69,8 @@ def measure(session: Session, size: Size, new: Callable[[str], str]) -> tuple[Fi
         finally:
             for memory in memories.values():
                 memory.close()
-    size = {name: one.bytes_on_disk / haystack.total for name, one in stats.items()}
-    size["PGVector"] = vectors.bytes_on_disk() / haystack.total
+    disk = {name: one.bytes_on_disk / haystack.total for name, one in stats.items()}
+    disk["PGVector"] = vectors.bytes_on_disk() / haystack.total
     session.note("making an index for PGVector")
     vectors.index(session.encoder.dimension)
     times |= _times({INDEXED: vectors.read}, questions, size.rounds)
@@ -81,7 +81,7 @@ def measure(session: Session, size: Size, new: Callable[[str], str]) -> tuple[Fi
         "chunks": vectors.chunks,
         "questions": len(questions),
         "write_seconds": seconds,
-        "bytes_per_token": size,
+        "bytes_per_token": disk,
     }
     return report(figures, times)
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from benchmarks import front
 from benchmarks.tables import TABLES
 from larimar_memory.errors import InputError
 
@@ -15,19 +16,21 @@ _DIGITS = 3
 
 
 def render(folder: Path) -> str:
-    """Markdown for every result in `folder`, in order of the files' names, by which they go: one
-    benchmark may have been run on several machines.
+    """The README's table of figures, as Markdown.
 
     Raises:
-        InputError: if there are none.
+        InputError: if `folder` holds no results.
     """
-    results = _results(folder)
-    lines = _bars(results, ("holds", "missed"))
-    for result in results.values():
-        if result["name"] in TABLES:
-            lines += ["", *TABLES[result["name"]](result["figures"])]
-    lines += ["", *(_where(name, result) for name, result in results.items())]
-    return "\n".join(lines)
+    return "\n".join(front.table(_results(folder)))
+
+
+def draw_front(folder: Path, path: Path) -> Path | None:
+    """The README's picture, of the results in `folder`; None where they are not all there.
+
+    Raises:
+        InputError: if it holds none.
+    """
+    return front.draw(_results(folder), path)
 
 
 def update(readme: Path, folder: Path) -> bool:

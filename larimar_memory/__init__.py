@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from larimar_memory.stores.base import Store
     from larimar_memory.types import Answer, AnswerOptions, ReadOptions, Readout, RecalledSegment
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Answer",
     "AnswerOptions",

@@ -15,8 +15,10 @@ import typer
 
 from larimar_memory import __version__
 from larimar_memory.cli import care, forgetting, keys, output, train
+from larimar_memory.cli.doctor import doctor
 from larimar_memory.cli.ingest import ingest
 from larimar_memory.cli.inspect import inspect
+from larimar_memory.cli.models import models
 from larimar_memory.cli.moving import copy, merge
 from larimar_memory.cli.options import (
     AdapterFolder,
@@ -201,6 +203,8 @@ def bench() -> None:
 
 
 _COMMANDS = (
+    models,
+    doctor,
     forgetting.forget,
     forgetting.receipts,
     keys.index,

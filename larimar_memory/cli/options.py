@@ -24,7 +24,7 @@ Memory = Annotated[
         "-m",
         envvar="LARIMAR_MEMORY",
         help="The memory file, or a postgresql:// address.",
-        default_factory=lambda: _own_memory(),
+        default_factory=lambda: own_memory(),
         show_default="in the user's data folder",
     ),
 ]
@@ -72,7 +72,7 @@ AsOf = Annotated[str, typer.Option("--as-of", help="Read as if it were then.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def _own_memory() -> str:
+def own_memory() -> str:
     """The memory file in the user's data folder."""
     folder = user_folder("data")
     if folder is None:

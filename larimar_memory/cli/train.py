@@ -59,6 +59,13 @@ def train(
     start: Annotated[
         Path | None, typer.Option("--start", help="A bundle, or an adapter, to go on from.")
     ] = None,
+    rows: Annotated[
+        Path | None,
+        typer.Option("--rows", help="Reading comprehension, for latents that answers are read from."),
+    ] = None,
+    adapter: Annotated[
+        Path | None, typer.Option("--adapter", help="The answering adapter that they are read with.")
+    ] = None,
     minutes: Annotated[
         float | None,
         typer.Option("--minutes", min=0, help="Stop after so long; the same command goes on."),
@@ -85,7 +92,15 @@ def train(
         _print_trained(made, "adapter", made.folder, chosen.steps, "held out", figures, as_json)
         return
     trained = training.train(
-        chosen, model, data, out, start=start, resume=not fresh, time_limit=limit, show=not as_json
+        chosen,
+        model,
+        data,
+        out,
+        start=start,
+        lessons=None if rows is None else training.lessons(rows, model, adapter),
+        resume=not fresh,
+        time_limit=limit,
+        show=not as_json,
     )
     steps = sum(stage.steps for stage in chosen.stages)
     _print_trained(trained, "bundle", trained.bundle, steps, "said again", {}, as_json)

@@ -21,7 +21,7 @@ from larimar_memory.decoders.copying import Copying
 from larimar_memory.decoders.prompt import BRIEF, around_recalled, chat_tokens, plain_ids
 from larimar_memory.decoders.steps import Packing, Steps
 from larimar_memory.errors import InputError, ModelError
-from larimar_memory.models import finding
+from larimar_memory.models import caches, finding
 from larimar_memory.models.device import best_device, best_dtype
 from larimar_memory.models.loading import check_forked, loading, run_in_children
 from larimar_memory.system import forking
@@ -69,7 +69,7 @@ class TransformersDecoder:
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> TransformersDecoder:
-        """Load a decoder by folder, installed wheel or hub name.
+        """Load a decoder by folder, wheel or hub name.
 
         Raises:
             ModelError: if the model is not found or is no causal language model.
@@ -251,7 +251,7 @@ class _Running(Generation):
             input_ids=inputs,
             attention_mask=attention_mask,
             position_ids=(attention_mask.cumsum(1) - 1)[:, -count:],
-            past_key_values=cache,
+            **caches.given(model, cache),
             use_cache=True,
             logits_to_keep=1,
         )
@@ -278,7 +278,7 @@ class _Running(Generation):
         sampling = {"temperature": self.temperature} if self.temperature > 0 else {}
         pad = tokenizer.pad_token_id
         model.generate(
-            **given,
+            **caches.for_generate(model, given),
             streamer=self.streamer,
             logits_processor=LogitsProcessorList([self._seen]),
             stopping_criteria=StoppingCriteriaList([self._stopped]),

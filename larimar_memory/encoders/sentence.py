@@ -85,7 +85,7 @@ class SentenceEncoder:
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> SentenceEncoder:
-        """Load an encoder by folder, installed wheel or hub name, in bf16 where that is fast.
+        """Load an encoder by folder, wheel or hub name, in bf16 where that is fast.
 
         Raises:
             ModelError: if the model is not found or is no sentence encoder.

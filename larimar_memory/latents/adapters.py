@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ class Adapters(nn.Module):
         about as much as the projections do, a token at a time.
         """
         self._merged = tuple(
-            _Merged((module.weight.float() + up.float() @ down.float()).to(module.weight.dtype), module)
+            _Merged(_sum(module, down, up), module)
             for module, down, up in zip(self._projections, self.down, self.up, strict=True)
         )
         pairs = zip(self.down, self.up, strict=True)
@@ -69,6 +70,24 @@ class Adapters(nn.Module):
             _LowRank(module, down, up)
             for module, down, up in zip(self._projections, self.down, self.up, strict=True)
         )
+        with self._routed(forwards):
+            yield
+
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """The same for adapters that are trained: merged first, but learning A and B.
+
+        What is computed is what `merge` will compute, in one product in place of three.
+        """
+        forwards = tuple(
+            _Learning(module, down, up)
+            for module, down, up in zip(self._projections, self.down, self.up, strict=True)
+        )
+        with self._routed(forwards):
+            yield
+
+    @contextmanager
+    def _routed(self, forwards: Sequence[_Forward]) -> Iterator[None]:
         owner = threading.get_ident()
         with _routing:
             before = [_route(m, owner, f) for m, f in zip(self._projections, forwards, strict=True)]
@@ -78,6 +97,11 @@ class Adapters(nn.Module):
             with _routing:
                 for module, forward in zip(self._projections, before, strict=True):
                     _route(module, owner, forward)
+
+
+def _sum(module: nn.Linear, down: Tensor, up: Tensor) -> Tensor:
+    """W + B A in the decoder's number format."""
+    return (module.weight.float() + up.float() @ down.float()).to(module.weight.dtype)
 
 
 class _Routed:
@@ -132,3 +156,33 @@ class _LowRank:
         down, up = self._cast
         out = nn.functional.linear(x, self._module.weight, self._module.bias)
         return out + nn.functional.linear(nn.functional.linear(x, down), up)
+
+
+class _Learning:
+    def __init__(self, module: nn.Linear, down: Tensor, up: Tensor) -> None:
+        self._down, self._up, self._bias = down, up, module.bias
+        self._weight = _sum(module, down.detach(), up.detach())
+
+    def __call__(self, x: Tensor) -> Tensor:
+        out: Tensor = _merged_product(x, self._weight, self._down, self._up)
+        return out if self._bias is None else out + self._bias
+
+
+class _MergedProduct(torch.autograd.Function):
+    """x (W + B A)^T with the gradients of x, A and B; W itself learns nothing."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, down: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight, down.to(x.dtype), up.to(x.dtype))
+        return nn.functional.linear(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor, Tensor]:
+        x, weight, down, up = ctx.saved_tensors
+        rows, grads = x.flatten(0, -2), grad.flatten(0, -2)
+        of_down = (grads @ up).mT @ rows
+        of_up = grads.mT @ (rows @ down.mT)
+        return grad @ weight, None, of_down.float(), of_up.float()
+
+
+_merged_product: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = _MergedProduct.apply

@@ -12,6 +12,7 @@ from larimar_memory.latents.anatomy import Anatomy, first_layers
 from larimar_memory.latents.config import LatentConfig
 from larimar_memory.latents.prefix import Lead
 from larimar_memory.latents.states import Segments, in_windows
+from larimar_memory.models import caches
 
 
 class Features:
@@ -30,8 +31,8 @@ class Features:
     def __call__(self, segments: Segments) -> Float[Tensor, "b t f"]:
         """Features of every token, float32, f = twice the decoder's hidden width."""
         embedded = self._view.embed_tokens(segments.tokens)
-        cache = self._lead.cache(self._anatomy, len(embedded))
-        hidden = self._view(inputs_embeds=embedded, past_key_values=cache).last_hidden_state
+        lead = caches.given(self._anatomy.base, self._lead.cache(self._anatomy, len(embedded)))
+        hidden = self._view(inputs_embeds=embedded, **lead).last_hidden_state
         halves = [nn.functional.layer_norm(x.float(), x.shape[-1:]) for x in (embedded, hidden)]
         return torch.cat(halves, dim=-1)
 

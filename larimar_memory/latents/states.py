@@ -11,6 +11,7 @@ from torch import Tensor
 
 from larimar_memory.latents.anatomy import Anatomy
 from larimar_memory.latents.prefix import Lead, States, unrotate
+from larimar_memory.models import caches
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def read_lead(anatomy: Anatomy, tokens: Sequence[int]) -> Lead:
     if not tokens or tokens[0] != anatomy.start:
         tokens = [anatomy.start, *tokens]
     ids = torch.tensor([list(tokens)], device=anatomy.model.device)
-    cache = anatomy.base(input_ids=ids, use_cache=True).past_key_values
+    cache = caches.left_by(anatomy.base(input_ids=ids, use_cache=True))
     keys = torch.stack([layer.keys for layer in cache.layers])
     values = torch.stack([layer.values[0] for layer in cache.layers])
     positions = torch.arange(len(tokens), device=anatomy.model.device)[None]
@@ -89,9 +90,9 @@ def exact_states(anatomy: Anatomy, lead: Lead, segments: Segments, count: int = 
     windows = in_windows(segments, count)
     b, t = windows.packed.tokens.shape
     first = len(lead.tokens)
-    cache = anatomy.base(
-        input_ids=windows.packed.tokens, past_key_values=lead.cache(anatomy, b), use_cache=True
-    ).past_key_values
+    before = caches.given(anatomy.base, lead.cache(anatomy, b))
+    read = anatomy.base(input_ids=windows.packed.tokens, **before, use_cache=True)
+    cache = caches.left_by(read)
     keys = torch.stack([layer.keys[..., first:, :] for layer in cache.layers])
     values = torch.stack([layer.values[..., first:, :] for layer in cache.layers])
     positions = torch.arange(first, first + t, device=keys.device)[None]

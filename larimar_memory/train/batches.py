@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.prefix import Prefix
 from larimar_memory.latents.states import Segments
+from larimar_memory.models import caches
 from larimar_memory.train.losses import cross_entropy
 from larimar_memory.train.sampling import Sample
 
@@ -86,7 +87,7 @@ def after(model: Any, prefix: Prefix, inputs: Int[Tensor, "b t"]) -> Float[Tenso
     """Last hidden states of tokens that follow a prefix; padding must be on the right."""
     out: Tensor = model.model(
         input_ids=inputs,
-        past_key_values=prefix.cache(),
+        **caches.given(model.model, prefix.cache()),
         attention_mask=prefix.covering(torch.ones_like(inputs, dtype=torch.bool)),
         position_ids=prefix.positions(inputs.shape[1]),
         use_cache=True,

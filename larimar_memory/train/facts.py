@@ -6,11 +6,11 @@ None of them is worded like a benchmark's.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from larimar_memory.train.names import a_name
-from larimar_memory.train.rare import rare_string
+from larimar_memory.train.rare import rare_string, same_kind
 
 _PEOPLE = (
     "Amara Osei", "Tomasz Wilk", "Ines Carvalho", "Priya Nair", "Jonas Brandt", "Leila Haddad",
@@ -34,14 +34,31 @@ _OF_PLACES = (
     "postal code", "port", "alarm code", "inspection date", "budget", "stock count", "web address",
     *_HELD_BY,
 )  # fmt: skip
+_OF_STRINGS = (
+    "checksum", "reference", "token", "identifier", "successor", "owner", "code", "label", "mirror",
+    "parent", "session", "number",
+)  # fmt: skip
+"""What something has that is called by a string: another string, often of the same kind."""
 _ASKING_TOGETHER = ("What are the {things} of {holder}?", "Which {things} do {holder} have?")
 _BEGINNINGS = (
     "The {things} of {holder} are",
     "For {holder}, the {things} are",
+    "The {things} for {holder}, as the passages say, are",
     "{holder} have these {things}:",
 )
-_BEGINNINGS_OF_ONE = ("{Of} {thing} is", "The {thing} of {holder} is", "It is")
-_BEGINNINGS_OF_MANY = ("{Of} {things} are", "The {things} of {holder} are", "They are")
+_BEGINNINGS_OF_ONE = (
+    "{Of} {thing} is",
+    "The {thing} of {holder} is",
+    "The {thing} for {holder}, as the passages say, is",
+    "The {thing} that belongs to {holder} is",
+    "It is",
+)
+_BEGINNINGS_OF_MANY = (
+    "{Of} {things} are",
+    "The {things} of {holder} are",
+    "The {things} for {holder}, as the passages say, are",
+    "They are",
+)
 _NAMELESS = ("", "file", "case", "order", "machine", "the unit", "account")
 """What is called by a number or a code."""
 
@@ -110,21 +127,26 @@ class Fact:
 def draw_facts(rng: random.Random, count: int) -> list[Fact]:
     """Facts that differ in holder or thing; often several of one thing, or of one holder.
 
-    Of a third, holders are called by rare strings too: which is which can only be read.
+    Of a half, holders are called by rare strings too, which are often of their values' kind: which is
+    which can only be read.
     """
     people = rng.random() < 0.5
     holders: tuple[str, ...] = _PEOPLE if people else _PLACES
     things: tuple[str, ...] = _OF_PEOPLE if people else _OF_PLACES
-    if rng.random() < 0.35:
+    string: Callable[[random.Random], str] = rare_string
+    if rng.random() < 0.5:
         kind = rng.choice(_NAMELESS)
-        holders = tuple(f"{kind} {rare_string(rng)}".strip() for _ in range(2 * count))
+        if rng.random() < 0.6:
+            things, string = _OF_STRINGS, same_kind(rng)
+        of_holders = string if rng.random() < 0.7 else rare_string
+        holders = tuple(f"{kind} {of_holders(rng)}".strip() for _ in range(2 * count))
     few = rng.random()
     one_thing, one_holder = rng.choice(things), rng.choice(holders)
     made = dict[tuple[str, str], Fact]()
     while len(made) < count:
         holder = one_holder if few < 0.25 and len(things) > count else rng.choice(holders)
         thing = one_thing if few > 0.6 else rng.choice(things)
-        value = a_name(rng) if thing in _HELD_BY else rare_string(rng)
+        value = a_name(rng) if thing in _HELD_BY else string(rng)
         made.setdefault((holder, thing), Fact(holder, thing, value))
     return list(made.values())
 
@@ -156,8 +178,10 @@ def begun_of(
         facts: one of each holder and thing.
         values: of each holder and thing, all values, in the order of the answer.
     """
-    first = facts[0]
-    chosen = [fact for fact in facts if fact.thing == first.thing]
+    first = rng.choice(facts)
+    others = [fact for fact in facts if fact.thing == first.thing and fact is not first]
+    # Often one alone, though the others have such a thing as well.
+    chosen = [first, *rng.sample(others, rng.choice((0, rng.randint(0, len(others)), len(others))))]
     rng.shuffle(chosen)
     holders = _listed([fact.holder for fact in chosen])
     said = [value for fact in chosen for value in values[fact.holder, fact.thing]]

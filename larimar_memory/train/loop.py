@@ -25,6 +25,7 @@ from larimar_memory.train.answers import Answers
 from larimar_memory.train.answers_recipe import AnswersRecipe
 from larimar_memory.train.balance import balance
 from larimar_memory.train.evaluate import from_exact, from_latents, recall
+from larimar_memory.train.grounded import Grounded, Lessons
 from larimar_memory.train.passages import read_folder
 from larimar_memory.train.recipe import Recipe, Stage
 from larimar_memory.train.sampling import Sample, Sampler, SampleSource, draw_length
@@ -79,6 +80,7 @@ def train(
     out: Path,
     *,
     start: Path | None = None,
+    lessons: Lessons | None = None,
     resume: bool = True,
     time_limit: float | None = None,
     show: bool = False,
@@ -92,13 +94,15 @@ def train(
         data: a folder of text, or a source to train on and one to check on.
         start: a bundle for the same decoder to go on from with new stages, as `start_from` takes it;
             without one, everything begins at random.
+        lessons: questions and the answering adapter, for stages that "ground" answers.
         resume: go on from the checkpoint in `out`, if there is one; else begin anew.
         time_limit: seconds after which to stop, with a checkpoint.
         show: draw a progress bar.
 
     Raises:
         InputError: if there is no text, the checkpoint is of another recipe or damaged, the adapters of
-            `start` are of another rank than the recipe's, or there is no `start` to `keep` a share of.
+            `start` are of another rank than the recipe's, there is no `start` to `keep` a share of, or
+            there are no `lessons` for a stage that needs them.
         ModelError: if the decoder cannot use latents, or `start` is no bundle for it.
     """
     began = time.perf_counter()
@@ -107,6 +111,12 @@ def train(
             "Training cannot begin from nothing.",
             f"The recipe keeps a share of {recipe.keep:g} of the weights that training begins with.",
             "Name a bundle to start from (--start), or a recipe that keeps nothing.",
+        )
+    if lessons is None and any(stage.kind == "ground" for stage in recipe.stages):
+        raise InputError(
+            "Training cannot begin.",
+            'The recipe has a stage that learns to "ground" answers, and there are no questions.',
+            "Name a folder of rows (--rows), or a recipe without that stage.",
         )
     # The decoder may be in use for answers afterwards: what training changes, it puts back.
     with torch.random.fork_rng(), plain_attention(decoder.model):
@@ -123,7 +133,7 @@ def train(
             tokenizer, rare = decoder.tokenizer, recipe.rare
             data = Sampler(texts, tokenizer, rare=rare), Sampler(held_out, tokenizer, rare=rare)
         out.mkdir(parents=True, exist_ok=True)
-        run = _Run(recipe, codec, *data, out, progress, tensors)
+        run = _Run(recipe, codec, *data, out, progress, tensors, lessons)
         steps = sum(stage.steps for stage in recipe.stages)
         with bar(steps, show, progress.total_steps) as advance:
             done = run.to_the_end(began, time_limit, advance)
@@ -151,6 +161,7 @@ class _Run:
     out: Path
     progress: Progressed
     tensors: dict[str, Tensor]
+    lessons: Lessons | None = None
     learner: Learner | None = None
 
     def to_the_end(self, began: float, limit: float | None, advance: Any) -> bool:
@@ -196,6 +207,8 @@ class _Run:
         balance(self.codec, learner, learner.labelled(self._rng("balance"), self.recipe.balance))
 
     def _learner(self, stage: Stage) -> Learner:
+        if stage.kind == "ground" and self.lessons is not None:
+            return Grounded(self.codec, stage, self.recipe, self.source, self.lessons)
         return _LEARNERS[stage.kind](self.codec, stage, self.recipe, self.source)
 
     def _step(self, stage: Stage, learner: Learner, optimizer: Optimizer) -> tuple[float, int]:
@@ -246,7 +259,7 @@ class _Run:
             samples += self.held_out.samples(rng, 1, length)
         make = from_exact if stage.kind == "exact" else from_latents
         checked = {"stage": stage.kind, **recall(self.codec, samples, make).to_dict()}
-        if isinstance(learner, Answers):
+        if isinstance(learner, Answers | Grounded):
             checked["divergence"] = learner.held_out(self.held_out, self.recipe.check_questions)
         self.progress.checked = checked
         self._log(step=self.progress.step, **checked)

@@ -144,6 +144,16 @@ class Packs:
             taken[name] += 1
             yield name, number, turn
 
+    def drawn(self, rng: random.Random) -> tuple[Shown, list[Asked]] | None:
+        """What is shown and asked, drawn by the mix alone; None where nothing can be asked of it.
+
+        A text is as long as it is shown.
+        """
+        name = rng.choices(list(self._mix), list(self._mix.values()))[0]
+        number = rng.randrange(max(1, len(self._texts.get(name, ()))))
+        shown, asked = self._facts(rng) if name == FACTS else self._asked(name, number, rng)
+        return (shown, asked) if asked else None
+
     def made(self, name: str, number: int, turn: int) -> Pack | None:
         """The pack of a plan's entry; None where its text is too long however it is shown."""
         rng = random.Random(f"{self._seed}:{name}:{number}:{turn}")  # noqa: S311 - as above

@@ -20,6 +20,12 @@ def rare_string(rng: random.Random) -> str:
     return made
 
 
+def same_kind(rng: random.Random) -> Callable[[random.Random], str]:
+    """One kind of rare strings: what is called by one of them is easily taken for another."""
+    kind: Callable[[random.Random], str] = rng.choice(_ALIKE)
+    return kind
+
+
 def put_in(text: str, rng: random.Random, count: int) -> tuple[str, list[str]]:
     """Replace up to `count` words of a text by rare strings.
 
@@ -107,3 +113,4 @@ _KINDS: tuple[Callable[[random.Random], str], ...] = (
     *(_number, _number, _number, _identifier, _identifier, _name, _name, _word),
     *(_uuid, _hexadecimal, _date, _time, _money, _url, _mail, _code, _version),
 )
+_ALIKE = (_uuid, _uuid, _hexadecimal, _number, _identifier, _word)

@@ -27,7 +27,8 @@ class Stage(BaseModel):
 
     Attributes:
         kind: "exact" learns to recite from exact keys and values, "regress" to make those, "recite" to
-            recite from latents, "answer" to answer from them.
+            recite from latents, "answer" to answer from them as the plain decoder does from text,
+            "ground" as the decoder does with its answering adapter.
         steps: optimizer steps.
         tokens: tokens recited a step, those given included, or answered.
         codec_rate, adapter_rate: highest learning rates; 0 leaves these weights as they are.
@@ -37,14 +38,18 @@ class Stage(BaseModel):
         readouts: most segments side by side.
         noise: highest deviation of the noise on latents, in units of the latents' own.
         questions: in "answer", how many different ones are asked, about.
-        recite_share: in "answer", the share of labels that are recited.
+        recite_share: in "answer" and "ground", the share of labels that are recited.
+        mix: in "ground", of each file of rows, and of made-up `facts`, its share of the questions.
+        beside: in "ground", most tokens of other passages that are read with those asked about.
+        taught: in "ground", the share of the loss that is learnt from the teacher; the rest is learnt
+            from the rows' answers.
         consecutive: in "answer", the share of questions on sentences that follow one another in a
             passage, whatever their lengths; the others are on segments of unrelated passages.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["exact", "regress", "recite", "answer"]
+    kind: Literal["exact", "regress", "recite", "answer", "ground"]
     steps: int = Field(ge=1)
     tokens: int = Field(default=1024, ge=1)
     codec_rate: float = Field(default=1e-3, ge=0)
@@ -58,6 +63,9 @@ class Stage(BaseModel):
     questions: int = Field(default=8192, ge=1)
     recite_share: float = Field(default=0.3, ge=0, le=1)
     consecutive: float = Field(default=0.5, ge=0, le=1)
+    mix: dict[str, float] | None = None
+    beside: int = Field(default=0, ge=0)
+    taught: float = Field(default=0.5, ge=0, le=1)
 
 
 class Recipe(BaseModel):

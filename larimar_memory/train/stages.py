@@ -136,7 +136,7 @@ class Regress(Learner):
         codec = self.codec
         exact, mask = grouped(codec, batch)
         features = codec.features.in_windows(batch.segments, batch.window)
-        with _autocast(codec):
+        with in_half_precision(codec):
             z, _ = codec.encoder(features, batch.segments.mask)
             made = codec.head.unit(z)
         made = made[:, : exact.shape[1]].float()
@@ -158,7 +158,7 @@ class Recite(Learner):
         """What latents of a batch's segments make, `count` side by side, noise added."""
         codec = self.codec
         features = codec.features.in_windows(batch.segments, batch.window)
-        with _autocast(codec):
+        with in_half_precision(codec):
             z, mask = codec.encoder(features, batch.segments.mask)
             z = noisy(z, self.stage.noise, batch.seed)
             return codec.placed(codec.head(z, mask), batch.count)
@@ -178,7 +178,7 @@ def noisy(z: Float[Tensor, "b m dz"], most: float, seed: int) -> Float[Tensor, "
     return z + noise * amount * deviations.clamp_min(_TINY).log().mean().exp()
 
 
-def _autocast(codec: LatentCodec) -> torch.autocast:
+def in_half_precision(codec: LatentCodec) -> torch.autocast:
     """A block of half precision, where the decoder has it."""
     half = codec.anatomy.model.dtype == torch.bfloat16
     return torch.autocast(codec.device.type, torch.bfloat16, enabled=half)

@@ -280,7 +280,7 @@ def test_bad_options(ingested: Path) -> None:
     done = larimar("ask", "why?", "-k", "0", "-m", str(ingested))
     assert "Error: Memory cannot be read with k=0." in done.stderr
     assert larimar("ask").returncode == 2
-    assert larimar("--version").stdout.strip() == "0.1.0"
+    assert larimar("--version").stdout.strip() == "0.2.0"
 
 
 def test_a_long_question_and_a_large_k_are_read(ingested: Path) -> None:

@@ -67,7 +67,7 @@ def test_the_log_is_silent_unless_asked_for() -> None:
 
 
 def test_a_hub_name_given_offline(tmp_path: Path, no_network: list[str]) -> None:
-    message = r"The model 'nobody/no-model' was not found\. It is no local folder, no installed wheel"
+    message = r"The model 'nobody/no-model' was not found\. It is not a local folder, no wheel"
     with pytest.raises(ModelError, match=message):
         Larimar.open(tmp_path / "m.larimar", encoder="nobody/no-model")
     with pytest.raises(ModelError, match=message):

@@ -1,4 +1,4 @@
-"""The README's table of LangChain's own test suites is what the test files here do."""
+"""The guide's table of LangChain's own test suites is what the test files here do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from langchain_tests import integration_tests, unit_tests
 from langchain_tests.integration_tests import indexer
 
 FOLDER = Path(__file__).parent
-README = (FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
+GUIDE = (FOLDER.parents[1] / "docs" / "guides" / "langchain.md").read_text("utf-8")
 STANDARD = {
     *unit_tests.__all__,
     *integration_tests.__all__,
@@ -31,7 +31,7 @@ MARKS = ("pytest.mark.xfail", "pytest.mark.skip", "pytest.mark.skipif", "pytest.
 
 def rows() -> list[tuple[list[str], set[str], str]]:
     """Suites, the classes that run them, and what the table says of them."""
-    table = re.search(r"<!-- suites -->\n(.*?)<!-- /suites -->", README, re.DOTALL)
+    table = re.search(r"<!-- suites -->\n(.*?)<!-- /suites -->", GUIDE, re.DOTALL)
     assert table
     cells = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines() if line

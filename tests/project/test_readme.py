@@ -10,11 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import pytest
 
 import benchmarks
-from benchmarks import report
+from benchmarks import front, report
 from larimar_memory.errors import InputError
+from larimar_memory.models.finding import WHEELS
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -22,6 +24,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for kind, body in BLOCKS if kind == "bash" for line in body.splitlines() if line]
 PYTHON = [body for kind, body in BLOCKS if kind == "python"]
+REPOSITORY = "https://github.com/larimar-memory/larimar-memory/blob/main/"
+RAW = "https://raw.githubusercontent.com/larimar-memory/larimar-memory/main/"
+LINKS = re.findall(r"\]\(([^)\s]+)\)", README)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +37,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_readme_shows_what_it_should() -> None:
-    assert COMMANDS[:2] == ["make demo", "make test"]
-    assert len(PYTHON) == 9
+    """Within what one reads: the ten lines are ten, as are those for LangChain."""
+    assert len(README.splitlines()) <= 180
+    assert COMMANDS[0] == "pip install larimar-memory"
+    assert [c for c in COMMANDS if c.startswith("make ")] == ["make demo", "make test"]
+    memory, langchain = PYTHON
+    assert len([line for line in memory.splitlines() if line]) == 10
+    assert len([line for line in langchain.splitlines() if line]) == 10
 
 
 EACH_BY_ITSELF = """
@@ -84,11 +94,15 @@ def test_commands_run(command: str, folder: Path) -> None:
 
 def test_every_other_command_is_an_installation_of_this_package() -> None:
     others = [c for c in COMMANDS if c not in TO_RUN and not c.startswith("make ")]
-    assert others == ['pip install "larimar-memory[langchain]"']
-    extras = re.findall(
-        r"^(\w+) = \[$|^(\w+) = \[\"", (ROOT / "pyproject.toml").read_text(), re.MULTILINE
-    )
-    assert "langchain" in {a or b for a, b in extras}
+    assert others == [
+        "pip install larimar-memory",
+        'pip install "larimar-memory[langchain]"',
+        'pip install "larimar-memory[mcp]"',
+        "claude mcp add larimar -- larimar serve --mcp",
+    ]
+    project = (ROOT / "pyproject.toml").read_text()
+    for extra in re.findall(r"larimar-memory\[(\w+)\]", " ".join(others)):
+        assert re.search(rf"^{extra} = \[", project, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -112,46 +126,11 @@ def test_the_code_runs(number: int, runs: list[tuple[str, str]]) -> None:
     out, error = runs[number]
     assert not error
     expected = (
-        ["Odile Marchetti", "Not in memory."],
-        ["Every item has a key of its own.", "forgotten 1"],
-        ["71432", "places in front of the prompt, and no recalled text in it"],
-        ["nine", "Pixel", "timetable"],
-        ["The ferry to Ren leaves at nine.", "Pixel"],
-        ["At nine.", "The ferry to Ren leaves at nine every morning."],
-        ["At nine. The ferry to Ren leaves at nine every morning. 0.", "|n|i|n|e|.|", "Not in memory."],
-        ["It is 4711.", "Please remember that the alarm code is 4711."],
-        ["Remembered under the id note-", ": The alarm code of the office is 4711."],
+        ["Odile Marchetti | lighthouse 0 64", "Not in memory."],
+        ["nine", "The ferry to Ren leaves at nine every morning. [0."],
     )
     for words in expected[number]:
         assert words in out
-
-
-def test_both_answer_the_same_question() -> None:
-    (classic,) = [body for body in PYTHON if "RetrievalQA(" in body or "import RetrievalQA\n" in body]
-    ours = PYTHON[PYTHON.index(classic) + 1]
-    assert "LarimarRetrievalQA.from_chain_type(" in ours
-    for line in ('FakeListChatModel(responses=["At nine."])', "When does the ferry to Ren leave?"):
-        assert line in classic
-        assert line in ours
-
-
-def test_what_the_table_of_retrieval_qa_names_is_there() -> None:
-    """Fields and arguments of both classes, in the columns that say so."""
-    from langchain_classic.chains import RetrievalQA
-
-    from langchain_larimar import LarimarRetrievalQA, LarimarRetriever
-
-    table = README.split("| what you had | what you write |")[1].split("\n\n")[0]
-    had, ours = zip(*(row.split("|")[1:3] for row in table.splitlines()[2:]), strict=True)
-    fields = {*LarimarRetrievalQA.model_fields, *LarimarRetriever.model_fields}
-    for name in re.findall(r"(\w+)=", " ".join(ours)):
-        assert name in fields
-    same = {"callbacks", "tags", "metadata", "verbose", "input_key", "output_key"}
-    assert same <= set(re.findall(r"\w+", " ".join(had)))
-    assert same <= set(RetrievalQA.model_fields) & set(LarimarRetrievalQA.model_fields)
-    for name in ("from_llm", "from_chain_type", "stream", "astream", "ainvoke", "abatch"):
-        assert name in table
-        assert hasattr(LarimarRetrievalQA, name)
 
 
 def test_the_figures_are_the_committed_ones() -> None:
@@ -169,10 +148,46 @@ def test_the_page_of_benchmarks_has_the_committed_ones() -> None:
     assert report.fill("<!-- missed -->\nstale\n<!-- /missed -->\n", RESULTS).count("missed") > 3
 
 
-def test_every_picture_is_there() -> None:
-    shown = [place for place in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in place]
-    assert any(place.startswith("benchmarks/plots/") for place in shown)
-    assert [place for place in shown if not (ROOT / place).exists()] == []
+def test_every_link_leads_somewhere() -> None:
+    """Links are absolute: PyPI shows this page as well, and has no files beside it."""
+    assert [place for place in LINKS if not place.startswith("https://")] == []
+    ours = [place.split(root)[1] for place in LINKS for root in (REPOSITORY, RAW) if root in place]
+    assert any(place.endswith(".svg") for place in ours)
+    for place in ours:
+        path, _, anchor = place.partition("#")
+        assert (ROOT / path).is_file(), place
+        if anchor:
+            heads = re.findall(r"^#+ (.+)$", (ROOT / path).read_text("utf-8"), re.MULTILINE)
+            assert anchor in {head.lower().replace(" ", "-") for head in heads}, place
+
+
+def test_the_badges_are_true() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    assert 'requires-python = ">=3.10"' in project
+    assert 'license = "Apache-2.0"' in project
+    badges = re.findall(r"img\.shields\.io/badge/([\w.-]+)", README)
+    assert badges == ["licence-Apache--2.0-159a8c", "python-3.10_or_later-159a8c"]
+
+
+def test_the_size_of_the_models_is_that_of_their_wheels() -> None:
+    (told,) = re.findall(r"two small models \((\d+) MB\)", README)
+    assert int(told) == sum(wheel.megabytes for wheel in WHEELS.values())
+
+
+def test_the_picture_is_of_the_committed_results(tmp_path: Path) -> None:
+    assert f"{RAW}benchmarks/plots/front.svg" in LINKS
+    drawn = report.draw_front(RESULTS, tmp_path / "front.svg")
+    assert drawn is not None
+    if f"matplotlib=={matplotlib.__version__} " in (ROOT / "constraints.txt").read_text("utf-8"):
+        committed = ROOT / "benchmarks" / "plots" / "front.svg"
+        assert drawn.read_bytes() == committed.read_bytes(), "python -m benchmarks report"
+
+
+def test_a_figure_without_its_result_is_left_out(tmp_path: Path) -> None:
+    results = {"ingest": json.loads((RESULTS / "ingest.json").read_text("utf-8"))}
+    assert front.draw(results, tmp_path / "front.svg") is None
+    assert len(front.table(results)) == 3
+    assert len(front.FIGURES) == 6
 
 
 def test_there_are_committed_results() -> None:

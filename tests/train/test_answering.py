@@ -26,6 +26,7 @@ from larimar_memory.train.facts import draw_facts, several, with_many
 from larimar_memory.train.packs import Asked, Pack, Packs, pack
 from larimar_memory.train.rows import Row, read_rows
 from larimar_memory.train.shown import Shown, recalled, units_of, whole
+from larimar_memory.train.side_by_side import attention_within_packs
 from tests.tiny import tiny_decoder
 
 PROSE = (
@@ -182,18 +183,43 @@ def test_a_text_that_is_too_long_gives_no_pack(decoder: Any) -> None:
 
 
 def test_questions_side_by_side_learn_as_if_each_were_alone(decoder: Any) -> None:
-    """The mask and the places of a pack make every question's loss that of its own prompt."""
-    shown = Shown((PROSE,), ("",))
+    """The masks and the places make every question's loss that of its own prompt, in every pack."""
     asked = [Asked("Who built it?", "Marta Holm"), Asked("When did a storm come?", "1911")]
     adapters = new_adapters(decoder, 2)
     for up in adapters.up:
         torch.nn.init.normal_(up, std=0.1)
-    together, right = answer_losses(decoder, adapters, pack(decoder.tokenizer, shown, asked))
-    alone = [answer_losses(decoder, adapters, pack(decoder.tokenizer, shown, [one])) for one in asked]
+    texts = [Shown((PROSE,), ("",)), Shown((PROSE[:97], TALK), ("", ""))]
+    with attention_within_packs(decoder.model):
+        packs = [pack(decoder.tokenizer, shown, asked) for shown in texts]
+        together, right = answer_losses(decoder, adapters, packs)
+        single = [pack(decoder.tokenizer, shown, [one]) for shown in texts for one in asked]
+        alone = [answer_losses(decoder, adapters, [one]) for one in single]
     torch.testing.assert_close(together, torch.cat([loss for loss, _ in alone]), atol=2e-4, rtol=2e-4)
     assert right.tolist() == torch.cat([hit for _, hit in alone]).tolist()
-    plain = decoder.model(torch.tensor([pack(decoder.tokenizer, shown, asked[:1]).shared])).logits
-    assert torch.isfinite(plain).all()
+    for one, (losses, _) in zip(single, alone, strict=True):
+        ids = torch.tensor([one.shared + one.rests[0]])
+        with adapters.attached():
+            logits = decoder.model(ids).logits[0, -one.labels[0] - 1 : -1].float()
+        plain = torch.nn.functional.cross_entropy(logits, ids[0, -one.labels[0] :], reduction="none")
+        torch.testing.assert_close(losses, plain, atol=2e-4, rtol=2e-4)
+
+
+def test_what_is_learnt_merged_is_what_is_learnt_in_two_products(decoder: Any) -> None:
+    adapters = new_adapters(decoder, 2)
+    for up in adapters.up:
+        torch.nn.init.normal_(up, std=0.1)
+    shown, asked = Shown((PROSE,), ("",)), [Asked("Who?", "Holm")]
+    ids = torch.tensor([pack(decoder.tokenizer, shown, asked).shared])
+    grads = list[list[torch.Tensor]]()
+    for act in (adapters.attached, adapters.learning):
+        with act():
+            loss = decoder.model(ids, labels=ids).loss
+        loss.backward()
+        grads.append([p.grad.clone() for p in adapters.parameters() if p.grad is not None])
+        adapters.zero_grad()
+    assert len(grads[0]) == len(list(adapters.parameters()))
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-2)
 
 
 RECIPE = AnswersRecipe(

@@ -1,0 +1,247 @@
+"""The stage that grounds answers: in latents, by the decoder with its answering adapter on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from larimar_memory.decoders.base import LatentDecoder
+from larimar_memory.decoders.prompt import (
+    INSTRUCTIONS,
+    chat_tokens,
+    messages,
+    passage,
+    passages,
+    plain_ids,
+)
+from larimar_memory.errors import InputError
+from larimar_memory.latents.answering import AnsweringAdapter, adapter_for, load_adapter
+from larimar_memory.latents.codec import LatentCodec
+from larimar_memory.latents.latent_memory import in_windows
+from larimar_memory.latents.prefix import Prefix
+from larimar_memory.latents.states import Segments
+from larimar_memory.text.segments import segment
+from larimar_memory.train.batches import IGNORED, Recital, after, rectangle
+from larimar_memory.train.losses import cross_entropy, divergence
+from larimar_memory.train.packs import Asked, Packs
+from larimar_memory.train.recipe import Recipe, Stage
+from larimar_memory.train.rows import Row, read_rows
+from larimar_memory.train.sampling import SampleSource
+from larimar_memory.train.shown import Shown
+from larimar_memory.train.stages import Recite, in_half_precision, noisy
+
+_TOP = 64
+_SHOWN_TOKENS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What answers are learnt from.
+
+    Attributes:
+        rows: reading comprehension, also rows that are held out.
+        adapter: that answers are given with, from text and from latents; it stays as it is.
+    """
+
+    rows: Sequence[Row]
+    adapter: AnsweringAdapter
+
+
+def lessons(rows: Path, decoder: LatentDecoder, adapter: Path | None = None) -> Lessons:
+    """Rows of a folder, and an answering adapter, by default that which ships for the decoder.
+
+    Raises:
+        InputError: if there are no rows, or no adapter ships.
+        ModelError: if the adapter is none for the decoder.
+    """
+    folder = adapter or adapter_for(decoder.name)
+    if folder is None:
+        raise InputError(
+            "Latents cannot learn to ground answers.",
+            f"No answering adapter ships for the decoder {decoder.name!r}.",
+            "Train one with `larimar train --recipe answers`, and name its folder.",
+        )
+    return Lessons(read_rows(rows), load_adapter(folder, decoder))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Questions asked of one recalled text, side by side.
+
+    Attributes:
+        segments: windows of `window` rows, window by window; some rows are empty.
+        inputs: what the decoder reads after the prefix: the rest of the chat, then the answer.
+        labels: the token that comes next, `IGNORED` where it is not the answer's.
+        prompts: of each question, the chat with the text in it, and its answer.
+        lengths: tokens of each answer, its end included.
+    """
+
+    segments: Segments
+    window: int
+    inputs: Int[Tensor, "b t"]
+    labels: Int[Tensor, "b t"]
+    prompts: list[list[int]]
+    lengths: list[int]
+    seed: int
+
+    @property
+    def size(self) -> int:
+        """How many labels there are."""
+        return sum(self.lengths)
+
+
+class Grounded(Recite):
+    """Answer from latents as the adapted decoder answers from text; recite too.
+
+    What is learnt is the answers, and how likely the teacher finds each token, reading the text: the
+    same decoder with its answering adapter on. Encoder and head learn; the adapter serves text as well,
+    and stays.
+
+    Args:
+        lessons: where the questions come from.
+        held_out: whether rows are asked that are held out, in place of all others.
+    """
+
+    def __init__(
+        self,
+        codec: LatentCodec,
+        stage: Stage,
+        recipe: Recipe,
+        source: SampleSource,
+        lessons: Lessons,
+        *,
+        held_out: bool = False,
+    ) -> None:
+        super().__init__(codec, stage, recipe, source)
+        self._adapter = lessons.adapter
+        rows = [row for row in lessons.rows if row.held_out is held_out]
+        self._texts = [row.context for row in rows]
+        self._packs = Packs(rows, codec.decoder.tokenizer, stage.mix, _SHOWN_TOKENS, recipe.seed)
+        self._lessons = lessons
+
+    def batches(self, rng: random.Random) -> Sequence[Any]:
+        """Some batches to recite, then some to answer."""
+        recited = int(self.stage.tokens * self.stage.recite_share)
+        out: list[Any] = self.recitals(rng, recited) if recited else []
+        left = self.stage.tokens - recited
+        while left > 0:
+            if (made := self._reading(rng)) is not None:
+                out.append(made)
+                left -= made.size
+        return out
+
+    def loss(self, batch: Recital | Reading) -> Float[Tensor, ""]:
+        """Cross-entropy with the answers, and divergence from the teacher, in equal parts."""
+        if isinstance(batch, Recital):
+            return super().loss(batch)
+        model, prefix = self.codec.anatomy.model, self._prefix(batch)
+        wanted = batch.labels != IGNORED
+        with self._adapter.attached():
+            hidden = after(model, prefix, batch.inputs)[wanted]
+        told = cross_entropy(hidden, model.lm_head.weight, batch.labels[wanted])
+        if not self.stage.taught:
+            return told
+        tokens, scores = self._teach(batch)
+        taught = divergence(hidden, model.lm_head.weight, tokens, scores)
+        return (1 - self.stage.taught) * told + self.stage.taught * taught
+
+    @torch.no_grad()
+    def held_out(self, source: SampleSource, questions: int) -> float:
+        """Mean cross-entropy of answers to questions that are held out, in nats a token.
+
+        The same questions at every call.
+        """
+        alone = self.stage.model_copy(update={"noise": 0.0, "taught": 0.0})
+        learner = Grounded(self.codec, alone, self.recipe, source, self._lessons, held_out=True)
+        rng = random.Random(f"{self.recipe.seed}:grounded")  # noqa: S311 - no secrets are drawn
+        loss, labels = 0.0, 0
+        while questions > 0:
+            if (made := learner._reading(rng)) is not None:
+                loss, labels = loss + float(learner.loss(made)), labels + made.size
+                questions -= len(made.lengths)
+        return loss / labels
+
+    def _reading(self, rng: random.Random) -> Reading | None:
+        """Questions drawn from the mix; None where what was drawn cannot be asked."""
+        drawn = self._packs.drawn(rng)
+        if drawn is None:
+            return None
+        shown, asked = self._among(drawn[0], rng), drawn[1]
+        codec, tokenizer = self.codec, self.codec.decoder.tokenizer
+        texts = passages(shown.texts)
+        # The best is read last, nearest to the question, as in a prompt.
+        windows = [
+            window
+            for text in reversed(texts)
+            for window in in_windows([s.text.strip() for s in segment(text)])
+        ]
+        count = max(map(len, windows))
+        ids = [[codec.tokens(text) for text in window] for window in windows]
+        padded = [[*window, *([[]] * (count - len(window)))] for window in ids]
+        inputs, labels, prompts = list[list[int]](), list[list[int]](), list[list[int]]()
+        answers = [[*plain_ids(tokenizer, a.answer), tokenizer.eos_token_id] for a in asked]
+        for one, answer in zip(asked, answers, strict=True):
+            rest = self._rest(one)
+            inputs.append(rest + answer[:-1])
+            labels.append([IGNORED] * (len(rest) - 1) + answer)
+            chat = messages(one.question, texts, instruction=INSTRUCTIONS[one.style])
+            prompts.append(chat_tokens(tokenizer, chat, one.begun) + answer)
+        return Reading(
+            segments=codec.padded([segment for window in padded for segment in window]),
+            window=count,
+            inputs=rectangle(inputs, codec.anatomy.end, codec.device),
+            labels=rectangle(labels, IGNORED, codec.device),
+            prompts=prompts,
+            lengths=[len(answer) for answer in answers],
+            seed=rng.getrandbits(62),
+        )
+
+    def _rest(self, one: Asked) -> list[int]:
+        """What stands after the recalled passages."""
+        style = INSTRUCTIONS[one.style]
+        return self.codec.decoder.around_recalled(one.question, (), one.begun, style)[1]
+
+    def _among(self, shown: Shown, rng: random.Random) -> Shown:
+        """The same, often among passages of other texts, in any order."""
+        texts, room = list(shown.texts), rng.randint(0, self.stage.beside)
+        decoder = self.codec.decoder
+        while self._texts and room > 0:
+            other = passage(rng.choice(self._texts))
+            room -= decoder.count(other)
+            if room > 0:
+                texts.insert(rng.randint(0, len(texts)), other)
+        return Shown(tuple(texts), ("",) * len(texts))
+
+    def _prefix(self, batch: Reading) -> Prefix:
+        """One prefix of all segments, for every question."""
+        codec, rows = self.codec, len(batch.segments.tokens)
+        features = codec.features.in_windows(batch.segments, batch.window)
+        with in_half_precision(codec):
+            z, mask = codec.encoder(features, batch.segments.mask)
+            states = codec.head(noisy(z, self.stage.noise, batch.seed), mask)
+        one = codec.placed(states.gaps_first(rows), rows)
+        b = len(batch.inputs)
+        keys, values = (x.expand(-1, b, -1, -1, -1) for x in (one.keys, one.values))
+        return Prefix(keys, values, one.mask.expand(b, -1))
+
+    @torch.no_grad()
+    def _teach(self, batch: Reading) -> tuple[Int[Tensor, "n top"], Float[Tensor, "n top"]]:
+        """The teacher's likeliest tokens at every label, and their log-probabilities."""
+        model, end = self.codec.anatomy.model, self.codec.anatomy.end
+        tokens = rectangle(batch.prompts, end, self.codec.device)
+        with self._adapter.attached():
+            hidden = model.model(input_ids=tokens, use_cache=False).last_hidden_state
+        rows = [
+            hidden[n, len(prompt) - length - 1 : len(prompt) - 1]
+            for n, (prompt, length) in enumerate(zip(batch.prompts, batch.lengths, strict=True))
+        ]
+        scores = model.lm_head(torch.cat(rows)).float().log_softmax(-1)
+        likeliest = scores.topk(min(_TOP, scores.shape[1]))
+        return likeliest.indices, likeliest.values
