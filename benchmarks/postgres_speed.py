@@ -65,20 +65,23 @@ def measure(session: Session, size: Size, new: Callable[[str], str]) -> tuple[Fi
         try:
             asked = {name: _reader(memory) for name, memory in memories.items()}
             times = _times({**asked, "PGVector": vectors.read}, questions, size.rounds)
-            segments = memories["postgres"].stats().segments
+            stats = {name: memory.stats() for name, memory in memories.items()}
         finally:
             for memory in memories.values():
                 memory.close()
+    disk = {name: one.bytes_on_disk / haystack.total for name, one in stats.items()}
+    disk["PGVector"] = vectors.bytes_on_disk() / haystack.total
     session.note("making an index for PGVector")
     vectors.index(session.encoder.dimension)
     times |= _times({INDEXED: vectors.read}, questions, size.rounds)
     vectors.close()
     figures: Figures = {
         "tokens": haystack.total,
-        "segments": segments,
+        "segments": stats["postgres"].segments,
         "chunks": vectors.chunks,
         "questions": len(questions),
         "write_seconds": seconds,
+        "bytes_per_token": disk,
     }
     return report(figures, times)
 
@@ -170,6 +173,14 @@ class PGVector:
     def read(self, question: str) -> object:
         """The nearest chunks, as many as it gives by default."""
         return self._store.similarity_search(question)
+
+    def bytes_on_disk(self) -> int:
+        """Bytes of its table, and of the table's indexes."""
+        import psycopg
+
+        with psycopg.connect(self._address) as db:
+            row = db.execute("SELECT pg_total_relation_size('langchain_pg_embedding')").fetchone()
+        return int(row[0]) if row else 0
 
     def index(self, dimension: int) -> None:
         """Make an index as pgvector's documentation does; the column has to be told its dimension."""

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from benchmarks import scaling_tables
+from benchmarks.markdown import table
 from benchmarks.probes import pooled
 from benchmarks.result import share
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def rag(figures: dict[str, Any]) -> list[str]:
@@ -301,50 +297,6 @@ def _rate(rate: dict[str, Any]) -> str:
     return f"{100 * share(rate):.0f} ({low} to {high})"
 
 
-def ray(figures: dict[str, Any]) -> list[str]:
-    """What a billion tokens and a hundred billion would take, from what was measured of five million.
-
-    Rates of a core count its seconds of work alone; the rest follows from them.
-    """
-    rate = figures["rate"]
-    making, committing = rate["worker_tokens_per_cpu_second"], rate["commit_tokens_per_cpu_second"]
-    shards, files = rate["shard_bytes_per_token"], rate["file_bytes_per_token"]
-    each, numbers = rate["tokens"] / rate["segments"], rate["dimension"]
-    measured = [
-        ["tokens a second of one process", f"{rate['one_process_tokens_per_second']:,.0f}"],
-        [f"of {rate['workers']} workers", f"{rate['ray_tokens_per_second']:,.0f}"],
-        ["of a core that makes shards", f"{making:,.0f}"],
-        ["of a core that commits them to a file", f"{committing:,.0f}"],
-        ["tokens of a segment", f"{each:,.1f}"],
-        ["bytes a token in shards, in the file", f"{shards:,.1f}, {files:,.1f}"],
-        ["seconds until the first worker works", f"{rate['ray_starting_seconds']:,.0f}"],
-    ]
-    sizes = (1e9, 1e11)
-    computed = [
-        ["core hours of workers", *(f"{n / making / 3600:,.1f}" for n in sizes)],
-        ["hours of who commits to one file", *(f"{n / committing / 3600:,.1f}" for n in sizes)],
-        ["workers that keep that one busy", *[f"{committing / making:,.1f}"] * 2],
-        ["files of a billion tokens, each with its writer", *(f"{n / 1e9:,.0f}" for n in sizes)],
-        [
-            "hours on 16 cores, a writer for each 4",
-            *(f"{n / min(12 * making, 4 * committing) / 3600:,.1f}" for n in sizes),
-        ],
-        [
-            "hours on 16 such machines",
-            *(f"{n / min(192 * making, 64 * committing) / 3600:,.1f}" for n in sizes),
-        ],
-        ["segments, millions", *(f"{n / each / 1e6:,.0f}" for n in sizes)],
-        ["GB of shards, gone at the end", *(f"{n * shards / 1e9:,.0f}" for n in sizes)],
-        ["GB of files", *(f"{n * files / 1e9:,.0f}" for n in sizes)],
-        ["GB of coarse keys among them", *(f"{n / each * numbers / 1e9:,.0f}" for n in sizes)],
-    ]
-    return [
-        *table(["measured, ray", ""], measured),
-        "",
-        *table(["computed from it", "1 billion tokens", "100 billion"], computed),
-    ]
-
-
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "codes": codes,
     "conversations": conversations,
@@ -352,8 +304,9 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "latents": latents,
     "latents_long": latents_long,
     "passages": passages,
+    "postgres": scaling_tables.postgres,
     "rag": rag,
-    "ray": ray,
+    "ray": scaling_tables.ray,
     "ruler": ruler,
     "scale": scale,
 }

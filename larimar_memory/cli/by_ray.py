@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 ENGINES = ("local", "ray")
 
 
-def check_engine(engine: str, address: str, workers: int | None, watch: bool) -> bool:
+def check_engine(
+    engine: str, address: str, workers: int | None, gpus: float | None, watch: bool
+) -> bool:
     """Whether Ray is to do it.
 
     Raises:
@@ -26,8 +28,8 @@ def check_engine(engine: str, address: str, workers: int | None, watch: bool) ->
         why, remedy = f"There is no engine {engine!r}.", f"Choose one of {', '.join(ENGINES)}."
     elif engine == "ray" and watch:
         why, remedy = "Ray ingests once, and --watch goes on.", "Leave one of them out."
-    elif engine == "local" and (address or workers is not None):
-        why, remedy = "--address and --workers are Ray's.", "Name it with `--engine ray`."
+    elif engine == "local" and (address or workers is not None or gpus is not None):
+        why, remedy = "--address, --workers and --gpus are Ray's.", "Name it with `--engine ray`."
     else:
         return engine == "ray"
     raise InputError("Nothing was ingested.", why, remedy)
@@ -48,6 +50,7 @@ def ingest(
     password: str,
     address: str,
     workers: int | None,
+    gpus: float | None,
     shards: str,
 ) -> None:
     """Write files, folders and Parquet to a memory."""
@@ -66,6 +69,7 @@ def ingest(
             latents=latents,
             address=address or None,
             workers=workers,
+            gpus=gpus or 0,
             shards=shards or None,
             reading=Reading(os.getcwd(), encoding, limits, password),
             progress=not as_json,

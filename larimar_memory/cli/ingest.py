@@ -61,6 +61,10 @@ def ingest(
         int | None,
         typer.Option("--workers", help="Processes of Ray's.", show_default="one for each core"),
     ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option("--gpus", help="Of each process of Ray's, for latents.", show_default="none"),
+    ] = None,
     shards: Annotated[
         str,
         typer.Option(
@@ -103,7 +107,7 @@ def ingest(
             listed.append(one.id)
 
     check_episode(episode)
-    if check_engine(engine, address, workers, watch):
+    if check_engine(engine, address, workers, gpus, watch):
         by_ray(
             paths,
             memory,
@@ -118,6 +122,7 @@ def ingest(
             password=password,
             address=address,
             workers=workers,
+            gpus=gpus,
             shards=shards,
         )
         return

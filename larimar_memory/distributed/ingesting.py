@@ -104,7 +104,7 @@ def ingest(
         address: of a cluster, as `ray.init` takes it; by default the one that this process is connected
             to, that of `RAY_ADDRESS`, or the cores of this machine.
         workers: processes; by default one for each core, or for each `gpus`, of the cluster.
-        gpus: of each worker.
+        gpus: of each worker; 0.5 lets two share one.
         shards: a folder that this machine and the workers' see under the same name; by default beside
             the memory file. It is made, and gone at the end.
         reading: how files are read.
@@ -121,6 +121,7 @@ def ingest(
     validate.check_name(namespace, "namespace")
     validate.check_episode(episode)
     _check_count(workers)
+    _check_gpus(gpus)
     place = _check_target(target)
     others: dict[str, Any] = {
         "decoder": os.fspath(decoder),
@@ -130,6 +131,7 @@ def ingest(
     }
     named = os.fspath(encoder) if isinstance(encoder, str | os.PathLike) else encoder
     with connected(address) as ray:
+        size = workers or _processes(ray, gpus)
         found = [*datasets(ray, dataset, on_skipped)]
         with closing(Larimar.open(target, encoder=named, **others)) as memory:
             if latents:
@@ -148,7 +150,6 @@ def ingest(
                     Reading(os.getcwd()) if reading is None else reading,
                 )
                 done, ready, versions = Merged(), list[float](), list[bytes]()
-                size = workers or _processes(ray, gpus)
 
                 def run(task: Task, size: int) -> None:
                     nonlocal done
@@ -290,8 +291,31 @@ def _check_count(workers: Any) -> None:
         )
 
 
+def _check_gpus(gpus: Any) -> None:
+    number = isinstance(gpus, int | float) and not isinstance(gpus, bool)
+    # Not a number is no number from 0 on, either.
+    if not number or not 0 <= gpus < float("inf"):
+        raise InputError(
+            "Nothing was ingested.",
+            f"gpus is {gpus!r}.",
+            "Give a number from 0 on, such as 1, or 0.5 where two workers share one.",
+        )
+
+
 def _processes(ray: Any, gpus: float) -> int:
-    """How many workers the cluster has room for."""
+    """How many workers the cluster has room for.
+
+    Raises:
+        InputError: if it has no room for one with as many GPUs: Ray would wait for them for ever.
+    """
     held = ray.cluster_resources()
-    room = held.get("GPU", 0) / gpus if gpus else held.get("CPU", 1)
+    there = held.get("GPU", 0)
+    if gpus > there:
+        raise InputError(
+            "Nothing was ingested.",
+            f"Each worker is to have {gpus:g} GPUs, and the cluster has {there:g}.",
+            "Leave gpus out, and cores do the work; where the cluster grows by itself, name workers as "
+            "well.",
+        )
+    room = there / gpus if gpus else held.get("CPU", 1)
     return max(int(room), 1)

@@ -62,8 +62,8 @@ def test_importing_the_package_loads_no_torch():
         done.stdout.strip()
         == "['answers', 'codes', 'conversation', 'conversations', 'curve', 'decoding', 'ingest', "
         "'inspector', 'languages', 'latency', 'latents', 'latents_long', 'mcp', 'memory', "
-        "'merge', 'needle', 'passages', 'passkey', 'rag', 'ray', 'reliability', 'ruler', 'scale', "
-        "'scope'] False"
+        "'merge', 'needle', 'passages', 'passkey', 'postgres', 'rag', 'ray', 'reliability', 'ruler', "
+        "'scale', 'scope'] False"
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("ray")
 
-from benchmarks import ray, tables
+from benchmarks import ray, scaling_tables
 from benchmarks.clusters import content_hash
 from larimar_memory.larimar import Larimar
 from tests.quick import QuickCoarse
@@ -30,7 +30,7 @@ def test_the_arithmetic_of_a_billion_and_a_hundred_billion_tokens() -> None:
         "shard_bytes_per_token": 24.0,
         "file_bytes_per_token": 36.0,
     }
-    lines = tables.ray({"rate": rate})
+    lines = scaling_tables.ray({"rate": rate})
     assert "| of 2 workers | 660,000 |" in lines
     assert "| core hours of workers | 0.6 | 55.6 |" in lines
     assert "| hours of who commits to one file | 0.2 | 22.2 |" in lines

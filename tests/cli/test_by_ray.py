@@ -9,14 +9,18 @@ import pytest
 
 from tests.cli.test_commands import FACTS, larimar
 
+RAYS = "--address, --workers and --gpus are Ray's. Name it with `--engine ray`."
+
 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
         (("--engine", "spark"), "There is no engine 'spark'. Choose one of local, ray."),
         (("--engine", "ray", "--watch"), "Ray ingests once, and --watch goes on."),
-        (("--address", "auto"), "--address and --workers are Ray's. Name it with `--engine ray`."),
-        (("--workers", "2"), "--address and --workers are Ray's. Name it with `--engine ray`."),
+        (("--address", "auto"), RAYS),
+        (("--workers", "2"), RAYS),
+        (("--gpus", "1"), RAYS),
+        (("--engine", "ray", "--gpus", "-1"), "gpus is -1.0."),
         (("--engine", "ray", "--workers", "0"), "workers is 0."),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,25 @@ def test_the_driver_killed_and_started_again(cluster: Any, tmp_path: Path) -> No
     assert done.documents < 200
     assert held(target) == in_one_process(rows)
     assert not (tmp_path / "m.larimar.shards").exists()
+
+
+def test_the_driver_of_a_database_killed_and_started_again(
+    cluster: Any, tmp_path: Path, address: str
+) -> None:
+    """Its workers write themselves, and go on for a moment when it is dead."""
+    rows = corpus(6, 200)
+    rows += [{**row, "text": f"{row['text']} Again."} for row in rows[:5]]
+    texts = parquet(tmp_path / "texts.parquet", rows)
+    with driver(texts, address, 16, 2, QUICK) as process:
+        assert acknowledged(process, 3) == 3
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    with Larimar.open(address, encoder=QuickCoarse(), create=False) as memory:
+        assert 0 < memory.stats().documents < 200
+    dataset = in_blocks(cluster, texts, 11)
+    done = ingest(dataset, address, encoder=QuickCoarse(), workers=2, progress=False)
+    assert 0 < done.documents < 205
+    assert held(address, ordered=False) == in_one_process(rows, ordered=False)
 
 
 def test_files_parquet_and_an_episode(cluster: Any, tmp_path: Path, address: str) -> None:

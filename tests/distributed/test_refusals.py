@@ -84,6 +84,12 @@ def test_workers_that_are_no_number(workers: Any, tmp_path: Path) -> None:
     assert told.why == f"workers is {workers!r}."
 
 
+@pytest.mark.parametrize("gpus", [-1, float("nan"), float("inf"), "1", True])
+def test_gpus_that_are_no_number(gpus: Any, tmp_path: Path) -> None:
+    told = refusal("x.txt", tmp_path / "m.larimar", gpus=gpus)
+    assert told.why == f"gpus is {gpus!r}."
+
+
 def test_columns_and_values_of_rows() -> None:
     texts = read({"text": ["One.", "Two."], "id": [1, 2], "metadata": [{"a": 1}, {"a": None}]})
     assert [(t.id, t.text, t.metadata) for t in texts] == [("1", "One.", {"a": 1}), ("2", "Two.", {})]
@@ -137,6 +143,13 @@ def test_paths_that_cannot_be_read(cluster: Any, tmp_path: Path) -> None:
     assert "cannot be read as Parquet" in refusal(tmp_path / "bad.parquet", target).why
     assert "cannot be ingested" in refusal("nowhere://a/b", target).what
     assert not target.exists()
+
+
+def test_more_gpus_than_there_are(cluster: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("One.")
+    told = refusal(tmp_path / "a.txt", tmp_path / "m.larimar", gpus=0.5)
+    assert isinstance(told, InputError)
+    assert told.why == "Each worker is to have 0.5 GPUs, and the cluster has 0."
 
 
 def test_one_ingestion_at_a_time_and_an_episode_of_a_database(

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -144,7 +145,14 @@ def chat() -> ScriptedChat:
 @pytest.fixture(scope="session")
 def notes(encoder: SentenceEncoder, decoder: TransformersDecoder) -> Iterator[Larimar]:
     """Three documents in the default namespace and one in another, for tests that only read them."""
-    with Larimar.open(None, encoder=encoder, decoder=decoder) as memory:
+    with noted(None, encoder, decoder) as memory:
+        yield memory
+
+
+@contextmanager
+def noted(where: Any, encoder: SentenceEncoder, decoder: TransformersDecoder) -> Iterator[Larimar]:
+    """The same, wherever they are."""
+    with Larimar.open(where, encoder=encoder, decoder=decoder) as memory:
         memory.write(
             list(TEXTS.values()), list(TEXTS), [{"topic": name, "start": "mine"} for name in TEXTS]
         )
@@ -152,9 +160,10 @@ def notes(encoder: SentenceEncoder, decoder: TransformersDecoder) -> Iterator[La
         yield memory
 
 
-@pytest.fixture
-def store(encoder: SentenceEncoder) -> Iterator[Larimar]:
-    with Larimar.open(None, encoder=encoder) as opened:
+@pytest.fixture(params=PLACES[1:])
+def store(request: pytest.FixtureRequest, encoder: SentenceEncoder) -> Iterator[Larimar]:
+    """An empty memory, in a file and in a database."""
+    with Larimar.open(place(request), encoder=encoder) as opened:
         yield opened
 
 

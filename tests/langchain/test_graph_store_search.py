@@ -15,6 +15,8 @@ from langchain_larimar.graph_store_items import indexed_text
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 
+from .conftest import PLACES, place
+
 NOTES = {
     ("users", "ana"): [
         ("pet", "Ana keeps two parrots on the balcony.", 1),
@@ -35,10 +37,9 @@ NOTES = {
 QUESTIONS = ["Which animals do people own?", "What may she not eat?", "When is the inspection?", "4711"]
 
 
-@pytest.fixture(params=["ram", "file"])
-def items(request: pytest.FixtureRequest, tmp_path: Path, encoder: SentenceEncoder) -> Iterator[Any]:
-    path = None if request.param == "ram" else tmp_path / "m.larimar"
-    with Larimar.open(path, encoder=encoder) as memory:
+@pytest.fixture(params=PLACES)
+def items(request: pytest.FixtureRequest, encoder: SentenceEncoder) -> Iterator[Any]:
+    with Larimar.open(place(request), encoder=encoder) as memory:
         yield LarimarStore(memory, fields=["text"])
 
 

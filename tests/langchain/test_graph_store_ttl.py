@@ -14,6 +14,8 @@ from langchain_larimar import LarimarStore
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 
+from .conftest import PLACES, place
+
 
 class Clock:
     def __init__(self) -> None:
@@ -31,12 +33,9 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["ram", "file"])
-def opened(
-    request: pytest.FixtureRequest, tmp_path: Path, encoder: SentenceEncoder
-) -> Iterator[Larimar]:
-    path = None if request.param == "ram" else tmp_path / "m.larimar"
-    with Larimar.open(path, encoder=encoder) as memory:
+@pytest.fixture(params=PLACES)
+def opened(request: pytest.FixtureRequest, encoder: SentenceEncoder) -> Iterator[Larimar]:
+    with Larimar.open(place(request), encoder=encoder) as memory:
         yield memory
 
 

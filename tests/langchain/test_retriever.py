@@ -21,6 +21,7 @@ from langchain_tests.integration_tests import RetrieversIntegrationTests
 from langchain_larimar import LarimarRetrievalQA, LarimarRetriever
 from langchain_larimar.retrievers import READ_OPTIONS, RecalledDocuments
 from larimar_memory import answer
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, LatentsUnavailableError
 from larimar_memory.larimar import Larimar
@@ -28,7 +29,17 @@ from larimar_memory.latents.latent_memory import LatentMemory
 from tests.latents.test_latent_memory import random_codec
 from tests.tiny import tiny_decoder
 
-from .conftest import OUT_OF_SCOPE, QUESTION, TEXTS
+from .conftest import OUT_OF_SCOPE, QUESTION, TEXTS, noted
+
+
+@pytest.fixture(scope="module", params=["ram", "database"])
+def notes(
+    request: pytest.FixtureRequest, encoder: SentenceEncoder, decoder: TransformersDecoder
+) -> Iterator[Larimar]:
+    """What `notes` of all suites holds, in a database as well."""
+    server = request.getfixturevalue("server") if request.param == "database" else None
+    with noted(server and server.empty("larimar_notes"), encoder, decoder) as memory:
+        yield memory
 
 
 class TestStandard(RetrieversIntegrationTests):

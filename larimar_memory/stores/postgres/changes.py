@@ -14,13 +14,13 @@ from larimar_memory.stores.base import Document, Key, Keys, WriteBatch
 from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.packing import pack
 from larimar_memory.stores.postgres import words
-from larimar_memory.stores.postgres.connection import Connection
+from larimar_memory.stores.postgres.connection import Connection, together
 from larimar_memory.stores.postgres.erasures import note
 from larimar_memory.stores.postgres.filters import Condition, facts
 from larimar_memory.stores.postgres.halfvec import dumped
 from larimar_memory.stores.postgres.queries import document_in, namespace_number
 from larimar_memory.stores.postgres.schema import digest, storable
-from larimar_memory.types import Metadata
+from larimar_memory.types import Metadata, Segment
 
 _DROPPED = 1_000
 """Documents that are dropped by one statement."""
@@ -36,18 +36,36 @@ def put_batches(
     latents = [_packed(batch) for batch in batches]
     space = _namespace_for_writing(db, name)
     kept, replaced, documents = _last_said(batches, latents)
-    numbers = _put_documents(db, space, [*documents.values()])
-    _drop_segments(db, space, [numbers[id] for id in replaced])
+    numbers, known = _put_documents(db, space, [*documents.values()])
+    _drop_segments(db, space, [numbers[id] for id in replaced if id in known])
     rows = [(numbers[batch.document.id], segment) for batch, _ in kept for segment in batch.segments]
     if not rows:
         return
     keys = np.concatenate([form.packed(np.asarray(b.keys)) for b, _ in kept if len(b.segments)])
-    ids = [
-        row
-        for (row,) in db.execute(
-            "SELECT nextval('segments_row') FROM generate_series(1, %s)", (len(rows),)
-        )
-    ]
+    drawn = db.execute("SELECT nextval('segments_row') FROM generate_series(1, %s)", (len(rows),))
+    ids = [row for (row,) in drawn]
+    texts = [segment.text for _, segment in rows]
+    entries, total = words.entries_of(ids, texts)
+    with together(db):
+        _put_segments(db, space, ids, rows, keys)
+        words.put(db, space, entries)
+        _count(db, space, len(rows), total)
+        put_latents(db, space, *_there(ids, [latent for _, of in kept for latent in of]))
+        if lazy:
+            fine = [key for batch, _ in kept for key in _fine(batch)]
+            there, made = _there(ids, fine)
+            if there:
+                put_fine_keys(db, space, there, np.array(made))
+
+
+def _put_segments(
+    db: Connection,
+    space: int,
+    ids: Sequence[int],
+    rows: Sequence[tuple[int, Segment]],
+    keys: np.ndarray,
+) -> None:
+    """Write segments, each with its document's number, and their keys."""
     texts = [segment.text for _, segment in rows]
     db.execute(
         "INSERT INTO segments SELECT i, %s, d, n, a, e, t, r, k FROM unnest(%b::bigint[], "
@@ -63,16 +81,6 @@ def put_batches(
             dumped(keys),
         ),
     )
-    entries, total = words.entries_of(ids, texts)
-    words.put(db, space, entries)
-    _count(db, space, len(rows), total)
-    given = [latent for _, of in kept for latent in of]
-    put_latents(db, space, *_there(ids, given))
-    if lazy:
-        fine = [key for batch, _ in kept for key in _fine(batch)]
-        there, made = _there(ids, fine)
-        if there:
-            put_fine_keys(db, space, there, np.array(made))
 
 
 def _last_said(
@@ -179,8 +187,14 @@ def _namespace_for_writing(db: Connection, name: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _put_documents(db: Connection, space: int, documents: Sequence[Document]) -> dict[str, int]:
-    """Write documents' rows, in place of what there was of their names; returns their numbers."""
+def _put_documents(
+    db: Connection, space: int, documents: Sequence[Document]
+) -> tuple[dict[str, int], set[str]]:
+    """Write documents' rows, in place of what there was of their names.
+
+    Returns:
+        their numbers by name, and the names of those that were there.
+    """
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
     rows = [
         (
@@ -206,10 +220,11 @@ def _put_documents(db: Connection, space: int, documents: Sequence[Document]) ->
         "RETURNING name, id, xmax::text <> '0'",
         (space, *([row[n] for row in rows] for n in range(len(_TYPES)))),
     ).fetchall()
-    if any(was_there for *_, was_there in found):
+    known = {name for name, _, was_there in found if was_there}
+    if known:
         # What an update leaves behind is erased as what a deletion does.
         note(db)
-    return {name: number for name, number, _ in found}
+    return {name: number for name, number, _ in found}, known
 
 
 def _drop_segments(db: Connection, space: int, documents: Sequence[int]) -> None:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeAlias, TypeVar
 
 import psycopg
@@ -299,6 +299,11 @@ class _Undone(Exception):  # noqa: N818 - never leaves this module
     def __init__(self, cause: psycopg.OperationalError) -> None:
         self.cause = cause
         super().__init__(str(cause))
+
+
+def together(db: Connection) -> AbstractContextManager[object]:
+    """What is sent in the block is answered at its end, all of it after one wait."""
+    return db.pipeline() if psycopg.Pipeline.is_supported() else nullcontext()
 
 
 def _one(db: Connection, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
