@@ -48,9 +48,9 @@ def larimar(*arguments: str, stdin: str = "", **environment: str) -> subprocess.
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
 
-@pytest.fixture(scope="module")
-def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A memory file written by the command from a folder."""
+@pytest.fixture(scope="module", params=["file", "database"])
+def ingested(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A memory that the command wrote from a folder, in a file and in a database."""
     root = tmp_path_factory.mktemp("cli")
     (root / "docs" / "inner").mkdir(parents=True)
     (root / "docs" / "a.md").write_text(FACTS)
@@ -58,16 +58,19 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "<p>The ferry to Ren leaves at nine every morning.</p>"
     )
     (root / "docs" / "broken.txt").write_bytes(b"\0\1\2")
-    done = larimar("ingest", str(root / "docs"), "-m", str(root / "m.larimar"))
+    memory = str(root / "m.larimar")
+    if request.param == "database":
+        memory = request.getfixturevalue("server").empty("larimar_commands")
+    done = larimar("ingest", str(root / "docs"), "-m", memory)
     assert done.returncode == 0, done.stderr
     assert "2 files read" in done.stdout
     assert "skipped" in done.stderr
     assert "It is a binary file." in done.stderr
-    return root / "m.larimar"
+    return memory
 
 
-def test_ask_answers_with_sources(ingested: Path) -> None:
-    done = larimar("ask", "Who built the lighthouse at Cape Ren?", "-m", str(ingested), "--json")
+def test_ask_answers_with_sources(ingested: str) -> None:
+    done = larimar("ask", "Who built the lighthouse at Cape Ren?", "-m", ingested, "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert "Odile Marchetti" in answer["text"]
@@ -78,19 +81,19 @@ def test_ask_answers_with_sources(ingested: Path) -> None:
     assert answer["usage"]["prompt_tokens"] > 0
 
 
-def test_ask_streams_text(ingested: Path) -> None:
-    asked = ["ask", "Who built the lighthouse at Cape Ren?", "-m", str(ingested)]
+def test_ask_streams_text(ingested: str) -> None:
+    asked = ["ask", "Who built the lighthouse at Cape Ren?", "-m", ingested]
     plain = larimar(*asked, "--plain", "--begin", "Its builder was")
     assert plain.stdout.startswith("Its builder was Odile")
     assert "score" not in plain.stdout
     assert plain.stderr == ""
-    full = larimar("ask", "Who won the football world cup in 1998?", LARIMAR_MEMORY=str(ingested))
+    full = larimar("ask", "Who won the football world cup in 1998?", LARIMAR_MEMORY=ingested)
     assert full.stdout.startswith("Not in memory.\n")
     assert "grounding none" in full.stdout
 
 
-def test_answers_cite_and_say_how_sure_they_are(ingested: Path) -> None:
-    asked = ["answer", "Who built the lighthouse at Cape Ren?", "-m", str(ingested), "--cite"]
+def test_answers_cite_and_say_how_sure_they_are(ingested: str) -> None:
+    asked = ["answer", "Who built the lighthouse at Cape Ren?", "-m", ingested, "--cite"]
     told = json.loads(larimar(*asked, "--json").stdout)
     assert told["citations"][0]["source"] == 1
     assert told["text"].endswith(" [1]")
@@ -107,22 +110,22 @@ def test_answers_cite_and_say_how_sure_they_are(ingested: Path) -> None:
     assert "An answer cannot have style='long'." in wrong.stderr
 
 
-def test_read_shows_segments(ingested: Path) -> None:
-    done = larimar("read", "When does the ferry leave?", "-k", "1", "-m", str(ingested), "--json")
+def test_read_shows_segments(ingested: str) -> None:
+    done = larimar("read", "When does the ferry leave?", "-k", "1", "-m", ingested, "--json")
     readout = json.loads(done.stdout)
     assert readout["in_scope"]
     assert [s["text"] for s in readout["segments"]] == [
         "The ferry to Ren leaves at nine every morning."
     ]
-    shown = larimar("read", "When does the ferry leave?", "-k", "1", "-m", str(ingested))
+    shown = larimar("read", "When does the ferry leave?", "-k", "1", "-m", ingested)
     assert "b.html [0-46] score 0." in shown.stdout
 
 
 ASKED = "Who built the [old] lighthouse, and when does the ferry [leave]?"
 
 
-def test_read_explains(ingested: Path) -> None:
-    read = ["read", ASKED, "-m", str(ingested), "-k", "2", "--explain"]
+def test_read_explains(ingested: str) -> None:
+    read = ["read", ASKED, "-m", ingested, "-k", "2", "--explain"]
     told = json.loads(larimar(*read, "--json").stdout)
     assert told["margin"] == pytest.approx(told["probability"] - told["threshold"])
     shown = larimar(*read).stdout
@@ -145,24 +148,24 @@ def test_read_explains(ingested: Path) -> None:
         assert re.search(rf"rank +\{why['rank_score']:+.3f}", shown)
 
 
-def test_times_bound_what_is_read(ingested: Path) -> None:
+def test_times_bound_what_is_read(ingested: str) -> None:
     # What was ingested does not say when it was said.
     found = {}
     for option in ("--since", "--until", "--as-of"):
         done = larimar(
-            *("read", "What is it?", "--memory", str(ingested), "--threshold", "0"),
+            *("read", "What is it?", "--memory", ingested, "--threshold", "0"),
             *("--json", option, "2026-05-03"),
         )
         found[option] = json.loads(done.stdout)["segments"]
     assert found["--since"] == found["--until"] == []
     assert found["--as-of"]
-    refused = larimar("read", "What is it?", "--memory", str(ingested), "--since", "soon")
+    refused = larimar("read", "What is it?", "--memory", ingested, "--since", "soon")
     assert refused.returncode == 1
     assert "read with since='soon'" in refused.stderr
 
 
-def test_what_is_not_explained_is_not_shown(ingested: Path) -> None:
-    read = ["read", "Who built the lighthouse?", "-m", str(ingested)]
+def test_what_is_not_explained_is_not_shown(ingested: str) -> None:
+    read = ["read", "Who built the lighthouse?", "-m", ingested]
     told = json.loads(larimar(*read, "--json").stdout)
     assert "signs" not in told
     assert all("why" not in segment for segment in told["segments"])
@@ -184,9 +187,9 @@ def test_what_is_not_explained_is_not_shown(ingested: Path) -> None:
     ],
 )
 def test_reasons_are_told_apart(
-    ingested: Path, question: str, namespace: str, reason: str, said: str
+    ingested: str, question: str, namespace: str, reason: str, said: str
 ) -> None:
-    of = [question, "-m", str(ingested), "-n", namespace]
+    of = [question, "-m", ingested, "-n", namespace]
     assert re.fullmatch(said + "\n", larimar("read", *of).stdout)
     answered = larimar("ask", *of).stdout
     assert re.match(rf"Not in memory\.\n *{said}\n", answered)
@@ -222,11 +225,11 @@ def test_a_probability_below_the_threshold_is_shown_below_it(
     assert capsys.readouterr().out == f"Below the threshold: {said}\n"
 
 
-def test_stats_count(ingested: Path) -> None:
-    stats = json.loads(larimar("stats", "-m", str(ingested), "--json").stdout)
+def test_stats_count(ingested: str) -> None:
+    stats = json.loads(larimar("stats", "-m", ingested, "--json").stdout)
     assert (stats["documents"], stats["namespaces"]) == (2, 1)
     assert stats["bytes_on_disk"] > 0
-    assert "documents  2" in larimar("stats", "-m", str(ingested)).stdout
+    assert "documents  2" in larimar("stats", "-m", ingested).stdout
 
 
 def test_standard_input_and_forgetting(tmp_path: Path) -> None:
@@ -273,28 +276,28 @@ def test_errors_are_one_line(
     assert set(failed) == {"type", "what", "why", "remedy"}
 
 
-def test_bad_options(ingested: Path) -> None:
-    done = larimar("ask", "why?", "-m", str(ingested), "--where", "{oops")
+def test_bad_options(ingested: str) -> None:
+    done = larimar("ask", "why?", "-m", ingested, "--where", "{oops")
     assert done.returncode == 1
     assert "Error: The filter cannot be used. It is not JSON" in done.stderr
-    done = larimar("ask", "why?", "-k", "0", "-m", str(ingested))
+    done = larimar("ask", "why?", "-k", "0", "-m", ingested)
     assert "Error: Memory cannot be read with k=0." in done.stderr
     assert larimar("ask").returncode == 2
     assert larimar("--version").stdout.strip() == "0.2.0"
 
 
-def test_a_long_question_and_a_large_k_are_read(ingested: Path) -> None:
+def test_a_long_question_and_a_large_k_are_read(ingested: str) -> None:
     question = "When does the ferry to Ren leave? " + "It rained. " * 9_000
-    options = ("-k", "5000", "--threshold", "0", "-m", str(ingested), "--json")
+    options = ("-k", "5000", "--threshold", "0", "-m", ingested, "--json")
     started = time.perf_counter()
     done = larimar("read", question, *options)
     assert time.perf_counter() - started < 10
     found = json.loads(done.stdout)["segments"]
     assert len(found) == 2
     assert "ferry" in found[0]["text"]
-    refused = larimar("ask", question, "-m", str(ingested))
+    refused = larimar("ask", question, "-m", ingested)
     assert "characters, and 20,000 is the most. Write the long text" in refused.stderr
-    blank = larimar("read", " ", "--where", '{"source": "a"}', "-m", str(ingested))
+    blank = larimar("read", " ", "--where", '{"source": "a"}', "-m", ingested)
     assert "Error: The question cannot be answered. It is empty." in blank.stderr
 
 
@@ -316,13 +319,13 @@ def test_unexpected_failures_show_no_trace(
 
 
 @pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME", "LARIMAR_CACHE"])
-def test_reading_needs_no_cache(ingested: Path, tmp_path: Path, variable: str) -> None:
+def test_reading_needs_no_cache(ingested: str, tmp_path: Path, variable: str) -> None:
     file = tmp_path / "file"
     file.write_text("not a folder")
     where = {"LARIMAR_CACHE": "", "XDG_CACHE_HOME": "", variable: str(file)}
-    done = larimar("read", "What is on top of the lighthouse?", "-m", str(ingested), **where)
+    done = larimar("read", "What is on top of the lighthouse?", "-m", ingested, **where)
     assert (done.returncode, done.stderr) == (0, "")
-    done = larimar("ask", "What is on top of the lighthouse?", "-m", str(ingested), **where)
+    done = larimar("ask", "What is on top of the lighthouse?", "-m", ingested, **where)
     assert done.returncode == 1
     folder = {"HOME": "/.cache/larimar-memory", "XDG_CACHE_HOME": "/larimar-memory"}.get(variable, "")
     assert done.stderr == (
@@ -343,7 +346,7 @@ def test_there_may_be_no_place_for_a_memory_of_ones_own(monkeypatch: pytest.Monk
 
 
 def test_the_first_answer_says_one_line_and_shows_one_bar(
-    ingested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ingested: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from larimar_memory.models import conversion, finding, loading
 
@@ -356,7 +359,7 @@ def test_the_first_answer_says_one_line_and_shows_one_bar(
                 (folder / file.name).write_bytes(file.read_bytes())
 
     monkeypatch.setattr(conversion, "_convert", convert)
-    question = ("ask", "What is on top of the lighthouse?", "-m", str(ingested), "--max-tokens", "4")
+    question = ("ask", "What is on top of the lighthouse?", "-m", ingested, "--max-tokens", "4")
     done = larimar(*question, LARIMAR_CACHE=str(tmp_path / "a"))
     assert done.returncode == 0
     line, bar = done.stderr.splitlines()
