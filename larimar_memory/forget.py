@@ -1,4 +1,4 @@
-"""Forget: delete documents, erase them from the files, and say in a receipt how that was checked."""
+"""Forget: delete documents, erase them from the files, and record in a receipt how that was checked."""
 
 from __future__ import annotations
 
@@ -64,18 +64,18 @@ class Forgetting:
         """Delete documents: by id, by metadata filter, or all of a namespace; returns how many.
 
         Args:
-            ids: ids of documents; unknown ones are passed over, and of none, none are deleted.
+            ids: ids of documents; unknown ids are skipped, and an empty list deletes nothing.
             where: a metadata filter; with `ids`, both must hold.
             namespace: where to delete; given alone, all of it is deleted.
-            everywhere: in all namespaces, with `ids` or `where`: all that is held of a person.
-            purge: also erase every trace from the files, in time in proportion to their size. Without
-                it, `purge()` can follow; interrupted, it is done when the memory is next opened.
-            receipt: look for what was deleted in every byte of the files, keep a receipt in the memory,
-                and return it. It holds ids, counts and hashes, and nothing of the texts.
+            everywhere: delete in all namespaces, with `ids` or `where`; for example, all of a person.
+            purge: also erase every trace from the files, in time proportional to their size. Without
+                it, call `purge()` later. If a purge is interrupted, the next opening completes it.
+            receipt: search every byte of the files for what was deleted, keep a receipt in the memory,
+                and return it. It holds ids, counts and hashes, but nothing of the texts.
 
         Raises:
-            InputError: if nothing says what to forget, an id is no str, or there can be no receipt.
-            MemoryBusyError: if it is forgotten, but others use the files and keep it from being erased.
+            InputError: if nothing says what to forget, an id is not a str, or no receipt is possible.
+            MemoryBusyError: if it is forgotten but not yet erased, because others use the files.
         """
         named = validate.check_what_to_forget(ids, where, namespace, everywhere)
         given = DEFAULT_NAMESPACE if namespace is None else namespace
@@ -93,7 +93,7 @@ class Forgetting:
         """Erase from the files every trace of what was forgotten or replaced.
 
         Raises:
-            MemoryBusyError: if a reader or writer elsewhere keeps it from its end.
+            MemoryBusyError: if a reader or writer elsewhere prevents it.
         """
         self.store.purge()
         receipts.settle(self.store)

@@ -1,4 +1,4 @@
-"""What a memory holds, as it is looked at: documents, texts, counts."""
+"""Look at what a memory holds: documents, texts, counts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Holdings:
     def documents(
         self, *, namespace: str = DEFAULT_NAMESPACE, where: Where | None = None
     ) -> Iterator[Document]:
-        """The documents of a namespace, in the order they were first written."""
+        """The documents of a namespace, in the order of first writing."""
         space = validate.check_name(namespace, "namespace")
         return self.store.documents(space, validate.check_where(where))
 
@@ -42,14 +42,14 @@ class Holdings:
         matching: str = "",
         newest: bool = False,
     ) -> list[Document]:
-        """The next documents of a namespace, however many it has.
+        """One page of a namespace's documents; it is fast, however many there are.
 
         Args:
-            count: most documents.
-            after: the id of the one that they follow, by default none.
-            episode: only those of it.
-            matching: only those whose id holds it; A to Z are the same as a to z.
-            newest: the last one that was first written comes first.
+            count: most documents to return.
+            after: id of the last document of the page before; None for the first page.
+            episode: only documents of this episode.
+            matching: only documents whose id contains this; A to Z equal a to z.
+            newest: reverse the order of first writing.
         """
         space = validate.check_name(namespace, "namespace")
         chosen = {"after": after, "episode": episode, "matching": matching or None}
@@ -63,7 +63,7 @@ class Holdings:
     def episodes(
         self, count: int = 50, *, namespace: str = DEFAULT_NAMESPACE, after: str | None = None
     ) -> list[Episode]:
-        """The next episodes of a namespace by name, after the one of that name."""
+        """One page of a namespace's episodes, sorted by name, after the name `after`."""
         if after is not None:
             validate.check_episode(after)
         return self.store.episodes(validate.check_name(namespace, "namespace"), count, after)
@@ -76,24 +76,24 @@ class Holdings:
         """A document's text, exactly as it was written.
 
         Raises:
-            InputError: if there is no document of that id.
+            InputError: if there is no document with that id.
             MemoryFileError: if a part of it is damaged.
         """
         return read.text(self.store, validate.check_name(namespace, "namespace"), id)
 
     def receipts(self, *, verify: bool = False) -> list[Receipt]:
-        """The receipts of what was forgotten, the first one first.
+        """The receipts of what was forgotten, oldest first.
 
         Args:
-            verify: also see whether their chain is whole, and as it was written.
+            verify: also check that their chain is whole and unchanged.
 
         Raises:
-            MemoryFileError: if one cannot be read, or the chain is broken.
+            MemoryFileError: if a receipt cannot be read, or the chain is broken.
         """
         return receipts.read(self.store, verify=verify)
 
     def stats(self, namespace: str | None = None) -> MemoryStats:
-        """Counts and sizes, of a namespace or of the whole memory."""
+        """Counts and sizes of a namespace, or of the whole memory."""
         return stats_of(
             self.store,
             namespace,

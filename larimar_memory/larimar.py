@@ -1,4 +1,4 @@
-"""The facade: a memory that is written with texts and read, and answered from, with questions."""
+"""The facade: a memory that takes texts, and reads or answers questions."""
 
 from __future__ import annotations
 
@@ -45,14 +45,15 @@ THRESHOLD = 0.5
 
 
 class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
-    """An episodic memory for a frozen language model; made by `Larimar.open`, safe for threads.
+    """An episodic memory for a frozen language model; `Larimar.open` makes one. Safe for threads.
 
     Attributes:
         store, encoder, threshold: as in `open`.
-        path: the memory file, where it is in one.
-        latents: what makes, finds and places the latents of its segments.
-        slots: what is read through where segments share slots, else None.
-        most: segments of a namespace above which the documents first written go, else None.
+        path: the memory file; None in RAM or in a database.
+        latents: makes, finds and places the latents of segments.
+        slots: the shared slots that the memory is read through; None if segments share none.
+        most: most segments of a namespace, beyond which the documents written first are forgotten; None
+            if there is no such limit.
     """
 
     def __init__(
@@ -108,30 +109,32 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         keys: WhenKeys | None = None,
         **file_options: Unpack[StoreOptions],
     ) -> Larimar:
-        """Open the memory in a file or a database, or one in RAM where no path is given.
+        """Open the memory in a file or a database, or, without a path, a new one in RAM.
 
         Args:
             path: the memory file, or the address of a PostgreSQL database with pgvector, such as
                 "postgresql://user@host/database"; made if it does not exist and `create` is true.
-            store: where segments are kept, in place of a file; its keys must be the encoder's.
-            encoder: an `Encoder`, or the folder, wheel or hub name of one. None loads none: a file that
-                was written with any encoder can be looked at, forgotten from and purged, and neither
-                searched nor written.
+            store: keeps the segments, in place of a file; its keys must be the encoder's.
+            encoder: an `Encoder`, or the folder, wheel or hub name of one. None loads no encoder: you
+                can then look at a file, forget from it and purge it, whatever encoder it was written
+                with, but neither search nor write it.
             decoder: a `Decoder`, or the folder, wheel or hub name of one, loaded when first needed.
-            threshold: probability of an answer under which the memory says it does not know; 0 never.
-            language: ISO 639-1 code for cutting sentences.
-            latents: write a latent beside every segment, for grounding="latent": True for the codec
-                that ships for the decoder, or the folder of one. `write_latents` can follow later.
-            adapter: what the decoder answers from text with: True for the adapter that ships for it, if
-                one does, the folder of one, or False for the decoder as it is.
-            slots: K, at most so many slots per namespace; by default, a new one for each segment.
+            threshold: probability of an answer under which the memory says "Not in memory."; with 0 it
+                never does.
+            language: ISO 639-1 code of the language, whose rules cut sentences.
+            latents: write a latent for every segment, for grounding="latent". True uses the bundled
+                codec of the decoder; otherwise, the folder of one. `write_latents` can add latents
+                later.
+            adapter: answers from text use it. True is the decoder's bundled adapter, if there is one;
+                otherwise, the folder of one, or False for the plain decoder.
+            slots: K, the most slots per namespace; by default, each segment has a new slot.
             when_full: "blend" lets segments share K fixed slots, less sharply the more there are; use
-                256 or more. "evict" forgets the documents first written, so that each segment has a
+                256 or more. "evict" forgets the documents written first, so that each segment has a
                 slot of its own; `purge` then erases them from the file's free pages too.
-            keys: when segments get the encoder's keys. "lazy": when they are read, or by `index`, and
-                until then they are found by coarse keys and words; writing is many times as fast.
-                "eager": while they are written. By default as the file was begun, and a new one lazy
-                where the encoder has a table of coarse keys and there are no `slots`.
+            keys: when segments get fine keys. "lazy": when they are read, or by `index`; until then
+                coarse keys and words find them, and writing is many times as fast. "eager": while they
+                are written. By default, a file stays as it began, and a new one is lazy if the encoder
+                has a table of coarse keys and there are no `slots`.
             file_options: `create`, `read_only`, `busy_seconds`, `synchronous`; see `StoreOptions`.
 
         Raises:
@@ -183,16 +186,16 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         whole: bool = False,
         on_progress: OnProgress | None = None,
     ) -> list[str]:
-        """Write texts, one document each; on return they are durable.
+        """Write texts, each as a document; on return they are durable.
 
-        An id written before is replaced; equal content under the same id changes nothing.
+        A text replaces what was written under its id before; equal content changes nothing.
 
         Args:
-            ids: a name per text; by default a hash of the text, so that a text is kept once.
+            ids: an id per text; by default a hash of the text, so that equal texts are kept once.
             metadatas: a JSON object per text.
-            namespace: texts of one namespace are never seen from another.
-            episode: what they belong to, with others of its name and in order: a book, a conversation.
-            whole: keep each text as one segment; its key follows from what the encoder takes in of it.
+            namespace: the namespace to write to; no other namespace sees its texts.
+            episode: name of the episode that they belong to, in order: a book, a conversation.
+            whole: keep each text as one segment; its key represents as much of it as the encoder reads.
             on_progress: called after every commit, from another thread.
 
         Returns:
@@ -214,10 +217,10 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         whole: bool = False,
         on_progress: OnProgress | None = None,
     ) -> None:
-        """As `write`, for more than can be held: texts are read, by blocks, as they are written.
+        """As `write`, for more texts than fit in RAM: they are read in blocks while they are written.
 
         Raises:
-            InputError: if one cannot be used; those before it were written.
+            InputError: if a text cannot be used; those before it were written.
         """
         write_texts(
             self.store,
@@ -233,14 +236,14 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
             evict_oldest(self.store, namespace, self.most)
 
     def index(self, namespace: str | None = None, *, on_progress: OnKeys | None = None) -> int:
-        """Make the encoder's keys that a lazy memory lacks; returns how many. It may be interrupted.
+        """Make the fine keys that a lazy memory lacks; returns how many. It may be interrupted.
 
         Args:
-            namespace: only that one; by default all.
-            on_progress: called with how many segments have their key, and how many there are.
+            namespace: only this namespace; by default all.
+            on_progress: called with how many segments have a fine key, and how many there are.
 
         Raises:
-            InputError: if the memory was opened without an encoder, and some are lacking.
+            InputError: if the memory was opened without an encoder, and keys are lacking.
             MemoryFileError: if the file cannot be written; what was committed before is kept.
         """
         if namespace is not None:
@@ -256,7 +259,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         """Make latents for the segments that have none; returns how many. It may be interrupted.
 
         Args:
-            on_progress: called with how many segments were looked at, and how many there are.
+            on_progress: called with how many segments were visited, and how many there are.
 
         Raises:
             LatentsUnavailableError: if there is no codec for the decoder.
@@ -272,10 +275,10 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         namespace: str = DEFAULT_NAMESPACE,
         whole: bool = False,
     ) -> None:
-        """Replace what a document says; it stays in its episode, and so do metadata, unless given.
+        """Replace a document's text; it keeps its episode and, unless new ones are given, its metadata.
 
         Raises:
-            InputError: if there is no document of that id.
+            InputError: if there is no document with that id.
         """
         known = read.known(self.store, validate.check_name(namespace, "namespace"), id)
         kept = [known.metadata if metadata is None else metadata]
@@ -286,7 +289,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
 
         Args:
             k: most segments to return, 5 by default.
-            how: `options`, a `ReadOptions`, and fields of it that hold in place of its own.
+            how: `options`, a `ReadOptions`, and any of its fields, which override it.
 
         Raises:
             InputError: if an argument cannot be used.
@@ -297,10 +300,10 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
     def search(
         self, question: str | Float[np.ndarray, " d"], k: int | None = None, **how: Unpack[ReadKeywords]
     ) -> list[Candidate]:
-        """The k segments that match best, with their keys, whatever they score; best first.
+        """Find the k segments that match best, whatever they score; best first, with their keys.
 
         Args:
-            question: text, or the key to go by, of any length; with a key, words do not count.
+            question: a text, or a key, of any length, to search by; with a key, words do not count.
             k, how: as in `read`.
         """
         options = validate.read_options(k, how)
@@ -320,14 +323,15 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         """Answer from memory, piece by piece; `.result()` gives the whole `Answer`.
 
         Args:
-            question: or what was read of one, which is not read again; only parts of it may be.
+            question: a text, or the `Readout` of one, which is not read again; if the question has
+                parts, those may be.
             k: most segments to read, 5 by default.
-            how: `reading`, a `ReadOptions`, `options`, an `AnswerOptions`, and fields of both that hold
-                in place of their own.
+            how: `reading`, a `ReadOptions`, `options`, an `AnswerOptions`, and any of their fields,
+                which override them.
 
         Raises:
             InputError: if an argument cannot be used.
-            LatentsUnavailableError: if latent grounding is asked for and there are no latents.
+            LatentsUnavailableError: if grounding is "latent" and a recalled segment has no latent.
         """
         started = time.perf_counter()
         reading, options = validate.answer_options(k, how)

@@ -46,22 +46,23 @@ class Changed:
 
 
 class Mirror:
-    """Keeps the documents of a namespace that are files of a folder equal to that folder.
+    """Keeps a namespace's documents in step with the files of a folder.
 
     mirror = Mirror(memory, "notes")
-    mirror.follow()  # until Ctrl-C; `mirror.catch_up()` does what is to be done once
+    mirror.follow()  # until Ctrl-C; `mirror.catch_up()` catches up once
 
-    A document's id is its file's absolute path: folders of one name never meet. Documents that are no
-    files of the folder are left alone. What Git would ignore is no part of the folder, nor are hidden
-    files and what systems leave there. A file that cannot be read leaves its document as it is.
+    A document's id is its file's absolute path, so folders of the same name never meet. Documents that
+    are not files of the folder are left alone. Files that Git would ignore, hidden files and files that
+    systems leave behind do not count as part of the folder. If a file cannot be read, its document
+    stays as it is.
 
     Args:
         episode, encoding, limits, password: as `larimar ingest` has them; see `text.files.read_file`.
-        on_file: called with each file that is read, or with why it is passed over.
+        on_file: called with each file that is read, or with why it is skipped.
         on_progress: as in `Larimar.write_each`, while it catches up.
 
     Raises:
-        InputError: if it is no folder, or what watches folders is not installed.
+        InputError: if it is not a folder, or the package that watches folders is not installed.
     """
 
     def __init__(
@@ -100,10 +101,10 @@ class Mirror:
         return self._update([self.folder], self._on_progress)
 
     def take(self, paths: Iterable[Path]) -> Changed:
-        """Do the same where something changed: files or folders, there or gone.
+        """Do the same for files or folders that changed, whether they exist or are gone.
 
         Args:
-            paths: absolute; those that are not in the folder are passed over.
+            paths: absolute paths; those outside the folder are skipped.
         """
         roots = {
             path.parent if path.name == RULES else path
@@ -119,16 +120,18 @@ class Mirror:
         on_change: Callable[[Changed], None] = lambda _: None,
         debounce: int = 1_000,
     ) -> None:
-        """Catch up, and then do what changes in the folder, until it is stopped.
+        """Catch up, and then follow the changes in the folder until stopped.
 
-        Where another process keeps the memory from being written, that is told, and made up for later.
+        If another process keeps the memory from being written, `on_file` is told, and a later look
+        catches up.
 
         Args:
-            on_change: called when something was done.
-            debounce: the longest that changes are gathered for before they are done, in milliseconds.
+            stop: ends it when set; None follows until an error or Ctrl-C.
+            on_change: called after each set of changes.
+            debounce: longest time for which changes are gathered, in milliseconds.
 
         Raises:
-            InputError: if the folder is gone; the memory is left as it was.
+            InputError: if the folder is gone; the memory stays as it is.
             MemoryFileError: if the memory cannot be written.
             KeyboardInterrupt: at Ctrl-C; what was committed is kept.
         """

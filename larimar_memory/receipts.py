@@ -1,8 +1,8 @@
-"""Receipts of what was forgotten: how they are written, chained, read and verified.
+"""Receipts of what was forgotten: write, chain, read and verify them.
 
 The memory keeps a line of JSON for the beginning of each deletion, before anything is deleted, and one
-for its end. Each has the hash of the line before, so that none can be changed, taken out or put in
-without all that follow. They hold ids, counts and hashes, and nothing of any text.
+for its end. Each line has the hash of the line before, so nobody can change, remove or insert one
+without changing all that follow. The lines hold ids, counts and hashes, but nothing of any text.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """How it was checked that nothing is left: every byte of the files was looked through.
+    """How it was checked that nothing is left: every byte of the files was searched.
 
     Attributes:
-        files: names and sizes of those that were looked through.
-        pieces: of text, words, metadata, keys and latents that were looked for.
-        added: pieces that there were; where there are very many, some are looked for.
-        too_short: values of fewer than six bytes, which are in any file by chance.
-        shared: pieces found that documents which were not forgotten hold as well.
+        files: names and sizes of the files that were searched.
+        pieces: how many pieces of text, words, metadata, keys and latents were searched for.
+        added: how many pieces there were; of very many, only some are searched for.
+        too_short: values of fewer than six bytes, which any file holds by chance.
+        shared: pieces that were found because other documents hold them too.
         left_in: names of the files that hold any other piece.
         unread: names of the files that could not be read.
     """
@@ -67,13 +67,13 @@ class Receipt:
 
     Attributes:
         number: 1 for the memory's first.
-        begun_at, ended_at: in UTC, `YYYY-MM-DD HH:MM:SS`; `ended_at` is None where the process was
-            interrupted: then `Larimar.purge`, and the next `forget` with a receipt, end it.
+        begun_at, ended_at: UTC, `YYYY-MM-DD HH:MM:SS`; `ended_at` is None after an interruption, until
+            `Larimar.purge`, or the next `forget` with a receipt, completes the receipt.
         salt: in hexadecimal digits.
-        documents: those that are forgotten.
-        check: None where the store's files cannot be searched, or it ended later, when the texts were
-            not known any more.
-        hash: of the last entry about it.
+        documents: the documents that were forgotten.
+        check: None if the store's files cannot be searched, or if the receipt was completed later, when
+            nothing held the texts any more.
+        hash: hash of the receipt's last line in the chain.
         imported: whether it came with an export, from another memory.
     """
 
@@ -88,7 +88,7 @@ class Receipt:
 
     @property
     def erased(self) -> bool:
-        """Whether all files were looked through, and nothing is left in any."""
+        """Whether all files were searched, and nothing is left in any."""
         return self.check is not None and not (self.check.left_in or self.check.unread)
 
     def is_of(self, text: str) -> bool:

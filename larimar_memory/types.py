@@ -22,19 +22,19 @@ Where: TypeAlias = Mapping[str, Any]
 """A metadata filter; see `larimar_memory.stores.filters`."""
 
 Message: TypeAlias = Mapping[str, str]
-"""One message of a chat: its `content`, and whose it is: `role` "system", "user" or "assistant"."""
+"""One message of a chat: its `content`, and its `role`: "system", "user" or "assistant"."""
 
 Grounding: TypeAlias = Literal["text", "latent", "none"]
-"""What controlled the decoder: recalled text, recalled latents, or nothing (not in memory)."""
+"""What an answer rests on: recalled text, recalled latents, or nothing (not in memory)."""
 
 Grounds: TypeAlias = Grounding | Literal["auto"]
-"""What is asked to control it; "auto" is text or latents, whichever is better."""
+"""The grounding to use; "auto" is text or latents, whichever is better."""
 
 Style: TypeAlias = Literal["brief", "full"]
-"""How an answer is put: as briefly as it can be, or in whole sentences."""
+"""How long an answer is: as brief as possible, or in whole sentences."""
 
 WhenKeys: TypeAlias = Literal["lazy", "eager"]
-"""When segments get the encoder's keys: once they are read, or there is time; or while writing."""
+"""When segments get fine keys: "lazy", when they are read or indexed; "eager", while writing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,10 @@ class Why:
     """Why a segment was recalled.
 
     Attributes:
-        features: by name (see `larimar_memory.recall.features`), each one's value and its part of the
-            score that the segment was ranked by, which is their sum.
-        by_key, by_words: its place in what each search brought back, from 1; None where it did not.
-        asked: the question, or the part of it, that it was ranked for.
+        features: by name (see `larimar_memory.recall.features`), the value of each feature and its part
+            of the segment's rank; the parts add up to the rank.
+        by_key, by_words: its place in what each search found, from 1; None if it was not found.
+        asked: the question, or the part of it, that the segment was ranked for.
     """
 
     features: Mapping[str, tuple[float, float]]
@@ -69,17 +69,17 @@ class Why:
 
     @property
     def rank_score(self) -> float:
-        """What the segment was ranked by."""
+        """The segment's rank: the sum of all parts."""
         return sum(part for _, part in self.features.values())
 
     @property
     def told(self) -> list[tuple[str, float, float]]:
-        """Names, values and parts of the features that say something, the largest parts first."""
+        """Names, values and parts of the features that are not zero, the largest parts first."""
         said = [(name, *both) for name, both in self.features.items() if any(both)]
         return sorted(said, key=lambda one: -abs(one[2]))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-serialisable values; features that say nothing are left out."""
+        """The same as JSON-serialisable values; features that are zero are left out."""
         told = {name: [value, part] for name, value, part in self.told}
         return {
             "asked": self.asked,
@@ -100,12 +100,13 @@ class RecalledSegment:
 
     Attributes:
         id: `"<document_id>#<index>"`, unique within the namespace.
-        score: how well it matches the question, in [0, 1]; comparable with the scope threshold.
-        weight: its part of the readout, the parts of one readout summing to 1: the address weight w_k
+        score: how well it matches the question: their cosine, in [0, 1]; where the encoder cannot read
+            one of them, the share of the question's words that it holds.
+        weight: its part of the readout; the weights of a readout sum to 1. It is the address weight w_k
             (arXiv 2403.11901, Eq. 7), or with slots its share of what they returned.
         before, after: text of the neighbouring segments, empty unless the read asked for it.
-        latents: stored latents of what `context` holds, one a segment, in the order of the text.
-        why: why it was recalled, where the read was asked to explain.
+        latents: stored latents of the segments in `context`, one each, in the order of the text.
+        why: why it was recalled, if the read was asked to explain.
     """
 
     id: str
@@ -128,35 +129,35 @@ class RecalledSegment:
         return f"{self.before}{self.text}{self.after}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The segment as JSON-serialisable values, latents left out."""
+        """The segment as JSON-serialisable values, without latents."""
         told = {f.name for f in fields(self)} - {"latents", "why"}
         values = {f.name: deepcopy(getattr(self, f.name)) for f in fields(self) if f.name in told}
         return values if self.why is None else {**values, "why": self.why.to_dict()}
 
 
 class ReadoutCodec(Protocol):
-    """Makes a key/value prefix of a readout's latents: `Larimar.latents` is one."""
+    """Makes a key/value prefix from a readout's latents; `Larimar.latents` is one."""
 
     def condition(self, readout: Readout, decoder: Any = None) -> Any:
-        """What stands in front of a prompt so that the decoder answers from the readout."""
+        """The prefix that goes in front of a prompt, so that the decoder answers from the readout."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """What a question addressed in memory: segments with their latents, weights, provenance.
+    """What a question addressed in memory: segments with their scores, weights, spans and latents.
 
     Attributes:
-        segments: best first; empty when the question is out of scope.
+        segments: best first; empty if the question is out of scope.
         in_scope: whether `probability` reached `threshold`; if not, the memory does not know.
-        best_score: score of the best candidate, in [0, 1], also when it is out of scope.
-        probability: that the answer is in what was found, in [0, 1], calibrated on questions whose
-            answer was taken out.
-        reason: why nothing was read; None where something was.
-        signs: what the probability follows from, by name, where the read was asked to explain.
+        best_score: score of the best candidate, in [0, 1], even if the question is out of scope.
+        probability: how likely it is that the answer is in what was found, in [0, 1]; calibrated also
+            on questions whose answer was removed.
+        reason: why there are no segments; None if there are some.
+        signs: the signs from which the probability follows, by name, if the read was asked to explain.
         seconds: time the read took.
-        codec: makes a prefix of the segments' latents; None where the memory has no latents.
-        slot_weights: address weights w over the K slots, float64, where the memory has slots.
+        codec: makes a prefix from the segments' latents; None in a readout that was pickled.
+        slot_weights: address weights w over the K slots, float64, if segments share slots.
     """
 
     question: str
@@ -174,20 +175,20 @@ class Readout:
 
     @property
     def margin(self) -> float:
-        """How far the probability is above the threshold; below 0, nothing is read."""
+        """How far the probability is above the threshold; below 0, there are no segments."""
         return self.probability - self.threshold
 
     def past_key_values(self, decoder: Any = None) -> Any:
-        """The latents as a new cache of the decoder's, for a generation loop of one's own.
+        """The latents as a new key/value cache for the decoder, for a generation loop of your own.
 
-        What is read after it must be read inside `Larimar.latents.condition(readout).attached()`, where
-        the adapters act. The first position after it is the cache's length.
+        Read what follows inside `Larimar.latents.condition(readout).attached()`, where the adapters
+        are on. The first position after the prefix is the cache's length.
 
         Args:
-            decoder: a loaded decoder of the same model, in place of the memory's own.
+            decoder: a loaded decoder of the same model, to use instead of the memory's own.
 
         Raises:
-            LatentsUnavailableError: if no codec is known for the decoder, or a segment has no latent of
+            LatentsUnavailableError: if there is no codec for the decoder, or a segment has no latent of
                 that codec.
         """
         if self.codec is None:
@@ -199,11 +200,11 @@ class Readout:
         return self.codec.condition(self, decoder).past_key_values()
 
     def scoring(self, least: float) -> Readout:
-        """The readout with only those of its segments that score so much; their weights stay."""
+        """The readout with only the segments that score at least `least`; their weights stay."""
         return replace(self, segments=tuple(s for s in self.segments if s.score >= least))
 
     def to_dict(self) -> dict[str, Any]:
-        """The readout as JSON-serialisable values, latents and slot weights left out."""
+        """The readout as JSON-serialisable values, without latents and slot weights."""
         names = (
             *("question", "namespace", "in_scope", "reason", "probability"),
             *("threshold", "margin", "best_score", "seconds"),
@@ -221,16 +222,16 @@ class ReadOptions:
     """How a question is read.
 
     Attributes:
-        k: most segments to return; all, where it is more than there are.
-        namespace: texts of others are never seen.
+        k: most segments to return; if there are fewer, all of them.
+        namespace: the namespace to read; texts of others are never seen.
         where: a metadata filter.
         neighbours: segments of context to add on either side of each.
         hybrid: search by words as well as by key.
-        threshold: probability that the answer is there, under which the question is out of scope; None
-            is the memory's own, and 0 returns the best segments whatever it is.
-        explain: say of each segment why it was recalled, and what the probability follows from.
+        threshold: probability of an answer under which the question is out of scope; None is the
+            memory's own, and 0 always returns the best segments.
+        explain: also say why each segment was recalled, and which signs the probability follows from.
         since, until: only what was said then or later, or earlier, by its `said_at`; days are whole.
-        as_of: as if it were then: nothing that was said later, and "last week" is the one before.
+        as_of: read as of this time: nothing that was said later, and "last week" is the week before it.
     """
 
     k: int = 5
@@ -250,23 +251,22 @@ class AnswerOptions:
     """How a question is answered from a readout.
 
     Attributes:
-        grounding: "text" puts recalled text in the prompt; "latent" attaches readouts; "auto" is the
-            one that was measured to be better for what was recalled, and text where nothing was.
+        grounding: "text" puts recalled text in the prompt; "latent" attaches recalled latents; "auto"
+            uses whichever was measured to be better for so many tokens, or text without a measurement.
         context_tokens: most prompt tokens spent on recalled text.
         max_tokens: most tokens to write.
         stop: texts at which to end; they are not part of the answer.
         temperature: 0 is greedy; above, tokens are sampled.
         seed: makes sampling repeatable.
-        fallback: when the question is out of scope, let the plain decoder answer instead of saying that
+        fallback: if the question is out of scope, let the plain decoder answer instead of saying that
             it is not in memory; the answer's grounding is "none" either way.
-        history: the chat before the question, oldest first. It goes to the decoder, and the memory is
-            read with the question alone.
+        history: the chat before the question, oldest first. It goes to the decoder; the memory is read
+            with the question alone.
         history_tokens: most prompt tokens spent on the history, whose latest messages are used.
-        begin: words put in the decoder's mouth: the answer begins with them and goes on from there. A
-            small model that is to list several things, or to answer in a certain form, does so more
-            often when it is begun for it.
-        style: "brief", or "full" for whole sentences. Of a question that lists things, or asks several,
-            a brief answer that is not begun is a list: each part is asked alone, a line each.
+        begin: the first words of the answer, given to the decoder, which continues from there. They
+            help a small model to list several things, or to answer in a certain form.
+        style: "brief", or "full" for whole sentences. If a question lists things, or asks several, its
+            brief answer without `begin` is a list: each part is answered alone, on a line of its own.
         cite: mark which source each sentence of the answer is from, as in "It is red. [1]".
     """
 
@@ -308,12 +308,12 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """Which source a sentence of an answer is from.
+    """Names the source that a sentence of an answer is from.
 
     Attributes:
-        start, end: of the sentence in the answer's text; the mark, as in " [1]", stands behind it.
+        start, end: span of the sentence in the answer's text; the mark, as in " [1]", comes after it.
         source: number of the source, from 1, in the order of `Answer.sources`.
-        document_id, document_start, document_end: where the source's segment stands, in characters.
+        document_id, document_start, document_end: where the source stands, in characters.
     """
 
     start: int
@@ -329,12 +329,12 @@ class Answer:
     """An answer with what grounded it; `sources` are the segments the decoder was given.
 
     Attributes:
-        reason, probability, threshold: of the readout; a plain answer, for which nothing is read, has
-            neither a reason nor a probability.
-        citations: where it was to cite, which source each sentence is from.
+        reason, probability, threshold: of the readout; an answer by the plain decoder alone, without a
+            read, has neither a reason nor a probability.
+        citations: with `cite`, the source of each sentence.
         confidence: probability that the answer is right, in [0, 1], calibrated on questions of which a
-            third have no answer; None where nothing was read, or the decoder tells no probabilities.
-        choice: why it is grounded so, where that was left to "auto" and the read was to explain.
+            third have no answer; None if nothing was read, or the decoder gives no log-probabilities.
+        choice: why this grounding was chosen, with "auto" and `explain`.
     """
 
     question: str
@@ -358,7 +358,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class WriteProgress:
-    """How far a write has come; handed to the caller's progress function after every commit."""
+    """How far a write has come; passed to the caller's progress function after every commit."""
 
     characters: int
     total_characters: int
@@ -381,8 +381,8 @@ class MemoryStats:
     """What a memory holds; sizes in bytes, lengths in characters.
 
     Attributes:
-        keys: "lazy" where texts are written with coarse keys and given the encoder's own later.
-        keyed: segments that have the encoder's key.
+        keys: "lazy" if segments are written with coarse keys and get fine keys later, else "eager".
+        keyed: segments that have a fine key.
     """
 
     path: str | None

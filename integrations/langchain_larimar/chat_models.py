@@ -32,32 +32,32 @@ _AsyncRun: TypeAlias = AsyncCallbackManagerForLLMRun | None
 
 
 class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
-    """A small local decoder as a chat model, which answers from a memory where it has one.
+    """A small local decoder as a chat model, which answers from a memory if it has one.
 
     The last human message is the question, and the memory is read with it alone. The messages before
-    it reach the decoder too: in front of recalled text, or behind recalled latents, which stand where
-    every chat begins. A question that nothing is recalled for is answered with "Not in memory.", and no
+    it also reach the decoder: in front of recalled text, or after recalled latents, which stand where
+    every chat begins. If nothing is recalled for a question, the answer is "Not in memory." and no
     model is called, unless `fallback` is set.
 
-    The `response_metadata` of an answer says what it rests on: `model_name`, `grounding` and, where a
-    memory was read, whether the answer is `in_memory`, and `sources`, the recalled segments that the
-    decoder was given, each with `document_id`, `index`, `start`, `end`, `score`, `text` and `metadata`;
-    `confidence`, where it is known; and with `cite`, `citations`, as `Answer.citations` has them.
+    The `response_metadata` of an answer says what it rests on: `model_name` and `grounding`; if a
+    memory was read, whether the answer is `in_memory`, and `sources`, the recalled segments that were
+    given to the decoder, each with `document_id`, `index`, `start`, `end`, `score`, `text` and
+    `metadata`; `confidence`, if it is known; and with `cite`, `citations`, as in `Answer.citations`.
 
-    The settings of `ChatOptions` can be overridden in a call, as in `model.invoke(messages, k=2)`, or
-    with `model.bind(namespace="ana")`. A dump leaves `memory` and `decoder` out: set `memory` after
-    loading. LangChain's cache keeps no answers from memory, for they change with it.
+    A call can override the settings of `ChatOptions`, as in `model.invoke(messages, k=2)`, and so can
+    `model.bind(namespace="ana")`. A dump leaves `memory` and `decoder` out: set `memory` after
+    loading. LangChain's cache keeps no answers from memory, because they change with it.
 
     Args:
         memory, decoder, model: as in `ChatDecoder`.
         grounding, k, namespace, where, hybrid, neighbours, score_threshold: as in `ChatOptions`.
         fallback, context_tokens, max_tokens, temperature, seed, style, cite: as in `ChatOptions`.
         stop: texts at which an answer ends; they are not part of it.
-        streaming: True tells callbacks of every token of `invoke` too; False lets `stream` give each
-            answer in one piece.
+        streaming: with True, callbacks also get every token of `invoke`; with False, `stream` gives
+            each answer in one piece.
 
     Raises:
-        InputError: if a field cannot be used, or they do not go together.
+        InputError: if a field cannot be used, or the fields do not fit together.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")

@@ -18,12 +18,11 @@ class ChatOptions(ReadFields):
     """Settings that a call can override, those of `ReadFields` among them.
 
     Args:
-        grounding: "text" puts recalled text into the prompt, "latent" attaches readouts of the memory's
-            latents and leaves the text out, "auto" is the better of both, and "none" lets the decoder
-            answer without the memory. By default "text" where there is a memory, and "none" where there
-            is not.
-        fallback: when a question is out of scope, let the plain decoder answer.
-        context_tokens: most prompt tokens spent on what is recalled.
+        grounding: "text" puts recalled text into the prompt, "latent" attaches recalled latents and
+            leaves the text out, "auto" uses the better of both, and "none" lets the decoder answer
+            without the memory. The default is "text" with a memory, and "none" without.
+        fallback: if a question is out of scope, let the plain decoder answer.
+        context_tokens: most prompt tokens spent on recalled text.
         max_tokens: most tokens to write.
         temperature: 0 is greedy; above, tokens are sampled.
         seed: makes sampling repeatable.

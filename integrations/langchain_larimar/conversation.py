@@ -47,29 +47,29 @@ class LarimarMemory:
     those that are relevant to what is said now, between delimiters, as data: who said them and, of
     another day than today, when.
 
-    What is kept says in its metadata who spoke (`speaker`: the message's name, or its role) and when
-    (`said_at`: in ISO 8601 and UTC, the time of its saving unless the message tells; see
-    `moments.moment_of`), and is one episode, `episode`, in the order of its saving. What was kept
-    without these by an earlier release goes on.
+    The metadata of each message say who spoke (`speaker`: the message's name, or its role) and when
+    (`said_at`: in ISO 8601 and UTC, the message's own time or else the time of saving; see
+    `moments.moment_of`). All messages are one episode, `episode`, in the order of saving. Conversations
+    that an earlier release kept without these still work.
 
     Args:
-        memory: where turns are kept.
+        memory: the memory that keeps the turns.
         session: whose conversation it is. None takes it from `config["configurable"]["session_id"]`
-            where it runs in a chain, and refuses to run without one.
+            in a chain, and refuses to run without one.
         k: most older turns to recall.
         window: how many of the latest turns are always in the prompt.
         recall_tokens: most tokens of recalled turns, with the delimiters and the note around them.
-        window_tokens: most tokens of the latest turns; of the turn that is too long for what is left,
-            the end is taken.
+        window_tokens: most tokens of the latest turns; a turn that is too long for what is left is cut
+            to its end.
         score_threshold: score under which an older turn is not relevant. By default the memory decides
-            whether there is one, and it scores at least `RELEVANT`.
-        memory_key: the prompt variable that is filled.
-        input_key, output_key: entries that are kept, where a chain's input or output has several.
-        count_tokens: counts tokens, given a list of messages; such as the model's own
+            whether there is a relevant turn, and such a turn scores at least `RELEVANT`.
+        memory_key: the prompt variable to fill.
+        input_key, output_key: the entries to keep, if a chain's input or output has several.
+        count_tokens: counts tokens, given a list of messages, such as the model's own
             `get_num_tokens_from_messages`.
-        thread: the conversation of the session that is held, where it has several: what is kept of each
-            is an episode of its own, and all of them are recalled.
-        clock: tells the time, as `datetime.now(timezone.utc)` does.
+        thread: which of the session's conversations this is, if it has several: each is an episode of
+            its own, and all of them are recalled.
+        clock: gives the time, as `datetime.now(timezone.utc)` does.
     """
 
     memory: Larimar
@@ -130,7 +130,7 @@ class LarimarMemory:
         """What turns are kept as a part of: `larimar_chat:` and the session, or `larimar_thread:` and
         the thread, in the session's namespace.
 
-        Names that begin with `larimar_` are for what is made here: no episode of yours has one.
+        Names that begin with `larimar_` are reserved for these: no episode of yours has one.
         """
         if self.thread is None:
             return f"larimar_chat:{self.namespace.removeprefix('conversation:')}"

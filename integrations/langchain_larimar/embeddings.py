@@ -19,11 +19,11 @@ class LarimarEmbeddings(Embeddings):
     """Vectors of unit length, made by the encoder of a memory; nothing leaves the machine.
 
     Args:
-        encoder: a loaded encoder, such as `memory.encoder`, or a folder, wheel or hub name, loaded when
-            the first vector is asked for.
+        encoder: a loaded encoder, such as `memory.encoder`, or a folder, wheel or hub name, loaded for
+            the first vector.
 
     Raises:
-        InputError: if it is none of these.
+        InputError: if it is neither.
     """
 
     def __init__(self, encoder: Encoder | str | os.PathLike[str] = DEFAULT_ENCODER) -> None:
@@ -37,7 +37,7 @@ class LarimarEmbeddings(Embeddings):
 
     @property
     def model(self) -> str:
-        """The encoder's name, or of a loaded one its fingerprint."""
+        """The encoder's name, or the fingerprint of a loaded encoder."""
         encoder = self._encoder
         return encoder.fingerprint if isinstance(encoder, Encoder) else os.fspath(encoder)
 

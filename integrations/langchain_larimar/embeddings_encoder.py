@@ -21,21 +21,21 @@ _NAMED_BY = ("model", "model_name", "model_id", "model_path", "repo_id", "deploy
 class EmbeddingsEncoder:
     """Keys made by `Embeddings`, for `Larimar.open(path, encoder=EmbeddingsEncoder(embeddings))`.
 
-    What a cosine means differs between models: give `Larimar.open` a `threshold` that fits this one.
+    Cosines differ in meaning between models: give `Larimar.open` a `threshold` that fits this one.
 
     Args:
-        embeddings: what makes vectors; called once here, for their length.
-        fingerprint: identifies the model, so that a memory is not opened with another. By default it
-            follows from the class's name, what the object says its model is (`model`, `model_name` and
-            the like) and d; give one where two models would look the same.
+        embeddings: makes the vectors; called once here, for their length.
+        fingerprint: names the model, so that a memory is not opened with another. By default it follows
+            from the class's name, the object's own name of its model (`model`, `model_name` and the
+            like) and d; give one if two models would look the same.
 
     Attributes:
         embeddings: as given.
-        fingerprint: identifies the model.
+        fingerprint: names the model.
         dimension: d, numbers in a key.
 
     Raises:
-        InputError: if it is no `Embeddings`, or what it returns are no vectors.
+        InputError: if it is not an `Embeddings`, or does not return vectors.
     """
 
     def __init__(self, embeddings: Embeddings, *, fingerprint: str | None = None) -> None:
@@ -50,7 +50,7 @@ class EmbeddingsEncoder:
         self.fingerprint = fingerprint or _fingerprint(embeddings, self.dimension)
 
     def encode(self, texts: Sequence[str], kind: Kind = "segment") -> Float[np.ndarray, "n d"]:
-        """Keys of unit length, float32, blanks at the texts' ends left out."""
+        """Keys of unit length, float32; blanks at the ends of texts do not count."""
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         stripped = [text.strip() for text in texts]

@@ -1,4 +1,4 @@
-"""A memory as a LangGraph store: items that survive, are found by what they mean, and can expire."""
+"""A memory as a LangGraph store: durable items, found by meaning, that can expire."""
 
 from __future__ import annotations
 
@@ -56,25 +56,26 @@ def _utc_now() -> datetime:
 class LarimarStore(BaseStore):
     """Items of a memory, for `create_agent(..., store=store)` and `graph.compile(store=store)`.
 
-    An item is a document of the memory: its id is the key, its text what is indexed, its metadata the
-    value and the times. The items of ("users", "ana") are in the memory's namespace "store:users.ana",
-    where `Larimar.answer` can be asked about them. Such names, and keys, have up to 1,000 characters.
+    An item is a document of the memory: its id is the key, its text is what is indexed, its metadata
+    holds the value and the times. The items of ("users", "ana") are in the memory's namespace
+    "store:users.ana", where `Larimar.answer` can answer from them. Such names, and keys, have up to
+    1,000 characters.
 
-    A search goes through the namespaces beneath its prefix in order, and through each as it was first
-    filled. With a query, what is indexed comes first, best first, with the score in [0, 1] of its best
-    sentence; then the rest, without a score. A batch is checked as a whole before anything is done;
-    then come its reads, its deletes and its puts, of which the last for a key counts.
+    A search goes through the namespaces beneath its prefix in order, and through each in the order of
+    first writing. With a query, indexed items come first, best first, each with the score of its best
+    sentence, in [0, 1]; then the others, without a score. A batch is checked as a whole before anything
+    is done. Its reads come first, then its deletes, then its puts; the last put for a key counts.
 
     Args:
-        memory: where items are kept.
-        fields: paths to what is indexed where a put does not say; "$" is the whole value as text, and
-            with none of them nothing is.
-        ttl: as LangGraph has it, in minutes. What has expired is not returned, unless `omit_expired` is
-            False, and is deleted by `sweep_ttl`: by a batch after every `sweep_interval_minutes`, or
-            whenever it is called. Reading an item that has a time to live writes its new expiry.
-        purge: erase what is deleted from the memory's files at once, which takes time in proportion to
-            their size; without it, `Larimar.purge` can follow later.
-        clock: gives the moment, with its time zone.
+        memory: the memory that keeps the items.
+        fields: paths to index, if a put does not name its own; "$" is the whole value as text. Without
+            any, nothing is indexed.
+        ttl: as in LangGraph, in minutes. Expired items are not returned, unless `omit_expired` is
+            False. `sweep_ttl` deletes them: a batch calls it after every `sweep_interval_minutes`, and
+            you can. Reading an item that has a time to live writes its new expiry.
+        purge: erase deleted items from the memory's files at once, which takes time proportional to
+            their size; without it, call `Larimar.purge` later.
+        clock: gives the time, with its time zone.
 
     Raises:
         InputError: if an argument cannot be used.
@@ -128,7 +129,7 @@ class LarimarStore(BaseStore):
     def get(
         self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None
     ) -> Item | None:
-        """As LangGraph has it; a key that is no str is an InputError."""
+        """As in LangGraph; a key that is not a str is an InputError."""
         return super().get(namespace, check_place(namespace, key), refresh_ttl=refresh_ttl)
 
     def put(
@@ -140,11 +141,11 @@ class LarimarStore(BaseStore):
         *,
         ttl: float | NotProvided | None = NOT_PROVIDED,
     ) -> None:
-        """As LangGraph has it; a key that is no str is an InputError."""
+        """As in LangGraph; a key that is not a str is an InputError."""
         super().put(namespace, check_place(namespace, key), value, index, ttl=ttl)
 
     def delete(self, namespace: tuple[str, ...], key: str) -> None:
-        """As LangGraph has it; a key that is no str is an InputError."""
+        """As in LangGraph; a key that is not a str is an InputError."""
         super().delete(namespace, check_place(namespace, key))
 
     async def aget(

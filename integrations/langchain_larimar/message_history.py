@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 class LarimarChatMessageHistory(BaseChatMessageHistory):
     """A session's messages, as `RunnableWithMessageHistory` takes them.
 
-    It hands out messages without recalling any; `LarimarMemory.remembering` does both. It keeps the
+    It returns the latest messages and recalls none; `LarimarMemory.remembering` does both. It keeps the
     text of human, AI and system messages, who wrote them and when, and leaves out those of tools. They
     are one episode, which `LarimarMemory.episode` names.
 
     Args:
-        memory: where messages are kept, together with those of `LarimarMemory`.
+        memory: the memory that keeps the messages, together with those of `LarimarMemory`.
         session: whose conversation it is.
-        limit: most messages to hand out, the latest ones; None is all of them.
-        max_tokens: most tokens of them; of the message that is too long for what is left, the end is
-            taken. None is any number.
-        count_tokens: counts them, given a list of messages.
-        clock: tells the time at which a message was said that does not tell; see `LarimarMemory`.
+        limit: most messages to return, the latest ones; None is all of them.
+        max_tokens: most tokens of these messages; a message that is too long for what is left is cut to
+            its end. None is any number.
+        count_tokens: counts tokens, given a list of messages.
+        clock: gives the time of a message that has none of its own; see `LarimarMemory`.
 
     Raises:
         InputError: if an argument cannot be used.

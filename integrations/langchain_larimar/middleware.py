@@ -51,30 +51,31 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
     agent = create_agent(model, tools, middleware=[LarimarMiddleware(memory)], context_schema=Context)
     agent.invoke({"messages": [...]}, context=Context(user_id="ana"))
 
-    Before a model call, earlier turns that are relevant to what the user says now, and not in the
-    prompt already, are put in front of it, between delimiters, as data; they are in the request only
-    and never in the agent's state. When the agent has finished, the turn is kept: what the user said
-    and the final reply, without the work of tools. A turn is kept once, also when an agent is resumed
-    or is given the same messages again; a new reply replaces the one before.
+    Before a model call, the middleware puts earlier turns in front of what the user says now, between
+    delimiters, as data: turns that are relevant and not yet in the prompt. They are only in the
+    request, never in the agent's state. When the agent has finished, the middleware keeps the turn:
+    what the user said and the final reply, without the work of tools. It keeps a turn once, even if an
+    agent is resumed or gets the same messages again; a new reply replaces the one before.
 
     Turns say who spoke and when, as `LarimarMemory` keeps them. Those of a thread are one episode, and
     those of runs without a thread another; see `LarimarMemory.episode`.
 
-    Whose turns they are comes from the context of the run alone. A run that does not say is refused
+    Only the context of the run says whose turns they are. A run whose context does not is refused
     before the model is called.
 
     Args:
-        memory: where turns are kept, together with those of `LarimarMemory(memory, session=user)`.
-        user: where the context of a run holds the user's id, a str: an attribute, or an entry where the
+        memory: the memory that keeps the turns, together with those of
+            `LarimarMemory(memory, session=user)`.
+        user: where the context of a run holds the user's id, a str: an attribute, an entry if the
             context is a mapping, or a function of the context.
         k: most turns to recall; 0 recalls nothing.
-        recall_tokens: most tokens of recalled turns, with all that is put in front of a model call.
-        count_tokens: counts them, given a list of messages; such as the model's own
+        recall_tokens: most tokens of recalled turns, with everything else in front of a model call.
+        count_tokens: counts tokens, given a list of messages, such as the model's own
             `get_num_tokens_from_messages`.
         score_threshold: score under which a turn is not relevant; None is the memory's own.
-        keep: "turn", "said" (without the reply), "nothing", or a function of what was said and the
-            reply that returns what to keep of them, or None.
-        clock: tells the time, as `datetime.now(timezone.utc)` does.
+        keep: "turn", "said" (without the reply), "nothing", or a function that gets what was said and
+            the reply, and returns what to keep of them, or None.
+        clock: gives the time, as `datetime.now(timezone.utc)` does.
 
     Raises:
         InputError: if an argument cannot be used.
@@ -115,7 +116,7 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
             )
 
     def conversation(self, user: str) -> LarimarMemory:
-        """What is kept of a user, to look at or to clear."""
+        """A user's conversation, to look at or to clear."""
         return replace(self._turns, session=user)
 
     def before_agent(self, state: State, runtime: Runtime[Any]) -> dict[str, Any]:

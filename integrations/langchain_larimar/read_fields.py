@@ -19,8 +19,8 @@ class ReadFields(BaseModel):
     """The fields of `ReadOptions`, with the threshold as `score_threshold`.
 
     Args:
-        k: most segments to recall; all, where it is more than there are.
-        namespace: where to read.
+        k: most segments to recall; if there are fewer, all of them.
+        namespace: the namespace to read.
         where: a metadata filter.
         hybrid: search by words as well as by key.
         neighbours: segments of context to add on either side of each.

@@ -1,4 +1,4 @@
-"""Question answering over a memory: what RetrievalQA did, with sources, scores and streamed tokens."""
+"""Question answering over a memory, in place of RetrievalQA: sources, scores and streamed tokens."""
 
 from __future__ import annotations
 
@@ -44,41 +44,41 @@ _CONTEXT_TOKENS = 2000
 
 
 class LarimarRetrievalQA(OneBody[Question, Output]):
-    """Answer questions from a memory; made by `from_llm` or `from_chain_type`.
+    """Answers questions from a memory; made by `from_llm` or `from_chain_type`.
 
     Takes a question, or `{"query": question, "chat_history": [messages]}`, and returns `{"query",
-    "result", "source_documents"}`. A question that nothing is recalled for gets the result "Not in
-    memory." and no documents, and no model is called.
+    "result", "source_documents"}`. If nothing is recalled for a question, the result is "Not in
+    memory.", there are no documents, and no model is called.
 
     Streams dictionaries that add up to the whole output: first the query, then the documents, then the
     result in pieces. Keyword arguments of a call, or of `.bind(...)`, override the retriever's fields
     (`k`, `namespace`, `grounding`, ...); `return_only_outputs` leaves the query out; the others go to
-    the model (`max_tokens`, `stop`, ...). Of the memory's own decoder, an answer that is to `cite` its
-    sources comes with `citations` and `confidence`, as `Larimar.answer` has them.
+    the model (`max_tokens`, `stop`, ...). With `cite`, an answer of the memory's own decoder comes with
+    `citations` and `confidence`, as `Larimar.answer` has them.
 
-    With a conversation, what was said before reaches the prompt and every complete turn is kept. The
+    With a conversation, what was said before reaches the prompt, and every complete turn is kept. The
     documents are found with the question alone: it must name what it asks about.
 
     Args:
         retriever: finds the documents.
         llm: a LangChain model; None is the memory's own decoder, which reads all segments of a question
             in scope.
-        prompt: a template with `context` and `question`, and `chat_history` if that is to be used.
-        document_prompt: a template of `page_content` and entries of the metadata, which says how a
-            document is written in the prompt; by default its text alone.
+        prompt: a template with `context` and `question`, and optionally `chat_history`.
+        document_prompt: a template with `page_content` and entries of the metadata, for each document
+            in the prompt; by default, the document's text alone.
         document_separator: stands between documents.
         conversation: a `LarimarMemory`, or the memory of a classic chain.
-        return_source_documents: whether the output holds the documents that the model was given; of a
-            memory they come as a list that also has their `scores`.
+        return_source_documents: whether the output has the documents that the model was given; those
+            of a memory come as a list that also has their `scores`.
         context_tokens: most tokens of recalled text in the prompt; by default 2,000, and 1,024 for the
             memory's own decoder, which counts them itself.
-        count_tokens: counts them, given a list of messages.
+        count_tokens: counts tokens, given a list of messages.
         input_key, output_key: names of the question and of the answer.
         callbacks, tags, metadata: added to those of every call.
-        verbose: whether to print what is run.
+        verbose: whether to print what runs.
 
     Raises:
-        InputError: if they do not go together.
+        InputError: if the arguments do not fit together.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -144,8 +144,8 @@ class LarimarRetrievalQA(OneBody[Question, Output]):
         Args:
             llm: a LangChain chat model or LLM; without one, the memory's own decoder answers.
             prompt: a template with `context` and `question`.
-            memory: the memory to read; its own threshold decides which questions it can answer. Beside
-                a `retriever`, a conversation, as RetrievalQA has it.
+            memory: the memory to read; its own threshold decides which questions it can answer. With a
+                `retriever`, it is a conversation instead, as in RetrievalQA.
             retriever: instead of `memory`, a retriever with its settings. A `LarimarRetriever` drops
                 nothing unless it has a `score_threshold`, so that every question is answered.
             llm_chain_kwargs: as `chain_type_kwargs` in `from_chain_type`.
@@ -182,7 +182,7 @@ class LarimarRetrievalQA(OneBody[Question, Output]):
 
         Args:
             llm: as in `from_llm`.
-            chain_type: "stuff", where all that is recalled goes into one prompt.
+            chain_type: "stuff", which puts everything that is recalled into one prompt.
             chain_type_kwargs: may hold `prompt`, `document_prompt`, `document_separator`, `callbacks`,
                 `verbose`, and a conversation as `memory`.
             options: as in `from_llm`.

@@ -32,33 +32,33 @@ class LarimarRetriever(ReadFields, BaseRetriever):
     """Documents that a memory recalls for a question, best first.
 
     They come as `RecalledDocuments`, a list that also has their `scores` in [0, 1], and the `readout`,
-    for a chain that conditions a decoder of its own on its latents. What depends on the question is no
-    part of a document: recalled by two questions, it is the same. Its metadata is the text's own, and
-    beside it where the document stands: `larimar_document_id`, `larimar_index`, `larimar_start`,
-    `larimar_end`; a filter sees the text's own alone. All are marked `larimar_untrusted`, and
-    `content_blocks` and `citations` of the list say where they are from as LangChain's messages do.
+    for a chain that conditions a decoder of its own on its latents. What depends on the question is not
+    part of a document, so two questions recall the same document alike. Its metadata is the text's own,
+    plus the document's place: `larimar_document_id`, `larimar_index`, `larimar_start` and
+    `larimar_end`; a filter sees only the text's own. All documents are marked `larimar_untrusted`.
+    `content_blocks` and `citations` of the list give the sources in the form of LangChain's messages.
 
-    A blank query is refused, unless there is a filter or a time: then what passes it is returned, up to
-    k, in the order of its writing, with the score 1.
+    A blank query is refused, unless there is a filter or a time: then the retriever returns what passes
+    it, up to k, in the order of writing, with the score 1.
 
-    Every field but `memory` can be overridden in a call, as in `retriever.invoke(question, k=2)`, or
-    with `retriever.bind(namespace="ana")`. A dump leaves the memory out: set `memory` after loading.
+    A call can override every field but `memory`, as in `retriever.invoke(question, k=2)`, and so can
+    `retriever.bind(namespace="ana")`. A dump leaves the memory out: set `memory` after loading.
 
     Args:
         memory: the memory to read, a `Larimar`.
-        k: most documents to return; all, where it is more than there are.
-        namespace: where to read.
+        k: most documents to return; if there are fewer, all of them.
+        namespace: the namespace to read.
         where: a metadata filter.
         hybrid: search by words as well as by key.
         neighbours: segments of context to add on either side of each.
-        explain: say of each document why it was recalled, as `larimar_why` in its metadata: then that
-            depends on the question as well. It is off by default.
+        explain: say why each document was recalled, as `larimar_why` in its metadata, which then
+            depends on the question as well. Off by default.
         since, until, as_of: only what was said then or later, then or earlier, or known by then; see
             `ReadOptions`.
-        score_threshold: documents that score less are dropped; 0 drops none. None leaves it to the
-            memory: all k documents, or none for a question that is out of its scope.
-        grounding: what is to control a decoder that answers from what is found, here or in a
-            `LarimarRetrievalQA`: "text", "latent", where every document must have a latent, or "auto".
+        score_threshold: drop documents that score less; 0 drops none. None leaves it to the memory,
+            which gives all k documents, or none if the question is out of scope.
+        grounding: for a decoder that answers from the documents, here or in a `LarimarRetrievalQA`:
+            "text", "latent" (every document must have a latent), or "auto".
 
     Raises:
         InputError: if a field cannot be used.
@@ -87,7 +87,7 @@ class LarimarRetriever(ReadFields, BaseRetriever):
         """The memory that is read.
 
         Raises:
-            InputError: if none was set, as after loading a dump, or it is none.
+            InputError: if none was set, as after loading a dump, or it is not a memory.
         """
         if self.memory is None:
             raise InputError(
@@ -98,13 +98,13 @@ class LarimarRetriever(ReadFields, BaseRetriever):
         return check_memory(self.memory, "The retriever cannot read.")
 
     def options(self, overrides: dict[str, Any]) -> tuple[ReadOptions, Grounds]:
-        """How to read for one call, and what is to control the decoder.
+        """How to read for one call, and the grounding.
 
         Args:
             overrides: fields that hold for this call only.
 
         Raises:
-            InputError: if one of them is no field that can be overridden, or cannot be used.
+            InputError: if a call cannot override such a field, or its value cannot be used.
         """
         settings = self.settings(READ_OPTIONS, overrides, "The retriever")
         return reading(settings, "The retriever", ("text", "latent", "auto")), settings["grounding"]

@@ -74,31 +74,31 @@ def larimar_tools(
 ) -> list[BaseTool]:
     """Tools for an agent that decides itself what to remember: remember, recall, forget, in that order.
 
-    What they work on is never an argument of the model. It is the given namespace or, without one, the
-    namespace `user:<id>` of the user that the run's context names; a run whose context names none is
-    refused. `forget` deletes whatever has the id in that namespace: leave it out where documents of
-    your own are in it too.
+    The model never chooses the namespace. It is the given one or, without one, the namespace
+    `user:<id>` of the user that the run's context names; a run whose context names none is refused.
+    `forget` deletes whatever has the id in that namespace: leave this tool out if the namespace also
+    holds documents of your own.
 
-    What is remembered says when, and is recalled with its day; `recall` takes the days `since` and
-    `until` as well.
+    A remembered text keeps its day and is recalled with it; `recall` also takes the days `since` and
+    `until`.
 
-    Each answers with text and an artifact: the documents that were remembered, the documents that were
-    recalled, each with its `larimar_citation` (see `ScoredDocuments.citations`), the ids that were
-    forgotten. What the model can put right, such as a blank text, is
-    answered as a tool message with status "error".
+    Each tool answers with text and an artifact: the documents that were remembered; the documents that
+    were recalled, each with its `larimar_citation` (see `ScoredDocuments.citations`); or the ids that
+    were forgotten. An error that the model can correct, such as a blank text, becomes a tool message
+    with status "error".
 
     Args:
-        memory: what is written and read.
-        namespace: where, for every run.
-        user: where the context of a run holds the user's id, a str: an attribute, or an entry where the
+        memory: the memory to write and read.
+        namespace: the namespace of every run.
+        user: where the context of a run holds the user's id, a str: an attribute, an entry if the
             context is a mapping, or a function of the context.
         k: most documents to recall.
         neighbours: segments of context to add on either side of each.
         score_threshold: score under which nothing is recalled; None is the memory's own.
         context_tokens: most tokens of recalled text.
         count_tokens: counts them, given a list of messages.
-        purge: whether to erase what is forgotten from the files too, at once; see `Larimar.forget`.
-        clock: tells when something is remembered, as `datetime.now(timezone.utc)` does.
+        purge: whether `forget` also erases from the files at once; see `Larimar.forget`.
+        clock: gives the time, as `datetime.now(timezone.utc)` does.
 
     Raises:
         InputError: if an argument cannot be used.

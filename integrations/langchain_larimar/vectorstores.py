@@ -33,33 +33,33 @@ _OF_MMR = ("fetch_k", "lambda_mult")
 
 
 class LarimarVectorStore(VectorStore):
-    """Documents in a namespace of a memory, each one entry that comes back whole, with its metadata.
+    """Documents in a namespace of a memory; each is one entry and comes back whole, with its metadata.
 
         store = LarimarVectorStore(path="notes.larimar")
         store.add_documents(documents)
         store.similarity_search("What is the pass key?", k=2, filter={"source": "ops.md"})
 
-    Documents are ranked by the cosine of their vector and the query's, so that the same text comes
-    first, and no k is cut short by a threshold. Scores are that cosine, 0 where it is negative: in
-    [0, 1], higher is better, the relevance score is the same. With `hybrid`, words and phrases of the
-    query count in the ranking as well, and scores need not fall; rare names are found better. A blank
-    query asks for nothing but what the filter says: what passes it comes in the order of its writing,
-    each with the score 1. A k or `fetch_k` above what is there is all of it.
+    Documents are ranked by the cosine of their vector with the query's, so the same text comes first.
+    No threshold applies: a search returns k documents if there are so many. The score is that cosine,
+    or 0 if it is negative: it is in [0, 1], and higher is better. The relevance score is the same. With
+    `hybrid`, the query's words and phrases count in the ranking as well, which finds rare names better;
+    the scores are then not sorted. A blank query returns what passes the filter, in the order of
+    writing, each with the score 1. If k or `fetch_k` exceeds what is there, the search uses all of it.
 
-    The async methods work off the event loop. Close it with `store.memory.close()`. Texts that were
-    written to the memory otherwise are found by segment, under the segment's id, and say what a
-    `LarimarRetriever` says of it.
+    The async methods work off the event loop. Close the store with `store.memory.close()`. Texts that
+    were written to the memory in another way are found by segment, under the segment's id, with the
+    text that a `LarimarRetriever` gives it.
 
     Args:
         embedding: makes vectors; by default the encoder of the memory, or the bundled one.
         memory: an open memory to use.
-        path: the file of one, made if it does not exist; without either, one lives in RAM.
-        namespace: where documents are; those of others are never seen.
+        path: the file of one, made if it does not exist; without either, the memory is in RAM.
+        namespace: the namespace of the documents; those of others are never seen.
         hybrid: search by words as well as by vector.
 
     Attributes:
-        memory: the memory; where it was opened here with `embedding`, its threshold is 0, as what a
-            cosine means is not known.
+        memory: the memory; if the store opened it with `embedding`, its threshold is 0, because the
+            meaning of such a cosine is not known.
 
     Raises:
         InputError: if an argument cannot be used.
@@ -129,16 +129,16 @@ class LarimarVectorStore(VectorStore):
         """Add texts, one entry each; on return they are durable.
 
         Args:
-            texts: of any length; a vector follows from as much of one as the encoder takes in.
-            metadatas: a JSON object per text, dates and such as in `larimar_memory.system.plain`.
-            ids: a name per text, by default a new one; an entry of the same name is replaced.
-            episode: what they belong to with others, in the order of their first writing.
+            texts: of any length; a vector represents as much of a text as the encoder reads.
+            metadatas: a JSON object per text; `larimar_memory.system.plain` converts dates and such.
+            ids: an id per text, by default a new one; an entry with the same id is replaced.
+            episode: name of the episode that they belong to, in the order of first writing.
             kwargs: `batch_size` changes nothing, nor does the `current_time` that
                 `TimeWeightedVectorStoreRetriever` passes on.
 
         Returns:
             The ids of what was added, in the order of the texts. Blank texts, such as empty pages, are
-            passed over.
+            skipped.
 
         Raises:
             InputError: if a text, id, metadata or episode cannot be used; then nothing was written.
@@ -163,7 +163,7 @@ class LarimarVectorStore(VectorStore):
     def add_documents(
         self, documents: list[Document], *, ids: Sequence[str | None] | None = None, **kwargs: Any
     ) -> list[str]:
-        """As `add_texts`; by default under the documents' own ids, where they have some."""
+        """As `add_texts`; by default under the documents' own ids, if they have any."""
         listed = list(documents)
         texts, metadatas = [d.page_content for d in listed], [d.metadata for d in listed]
         names = [d.id for d in listed] if ids is None else ids
@@ -177,18 +177,19 @@ class LarimarVectorStore(VectorStore):
         purge: bool = True,
         **kwargs: Any,
     ) -> bool:
-        """Delete entries by id or by metadata, all of the namespace where neither is given.
+        """Delete entries by id or by metadata; without either, all of the namespace.
 
         Args:
-            ids: unknown ones are passed over.
+            ids: ids of entries; unknown ids are skipped.
             filter: a metadata filter; with `ids`, both must hold.
             purge: also erase every trace from the files, as in `Larimar.forget`.
 
         Returns:
-            True: on return, none of them is there.
+            True: on return, all of them are gone.
 
         Raises:
-            InputError: if an id is no str, or names a segment of a longer text, which cannot go alone.
+            InputError: if an id is not a str, or names a segment of a longer text, which cannot be
+                deleted alone.
         """
         _refuse("delete with", kwargs)
         ids = None if ids is None else check_ids(ids, "Nothing was deleted.")
@@ -225,7 +226,7 @@ class LarimarVectorStore(VectorStore):
 
         Args:
             query: any text.
-            k: fewer come back only where fewer are there.
+            k: how many to return; fewer only if there are fewer.
             filter: a metadata filter.
             kwargs: `hybrid` overrides the store's own; `fetch_k` and `lambda_mult` change nothing.
         """
@@ -254,15 +255,15 @@ class LarimarVectorStore(VectorStore):
         filter: Where | None = None,
         **kwargs: Any,
     ) -> list[Document]:
-        """The k entries of the `fetch_k` best that match a query and differ from one another.
+        """Of the `fetch_k` entries that match a query best, k that differ from one another.
 
         Args:
             query: any text, or a key.
             k: how many to return.
             fetch_k: how many to choose from, k at least.
-            lambda_mult: what likeness to the query counts for against difference, in [0, 1].
+            lambda_mult: weight of likeness to the query against difference, in [0, 1].
             filter: a metadata filter.
-            kwargs: `hybrid` overrides the store's own; says what there is to choose from.
+            kwargs: `hybrid` overrides the store's own, for the entries to choose from.
         """
         k, fetch_k = check_k(k), check_k(fetch_k, "fetch_k", "to choose from")
         if not 0 <= lambda_mult <= 1:

@@ -82,7 +82,7 @@ def ask(
         bool, typer.Option("--cite", help="Mark which source each sentence is from.")
     ] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Also why --grounding auto chose as it did.")
+        bool, typer.Option("--explain", help="Also say why --grounding auto chose as it did.")
     ] = False,
     encoder: EncoderName = "",
     decoder: DecoderName = "",
@@ -143,7 +143,7 @@ def read(
     as_of: AsOf = "",
     encoder: EncoderName = "",
     explain: Annotated[
-        bool, typer.Option("--explain", help="Also why: features, and the probability's signs.")
+        bool, typer.Option("--explain", help="Also say why: features, and the probability's signs.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -172,7 +172,7 @@ def stats(
     memory: Memory,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Only this one.")] = None,
     health: Annotated[
-        bool, typer.Option("--health", help="Also how sharply it is read; looks at every key.")
+        bool, typer.Option("--health", help="Also show how sharp it is; reads every key.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check(memory: MemoryPlace, as_json: AsJson = False) -> None:
-    """Look at every row and index of a memory file; status 0 where it is sound, 1 where it is not."""
+    """Check every row and index of a memory file; exit with status 0 if it is sound, else with 1."""
     from larimar_memory.stores.opening import file_of
     from larimar_memory.stores.sqlite import integrity
 
@@ -36,12 +36,10 @@ def check(memory: MemoryPlace, as_json: AsJson = False) -> None:
 
 def repair(
     memory: MemoryPlace,
-    no_backup: Annotated[
-        bool, typer.Option("--no-backup", help="Do not first copy the file as it is.")
-    ] = False,
+    no_backup: Annotated[bool, typer.Option("--no-backup", help="Do not copy the file first.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Keep all that is what was written, index it anew, and set the rest aside. Sound files stay."""
+    """Keep every row that passes its checksum, rebuild indexes, set the rest aside."""
     from larimar_memory.stores.opening import file_of
     from larimar_memory.stores.sqlite import repair as repairing
 
@@ -74,10 +72,10 @@ def repair(
 
 def backup(
     memory: MemoryPlace,
-    out: Annotated[Path, typer.Argument(help="Where nothing is yet.")],
+    out: Annotated[Path, typer.Argument(help="The copy; nothing may be there yet.")],
     as_json: AsJson = False,
 ) -> None:
-    """Copy a memory file as it is at this moment, also while others write to it."""
+    """Copy a memory file as it is at this moment, even while others write to it."""
     from larimar_memory.stores.opening import file_of
     from larimar_memory.stores.sqlite import opening
 
@@ -90,7 +88,7 @@ def backup(
 
 def export(
     memory: MemoryPlace,
-    out: Annotated[Path, typer.Argument(help="A folder, made for it.")],
+    out: Annotated[Path, typer.Argument(help="A new folder for the export.")],
     as_json: AsJson = False,
 ) -> None:
     """Write a memory as JSON lines and safetensors, for other programs and for `larimar import`."""
@@ -110,21 +108,19 @@ def import_(
     folder: Annotated[Path, typer.Argument(help="A folder that `larimar export` wrote.")],
     namespaces: Annotated[
         list[str] | None,
-        typer.Option("--namespace", "-n", help="OLD=NEW: another name; may be repeated."),
+        typer.Option("--namespace", "-n", help="Rename a namespace, as OLD=NEW; may be repeated."),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Let documents take the place of those of their ids.")
+        bool, typer.Option("--replace", help="Let documents replace those with the same ids.")
     ] = False,
     reencode: Annotated[
         bool,
-        typer.Option(
-            "--reencode", help="Make the keys anew where they are another encoder's or lacking."
-        ),
+        typer.Option("--reencode", help="Make keys again if they are another encoder's or lacking."),
     ] = False,
     encoder: EncoderName = "",
     as_json: AsJson = False,
 ) -> None:
-    """Write what was exported to a memory, new or not, exactly as it was."""
+    """Write an export to a memory, new or existing, exactly as it was."""
     from larimar_memory import exchange
     from larimar_memory.stores.exported import look
     from larimar_memory.stores.opening import called, open_as_written

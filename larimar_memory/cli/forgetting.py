@@ -20,16 +20,16 @@ def forget(
     ] = None,
     where: WhereText = "",
     namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="Alone: forget all of it.")
+        str | None, typer.Option("--namespace", "-n", help="Namespace; alone: forget all of it.")
     ] = None,
     everywhere: Annotated[
-        bool, typer.Option("--everywhere", help="In all namespaces, by id or filter.")
+        bool, typer.Option("--everywhere", help="Forget in all namespaces, by id or filter.")
     ] = False,
     receipt: Annotated[
         bool,
         typer.Option(
             "--receipt",
-            help="Look for it in every byte of the files, and keep a receipt; 1 if it is there.",
+            help="Search every byte of the files for it, and keep a receipt; status 1 if it is there.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -62,11 +62,11 @@ def forget(
 def receipts(
     memory: Memory,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Also see whether none was changed, cut off or put in.")
+        bool, typer.Option("--verify", help="Also check that none was changed, removed or inserted.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the receipts of what was forgotten: what, when, from which files, and how it was checked."""
+    """Show the receipts: what was forgotten, when, from which files, and how that was checked."""
     with open_memory(memory, None, create=False, read_only=True) as opened:
         held = opened.receipts(verify=verify)
     if as_json:

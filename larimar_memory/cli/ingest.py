@@ -20,9 +20,7 @@ def ingest(
     namespace: Namespace = "default",
     episode: Annotated[
         str | None,
-        typer.Option(
-            "--episode", help="What the files belong to, in their order: a conversation, a book."
-        ),
+        typer.Option("--episode", help="Episode of the files, in their order: a conversation, a book."),
     ] = None,
     encoder: EncoderName = "",
     encoding: Annotated[str, typer.Option("--encoding", help="Encoding of text files.")] = "utf-8",
@@ -39,14 +37,11 @@ def ingest(
             "--password",
             envvar="LARIMAR_PASSWORD",
             show_default=False,
-            help="Of encrypted PDFs; the variable keeps it out of the shell's history.",
+            help="Password of encrypted PDFs; the variable keeps it out of the shell's history.",
         ),
     ] = "",
     watch: Annotated[
-        bool,
-        typer.Option(
-            "--watch", help="Keep the memory equal to a folder, until it is interrupted with Ctrl-C."
-        ),
+        bool, typer.Option("--watch", help="Keep the memory in step with a folder until Ctrl-C.")
     ] = False,
     engine: Annotated[
         str, typer.Option("--engine", help="local, or ray for many processes and machines.")
@@ -54,16 +49,16 @@ def ingest(
     address: Annotated[
         str,
         typer.Option(
-            "--address", help="Of a cluster of Ray.", show_default="RAY_ADDRESS, or this machine"
+            "--address", help="Address of a Ray cluster.", show_default="RAY_ADDRESS, or this machine"
         ),
     ] = "",
     workers: Annotated[
         int | None,
-        typer.Option("--workers", help="Processes of Ray's.", show_default="one for each core"),
+        typer.Option("--workers", help="Number of Ray workers.", show_default="one for each core"),
     ] = None,
     gpus: Annotated[
         float | None,
-        typer.Option("--gpus", help="Of each process of Ray's, for latents.", show_default="none"),
+        typer.Option("--gpus", help="GPUs for each Ray worker, for latents.", show_default="none"),
     ] = None,
     shards: Annotated[
         str,
@@ -75,19 +70,19 @@ def ingest(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Write files and folders (txt, md, html, pdf, code) to memory. Unchanged files are passed over.
+    """Write files and folders (txt, md, html, pdf, code) to memory. Skips unchanged files.
 
-    Notebooks, mails, EPUB and OpenDocument are read too; docx, pptx, xlsx and rtf where the extra
-    "documents" is installed. What folders hold and is not read is listed at the end, with the reason;
-    hidden files and what systems leave there (__pycache__, Thumbs.db, ~$ files) are not.
+    It also reads notebooks, emails, EPUB and OpenDocument; docx, pptx, xlsx and rtf need the extra
+    "documents". At the end it lists files of folders that it did not read, with the reason. It does
+    not list hidden files and files that systems leave behind (__pycache__, Thumbs.db, ~$ files).
 
-    Interrupted, it keeps what was written; the same command goes on there.
+    After an interruption, what was written stays; run again, the command continues from there.
 
-    With --watch, what is new, changed, moved and deleted in one folder becomes so in the memory, but
-    for what .gitignore names; documents are called by their files' absolute paths.
+    With --watch, the memory follows what is new, changed, moved or deleted in one folder, except for
+    what .gitignore names; the ids of documents are their files' absolute paths.
 
-    With --engine ray, paths may also be Parquet with a column text, and maybe id and metadata, and
-    addresses such as s3://bucket/folder. docs/scaling.md says how.
+    With --engine ray, paths may also be addresses such as s3://bucket/folder, and Parquet files with a
+    column text and optional columns id and metadata. docs/scaling.md says how.
     """
     from larimar_memory.stores.opening import called
     from larimar_memory.text.files import Files, FileText, Skipped

@@ -27,13 +27,13 @@ from larimar_memory.errors import InputError
 
 def inspect(
     memory: MemoryPlace,
-    write: Annotated[bool, typer.Option("--write", help="Allow to edit, and to forget.")] = False,
-    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 for one that is free.")] = 0,
+    write: Annotated[bool, typer.Option("--write", help="Allow editing and forgetting.")] = False,
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="Port; 0 for a free one.")] = 0,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
     ] = True,
     slots: Annotated[
-        int | None, typer.Option("--slots", min=1, help="Read it through so many slots.")
+        int | None, typer.Option("--slots", min=1, help="Read the memory through this many slots.")
     ] = None,
     encoder: EncoderName = "",
     decoder: DecoderName = "",

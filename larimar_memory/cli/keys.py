@@ -19,12 +19,12 @@ def index(
     memory: MemoryPlace,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Only this one.")] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Go on with what others write, until it is interrupted.")
+        bool, typer.Option("--watch", help="Continue with what others write, until Ctrl-C.")
     ] = False,
     encoder: EncoderName = "",
     as_json: AsJson = False,
 ) -> None:
-    """Make the encoder's keys of what was written without, so that reading need not make them.
+    """Make the fine keys that a lazy memory lacks, so that reading need not make them.
 
     Interrupted, it keeps those that were made; the same command goes on there.
     """
@@ -54,16 +54,16 @@ def train_keys(
         Path | None,
         typer.Option("--out", "-o", help="The table's file.", show_default="in the user's data folder"),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="How often each text is learnt from.")] = 4,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of passes over the texts.")] = 4,
     minutes: Annotated[
-        float, typer.Option(min=0, help="The longest that the encoder's keys are made for.")
+        float, typer.Option(min=0, help="Longest time in which the encoder makes keys to learn from.")
     ] = 10.0,
     as_json: AsJson = False,
 ) -> None:
-    """Train the table by which a memory with this encoder is written many times as fast.
+    """Train a table of coarse keys, with which this encoder's memories are written many times as fast.
 
-    New memories are lazy where it is in the user's data folder, or in the encoder's own folder under
-    the name coarse_keys.safetensors.
+    New memories are lazy if the table is in the user's data folder, or in the encoder's own folder
+    under the name coarse_keys.safetensors.
     """
     from larimar_memory.encoders.coarse import place_for
     from larimar_memory.encoders.sentence import SentenceEncoder

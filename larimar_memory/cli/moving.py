@@ -11,21 +11,20 @@ from larimar_memory.cli import output
 from larimar_memory.cli.options import AsJson
 
 _PLACE = "A memory file, a postgresql:// address, or a folder that `larimar export` wrote."
-NoReceipts = Annotated[
-    bool, typer.Option("--no-receipts", help="Leave behind the receipts of what was forgotten.")
-]
+NoReceipts = Annotated[bool, typer.Option("--no-receipts", help="Leave receipts behind.")]
 
 
 def copy(
     source: Annotated[str, typer.Argument(help=_PLACE)],
-    target: Annotated[str, typer.Argument(help="The same, new or not; a new folder's ends in /.")],
+    target: Annotated[str, typer.Argument(help="The same, new or existing; a new folder's ends in /.")],
     namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="Only that one.", show_default="all")
+        str | None,
+        typer.Option("--namespace", "-n", help="Copy only this namespace.", show_default="all"),
     ] = None,
     no_receipts: NoReceipts = False,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a memory between files, databases and exports, exactly; started again, it goes on."""
+    """Copy a memory between files, databases and exports, exactly; run again, it continues."""
     from larimar_memory import moving
     from larimar_memory.stores.opening import called
 
@@ -39,7 +38,7 @@ def copy(
 
 def merge(
     sources: Annotated[list[str], typer.Argument(help=f"To be merged, each: {_PLACE}")],
-    into: Annotated[str, typer.Option("--into", help="A memory file or address, new or not.")],
+    into: Annotated[str, typer.Option("--into", help="A memory file or address, new or existing.")],
     same: Annotated[
         str,
         typer.Option(
@@ -51,7 +50,7 @@ def merge(
     no_receipts: NoReceipts = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write what several memories hold to one, exactly; merged again, nothing changes."""
+    """Merge several memories into one, exactly; merging again changes nothing."""
     from larimar_memory import moving
     from larimar_memory.stores.opening import called
 

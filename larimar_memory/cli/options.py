@@ -1,4 +1,4 @@
-"""What several commands take, and the memory they open."""
+"""Options that several commands share, and the memory they open."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ AdapterFolder = Annotated[
     str,
     typer.Option(
         "--adapter",
-        help='What the decoder answers with: a folder that training wrote, or "none".',
+        help='Answering adapter: a folder that training wrote, or "none".',
         show_default="bundled",
     ),
 ]
@@ -62,13 +62,13 @@ WhereText = Annotated[
 ]
 Neighbours = Annotated[int, typer.Option("--neighbours", help="Segments of context on either side.")]
 Threshold = Annotated[
-    float | None, typer.Option("--threshold", help="Probability under which it is 'not in memory'.")
+    float | None, typer.Option("--threshold", help="Probability under which it says 'Not in memory.'")
 ]
 Since = Annotated[
-    str, typer.Option("--since", help='Only what was said from then on: "2026-05-03", or a moment.')
+    str, typer.Option("--since", help='Only what was said from this day or moment on: "2026-05-03".')
 ]
-Until = Annotated[str, typer.Option("--until", help="Only what was said up to then.")]
-AsOf = Annotated[str, typer.Option("--as-of", help="Read as if it were then.")]
+Until = Annotated[str, typer.Option("--until", help="Only what was said up to this day or moment.")]
+AsOf = Annotated[str, typer.Option("--as-of", help="Read as of this day or moment.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

@@ -22,9 +22,10 @@ from larimar_memory.validate import check_name
 
 def serve(
     memory: Memory,
-    mcp: Annotated[bool, typer.Option("--mcp", help="Over the Model Context Protocol.")] = False,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Serve over the Model Context Protocol.")] = False,
     namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="Of all clients.", show_default="default")
+        str | None,
+        typer.Option("--namespace", "-n", help="Namespace of all clients.", show_default="default"),
     ] = None,
     http: Annotated[
         int | None,
@@ -33,21 +34,21 @@ def serve(
             metavar="PORT",
             min=0,
             max=65_535,
-            help="Over HTTP, for many clients; 0 for a free port. Without it, over standard input and "
-            "output.",
+            help="Serve over HTTP, for many clients; 0 for a free port. By default, over standard "
+            "input and output.",
         ),
     ] = None,
     host: Annotated[
         str | None,
         typer.Option(
             "--host",
-            help="Interface to listen at; any but this machine's own needs a token.",
+            help="Interface to listen on; any but this machine's own needs a token.",
             show_default="127.0.0.1",
         ),
     ] = None,
     names: Annotated[
         list[str] | None,
-        typer.Option("--name", help="A further host name that clients use; may be repeated."),
+        typer.Option("--name", help="Another host name that clients use; may be repeated."),
     ] = None,
     token: Annotated[
         str,
@@ -55,22 +56,22 @@ def serve(
             "--token",
             envvar="LARIMAR_TOKEN",
             show_default=False,
-            help="What HTTP clients must show; the variable keeps it out of the shell's history.",
+            help="Token that HTTP clients must show; the variable keeps it out of the shell's history.",
         ),
     ] = "",
     tokens: Annotated[
         Path | None,
         typer.Option(
-            "--tokens", help="A JSON file of namespaces and their tokens: each client has its own."
+            "--tokens", help="A JSON file of namespaces and their tokens: one for each client."
         ),
     ] = None,
     encoder: EncoderName = "",
     decoder: DecoderName = "",
     as_json: AsJson = False,
 ) -> None:
-    """Serve a memory to Claude, Cursor, VS Code and other clients of MCP. Made if it is not there.
+    """Serve a memory to Claude, Cursor, VS Code and other MCP clients; make it if there is none.
 
-    Models are loaded by the first call that needs them. What is remembered is on disk when it is told.
+    The first call that needs a model loads it. A write is on disk when the client gets its answer.
     """
     if not mcp:
         why = "Only the Model Context Protocol is spoken, and it was not asked for."

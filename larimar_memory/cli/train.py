@@ -54,28 +54,30 @@ def train(
     ],
     decoder: DecoderName = "",
     recipe: Annotated[
-        str, typer.Option("--recipe", help="cpu, gpu, answers, another that ships, or a JSON file.")
+        str, typer.Option("--recipe", help="cpu, gpu, answers, another bundled recipe, or a JSON file.")
     ] = "cpu",
     start: Annotated[
-        Path | None, typer.Option("--start", help="A bundle, or an adapter, to go on from.")
+        Path | None, typer.Option("--start", help="A bundle, or an adapter, to start from.")
     ] = None,
     rows: Annotated[
         Path | None,
-        typer.Option("--rows", help="Reading comprehension, for latents that answers are read from."),
+        typer.Option("--rows", help="Questions on passages, to train answers from latents."),
     ] = None,
     adapter: Annotated[
-        Path | None, typer.Option("--adapter", help="The answering adapter that they are read with.")
+        Path | None, typer.Option("--adapter", help="The answering adapter that is on meanwhile.")
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", min=0, help="Stop after so long; the same command goes on."),
+        typer.Option(
+            "--minutes", min=0, help="Stop after this time; run again, the command continues."
+        ),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Do not go on from a checkpoint.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do not continue from a checkpoint.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train latents for a decoder, or by the recipe "answers" its answering adapter.
+    """Train latents for a decoder, or its answering adapter with the recipe "answers".
 
-    Started again, it goes on where its last checkpoint is.
+    Run again, the command continues from its last checkpoint.
     """
     from larimar_memory import train as training
     from larimar_memory.decoders.transformers import TransformersDecoder

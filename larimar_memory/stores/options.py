@@ -9,11 +9,10 @@ class ConnectionOptions(TypedDict, total=False):
     """How a memory is used.
 
     Attributes:
-        read_only: read a memory that must not, or cannot, be changed.
-        busy_seconds: how long to wait while another process writes; 5 by default, and 30 for one in
-            PostgreSQL.
-        synchronous: "full", the default, where a write survives a power cut, or "normal", where it
-            survives a crash of the process only, and many small writes are faster.
+        read_only: open a memory that must not, or cannot, be changed.
+        busy_seconds: how long to wait while another process writes; 5 by default, and 30 in PostgreSQL.
+        synchronous: with "full", the default, a write survives a power cut; with "normal", it survives
+            only a crash of the process, and many small writes are faster.
     """
 
     read_only: bool
@@ -25,7 +24,7 @@ class StoreOptions(ConnectionOptions, total=False):
     """How a memory is opened.
 
     Attributes:
-        create: whether to start a new memory where there is none; it is by default.
+        create: whether to make a new memory if there is none; True by default.
     """
 
     create: bool

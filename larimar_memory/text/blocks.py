@@ -54,9 +54,10 @@ class Text:
     """A text to be written under an id.
 
     Attributes:
-        text: the text, or what gives its blocks; those are read twice unless `measure` is given.
-        measure: of the text, where it has been read before.
-        episode: what it belongs to with others, as `Document` has it.
+        text: the text, or a function that gives its blocks; blocks are read twice unless `measure` is
+            given.
+        measure: the measure of the text, if it has been read before.
+        episode: name of the episode that it belongs to, if any.
     """
 
     id: str

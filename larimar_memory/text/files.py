@@ -61,7 +61,7 @@ class FileText(Text):
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file of a folder that was passed over: its name as text, why, and what to do."""
+    """A file of a folder that was skipped: its name as text, why, and what to do."""
 
     name: str
     why: str
@@ -69,26 +69,25 @@ class Skipped:
 
 
 class Files:
-    """Texts of files, and of the readable ones in folders, for `Larimar.write_each`; read once.
+    """Texts of files, and of the readable files in folders, for `Larimar.write_each`; read once.
 
     files = Files(["notes/"])
     memory.write_each(files, on_progress=files.progress(show))
 
-    Interrupted, that leaves what was committed. Done again, it goes on there, and ends with what it
-    would have ended with at once.
+    After an interruption, what was committed stays. Run again, it continues from there, and ends with
+    the same memory as without the interruption.
 
     Args:
-        paths: of files and folders; `-` is standard input.
-        encoding: of text files.
-        limits: of what is not plain text.
-        password: of encrypted PDFs.
-        on_found: called with each file as it is read, or with why it was passed over. Hidden files
-            and what systems leave in folders (`__pycache__`, `Thumbs.db`, `~$` and the like) are not
-            told of.
+        paths: files and folders; `-` is standard input.
+        encoding: encoding of text files.
+        limits: limits for files that are not plain text.
+        password: password of encrypted PDFs.
+        on_found: called with each file as it is read, or with why it was skipped. It is not called for
+            hidden files and files that systems leave behind (`__pycache__`, `Thumbs.db`, `~$` files).
 
     Raises:
         InputError: if a path does not exist, or nothing can be read; while the texts are read, if a
-            file that was named cannot be.
+            named file cannot be read.
     """
 
     def __init__(
