@@ -29,7 +29,7 @@ from larimar_memory.encoders.base import (
 from larimar_memory.encoders.none import NoEncoder
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.stores.base import Document, Store, StoredSegment, WriteBatch
-from larimar_memory.text.blocks import Measure, Text, blocks_of, checked_measure, unwritable
+from larimar_memory.text.blocks import Measure, Text, blocks_of, checked_measure, measured, unwritable
 from larimar_memory.text.normal import normalised
 from larimar_memory.text.segments import MAX_CHARS, MIN_CHARS, segment
 from larimar_memory.types import OnProgress, Segment, WriteProgress
@@ -49,6 +49,9 @@ MakeLatents = Callable[
     [str, Sequence[tuple[str, Sequence[Segment]]]], Sequence[Sequence[Int8[np.ndarray, " n"]]]
 ]
 """Of a namespace, and of ids of documents with consecutive segments of each."""
+
+_WHOLE = "|whole"
+"""The manner of a text that is one segment; how a text is cut is part of its hash."""
 
 _T = TypeVar("_T")
 
@@ -119,6 +122,18 @@ def write_texts(
             commit = committing.submit(documents.commit, runs, keys, made, tokens)
         if commit is not None:
             commit.result()
+
+
+def is_whole(store: Store, namespace: str, document: Document) -> bool:
+    """Whether a document was written as one segment, which its hash tells.
+
+    Raises:
+        MemoryFileError: if what it says is damaged: then nobody knows.
+    """
+    if document.segments != 1:
+        return False
+    held = store.segments(namespace, document.id)
+    return measured(found.text for found in held).digest(_WHOLE) == document.content_hash
 
 
 class _Keys(NamedTuple):
@@ -245,8 +260,7 @@ class _Documents:
         self._batch = batch
         self._store, self._namespace, self._language = store, namespace, language
         self._progress = progress
-        # How a text is cut is part of its hash.
-        self._manner = "|whole" if language is None else f"|{language}|{MIN_CHARS}|{MAX_CHARS}"
+        self._manner = _WHOLE if language is None else f"|{language}|{MIN_CHARS}|{MAX_CHARS}"
         # Documents read and not yet committed whole.
         self._underway: dict[str, Document] = {}
         self._lock = threading.Lock()
