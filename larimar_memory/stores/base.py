@@ -349,6 +349,11 @@ class Store(ABC):
             "Write it again, or restore a backup.",
         )
 
+    @property
+    def keeps_receipts(self) -> bool:
+        """Whether there can be receipts: a store that keeps them has an `add_receipts` of its own."""
+        return type(self).add_receipts is not Store.add_receipts
+
     def receipts(self) -> KeptReceipts:
         """The lines that `add_receipts` was given, in order."""
         return KeptReceipts([], 0)
