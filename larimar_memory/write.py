@@ -29,6 +29,7 @@ from larimar_memory.encoders.base import (
 from larimar_memory.encoders.none import NoEncoder
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.stores.base import Document, Store, StoredSegment, WriteBatch
+from larimar_memory.system.groups import in_groups
 from larimar_memory.text.blocks import Measure, Text, blocks_of, checked_measure, measured, unwritable
 from larimar_memory.text.normal import normalised
 from larimar_memory.text.segments import MAX_CHARS, MIN_CHARS, segment
@@ -198,21 +199,19 @@ def _ahead(items: Generator[_T, None, None], stopped: threading.Event) -> Genera
 
 
 def _batches(runs: Iterable[Run], most: int) -> Iterator[list[Run]]:
-    batch, size = list[Run](), 0
-    try:
-        for run in runs:
-            if batch and size + len(run.segments) > most:
-                yield batch
-                batch, size = [], 0
-            batch.append(run)
-            size += max(len(run.segments), 1)
-    except LarimarError:
-        # What was read before a text that cannot be written is written.
-        if batch:
-            yield batch
-        raise
-    if batch:
-        yield batch
+    """The runs in batches of at most so many segments; one without any takes room for one."""
+    failed = list[LarimarError]()
+
+    def read() -> Iterator[Run]:
+        try:
+            yield from runs
+        except LarimarError as error:
+            # What was read before a text that cannot be written is written.
+            failed.append(error)
+
+    yield from in_groups(read(), lambda run: max(len(run.segments), 1), most)
+    if failed:
+        raise failed[0]
 
 
 def _texts_of(runs: Iterable[Run]) -> list[str]:
