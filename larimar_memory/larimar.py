@@ -38,7 +38,7 @@ from larimar_memory.stores.options import StoreOptions
 from larimar_memory.system import forking
 from larimar_memory.text.blocks import Text, check_texts
 from larimar_memory.types import DEFAULT_NAMESPACE, Answer, Metadata, OnProgress, Readout, WhenKeys
-from larimar_memory.write import write_texts
+from larimar_memory.write import is_whole, write_texts
 
 THRESHOLD = 0.5
 """Probability of an answer under which the memory says "not in memory"."""
@@ -273,15 +273,21 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         metadata: Metadata | None = None,
         *,
         namespace: str = DEFAULT_NAMESPACE,
-        whole: bool = False,
+        whole: bool | None = None,
     ) -> None:
         """Replace a document's text; it keeps its episode and, unless new ones are given, its metadata.
 
+        Args:
+            whole: as in `write`; by default, it is kept as one segment where it was written so.
+
         Raises:
             InputError: if there is no document with that id.
+            MemoryFileError: if the file cannot be written, or `whole` is not given and the document's
+                text is damaged.
         """
         known = read.known(self.store, validate.check_name(namespace, "namespace"), id)
         kept = [known.metadata if metadata is None else metadata]
+        whole = is_whole(self.store, namespace, known) if whole is None else whole
         self.write([text], [id], kept, namespace=namespace, episode=known.episode, whole=whole)
 
     def read(self, question: str, k: int | None = None, **how: Unpack[ReadKeywords]) -> Readout:

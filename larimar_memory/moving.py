@@ -254,15 +254,13 @@ def _check(
                 "encoder's own.",
                 _REENCODE,
             )
-    if target is not None and with_receipts and any(store.receipts().added for store in sources):
-        try:
-            target.add_receipts(lambda _: [])
-        except InputError as error:
-            raise InputError(
-                what,
-                f"There are receipts of what was forgotten, and {_name(target)} can keep none.",
-                "Leave them behind with `--no-receipts`, and keep the file they are in.",
-            ) from error
+    keeps = target is None or not with_receipts or target.keeps_receipts
+    if target is not None and not keeps and any(store.receipts().added for store in sources):
+        raise InputError(
+            what,
+            f"There are receipts of what was forgotten, and {_name(target)} can keep none.",
+            "Leave them behind with `--no-receipts`, and keep the file they are in.",
+        )
 
 
 def _poured(

@@ -29,7 +29,8 @@ from larimar_memory.encoders.base import (
 from larimar_memory.encoders.none import NoEncoder
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.stores.base import Document, Store, StoredSegment, WriteBatch
-from larimar_memory.text.blocks import Measure, Text, blocks_of, checked_measure, unwritable
+from larimar_memory.system.groups import in_groups
+from larimar_memory.text.blocks import Measure, Text, blocks_of, checked_measure, measured, unwritable
 from larimar_memory.text.normal import normalised
 from larimar_memory.text.segments import MAX_CHARS, MIN_CHARS, segment
 from larimar_memory.types import OnProgress, Segment, WriteProgress
@@ -49,6 +50,9 @@ MakeLatents = Callable[
     [str, Sequence[tuple[str, Sequence[Segment]]]], Sequence[Sequence[Int8[np.ndarray, " n"]]]
 ]
 """Of a namespace, and of ids of documents with consecutive segments of each."""
+
+_WHOLE = "|whole"
+"""The manner of a text that is one segment; how a text is cut is part of its hash."""
 
 _T = TypeVar("_T")
 
@@ -121,6 +125,18 @@ def write_texts(
             commit.result()
 
 
+def is_whole(store: Store, namespace: str, document: Document) -> bool:
+    """Whether a document was written as one segment, which its hash tells.
+
+    Raises:
+        MemoryFileError: if what it says is damaged: then nobody knows.
+    """
+    if document.segments != 1:
+        return False
+    held = store.segments(namespace, document.id)
+    return measured(found.text for found in held).digest(_WHOLE) == document.content_hash
+
+
 class _Keys(NamedTuple):
     """What the store searches by, and the encoder's keys where a lazy store is given them at once."""
 
@@ -183,21 +199,19 @@ def _ahead(items: Generator[_T, None, None], stopped: threading.Event) -> Genera
 
 
 def _batches(runs: Iterable[Run], most: int) -> Iterator[list[Run]]:
-    batch, size = list[Run](), 0
-    try:
-        for run in runs:
-            if batch and size + len(run.segments) > most:
-                yield batch
-                batch, size = [], 0
-            batch.append(run)
-            size += max(len(run.segments), 1)
-    except LarimarError:
-        # What was read before a text that cannot be written is written.
-        if batch:
-            yield batch
-        raise
-    if batch:
-        yield batch
+    """The runs in batches of at most so many segments; one without any takes room for one."""
+    failed = list[LarimarError]()
+
+    def read() -> Iterator[Run]:
+        try:
+            yield from runs
+        except LarimarError as error:
+            # What was read before a text that cannot be written is written.
+            failed.append(error)
+
+    yield from in_groups(read(), lambda run: max(len(run.segments), 1), most)
+    if failed:
+        raise failed[0]
 
 
 def _texts_of(runs: Iterable[Run]) -> list[str]:
@@ -245,8 +259,7 @@ class _Documents:
         self._batch = batch
         self._store, self._namespace, self._language = store, namespace, language
         self._progress = progress
-        # How a text is cut is part of its hash.
-        self._manner = "|whole" if language is None else f"|{language}|{MIN_CHARS}|{MAX_CHARS}"
+        self._manner = _WHOLE if language is None else f"|{language}|{MIN_CHARS}|{MAX_CHARS}"
         # Documents read and not yet committed whole.
         self._underway: dict[str, Document] = {}
         self._lock = threading.Lock()

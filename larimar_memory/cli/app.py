@@ -36,12 +36,12 @@ from larimar_memory.cli.options import (
     Until,
     WhereText,
     open_memory,
-    parsed,
+    reading,
 )
 from larimar_memory.cli.serve import serve
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.models import loading
-from larimar_memory.types import AnswerOptions, ReadOptions
+from larimar_memory.types import AnswerOptions
 from larimar_memory.validate import exists
 
 app = typer.Typer(
@@ -98,17 +98,7 @@ def ask(
     ) as opened:
         stream = opened.stream(
             question,
-            reading=ReadOptions(
-                k,
-                namespace,
-                parsed(where),
-                neighbours,
-                threshold=threshold,
-                explain=explain,
-                since=since or None,
-                until=until or None,
-                as_of=as_of or None,
-            ),
+            reading=reading(k, namespace, where, neighbours, threshold, since, until, as_of, explain),
             options=AnswerOptions(
                 grounding,  # type: ignore[arg-type]
                 max_tokens=max_tokens,
@@ -149,17 +139,7 @@ def read(
 ) -> None:
     """Show the segments a question addresses, without answering."""
     with open_memory(memory, encoder, create=False) as opened:
-        options = ReadOptions(
-            k,
-            namespace,
-            parsed(where),
-            neighbours,
-            threshold=threshold,
-            explain=explain,
-            since=since or None,
-            until=until or None,
-            as_of=as_of or None,
-        )
+        options = reading(k, namespace, where, neighbours, threshold, since, until, as_of, explain)
         readout = opened.read(question, options=options)
     if as_json:
         output.print_json(readout.to_dict())

@@ -51,6 +51,7 @@ def inspect(
             'Run `pip install "larimar-memory[inspect]"`.',
         )
     from larimar_memory import inspector
+    from larimar_memory.stores.opening import called
     from larimar_memory.system.listening import LOOPBACK, listen
     from larimar_memory.system.on_demand import OnDemand
 
@@ -63,11 +64,12 @@ def inspect(
     looking()
     listener, token = listen(LOOPBACK, port, tokens=True), secrets.token_urlsafe()
     address = f"{listener.url}/#token={token}"
+    name = called(memory)
     if as_json:
-        output.print_json({"memory": str(memory), "url": address, "write": write})
+        output.print_json({"memory": name, "url": address, "write": write})
         sys.stdout.flush()
     else:
-        output.print_note(f"{memory} is shown at {address}")
+        output.print_note(f"{name} is shown at {address}")
     if browser and not as_json:
         webbrowser.open(address)
     inspected = inspector.Inspected(looking, asking, write)

@@ -11,6 +11,7 @@ import typer
 
 from larimar_memory.errors import InputError, MemoryFileError
 from larimar_memory.system.files import user_folder
+from larimar_memory.types import ReadOptions
 from larimar_memory.validate import exists
 
 if TYPE_CHECKING:
@@ -102,6 +103,35 @@ def parsed(where: str) -> Where | None:
         remedy = 'Write it like \'{"source": "a.txt"}\'.'
         raise InputError("The filter cannot be used.", why, remedy)
     return value
+
+
+def reading(
+    k: int,
+    namespace: str,
+    where: str,
+    neighbours: int,
+    threshold: float | None,
+    since: str,
+    until: str,
+    as_of: str,
+    explain: bool,
+) -> ReadOptions:
+    """How a question is read, as its options say; a time that is empty is none.
+
+    Raises:
+        InputError: if the filter is no JSON object.
+    """
+    return ReadOptions(
+        k,
+        namespace,
+        parsed(where),
+        neighbours,
+        threshold=threshold,
+        explain=explain,
+        since=since or None,
+        until=until or None,
+        as_of=as_of or None,
+    )
 
 
 def open_memory(

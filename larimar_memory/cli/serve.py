@@ -90,6 +90,7 @@ def serve(
             "The memory cannot be served.", why, "Leave --token (or LARIMAR_TOKEN) and --namespace out."
         )
     from larimar_memory import server
+    from larimar_memory.stores.opening import called
 
     space = check_name(DEFAULT_NAMESPACE if namespace is None else namespace, "namespace")
     # Standard output is the protocol's.
@@ -107,9 +108,10 @@ def serve(
     listener = server.listen(host or server.LOOPBACK, http, tokens=shown is not None)
     place = server.namespace_of_client if shown else lambda: space
     running = server.http_server(server.build(held, place), listener, shown, names or ())
+    name = called(memory)
     if as_json:
-        output.print_json({"memory": str(memory), "url": listener.url})
+        output.print_json({"memory": name, "url": listener.url})
         sys.stdout.flush()
     else:
-        output.print_note(f"{memory} is served at {listener.url}")
+        output.print_note(f"{name} is served at {listener.url}")
     running.run(sockets=[listener.socket])

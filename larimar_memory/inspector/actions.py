@@ -75,6 +75,7 @@ def memory(inspected: Inspected, _: given.Nothing) -> Values:
     return {
         "version": __version__,
         "write": inspected.write,
+        "receipts": held.store.keeps_receipts,
         "namespaces": names[:NAMES],
         "more": len(names) > NAMES,
         "stats": asdict(held.stats()),
@@ -199,8 +200,12 @@ def update(inspected: Inspected, asked: given.Edited) -> Values:
 
 
 def forget(inspected: Inspected, asked: given.Forgotten) -> Values:
-    """Erase a document; returns the receipt."""
-    return inspected.looking().forget(ids=[asked.id], namespace=asked.namespace, receipt=True).to_dict()
+    """Erase a document, with a receipt where the memory can keep one."""
+    held = inspected.looking()
+    if not held.store.keeps_receipts:
+        return {"forgotten": held.forget(ids=[asked.id], namespace=asked.namespace), "receipt": None}
+    receipt = held.forget(ids=[asked.id], namespace=asked.namespace, receipt=True)
+    return {"forgotten": len(receipt.documents), "receipt": receipt.to_dict()}
 
 
 ACTIONS = {

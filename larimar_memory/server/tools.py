@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from mcp_types import Tool, ToolAnnotations
@@ -145,17 +144,13 @@ def page(
 ) -> tuple[list[Document], str | None]:
     """Documents after the one of that id, and the id to go on after, where there are more.
 
-    Where that document is gone, or no longer passes the filter, the page is the first one: a client
-    that forgets what it lists passes none over.
+    Where that document is gone, the page is the first one: a client that forgets what it lists passes
+    none over.
     """
-
-    def documents() -> Iterator[Document]:
-        return memory.documents(namespace=namespace, where=where)
-
-    rest = documents()
-    if cursor is not None and not any(document.id == cursor for document in rest):
-        rest = documents()
-    found = list(islice(rest, limit + 1))
+    # What a client sends back may be no id at all, which is none of a document either.
+    last = None if cursor is None else memory.store.document(namespace, cursor)
+    after = None if last is None else last.id
+    found = memory.page(limit + 1, namespace=namespace, after=after, where=where)
     return found[:limit], found[limit - 1].id if len(found) > limit else None
 
 

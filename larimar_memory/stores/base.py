@@ -33,8 +33,10 @@ from dataclasses import replace
 from itertools import islice
 
 import numpy as np
+from typing_extensions import Unpack
 
 from larimar_memory.errors import InputError, MemoryFileError
+from larimar_memory.stores.options import PageOptions
 from larimar_memory.stores.values import Document as Document
 from larimar_memory.stores.values import Episode as Episode
 from larimar_memory.stores.values import Hit as Hit
@@ -202,31 +204,24 @@ class Store(ABC):
         """The document of that id, or None."""
         return next(iter(self.documents(namespace, ids=[document_id])), None)
 
-    def page(
-        self,
-        namespace: str,
-        count: int,
-        *,
-        after: str | None = None,
-        episode: str | None = None,
-        matching: str = "",
-        newest: bool = False,
-    ) -> list[Document]:
+    def page(self, namespace: str, count: int, **which: Unpack[PageOptions]) -> list[Document]:
         """The next `count` documents, in the order of first writing.
 
         Args:
-            after: the id of the one that they follow; from the first one, where there is none of it.
-            episode: only those of it.
-            matching: only those whose id holds it; A to Z are the same as a to z.
-            newest: in the opposite order.
+            which: those of a `PageOptions`; by default all.
         """
-        held = list(self.documents(namespace))[:: -1 if newest else 1]
-        at = next((n for n, document in enumerate(held, 1) if document.id == after), 0)
-        sought = _lower(matching)
+        held = list(self.documents(namespace))[:: -1 if which.get("newest") else 1]
+        at = next((n for n, document in enumerate(held, 1) if document.id == which.get("after")), 0)
+        sought, episode = _lower(which.get("matching", "")), which.get("episode")
+        where, passing = which.get("where"), set[str]()
+        if where is not None:
+            passing = {document.id for document in self.documents(namespace, where)}
         fitting = (
             document
             for document in held[at:]
-            if (episode is None or document.episode == episode) and sought in _lower(document.id)
+            if (episode is None or document.episode == episode)
+            and (where is None or document.id in passing)
+            and sought in _lower(document.id)
         )
         return list(islice(fitting, count))
 
@@ -348,6 +343,11 @@ class Store(ABC):
             f"What is stored for {what} is not what was written: {why}.",
             "Write it again, or restore a backup.",
         )
+
+    @property
+    def keeps_receipts(self) -> bool:
+        """Whether there can be receipts: a store that keeps them has an `add_receipts` of its own."""
+        return type(self).add_receipts is not Store.add_receipts
 
     def receipts(self) -> KeptReceipts:
         """The lines that `add_receipts` was given, in order."""

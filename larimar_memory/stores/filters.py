@@ -32,6 +32,9 @@ OPERATORS = ("$eq", "$ne", "$in", "$nin", "$exists", *ORDER, *TIMES)
 MAX_DEPTH = 30
 """Levels that `$and`, `$or` and `$not` may be nested."""
 
+Condition: TypeAlias = tuple[str, list[Any]]
+"""A condition in SQL, and its parameters."""
+
 _DAY = "[0-9]".join(["", "", "", "", "-", "", "-", "", ""])
 _DATED = (
     f"(e.atom || ' ') GLOB '{_DAY}[^0-9]*' "

@@ -1,8 +1,10 @@
-"""How a memory is opened, whatever keeps it."""
+"""How a memory is opened, and its documents are listed, whatever keeps it."""
 
 from __future__ import annotations
 
 from typing import TypedDict
+
+from larimar_memory.types import Where
 
 
 class ConnectionOptions(TypedDict, total=False):
@@ -28,3 +30,21 @@ class StoreOptions(ConnectionOptions, total=False):
     """
 
     create: bool
+
+
+class PageOptions(TypedDict, total=False):
+    """Which documents of a namespace a page has.
+
+    Attributes:
+        after: the id of the one that they follow; from the first one, where there is none of it.
+        episode: only those of it.
+        matching: only those whose id holds it; A to Z are the same as a to z.
+        newest: in the opposite order.
+        where: only those whose metadata pass the filter.
+    """
+
+    after: str | None
+    episode: str | None
+    matching: str
+    newest: bool
+    where: Where | None

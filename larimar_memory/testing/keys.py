@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from larimar_memory.errors import InputError
 from larimar_memory.stores.base import Document, Store, WriteBatch
 from larimar_memory.testing.writes import batch, found, key_of, said
 
@@ -119,6 +120,7 @@ class KeyLaws:
             episode = {"a": "E", "c": "E", "d%": "F'"}.get(name)
             texts = [] if name == "c" else [f"text {name}"]
             store.write("n", [in_episode(name, texts, episode)])
+            store.set_metadata("n", name, {"length": len(name)})
             store.write("other", [in_episode(name, ["text"], "G")])
         store = self.reopen(store)
 
@@ -145,6 +147,14 @@ class KeyLaws:
         assert page(9, matching="b/x") == page(9, matching="B/X") == ["B/x", "b/X\u00e9"]
         assert page(9, matching="%") == ["d%"]
         assert page(9, matching="\u00c9") == page(9, matching="_") == []
+        short: dict[str, Any] = {"length": {"$lt": 3}}
+        assert page(9, where=short) == ["a", "c", "d%"]
+        assert page(1, where=short, after="B/x") == ["c"]
+        assert page(9, where=short, newest=True, after="c", episode="E") == ["a"]
+        assert page(9, where=short, matching="D") == ["d%"]
+        assert page(9, where={"none": 1}) == []
+        with pytest.raises(InputError, match="The metadata filter cannot be used"):
+            page(9, where={"length": {"$no": 1}})
         assert (store.page("nowhere", 9), store.episodes("nowhere", 9)) == ([], [])
         assert store.episodes("n", 9) == [("E", 2), ("F'", 1)]
         assert store.episodes("n", 1) == [("E", 2)]

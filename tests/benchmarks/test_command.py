@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,48 @@ def test_it_lists_every_benchmark(
     assert run(monkeypatch, "list") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(None, 1) for line in lines] == [[*pair] for pair in benchmarks.NAMES.items()]
+
+
+def test_every_benchmark_has_its_part_of_the_page() -> None:
+    page = (command.ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    parts = re.findall(r"^<!-- (\w+) -->$", page, re.MULTILINE)
+    assert sorted(parts) == sorted([*benchmarks.NAMES, "missed"])
+    for name in benchmarks.NAMES:
+        _, _, part = page.partition(f"\n## {name}\n")
+        assert f"\n<!-- {name} -->\n" in part.partition("\n## ")[0], name
+
+
+def test_make_runs_every_benchmark(tmp_path: Path) -> None:
+    calls, python = tmp_path / "calls", tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(
+        f"#!{sys.executable}\nimport os, sys\n"
+        "if sys.argv[1] == '-c':\n    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n"
+        f"print(*sys.argv[1:], sep='\\t', file=open({str(calls)!r}, 'a'))\n"
+    )
+    python.chmod(0o755)
+    # What make looks for before it installs anything.
+    for mark in (".installed", ".installed-all"):
+        (tmp_path / mark).touch()
+    given = {"QUESTIONS": "q.json", "CONVERSATIONS": "talks", "ROWS": "rows"}
+
+    def make(**given: str) -> subprocess.CompletedProcess[str]:
+        said = [f"{name}={value}" for name, value in given.items()]
+        return subprocess.run(
+            ["make", "bench", f"VENV={tmp_path}", *said],
+            cwd=command.ROOT,
+            capture_output=True,
+            text=True,
+        )
+
+    assert make(**given).returncode == 0
+    options = ["--questions", "q.json", "--conversations", "talks", "--rows", "rows", "--out"]
+    wanted = [[name, *options, f"benchmarks/results/{name}.json"] for name in benchmarks.NAMES]
+    told = [line.split("\t") for line in calls.read_text().splitlines()]
+    assert told == [["-m", "benchmarks", *one] for one in [*wanted, ["report"]]]
+    calls.unlink()
+    assert make(QUESTIONS="q.json", CONVERSATIONS="talks").returncode != 0
+    assert not calls.exists()
 
 
 def test_bars_are_printed_and_the_result_is_written(

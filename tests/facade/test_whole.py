@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larimar_memory import Larimar, write
+from larimar_memory import Larimar, moving, write
 from larimar_memory.encoders.base import Encoder, Kind
 from larimar_memory.encoders.keys import unit
 from larimar_memory.encoders.sentence import SentenceEncoder
-from larimar_memory.errors import EncoderMismatchError, InputError
+from larimar_memory.errors import EncoderMismatchError, InputError, MemoryFileError
 from larimar_memory.recall import candidates
 
 DIMENSION = 8
@@ -78,7 +80,7 @@ def test_whole_or_cut_is_part_of_what_is_written(
     hashed.update("d", LONG + "And an end.", whole=True)
     assert segments(hashed, "d") == [LONG + "And an end."]
     assert [d.metadata for d in hashed.documents()] == [{"v": 1}]
-    hashed.update("d", LONG)
+    hashed.update("d", LONG, whole=False)
     cut = segments(hashed, "d")
     assert len(cut) > 1
     assert "".join(cut) == LONG
@@ -86,6 +88,50 @@ def test_whole_or_cut_is_part_of_what_is_written(
     monkeypatch.setattr(hashed.store, "write", None)
     hashed.write([LONG], ["e"], whole=True)
     hashed.write([LONG], ["d"], [{"v": 1}])
+
+
+@given(texts, texts, st.booleans())
+def test_an_update_keeps_the_way_a_text_was_written(before: str, after: str, whole: bool) -> None:
+    with Larimar.open(encoder=Hashing()) as memory:
+        memory.write([before], ["d"], whole=whole)
+        memory.write([after], ["as written"], whole=whole)
+        for _ in range(2):
+            memory.update("d", after)
+            assert segments(memory, "d") == segments(memory, "as written")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("before", ["short", LONG])
+def test_the_way_a_text_was_written_is_known_wherever_it_is(
+    tmp_path: Path, before: str, whole: bool
+) -> None:
+    """After a change of metadata and of episode, a copy, an export and an import."""
+    held, copied, out = tmp_path / "m.larimar", tmp_path / "c.larimar", tmp_path / "out"
+    with Larimar.open(held, encoder=Hashing()) as memory:
+        memory.write([before], ["d"], whole=whole)
+        memory.write([before], ["d"], [{"v": 1}], whole=whole)
+        memory.write([before], ["d"], [{"v": 2}], episode="E", whole=whole)
+    moving.copy(held, copied)
+    moving.copy(copied, out)
+    moving.copy(out, tmp_path / "i.larimar")
+    for path in (held, copied, tmp_path / "i.larimar"):
+        with Larimar.open(path, encoder=Hashing()) as memory:
+            memory.update("d", LONG + "And an end.")
+            assert (len(segments(memory, "d")) == 1) == whole
+            assert memory.text("d") == LONG + "And an end."
+
+
+def test_a_damaged_text_is_replaced_where_it_is_said_how(tmp_path: Path) -> None:
+    path = tmp_path / "m.larimar"
+    with Larimar.open(path, encoder=Hashing()) as memory:
+        memory.write([LONG], ["d"], whole=True)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE segments SET text = 'other'")
+    with Larimar.open(path, encoder=Hashing()) as memory:
+        with pytest.raises(MemoryFileError, match="is damaged"):
+            memory.update("d", "new")
+        memory.update("d", "new", whole=True)
+        assert segments(memory, "d") == [memory.text("d")] == ["new"]
 
 
 def test_whole_texts_in_several_commits(hashed: Larimar, monkeypatch: pytest.MonkeyPatch) -> None:

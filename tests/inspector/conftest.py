@@ -69,10 +69,21 @@ class Endless:
         return Generation(pieces(), Usage())
 
 
+BOTH = pytest.mark.parametrize("place", ["file", "database"], indirect=True)
+"""A test of a memory in a file, and of one in a database."""
+
+
 @pytest.fixture
-def path(tmp_path: Path, encoder: SentenceEncoder) -> Path:
-    """A memory file."""
-    place = tmp_path / "island.larimar"
+def path(tmp_path: Path) -> Path:
+    """Where the memory is, unless it is in a database."""
+    return tmp_path / "island.larimar"
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, path: Path, encoder: SentenceEncoder) -> Path | str:
+    """A memory: in a file, or by `BOTH` in a database as well."""
+    in_file = getattr(request, "param", "file") == "file"
+    place = path if in_file else request.getfixturevalue("address")
     with Larimar.open(place, encoder=encoder) as memory:
         said = [{"speaker": "Ana", "said_at": f"2026-05-0{n + 1}T10:00:00+00:00"} for n in range(3)]
         memory.write(TALK, [f"talk/{n}" for n in range(3)], said, episode="trip to Ren")
@@ -85,7 +96,7 @@ Open = Callable[..., Inspected]
 
 
 @pytest.fixture
-def inspected(path: Path, encoder: SentenceEncoder) -> Iterator[Open]:
+def inspected(place: Path | str, encoder: SentenceEncoder) -> Iterator[Open]:
     """Opens the memory as the command does, with a tiny decoder unless another is given."""
     opened = list[Inspected]()
 
@@ -93,8 +104,8 @@ def inspected(path: Path, encoder: SentenceEncoder) -> Iterator[Open]:
         given = {"create": False, "read_only": not write}
         models = {"encoder": encoder, "decoder": tiny_decoder(max_position_embeddings=2_000)}
         made = Inspected(
-            OnDemand(lambda: Larimar.open(path, encoder=None, **given)),
-            OnDemand(lambda: Larimar.open(path, **{**given, **models, "adapter": False, **how})),
+            OnDemand(lambda: Larimar.open(place, encoder=None, **given)),
+            OnDemand(lambda: Larimar.open(place, **{**given, **models, "adapter": False, **how})),
             write,
         )
         opened.append(made)

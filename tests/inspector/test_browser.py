@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 
-from .conftest import FERRY, ISLAND, Endless
+from .conftest import BOTH, FERRY, ISLAND, Endless
 from .pages import Served, ask, view, write
 
 # --- documents ---
@@ -67,6 +67,7 @@ def test_documents_are_searched(page: Page, served: Served) -> None:
     expect(page.locator(".pager")).to_contain_text("None")
 
 
+@BOTH
 def test_episodes_lead_to_their_documents(page: Page, served: Served) -> None:
     page.goto(served())
     rows = page.locator(".row")
@@ -145,6 +146,7 @@ def test_a_question_is_answered_and_explained(page: Page, served: Served, decode
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
 
 
+@BOTH
 def test_what_is_recalled_is_shown_in_its_document(page: Page, served: Served) -> None:
     page.goto(served())
     ask(page, "Who built the lighthouse of Ren?", "Recall only")
@@ -198,7 +200,8 @@ def test_an_answer_streams_and_is_stopped(page: Page, served: Served) -> None:
 # --- what it changes ---
 
 
-def test_a_document_is_edited(page: Page, served: Served, path: Path) -> None:
+@BOTH
+def test_a_document_is_edited(page: Page, served: Served, place: Path | str) -> None:
     page.goto(served(write=True))
     expect(page.locator("#mode")).to_have_text("can write")
     page.get_by_text("books/ren.txt").click()
@@ -214,7 +217,7 @@ def test_a_document_is_edited(page: Page, served: Served, path: Path) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.locator("pre.text")).to_have_text("The lighthouse is closed. <b>Bold</b>")
     expect(page.locator(".rows")).to_contain_text("The lighthouse is closed.")
-    with Larimar.open(path, encoder=None) as memory:
+    with Larimar.open(place, encoder=None) as memory:
         assert memory.text("books/ren.txt") == "The lighthouse is closed. <b>Bold</b>"
         assert memory.page(matching="ren.txt")[0].metadata == {"pages": 1152921504606846977}
     page.get_by_role("button", name="Edit").click()
@@ -273,6 +276,25 @@ def test_a_document_is_forgotten_with_a_receipt(page: Page, served: Served, path
     with Larimar.open(path, encoder=None) as memory:
         (receipt,) = memory.receipts(verify=True)
     expect(page.locator("#receipts code")).to_have_text(receipt.hash)
+
+
+@pytest.mark.parametrize("place", ["database"], indirect=True)
+def test_a_document_of_a_database_is_forgotten_without_a_receipt(page: Page, served: Served) -> None:
+    page.goto(served(write=True))
+    expect(page.locator("#place")).to_contain_text("5 documents")
+    assert page.title() == "larimar_tests \u2013 Larimar inspector"
+    page.get_by_text("My sister Clara").click()
+    page.get_by_role("button", name="Forget").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(
+        "Its text, 1 segment, is erased from the database, which keeps no receipt"
+    )
+    page.get_by_role("button", name="Forget for good").click()
+    expect(dialog).to_contain_text("It is erased.")
+    dialog.get_by_role("button", name="Close").click()
+    expect(page.locator(".row")).to_have_count(3)
+    view(page, "Receipts")
+    expect(page.locator("#receipts")).to_contain_text("A database keeps no receipts.")
 
 
 def test_looking_offers_no_change(page: Page, served: Served) -> None:

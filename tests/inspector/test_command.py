@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import uvicorn
 
 from benchmarks.inspector import INSPECT, written
 from larimar_memory.inspector.app import STATIC
@@ -32,6 +33,25 @@ def test_it_says_where_it_serves_and_ends_when_it_is_told(tmp_path: Path) -> Non
     assert token not in httpx2.get(address).text
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60)[0] == ""
+
+
+@pytest.mark.parametrize("arguments", [["inspect", "--no-browser"], ["serve", "--mcp", "--http", "0"]])
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_it_says_has_no_password(
+    arguments: list[str], as_json: bool, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from larimar_memory.larimar import Larimar
+    from tests.quick import QuickCoarse
+
+    Larimar.open(address, encoder=QuickCoarse()).close()
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
+    secret = address.replace("postgres@", "postgres:hidden@")
+    name, *rest = arguments
+    place = [secret] if name == "inspect" else ["-m", secret]
+    done = larimar(name, *place, *rest, *["--json"] * as_json)
+    assert done.returncode == 0, done.stderr
+    assert address in done.stdout + done.stderr
+    assert "hidden" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

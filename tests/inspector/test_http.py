@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import gc
-import json
 from typing import Any
 
 import httpx2
 import pytest
-from starlette.testclient import TestClient
 
-from larimar_memory.errors import LarimarError
 from larimar_memory.inspector import actions
 from larimar_memory.inspector.actions import ACTIONS, WINDOW
 from larimar_memory.inspector.app import STATIC
 from larimar_memory.inspector.guard import HEADERS
 from larimar_memory.larimar import Larimar
+from larimar_memory.stores.postgres.address import is_address
 from larimar_memory.system.on_demand import OnDemand
 
-from .conftest import FERRY, ISLAND, PORT, TALK, TOKEN, Endless, Open, client
-
-
-def done(http: TestClient, name: str, **given: Any) -> dict[str, Any]:
-    """What an action gives."""
-    answer = http.post(f"/api/{name}", json=given)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
-
-
-def refused(http: TestClient, name: str, **given: Any) -> str:
-    """Why an action is refused."""
-    answer = http.post(f"/api/{name}", json=given)
-    assert answer.status_code == 400, answer.text
-    error = answer.json()["error"]
-    return f"{error['what']} {error['why']} {error['remedy']}"
-
-
-def lines(http: TestClient, **given: Any) -> list[dict[str, Any]]:
-    """What a question gives, piece by piece."""
-    return [json.loads(line) for line in http.post("/api/ask", json=given).text.splitlines()]
-
+from .calls import done, lines, refused
+from .conftest import BOTH, FERRY, ISLAND, PORT, TALK, TOKEN, Endless, Open, client
 
 # --- whom it refuses ---
 
@@ -153,7 +131,8 @@ def test_it_is_asked_by_post_alone(inspected: Open) -> None:
 # --- what it gives ---
 
 
-def test_what_there_is(inspected: Open) -> None:
+@BOTH
+def test_what_there_is(inspected: Open, place: Any) -> None:
     with client(inspected()) as http:
         told = done(http, "memory")
         assert (told["namespaces"], told["more"], told["write"]) == (
@@ -161,12 +140,14 @@ def test_what_there_is(inspected: Open) -> None:
             False,
             False,
         )
-        assert told["stats"]["path"].endswith("island.larimar")
+        assert told["stats"]["path"] == str(place)
+        assert told["receipts"] == (not is_address(place))
         assert done(http, "stats", namespace="user:cleo")["documents"] == 1
         health = done(http, "health")
         assert (health["mode"], health["items"]) == ("grow", done(http, "stats")["segments"])
 
 
+@BOTH
 def test_documents_and_episodes_by_pages(inspected: Open) -> None:
     with client(inspected()) as http:
         first = done(http, "documents", count=3)
@@ -184,6 +165,7 @@ def test_documents_and_episodes_by_pages(inspected: Open) -> None:
         assert done(http, "documents", namespace="nowhere") == {"documents": [], "more": False}
 
 
+@BOTH
 def test_texts_are_searched(inspected: Open) -> None:
     with client(inspected()) as http:
         first, *others = done(http, "search", text="Who built the lighthouse?")["documents"]
@@ -192,6 +174,7 @@ def test_texts_are_searched(inspected: Open) -> None:
         assert len({d["id"] for d in others}) == len(others) == 3
 
 
+@BOTH
 def test_a_long_document_is_shown_by_parts(inspected: Open) -> None:
     opened, text = inspected(write=True), "".join(f"\U0001f9ed{n:06} " for n in range(5_000))
     opened.asking().write([text], ["long"], whole=True)
@@ -211,6 +194,7 @@ def test_a_long_document_is_shown_by_parts(inspected: Open) -> None:
         )
 
 
+@BOTH
 def test_a_question_is_explained_and_answered(inspected: Open) -> None:
     opened = inspected()
     with client(opened) as http:
@@ -231,6 +215,7 @@ def test_a_question_is_explained_and_answered(inspected: Open) -> None:
         assert "".join(piece["piece"] for piece in pieces).strip() == last["answer"]["text"]
 
 
+@BOTH
 def test_what_is_only_recalled_is_not_answered(inspected: Open) -> None:
     with client(inspected()) as http:
         assert [*map(list, lines(http, question=FERRY, answer=False))] == [
@@ -246,6 +231,7 @@ def test_what_is_only_recalled_is_not_answered(inspected: Open) -> None:
         assert near["readout"]["segments"]
 
 
+@BOTH
 def test_options_of_a_question_are_those_of_a_read(inspected: Open) -> None:
     with client(inspected()) as http:
         dated, _ = lines(http, question=FERRY, answer=False, since="2026-05-02", threshold=0.0)
@@ -267,81 +253,10 @@ def test_slots_are_told(tmp_path: Any, encoder: Any) -> None:
         assert done(http, "health")["slots"] == 8
 
 
-# --- what it changes ---
-
-
-def test_looking_changes_nothing(inspected: Open, path: Any) -> None:
-    before = path.read_bytes()
-    opened = inspected()
-    with client(opened) as http:
-        for name, given in [
-            ("update", {"id": "talk/0", "text": "x", "was": ""}),
-            ("forget", {"id": "talk/0"}),
-        ]:
-            assert refused(http, name, **given) == (
-                "Nothing was changed. The inspector was started to look only. Start it with "
-                "`larimar inspect MEMORY --write`."
-            )
-        lines(http, question=FERRY)
-        assert opened.asking().store.document("default", "talk/0") is not None
-        with pytest.raises(LarimarError):
-            opened.asking().write(["x"])
-        with pytest.raises(LarimarError):
-            opened.looking().forget(ids=["talk/0"])
-    assert path.read_bytes() == before
-
-
-def test_a_text_is_edited(inspected: Open) -> None:
-    opened = inspected(write=True)
-    with client(opened) as http:
-        held = done(http, "document", id="books/ren.txt")
-        assert json.loads(held["metadata"]) == {"pages": [1, 2**60]}
-        given = {"id": "books/ren.txt", "was": held["hash"]}
-        done(http, "update", **given, text="The lighthouse is closed.")
-        assert opened.looking().text("books/ren.txt") == "The lighthouse is closed."
-        now = done(http, "document", id="books/ren.txt")
-        assert now["metadata"] == held["metadata"]
-        read, *_ = lines(http, question="Is the lighthouse closed?", answer=False, threshold=0.0)
-        assert "The lighthouse is closed." in {s["text"] for s in read["readout"]["segments"]}
-        # Another changed it since.
-        told = refused(http, "update", **given, text="mine")
-        assert told == (
-            "The document 'books/ren.txt' was not changed. Another changed it since it was opened "
-            "here. Look at it again, and make the change in what it says now."
-        )
-        given = {"id": "books/ren.txt", "was": now["hash"], "text": "New."}
-        for wrong in ("[1]", "{", "", "[" * 100_000, "7"):
-            assert refused(http, "update", **given, metadata=wrong).startswith(
-                "The metadata cannot be used."
-            )
-        assert opened.looking().text("books/ren.txt") == "The lighthouse is closed."
-        done(http, "update", **given, metadata='{"a": 1e2, "b": 1152921504606846977}')
-        (document,) = opened.looking().page(matching="ren.txt")
-        assert document.metadata == {"a": 100.0, "b": 1152921504606846977}
-        assert refused(http, "update", **{**given, "id": "nobody"}).startswith(
-            "There is no document 'nobody'."
-        )
-
-
-def test_a_text_is_forgotten_with_a_receipt(inspected: Open, path: Any) -> None:
-    opened = inspected(write=True)
-    with client(opened) as http:
-        assert done(http, "receipts") == {"receipts": []}
-        lines(http, question="Where did Clara move to?", answer=False)
-        receipt = done(http, "forget", id="talk/2")
-        assert receipt["erased"]
-        assert [document["id"] for document in receipt["documents"]] == ["talk/2"]
-        assert b"Clara" not in path.read_bytes()
-        assert done(http, "receipts")["receipts"] == [receipt]
-        found, *_ = lines(http, question="Where did Clara move to?", answer=False, threshold=0.0)
-        assert "talk/2" not in {s["document_id"] for s in found["readout"]["segments"]}
-        assert refused(http, "document", id="talk/2").startswith("There is no document 'talk/2'.")
-        assert done(http, "forget", id="talk/2")["documents"] == []
-
-
 # --- what goes wrong ---
 
 
+@BOTH
 @pytest.mark.parametrize(
     ("name", "body", "message"),
     [
@@ -396,6 +311,7 @@ def test_what_the_file_lacks_is_told(inspected: Open, path: Any) -> None:
     assert (answer.status_code, answer.json()["error"]["type"]) == (500, "MemoryFileError")
 
 
+@BOTH
 def test_an_answer_that_nobody_waits_for_ends(served: Any) -> None:
     url = served().split("/#")[0]
     with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}) as http:

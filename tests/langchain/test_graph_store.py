@@ -205,6 +205,18 @@ def test_a_put_replaces_the_value_and_keeps_the_creation(items: LarimarStore) ->
     assert type(third) is Item
 
 
+def test_an_item_is_kept_as_it_was_put_by_whoever_changes_it(items: LarimarStore) -> None:
+    said = "The ferry leaves at nine. It takes an hour to the island, and another one back to the quay."
+    value = {"text": f"{said}\n\n{said}"}
+    items.put(("a",), "k", value)
+    (space,) = items.memory.namespaces()
+    before = [segment.text for segment in items.memory.store.segments(space, "k")]
+    items.memory.update("k", items.memory.text("k", namespace=space), namespace=space)
+    items.put(("a",), "k", value)
+    assert [segment.text for segment in items.memory.store.segments(space, "k")] == before
+    assert len(before) > 1
+
+
 def test_a_batch_reads_what_was_there_before_it_and_its_last_put_counts(items: LarimarStore) -> None:
     items.put(("a",), "k", {"n": 1})
     results = items.batch(

@@ -121,6 +121,13 @@ def test_an_entry_comes_back_whole_and_equal(store: LarimarVectorStore) -> None:
     assert store.memory.stats().segments == 4
 
 
+def test_an_entry_that_the_memory_updates_stays_one(store: LarimarVectorStore) -> None:
+    store.add_documents([Document(LONG, id="long", metadata={"source": "a"})])
+    store.memory.update("long", LONG + "The end.")
+    told = Document(LONG + "The end.", id="long", metadata={"source": "a"})
+    assert store.similarity_search(LONG, k=9) == store.get_by_ids(["long"]) == [told]
+
+
 def test_what_a_caller_does_with_a_document_stays_with_the_caller(store: LarimarVectorStore) -> None:
     (given,) = documents(1)
     store.add_documents([given])

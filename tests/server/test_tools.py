@@ -76,6 +76,18 @@ async def test_a_fact_is_remembered_recalled_changed_and_forgotten(here: Any, mo
         assert (unknown["recalled"], unknown["reason"]) == ([], "nothing stored")
 
 
+@pytest.mark.parametrize("whole", [True, False])
+async def test_an_updated_text_is_kept_as_it_was_written(
+    held: OnDemand, here: Any, whole: bool
+) -> None:
+    said = f"{FACT} It takes an hour, and the return is at six in the evening. "
+    held().write([said], ["ferry"], namespace="ana", whole=whole)
+    async with Client(here) as client:
+        await called(client, "update", id="ferry", text=said + FACT)
+    assert held().text("ferry", namespace="ana") == said + FACT
+    assert (len(held().store.segments("ana", "ferry")) == 1) == whole
+
+
 async def test_what_a_model_reads(here: Any) -> None:
     async with Client(here) as client:
         told = {"text": FACT, "metadata": {"said_at": "2026-05-03"}}

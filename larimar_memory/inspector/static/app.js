@@ -47,13 +47,19 @@ function closing(act) {
   return el("button", { type: "button", class: "quiet", "aria-label": "Dismiss", click: act }, "\u00d7");
 }
 
+/** What a memory is called in a title: its file, or its database without who, where and how. */
+function called(place) {
+  const path = /^postgres(ql)?:/.test(place) ? place.split("?")[0] : place;
+  return plain(path.split(/[\\/]/).pop());
+}
+
 function frame() {
   const { stats, namespaces, more, write } = app.memory;
   const place = stats.path ?? "in RAM";
   by("place").replaceChildren(
     shown(`${place} \u00b7 ${count(stats.documents, "document")} \u00b7 ${bytes(stats.bytes_on_disk)}`),
   );
-  document.title = `${plain(place.split(/[\\/]/).pop())} \u2013 Larimar inspector`;
+  document.title = `${called(place)} \u2013 Larimar inspector`;
   by("mode").textContent = write ? "can write" : "read-only";
   by("mode").classList.toggle("writes", write);
   if (!namespaces.includes(app.namespace) && !more) app.namespace = namespaces[0] ?? "default";

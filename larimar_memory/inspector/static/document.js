@@ -122,11 +122,12 @@ function forget(app, found, changed) {
   const problem = el("p", { role: "alert", class: "problem" });
   const act = async () => {
     go.disabled = true;
-    app.say("Forgetting; every byte of the files is looked through.");
+    app.say(searched ? "Forgetting; every byte of the files is looked through." : "Forgetting");
     try {
-      const receipt = await call("forget", { namespace: app.namespace, id: found.id });
+      const { receipt } = await call("forget", { namespace: app.namespace, id: found.id });
       const close = el("button", { type: "button", click: () => made.close() }, "Close");
-      made.replaceChildren(el("h2", {}, "Forgotten"), showReceipt(receipt), el("p", { class: "bar" }, close));
+      const told = receipt ? showReceipt(receipt) : el("p", { class: "good" }, "\u2713 It is erased.");
+      made.replaceChildren(el("h2", {}, "Forgotten"), told, el("p", { class: "bar" }, close));
       close.focus();
       app.say("Forgotten");
       made.addEventListener("close", () => app.try(() => changed(null)), { once: true });
@@ -137,7 +138,11 @@ function forget(app, found, changed) {
   };
   const go = el("button", { type: "button", class: "danger", click: act }, "Forget for good");
   const cancel = el("button", { type: "button", click: () => made.close() }, "Keep it");
-  const said = `Its ${count(found.segments, "segment")} are erased from the files, which are then searched byte by byte. The receipt holds no text.`;
+  const searched = app.memory.receipts;
+  const how = searched
+    ? "erased from the files, which are then searched byte by byte. The receipt holds no text."
+    : "erased from the database, which keeps no receipt of it.";
+  const said = `Its text, ${count(found.segments, "segment")}, is ${how}`;
   const made = dialog(
     `Forget ${plain(found.id)}`,
     el("h2", {}, "Forget ", stored(found.id), "?"), el("p", {}, said), problem, el("p", { class: "bar" }, go, cancel),

@@ -32,7 +32,7 @@ export function receiptsView(app, section) {
     const { receipts } = await call("receipts");
     const said = receipts.length
       ? `${count(receipts.length, "receipt")}, all as they were written. A receipt holds ids, counts and hashes, and no text.`
-      : "Nothing was forgotten with a receipt.";
+      : app.memory.receipts ? "Nothing was forgotten with a receipt." : "A database keeps no receipts.";
     section.replaceChildren(
       el("h2", {}, "Receipts"),
       el("p", { class: "hint" }, said),

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from larimar_memory.stores.base import Document, Key, Keys, WriteBatch
+from larimar_memory.stores.filters import Condition
 from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.packing import pack
 from larimar_memory.stores.postgres import words
 from larimar_memory.stores.postgres.connection import Connection, together
 from larimar_memory.stores.postgres.erasures import note
-from larimar_memory.stores.postgres.filters import Condition, facts
+from larimar_memory.stores.postgres.filters import facts
 from larimar_memory.stores.postgres.halfvec import dumped
 from larimar_memory.stores.postgres.queries import document_in, namespace_number
 from larimar_memory.stores.postgres.schema import digest, storable

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from larimar_memory.stores.base import Where
-from larimar_memory.stores.filters import ORDER, TIMES, condition, kind
+from larimar_memory.stores.filters import ORDER, TIMES, Condition, condition, kind
 from larimar_memory.stores.postgres.schema import digest, storable
 from larimar_memory.system.moments import is_day, moment_of
 from larimar_memory.types import Metadata
 from larimar_memory.validate import check_ids
-
-Condition: TypeAlias = tuple[str, list[Any]]
-"""A condition in SQL, and its parameters."""
 
 ALL: Condition = ("TRUE", [])
 

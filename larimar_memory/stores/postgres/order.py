@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from larimar_memory.stores.base import Document, Episode
+from larimar_memory.stores.pages import LAST, Page, Words
 from larimar_memory.stores.postgres.connection import Connection
+from larimar_memory.stores.postgres.filters import chosen
 from larimar_memory.stores.postgres.queries import DOCUMENT, SELECT_DOCUMENT, SPACE, document_from
 from larimar_memory.stores.postgres.schema import digest
-
-_LAST = 2**63 - 1
 
 
 def texts_before(db: Connection, name: str, number: int, count: int) -> list[Document]:
@@ -21,7 +20,7 @@ def texts_before(db: Connection, name: str, number: int, count: int) -> list[Doc
 
 def last_texts(db: Connection, name: str, count: int) -> list[Document]:
     """The last documents with text, the last one first."""
-    return texts_before(db, name, _LAST, count)
+    return texts_before(db, name, LAST, count)
 
 
 def texts_around(db: Connection, name: str, document_id: str, reach: int) -> list[Document]:
@@ -58,36 +57,25 @@ def texts_beside(db: Connection, name: str, names: Sequence[str], reach: int) ->
     return beside
 
 
-def page_of(
-    db: Connection,
-    name: str,
-    count: int,
-    after: str | None,
-    episode: str | None,
-    matching: str,
-    newest: bool,
-) -> list[Document]:
-    """The next documents after the one of that name."""
-    sign, order = ("<", "DESC") if newest else (">", "ASC")
-    sql, given = SELECT_DOCUMENT, list[Any]([digest(name)])
-    if after is not None:
-        own = f"SELECT id FROM documents WHERE namespace_id = {SPACE} AND digest = %s"
-        sql += f" AND d.id {sign} coalesce(({own}), %s)"
-        given += [digest(name), digest(after), _LAST if newest else 0]
-    if episode is not None:
-        sql += " AND d.episode = %s AND hashtextextended(d.episode, 0) = hashtextextended(%s, 0)"
-        given += [episode, episode]
-    if matching:
-        sql += ' AND position(lower(%s COLLATE "C") IN lower(d.name)) > 0'
-        given.append(matching)
-    rows = db.execute(f"{sql} ORDER BY d.id {order} LIMIT %s", (*given, count))
-    return [*map(document_from, rows)]
+_WORDS = Words(
+    mark="%s",
+    space=SPACE,
+    named="d.digest = %s",
+    id=digest,
+    # The index has no room for the longest.
+    in_episode="d.episode = %s AND hashtextextended(d.episode, 0) = hashtextextended(%s, 0)",
+    matching='position(lower(%s COLLATE "C") IN lower(d.name)) > 0',
+    passing=chosen,
+)
+
+
+def page_of(db: Connection, name: str, count: int, page: Page) -> list[Document]:
+    """The next documents of a page, at most `count`."""
+    condition, given = _WORDS.on(page, digest(name))
+    sql = f"SELECT {DOCUMENT} FROM documents d WHERE {condition} ORDER BY d.id {page.order} LIMIT %s"
+    return [*map(document_from, db.execute(sql, (*given, count)))]
 
 
 def episodes_after(db: Connection, name: str, count: int, after: str | None) -> list[Episode]:
     """The next episodes by name, each with how many documents it has."""
-    sql = (
-        f"SELECT d.episode, count(*) FROM documents d WHERE d.namespace_id = {SPACE} "
-        "AND d.episode > %s GROUP BY d.episode ORDER BY d.episode LIMIT %s"
-    )
-    return [Episode(*row) for row in db.execute(sql, (digest(name), after or "", count))]
+    return [Episode(*row) for row in db.execute(*_WORDS.episodes_after(digest(name), count, after))]

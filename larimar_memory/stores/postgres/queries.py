@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from larimar_memory.stores.base import Document, Key, Keys, Place, Rows, Span, StoredSegment
+from larimar_memory.stores.filters import Condition
 from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.packing import unpack
 from larimar_memory.stores.postgres.connection import Connection
-from larimar_memory.stores.postgres.filters import Condition
 from larimar_memory.stores.postgres.halfvec import HalfVector, loaded
 from larimar_memory.stores.postgres.schema import digest
 

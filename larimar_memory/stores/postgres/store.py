@@ -25,14 +25,16 @@ from larimar_memory.stores.base import (
     WriteBatch,
     rarest,
 )
+from larimar_memory.stores.filters import Condition
 from larimar_memory.stores.given import mismatch
 from larimar_memory.stores.key_form import KeyForm
-from larimar_memory.stores.options import StoreOptions
+from larimar_memory.stores.options import PageOptions, StoreOptions
 from larimar_memory.stores.packing import pack
+from larimar_memory.stores.pages import Page
 from larimar_memory.stores.postgres import changes, order, parts, queries, roles, schema, vectors, words
 from larimar_memory.stores.postgres.connection import Connection, Database
 from larimar_memory.stores.postgres.erasures import erase, erase_if_due
-from larimar_memory.stores.postgres.filters import Condition, chosen
+from larimar_memory.stores.postgres.filters import chosen
 from larimar_memory.types import Metadata
 
 _T = TypeVar("_T")
@@ -188,19 +190,9 @@ class PostgresStore(Store):
     def document(self, namespace: str, document_id: str) -> Document | None:
         return self._read(namespace, lambda db: queries.document_in(db, namespace, document_id))
 
-    def page(
-        self,
-        namespace: str,
-        count: int,
-        *,
-        after: str | None = None,
-        episode: str | None = None,
-        matching: str = "",
-        newest: bool = False,
-    ) -> list[Document]:
-        return self._read(
-            namespace, lambda db: order.page_of(db, namespace, count, after, episode, matching, newest)
-        )
+    def page(self, namespace: str, count: int, **which: Unpack[PageOptions]) -> list[Document]:
+        page = Page(**which)
+        return self._read(namespace, lambda db: order.page_of(db, namespace, count, page))
 
     def episodes(self, namespace: str, count: int, after: str | None = None) -> list[Episode]:
         return self._read(namespace, lambda db: order.episodes_after(db, namespace, count, after))

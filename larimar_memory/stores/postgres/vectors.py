@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 from larimar_memory.stores.base import Hit, Key
+from larimar_memory.stores.filters import Condition
 from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.postgres.connection import Connection
-from larimar_memory.stores.postgres.filters import ALL, Condition
+from larimar_memory.stores.postgres.filters import ALL
 from larimar_memory.stores.postgres.parts import covered, indexed
 from larimar_memory.stores.postgres.schema import digest
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from larimar_memory.stores.base import Hit
+from larimar_memory.stores.filters import Condition
 from larimar_memory.stores.postgres.connection import Connection
-from larimar_memory.stores.postgres.filters import Condition
 from larimar_memory.stores.postgres.schema import digest
 from larimar_memory.text.stems import stems
 from larimar_memory.text.words import words

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from larimar_memory.stores.base import Document, Key, Keys, Rows, WriteBatch
+from larimar_memory.stores.filters import Condition
 from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.packing import pack
 from larimar_memory.stores.sqlite import checksums, text_index
 from larimar_memory.stores.sqlite.queries import (
     SELECT_DOCUMENT,
-    Condition,
     document_from,
     namespace_number,
     next_row,

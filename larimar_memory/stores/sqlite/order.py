@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
-from larimar_memory.stores.base import Document, Episode
-from larimar_memory.stores.sqlite.queries import LAST_ROW, LISTED, SELECT_DOCUMENT, document_from
+from larimar_memory.stores.base import Document, Episode, Where
+from larimar_memory.stores.filters import Condition
+from larimar_memory.stores.pages import LAST, Page, Words
+from larimar_memory.stores.sqlite.queries import LISTED, SELECT_DOCUMENT, chosen, document_from
 
 _SELECT_TEXT = f"{SELECT_DOCUMENT} AND d.characters > 0"
 """In these words, SQLite goes by the index of the texts in their order."""
@@ -19,7 +20,7 @@ def texts_before(
 ) -> list[Document]:
     """The last documents with text, the last one first, in front of the one of a number, if any."""
     sql = f"{_SELECT_TEXT} AND d.id < ? ORDER BY d.id DESC LIMIT ?"
-    rows = db.execute(sql, (space, LAST_ROW if number is None else number, count)).fetchall()
+    rows = db.execute(sql, (space, LAST if number is None else number, count)).fetchall()
     return [document_from(row) for row in rows]
 
 
@@ -77,31 +78,27 @@ def texts_beside(
     return [[held[number] for number in sorted(of)] for of in near]
 
 
-def page_of(
-    db: sqlite3.Connection,
-    space: int | None,
-    count: int,
-    after: str | None,
-    episode: str | None,
-    matching: str,
-    newest: bool,
-) -> list[Document]:
-    """The next documents after the one of that name."""
-    sign, order = ("<", "DESC") if newest else (">", "ASC")
-    chosen, given = "namespace_id = ?", list[Any]([space])
-    if after is not None:
-        own = "SELECT id FROM documents WHERE namespace_id = ? AND name = ?"
-        chosen += f" AND id {sign} coalesce(({own}), ?)"
-        given += [space, after, LAST_ROW if newest else 0]
-    if episode is not None:
-        chosen += " AND episode = ?"
-        given.append(episode)
-    if matching:
-        chosen += " AND instr(lower(name), lower(?)) > 0"
-        given.append(matching)
+def _passing(where: Where) -> Condition:
+    return chosen(where, None)
+
+
+_WORDS = Words(
+    mark="?",
+    space="?",
+    named="d.name = ?",
+    id=str,
+    in_episode="d.episode = ?",
+    matching="instr(lower(d.name), lower(?)) > 0",
+    passing=_passing,
+)
+
+
+def page_of(db: sqlite3.Connection, space: int | None, count: int, page: Page) -> list[Document]:
+    """The next documents of a page, at most `count`."""
+    condition, given = _WORDS.on(page, space)
     # Chosen first, all in an index: else the texts of metadata are sorted, too.
-    numbers = f"SELECT id FROM documents WHERE {chosen} ORDER BY id {order} LIMIT ?"
-    sql = f"{_NUMBERED} AND d.id IN ({numbers}) ORDER BY d.id {order}"
+    numbers = f"SELECT d.id FROM documents d WHERE {condition} ORDER BY d.id {page.order} LIMIT ?"
+    sql = f"{_NUMBERED} AND d.id IN ({numbers}) ORDER BY d.id {page.order}"
     return [document_from(row) for row in db.execute(sql, (space, *given, count))]
 
 
@@ -109,8 +106,4 @@ def episodes_after(
     db: sqlite3.Connection, space: int | None, count: int, after: str | None
 ) -> list[Episode]:
     """The next episodes by name, each with how many documents it has."""
-    sql = (
-        "SELECT episode, count(*) FROM documents WHERE namespace_id = ? AND episode IS NOT NULL "
-        "AND episode > ? GROUP BY episode ORDER BY episode LIMIT ?"
-    )
-    return [Episode(*row) for row in db.execute(sql, (space, after or "", count))]
+    return [Episode(*row) for row in db.execute(*_WORDS.episodes_after(space, count, after))]

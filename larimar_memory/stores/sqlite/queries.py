@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from larimar_memory.encoders.keys import cosines
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.base import Document, Hit, Key, Keys, Rows, Span, StoredSegment, Where
-from larimar_memory.stores.filters import to_sql
+from larimar_memory.stores.filters import Condition, to_sql
 from larimar_memory.stores.key_form import KeyForm
 from larimar_memory.stores.packing import unpack
+from larimar_memory.stores.pages import LAST
 from larimar_memory.stores.sqlite import checksums
 from larimar_memory.stores.sqlite.decoding import metadata_from, wrong_type
 from larimar_memory.stores.sqlite.failures import Damaged
@@ -24,9 +25,6 @@ from larimar_memory.validate import check_ids
 
 CHUNK = 4096
 
-Condition: TypeAlias = tuple[str, list[Any]]
-"""A condition in SQL, and its parameters."""
-
 _OTHER_SIZE = "it is of another size"
 LISTED = "(SELECT value FROM json_each(?))"
 """What is in a list that is one parameter: SQLite takes only so many."""
@@ -35,7 +33,6 @@ _COUNT = "(SELECT count(*) FROM segments s WHERE s.document_id = d.id)"
 SELECT_DOCUMENT = (
     f"SELECT {columns('documents', 'd.')}, {_COUNT} FROM documents d WHERE d.namespace_id = ? "
 )
-LAST_ROW = 2**63 - 1
 _SEGMENT = (
     f"{columns('documents', 'd.')}, s.id, d.namespace_id, d.id, s.position, s.start, "
     's."end", s.text, s.key, {latent}, s.checksum, s.key_checksum, {seal}, f.key, f.checksum'
@@ -254,7 +251,7 @@ def frequencies(
 ) -> list[int]:
     """How many segments of a namespace hold each of the terms, counted no further than to `most`."""
     sql = f"SELECT count(*) FROM (SELECT 1 FROM fts_{space} WHERE fts_{space} MATCH ? LIMIT ?)"
-    limit = LAST_ROW if most is None else most
+    limit = LAST if most is None else most
     return [int(db.execute(sql, (_quoted(term), limit)).fetchone()[0]) for term in terms]
 
 

@@ -30,16 +30,18 @@ from larimar_memory.stores.base import (
     WriteBatch,
     rarest,
 )
+from larimar_memory.stores.filters import Condition
 from larimar_memory.stores.given import mismatch
 from larimar_memory.stores.key_form import KeyForm
-from larimar_memory.stores.options import ConnectionOptions
+from larimar_memory.stores.options import ConnectionOptions, PageOptions
 from larimar_memory.stores.packing import pack
+from larimar_memory.stores.pages import Page
 from larimar_memory.stores.sqlite import changes, order, places, queries, receipts
 from larimar_memory.stores.sqlite.connection import Database
 from larimar_memory.stores.sqlite.erasures import erase, erase_if_due, note
 from larimar_memory.stores.sqlite.failures import called, damaged
 from larimar_memory.stores.sqlite.files import bytes_on_disk, delist, remove, repairing
-from larimar_memory.stores.sqlite.queries import CHUNK, SELECT_DOCUMENT, Condition
+from larimar_memory.stores.sqlite.queries import CHUNK, SELECT_DOCUMENT
 from larimar_memory.stores.sqlite.schema import about, rows_about
 from larimar_memory.stores.sqlite.vectors import Indexes
 from larimar_memory.system.pieces import Pieces
@@ -235,18 +237,9 @@ class SQLiteStore(Store):
             row = db.execute(f"{SELECT_DOCUMENT} AND d.name = ?", (space, document_id)).fetchone()
             return None if row is None else queries.document_from(row)
 
-    def page(
-        self,
-        namespace: str,
-        count: int,
-        *,
-        after: str | None = None,
-        episode: str | None = None,
-        matching: str = "",
-        newest: bool = False,
-    ) -> list[Document]:
+    def page(self, namespace: str, count: int, **which: Unpack[PageOptions]) -> list[Document]:
         with self._reading(namespace) as (db, space):
-            return order.page_of(db, space, count, after, episode, matching, newest)
+            return order.page_of(db, space, count, Page(**which))
 
     def episodes(self, namespace: str, count: int, after: str | None = None) -> list[Episode]:
         with self._reading(namespace) as (db, space):
