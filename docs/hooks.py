@@ -59,7 +59,7 @@ def _commands() -> str:
             "",
             cleandoc(command.help or "").replace("__", r"\_\_"),
             "",
-            "| argument or option | |",
+            "| argument or option | what it does |",
             "|---|---|",
         ]
         for told in command.params:
