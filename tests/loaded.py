@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any
 from unittest.mock import patch
@@ -12,6 +12,7 @@ from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.models import finding
 
+_held = ExitStack()
 _load = {kind: kind.load for kind in (SentenceEncoder, TransformersDecoder)}
 
 
@@ -52,3 +53,9 @@ def anew() -> Iterator[None]:
         patch.object(TransformersDecoder, "load", _load[TransformersDecoder]),
     ):
         yield
+
+
+@cache
+def for_good() -> None:
+    """As `once`, until the process ends: for one that runs several programs, such as a kernel."""
+    _held.enter_context(once())

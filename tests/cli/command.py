@@ -22,10 +22,11 @@ def larimar(*arguments: str, stdin: str = "", **environment: str) -> subprocess.
 
     The bundled models are those of this process, but where the environment says where to look for them.
     """
+    elsewhere = environment.keys() & {"HOME", "LARIMAR_CACHE", "XDG_CACHE_HOME"}
     out, err = io.StringIO(), io.StringIO()
     output.console.width = output.errors.width = 200
     with (
-        anew() if environment else contextlib.nullcontext(),
+        anew() if elsewhere else contextlib.nullcontext(),
         patch.dict(os.environ, environment),
         patch.object(sys, "argv", ["larimar", *arguments]),
         patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()))),
@@ -41,4 +42,7 @@ def larimar(*arguments: str, stdin: str = "", **environment: str) -> subprocess.
             status = stop.code or 0
         finally:
             gc.enable()
+            if elsewhere:
+                # A model that was loaded anew is not kept until there is much else to look through.
+                gc.collect()
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
