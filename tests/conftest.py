@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -34,6 +35,7 @@ install_import_hook(
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -42,6 +44,7 @@ from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.stores.sqlite import parts, vectors
+from tests import loaded, order
 from tests.postgres import Server, served
 
 settings.register_profile(
@@ -57,13 +60,20 @@ settings.load_profile("repeatable")
 @pytest.fixture(scope="session")
 def encoder() -> SentenceEncoder:
     """The bundled sentence encoder."""
-    return SentenceEncoder.load()
+    return loaded.encoder()
 
 
 @pytest.fixture(scope="session")
 def decoder() -> TransformersDecoder:
     """The bundled decoder."""
-    return TransformersDecoder.load()
+    return loaded.decoder()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loaded_once() -> Iterator[None]:
+    """Whoever names a bundled model gets the one that is loaded; `loaded.anew` loads it."""
+    with loaded.once():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -99,3 +109,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"encoder", "decoder"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.model)
+    order.first_the_slowest(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Workers take files, as `--dist loadfile` has it, and those that share something together."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByGroup(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return order.group_of(order.file_of(nodeid))
+
+    return ByGroup(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: it is not looked through again at each collection of garbage."""
+    gc.collect()
+    gc.freeze()

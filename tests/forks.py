@@ -6,7 +6,9 @@ import json
 import os
 import select
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -40,3 +42,23 @@ def in_child(work: Callable[[], Any], seconds: float = 60) -> tuple[str, Any]:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         os.close(reading)
+
+
+@contextmanager
+def held_by_another(hold: Callable[[threading.Event], None]) -> Iterator[None]:
+    """While another thread is in the middle of something."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def work() -> None:
+        hold(inside)
+        leave.wait()
+
+    # Whatever it holds, it holds until `leave` is set: `hold` enters it for good.
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert inside.wait(10)
+    try:
+        yield
+    finally:
+        leave.set()
+        thread.join()

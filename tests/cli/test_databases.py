@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import FACTS, larimar
+from tests.cli.command import FACTS, larimar
 
 pytestmark = pytest.mark.model
 

@@ -13,7 +13,7 @@ import pytest
 from larimar_memory import __version__
 from larimar_memory.cli import checkup, remedies
 from larimar_memory.models import finding
-from tests.cli.test_commands import larimar
+from tests.cli.command import larimar
 
 pytestmark = pytest.mark.model
 

@@ -12,7 +12,7 @@ import pytest
 from larimar_memory.cli.passed_over import PassedOver
 from larimar_memory.larimar import Larimar
 from larimar_memory.text.files import Skipped
-from tests.cli.test_commands import larimar
+from tests.cli.command import larimar
 from tests.text.test_folders import encrypted
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from larimar_memory.testing.writes import batch
-from tests.cli.test_commands import larimar
+from tests.cli.command import larimar
 from tests.damage import filled, held
 from tests.stores.test_laws import open_file
 

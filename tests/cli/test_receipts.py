@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from larimar_memory.larimar import Larimar
-from tests.cli.test_commands import larimar
+from tests.cli.command import larimar
 from tests.damage import sql
 from tests.facade.receipted import filled, left
 from tests.quick import QuickEncoder

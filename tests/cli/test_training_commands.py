@@ -12,7 +12,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from larimar_memory.models import finding
-from tests.cli.test_commands import larimar
+from tests.cli.command import larimar
 from tests.train.test_training import texts
 
 

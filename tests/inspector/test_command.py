@@ -14,7 +14,7 @@ import uvicorn
 
 from benchmarks.inspector import INSPECT, written
 from larimar_memory.inspector.app import STATIC
-from tests.cli.test_commands import larimar
+from tests.cli.command import larimar
 
 
 def test_it_says_where_it_serves_and_ends_when_it_is_told(tmp_path: Path) -> None:

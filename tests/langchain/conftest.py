@@ -18,10 +18,12 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatResult
 from pydantic import Field
 
-from langchain_larimar import LarimarMemory
+from langchain_larimar import LarimarMemory, LarimarStore
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
+
+from .vaults import FACT
 
 TEXTS = {
     "ops": (
@@ -174,3 +176,32 @@ def turns(store: Larimar) -> LarimarMemory:
     for said, reply in TURNS:
         memory.save(said, reply)
     return memory
+
+
+@pytest.fixture(params=PLACES)
+def items(request: pytest.FixtureRequest, encoder: SentenceEncoder) -> Iterator[LarimarStore]:
+    """A LangGraph store in RAM, in a file and in a database."""
+    with Larimar.open(place(request), encoder=encoder) as memory:
+        yield LarimarStore(memory)
+
+
+@pytest.fixture(scope="session")
+def vault(encoder: SentenceEncoder, decoder: TransformersDecoder) -> Iterator[Larimar]:
+    """One fact in each of two namespaces, with latents."""
+    with Larimar.open(None, encoder=encoder, decoder=decoder, latents=True) as memory:
+        memory.write([FACT.format(714)], ["vault"], [{"floor": 2}])
+        memory.write([FACT.format(999)], ["theirs"], namespace="other")
+        yield memory
+
+
+@pytest.fixture
+def prompts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[int], Any]]:
+    """What the decoder is given: tokens, and what stands in front of them."""
+    given, generate = list[tuple[list[int], Any]](), TransformersDecoder.generate
+
+    def spy(self: TransformersDecoder, tokens: Sequence[int], **options: Any) -> Any:
+        given.append((list(tokens), options.get("conditioning")))
+        return generate(self, tokens, **options)
+
+    monkeypatch.setattr(TransformersDecoder, "generate", spy)
+    return given

@@ -1,29 +1,23 @@
-"""The local decoder as a chat model: the standard suites, and what its answers rest on."""
+"""The local decoder as a chat model: what its answers rest on."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import reduce
-from importlib import import_module
 from operator import add
 from typing import Any
 
 import pytest
 from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
-from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.globals import set_llm_cache
 from langchain_core.load import dumpd, load
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage, trim_messages
+from langchain_core.messages import HumanMessage, trim_messages
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
-from langchain_tests.integration_tests import ChatModelIntegrationTests
-from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_larimar import ChatLarimar
 from larimar_memory.decoders.prompt import CLOSE, INSTRUCTIONS, NOT_IN_MEMORY, OPEN, SYSTEM
@@ -33,91 +27,8 @@ from larimar_memory.errors import InputError
 from larimar_memory.form.citing import unmarked
 from larimar_memory.larimar import Larimar
 
-from .conftest import OUT_OF_SCOPE, longest_block
-
-FACT = "The pass key of the vault is {}."
-QUESTION = "What is the pass key of the vault?"
-HISTORY = [
-    SystemMessage("You are the porter of the bank."),
-    HumanMessage("Good morning, I am Odile."),
-    AIMessage("Good morning, Odile."),
-]
-CHAT = [*HISTORY, HumanMessage(QUESTION)]
-GROUNDINGS = ("text", "latent", "none")
-
-
-@pytest.fixture(scope="module")
-def vault(encoder: SentenceEncoder, decoder: TransformersDecoder) -> Iterator[Larimar]:
-    """One fact in each of two namespaces, with latents."""
-    with Larimar.open(None, encoder=encoder, decoder=decoder, latents=True) as memory:
-        memory.write([FACT.format(714)], ["vault"], [{"floor": 2}])
-        memory.write([FACT.format(999)], ["theirs"], namespace="other")
-        yield memory
-
-
-@pytest.fixture
-def prompts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[int], Any]]:
-    """What the decoder is given: tokens, and what stands in front of them."""
-    given, generate = list[tuple[list[int], Any]](), TransformersDecoder.generate
-
-    def spy(self: TransformersDecoder, tokens: Sequence[int], **options: Any) -> Any:
-        given.append((list(tokens), options.get("conditioning")))
-        return generate(self, tokens, **options)
-
-    monkeypatch.setattr(TransformersDecoder, "generate", spy)
-    return given
-
-
-class Tokens(BaseCallbackHandler):
-    """Keeps the tokens that callbacks are told of."""
-
-    def __init__(self) -> None:
-        self.seen = list[str]()
-
-    def on_llm_new_token(self, token: Any, **_: Any) -> None:
-        self.seen.append(str(token))
-
-
-class TestUnit(ChatModelUnitTests):
-    chat_model_class = ChatLarimar
-    has_tool_calling = has_tool_choice = has_structured_output = False
-    # The suite's others are for services: a key, timeouts and retries of requests.
-    standard_chat_model_params = {"temperature": 0, "max_tokens": 100, "stop": []}  # noqa: RUF012
-
-    @pytest.fixture(autouse=True)
-    def _allowed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        # LangChain loads a class that it does not list only for a caller who allows that one, and the
-        # suite allows those listed.
-        path, loader = tuple(ChatLarimar.lc_id()), import_module("langchain_core.load.load")
-        monkeypatch.setitem(loader.ALL_SERIALIZABLE_MAPPINGS, path, path)
-        monkeypatch.setattr(loader, "_default_class_paths_cache", {})
-
-
-class Integration(ChatModelIntegrationTests):
-    chat_model_class = ChatLarimar
-    has_tool_calling = has_tool_choice = has_structured_output = False
-    supports_model_override = False
-    settings: dict[str, Any]
-
-    @pytest.fixture(autouse=True)
-    def _models(self, vault: Larimar) -> None:
-        self.memory = vault
-
-    @property
-    def chat_model_params(self) -> dict[str, Any]:
-        return {"memory": self.memory, "max_tokens": 2, "score_threshold": 0, **self.settings}
-
-
-class TestText(Integration):
-    settings = {"grounding": "text"}  # noqa: RUF012
-
-
-class TestLatents(Integration):
-    settings = {"grounding": "latent"}  # noqa: RUF012
-
-
-def local(vault: Larimar, grounding: str, **options: Any) -> ChatLarimar:
-    return ChatLarimar(memory=vault, grounding=grounding, **options)
+from .conftest import OUT_OF_SCOPE
+from .vaults import CHAT, FACT, GROUNDINGS, HISTORY, QUESTION, local
 
 
 @pytest.mark.parametrize("grounding", ["text", "latent"])
@@ -172,20 +83,6 @@ def test_control_tokens_in_messages_stay_text(
     (clean, _), (attacked, _) = prompts
     assert vault.decoder.tokenizer.decode(attacked).count(hostile) == len(CHAT)
     assert [t for t in attacked if t in special] == [t for t in clean if t in special]
-
-
-@pytest.mark.parametrize("grounding", GROUNDINGS)
-def test_the_pieces_add_up(vault: Larimar, grounding: str) -> None:
-    model = local(vault, grounding, max_tokens=6)
-    whole = model.invoke(CHAT)
-    chunks = list(model.stream(CHAT))
-    together = reduce(add, chunks)
-    assert len(chunks) > 3
-    assert together.content == "".join(str(chunk.content) for chunk in chunks) == whole.content
-    assert together.usage_metadata == whole.usage_metadata
-    assert together.response_metadata == whole.response_metadata
-    assert [bool(chunk.usage_metadata) for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
-    assert [chunk.chunk_position for chunk in chunks[-2:]] == [None, "last"]
 
 
 def test_usage_counts_what_was_read_and_written(vault: Larimar, decoder: TransformersDecoder) -> None:
@@ -266,89 +163,6 @@ def test_namespaces_never_meet(vault: Larimar, prompts: list[tuple[list[int], An
         *[(True, False), (False, True)],
         *[(False, False)] * 2,
     ]
-
-
-def test_many_callers(vault: Larimar) -> None:
-    model = ChatLarimar(memory=vault, max_tokens=1)
-    text, latent = ([(name, how) for name in ("default", "other")] for how in GROUNDINGS[:2])
-    calls = text * 6 + latent * 2
-
-    def ask(call: tuple[str, str]) -> Any:
-        answer = model.invoke(QUESTION, namespace=call[0], grounding=call[1])
-        return answer.content, answer.usage_metadata, answer.response_metadata
-
-    alone = {call: ask(call) for call in text + latent}
-    with ThreadPoolExecutor(16) as pool:
-        assert list(pool.map(ask, calls)) == [alone[call] for call in calls]
-
-
-async def test_async_is_the_same(vault: Larimar) -> None:
-    model = ChatLarimar(memory=vault, max_tokens=4)
-    expected = model.invoke(CHAT)
-    streamed = reduce(add, [chunk async for chunk in model.astream(CHAT)])
-    for answer in (await model.ainvoke(CHAT), streamed):
-        assert answer.content == expected.content
-        assert answer.usage_metadata == expected.usage_metadata
-        assert answer.response_metadata == expected.response_metadata
-
-
-async def test_the_event_loop_is_kept_free(vault: Larimar, slow: dict[str, set[int]]) -> None:
-    model = ChatLarimar(memory=vault)
-
-    async def streamed() -> None:
-        async for _ in model.astream(OUT_OF_SCOPE):
-            pass
-
-    assert await longest_block(model.ainvoke(OUT_OF_SCOPE)) < 0.5
-    assert await longest_block(streamed()) < 0.5
-    assert len(slow["read"]) >= 1
-    assert threading.get_ident() not in slow["read"]
-
-
-async def test_more_streams_than_threads_come_to_their_end(vault: Larimar) -> None:
-    model = ChatLarimar(memory=vault, max_tokens=1)
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
-    expected = (await model.ainvoke(QUESTION)).content
-    answers = await asyncio.gather(*(model.ainvoke(QUESTION) for _ in range(4)))
-    assert [answer.content for answer in answers] == [expected] * 4
-
-
-async def test_who_leaves_early_stops_the_decoder(vault: Larimar) -> None:
-    model = local(vault, "none", max_tokens=1000)
-    pieces = model.stream("Tell me a long story.")
-    next(pieces)
-    pieces.close()
-    chunks = model.astream("Tell me a long story.")
-    await anext(chunks)
-    await chunks.aclose()
-    with pytest.raises(asyncio.TimeoutError):
-        await asyncio.wait_for(model.ainvoke("Tell me a long story."), 0.5)
-    # The decoder answers one at a time: this waits for those that go on.
-    answer = await asyncio.wait_for(model.ainvoke("Hello", max_tokens=1), 30)
-    assert answer.usage_metadata["output_tokens"] == 1
-
-
-def test_callbacks_are_told_of_tokens(vault: Larimar) -> None:
-    model = ChatLarimar(memory=vault, max_tokens=5)
-    streaming = ChatLarimar(memory=vault, max_tokens=5, streaming=True)
-    quiet, told, loud = Tokens(), Tokens(), Tokens()
-    answer = model.invoke(QUESTION, {"callbacks": [quiet]}).text
-    assert reduce(add, model.stream(QUESTION, {"callbacks": [told]})).text == answer
-    assert streaming.invoke(QUESTION, {"callbacks": [loud]}).text == answer
-    assert quiet.seen == []
-    assert len(told.seen) > 3
-    assert "".join(told.seen) == answer
-    assert loud.seen == told.seen
-
-
-def test_an_answer_ends_where_it_is_told(vault: Larimar) -> None:
-    model = ChatLarimar(memory=vault, max_tokens=5, style="full")
-    assert model.invoke(QUESTION).text == "The pass key of the"
-    assert model.invoke(QUESTION, stop=["key of"]).text == "The pass"
-    stopped = ChatLarimar(memory=vault, max_tokens=5, style="full", stop=["key of"])
-    assert reduce(add, stopped.stream(QUESTION)).text == "The pass"
-    assert stopped.invoke(QUESTION, stop=["nowhere"]).text == "The pass key of the"
-    assert stopped._get_ls_params()["ls_stop"] == ["key of"]
 
 
 def test_sampling(decoder: TransformersDecoder) -> None:
@@ -439,113 +253,6 @@ def test_a_dump_leaves_the_models_out(vault: Larimar) -> None:
     answers = [each.invoke(QUESTION, max_tokens=1) for each in (loaded, model)]
     assert answers[0].content == answers[1].content
     assert answers[0].response_metadata == answers[1].response_metadata
-
-
-TOOL_CALL = {"name": "add", "args": {}, "id": "1"}
-PICTURE = [{"type": "text", "text": "Look."}, {"type": "image", "url": "https://example.org/a.png"}]
-REFUSED = "The chat cannot be answered. "
-
-
-@pytest.mark.parametrize(
-    ("messages", "error"),
-    [
-        (
-            [SystemMessage("Be brief.")],
-            "It holds no message of a human. End it with a HumanMessage, which is the question.",
-        ),
-        (
-            [HumanMessage("Hello"), AIMessage("Hello")],
-            "It ends with an AIMessage. End it with a HumanMessage, which is the question.",
-        ),
-        (
-            [HumanMessage("Hello"), ToolMessage("4", tool_call_id="1")],
-            "It holds a ToolMessage, and the decoder knows nothing of tools. "
-            "Leave it out, or give the memory to a chat model that calls tools.",
-        ),
-        (
-            [AIMessage("", tool_calls=[TOOL_CALL]), HumanMessage("Hello")],
-            "It holds an AIMessage that calls a tool, and the decoder knows nothing of tools. "
-            "Leave it out, or give the memory to a chat model that calls tools.",
-        ),
-        (
-            [HumanMessage(PICTURE)],
-            "It holds a HumanMessage with a block of type 'image', and only text is read. "
-            "Leave the block out, or put into words what it says.",
-        ),
-    ],
-)
-def test_chats_that_cannot_be_answered(vault: Larimar, messages: list[Any], error: str) -> None:
-    for grounding in GROUNDINGS:
-        with pytest.raises(InputError) as caught:
-            local(vault, grounding).invoke(messages)
-        assert str(caught.value) == REFUSED + error
-
-
-@pytest.mark.parametrize(
-    ("options", "error"),
-    [
-        ({"grounding": "both"}, "A chat model cannot have grounding='both'. It is \"text\", "),
-        ({"k": 0}, "Memory cannot be read with k=0."),
-        ({"namespace": ""}, "'' cannot be a namespace."),
-        (
-            {"score_threshold": 2},
-            "A chat model cannot have score_threshold=2.* Scores lie between 0 and 1",
-        ),
-        ({"max_tokens": 0}, "A chat model cannot have max_tokens=0. It is 1 or more. .* for 256."),
-        ({"temperature": -1}, "A chat model cannot have temperature=-1.*. It is 0 or more."),
-        ({"context_tokens": 0}, "A chat model cannot have context_tokens=0."),
-    ],
-)
-def test_settings_that_cannot_be_used(vault: Larimar, options: dict[str, Any], error: str) -> None:
-    with pytest.raises(InputError, match=error):
-        ChatLarimar(memory=vault, **options)
-    with pytest.raises(InputError, match=error):
-        ChatLarimar(memory=vault).invoke(QUESTION, **options)
-
-
-def test_an_unknown_setting_is_refused(vault: Larimar) -> None:
-    with pytest.raises(ValueError, match="timeout"):
-        ChatLarimar(memory=vault, timeout=60)
-    with pytest.raises(InputError) as caught:
-        ChatLarimar(memory=vault).invoke(QUESTION, top_p=0.5)
-    assert str(caught.value) == (
-        "The chat model cannot take 'top_p'. A call can override stop, grounding, k, namespace, where, "
-        "hybrid, neighbours, explain, score_threshold, since, until, as_of, fallback, "
-        "context_tokens, max_tokens, temperature, seed, style, cite. Leave it out, or correct its name."
-    )
-
-
-def test_one_decoder_answers(vault: Larimar, decoder: TransformersDecoder) -> None:
-    for given in ({"memory": vault, "decoder": decoder}, {"memory": vault, "model": "another"}):
-        with pytest.raises(InputError) as caught:
-            ChatLarimar(**given)
-        assert str(caught.value) == (
-            "The chat model cannot be made. A memory answers with its own decoder, and another one was "
-            "given. Leave it out, or open the memory with it: `Larimar.open(path, decoder=...)`."
-        )
-    with pytest.raises(
-        InputError, match=r"Its decoder is '.*', and its model was said to be 'another'"
-    ):
-        ChatLarimar(decoder=decoder, model="another")
-    with pytest.raises(InputError, match="Its decoder is a str, without name, context"):
-        ChatLarimar(decoder="SmolLM2")
-    with pytest.raises(InputError, match="Its memory is a str, not a Larimar"):
-        ChatLarimar(memory="notes.larimar")
-    with pytest.raises(InputError, match="a cache would go on giving old ones"):
-        ChatLarimar(memory=vault, cache=True)
-
-
-def test_tools_and_schemas_are_refused(vault: Larimar) -> None:
-    model = ChatLarimar(memory=vault)
-    schema = {"title": "Key", "type": "object", "properties": {"key": {"type": "string"}}}
-    for attempt in (lambda: model.bind_tools([]), lambda: model.with_structured_output(schema)):
-        with pytest.raises(InputError) as caught:
-            attempt()
-        assert str(caught.value) == (
-            "ChatLarimar takes no tools, and no schema for its output. Its decoder is too small to "
-            "write the calls that both need. Give the memory to a chat model that calls tools, with "
-            "`larimar_tools(memory)`."
-        )
 
 
 def test_a_model_by_name_is_loaded_when_it_first_speaks(

@@ -20,7 +20,7 @@ from typer.main import get_command
 
 import benchmarks
 from larimar_memory.cli.app import app
-from tests.cli.test_commands import larimar
+from tests.cli.command import larimar
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

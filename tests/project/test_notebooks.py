@@ -17,6 +17,21 @@ pytestmark = [pytest.mark.model, pytest.mark.slow]
 FOLDER = Path(__file__).parents[2] / "notebooks"
 
 
+BEGIN = """%reset -f
+import gc
+import os
+import sys
+sys.path[:0] = [] if {root!r} in sys.path else [{root!r}]
+from tests import loaded
+loaded.for_good()
+gc.collect()
+gc.freeze()
+os.environ.update({variables})
+del gc, loaded, os, sys
+"""
+"""What was loaded for a notebook stays for those that come after it, and nothing else does."""
+
+
 def printed(notebook: nbformat.NotebookNode) -> str:
     return "".join(
         output.text
@@ -58,7 +73,7 @@ def run(name: str, kernel: KernelManager, **size: str) -> nbformat.NotebookNode:
     """Execute a notebook at a small size."""
     small = nbformat.read(FOLDER / name, as_version=4)
     variables = {f"LARIMAR_NOTEBOOK_{variable}": value for variable, value in size.items()}
-    begin = f"%reset -f\nimport os\nos.environ.update({variables})\ndel os"
+    begin = BEGIN.format(root=str(FOLDER.parent), variables=variables)
     small.cells.insert(0, nbformat.v4.new_code_cell(begin))
     NotebookClient(small, km=kernel, timeout=600).execute()
     return small

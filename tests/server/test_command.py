@@ -16,7 +16,7 @@ from mcp import Client
 
 from larimar_memory.larimar import Larimar
 from larimar_memory.stores.sqlite import integrity
-from tests.cli.test_commands import larimar
+from tests.cli.command import larimar
 
 from .conftest import ASKED, FACT, ROOT, at, by_command, called
 

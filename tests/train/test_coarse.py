@@ -17,7 +17,7 @@ from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
 from larimar_memory.text.blocks import Text
 from larimar_memory.train import coarse
-from tests.cli.test_commands import larimar
+from tests.cli.command import larimar
 from tests.tiny import tiny_encoder
 
 pytestmark = pytest.mark.model
