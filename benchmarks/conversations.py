@@ -2,9 +2,9 @@
 
 Larimar with its defaults, each turn a document and each conversation a namespace; the ranking it had
 before, and cosines alone, over a memory where every segment has the encoder's key; its search by words
-alone; BM25 over words as SQLite's `unicode61` cuts them; FAISS with LangChain's embeddings of the same
-encoder, a vector a turn: of a long one, of as much as the encoder takes in. Run it with
-`python -m benchmarks conversations --conversations FOLDER`.
+alone; BM25 over words as SQLite's `unicode61` cuts them; FAISS, and LangMem's tools over LangGraph's
+store, with LangChain's embeddings of the same encoder, a vector a turn: of a long one, of as much as
+the encoder takes in. Run it with `python -m benchmarks conversations --conversations FOLDER`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks import bm25, previous, talks
 from benchmarks.faiss_store import FaissStore
+from benchmarks.langmem_store import LangMem
 from benchmarks.result import Bar, Figures, bar, rate, share
 from benchmarks.session import Session
 from benchmarks.talks import Asked, Talk, as_text
@@ -33,7 +34,7 @@ from larimar_memory.stores.base import StoredSegment
 from larimar_memory.text.words import query_terms
 from larimar_memory.types import ReadOptions, Readout
 
-PACKAGES = ("faiss-cpu", "langchain-huggingface")
+PACKAGES = ("faiss-cpu", "langchain-huggingface", "langmem")
 
 FITTED = {"beam_100k": 10, "sgd_multisession": 6}
 """How many of a file's conversations, the first ones, rankings may be fitted on: their figures are
@@ -345,12 +346,9 @@ def _words(session: Session, memories: Memories, stack: ExitStack) -> System:
 def _bm25(session: Session, memories: Memories, stack: ExitStack) -> System:
     def system(talk: Talk) -> Ranking:
         index = stack.enter_context(closing(bm25.index(turn.text for turn in talk.turns)))
-
-        def ranking(question: str) -> Found:
-            best = [talk.turns[row] for row in bm25.best(index, question, _MOST)]
-            return Found([turn.id for turn in best], [turn.text for turn in best[: ReadOptions().k]])
-
-        return ranking
+        return lambda question: _listed(
+            [(talk.turns[row].id, talk.turns[row].text) for row in bm25.best(index, question, _MOST)]
+        )
 
     return system
 
@@ -359,19 +357,32 @@ def _faiss(session: Session, memories: Memories, stack: ExitStack) -> System:
     embeddings = session.langchain_embeddings
 
     def system(talk: Talk) -> Ranking:
-        # Vectors of another conversation would be had for nothing.
+        # Vectors of another system, or conversation, would be had for nothing.
         embeddings.clear()
         store = FaissStore(embeddings)
         store.add_texts([turn.text for turn in talk.turns], ids=[turn.id for turn in talk.turns])
-
-        def ranking(question: str) -> Found:
-            found = store.similarity_search(question, _MOST)
-            texts = [document.page_content for document in found[: ReadOptions().k]]
-            return Found([document.id or "" for document in found], texts)
-
-        return ranking
+        return lambda question: _listed(
+            [(found.id or "", found.page_content) for found in store.similarity_search(question, _MOST)]
+        )
 
     return system
+
+
+def _langmem(session: Session, memories: Memories, stack: ExitStack) -> System:
+    embeddings = session.langchain_embeddings
+    kept = LangMem(embeddings)
+
+    def system(talk: Talk) -> Ranking:
+        embeddings.clear()
+        kept.write(talk.id, {turn.id: turn.text for turn in talk.turns})
+        return lambda question: _listed(kept.search(talk.id, question, _MOST))
+
+    return system
+
+
+def _listed(found: Sequence[tuple[str, str]]) -> Found:
+    """Turns by id and text, best first: an answer is given as many as it reads by default."""
+    return Found([id for id, _ in found], [text for _, text in found[: ReadOptions().k]])
 
 
 SYSTEMS |= {
@@ -381,4 +392,5 @@ SYSTEMS |= {
     "words alone": _words,
     "BM25, unicode61": _bm25,
     "FAISS, the same encoder": _faiss,
+    "LangMem, the same encoder": _langmem,
 }

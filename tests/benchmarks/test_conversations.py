@@ -225,6 +225,7 @@ def test_every_system_is_asked_and_what_was_fitted_on_stands_apart(
 ) -> None:
     pytest.importorskip("faiss")
     pytest.importorskip("langchain_huggingface")
+    pytest.importorskip("langmem")
     session = Session(0, None, lambda _: None, conversations=folder)
     vars(session)["decoder"] = tiny_decoder()
 
@@ -251,8 +252,8 @@ def test_every_system_is_asked_and_what_was_fitted_on_stands_apart(
                 assert found["categories"]["one turn"]["recall"]["1"]["mean"] == 1
                 assert found["prompt_tokens"] > 100
                 assert found["read_p50_seconds"] > 0
-    assert len(bars) == 2 * 5 + 2
+    assert len(bars) == 2 * 6 + 2
     lines = TABLES["conversations"](figures)
-    assert len(lines) == 2 + 3 * 7
+    assert len(lines) == 2 + 3 * 8
     assert lines[2].startswith("| beam_100k, fit, 2 | Larimar | ")
     assert conversations.measure(session, Size(1, 2))[0]["sets"]["beam_100k"]["fit"]["questions"] == 1
