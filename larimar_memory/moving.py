@@ -254,8 +254,9 @@ def _check(
                 "encoder's own.",
                 _REENCODE,
             )
-    keeps = target is None or not with_receipts or target.keeps_receipts
-    if target is not None and not keeps and any(store.receipts().added for store in sources):
+    if target is None or target.keeps_receipts or not with_receipts:
+        return
+    if any(store.receipts().added for store in sources):
         raise InputError(
             what,
             f"There are receipts of what was forgotten, and {_name(target)} can keep none.",
