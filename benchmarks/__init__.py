@@ -34,6 +34,7 @@ NAMES: dict[str, str] = {
     "conversations": "Long conversations: whether the turns that answer a question are found.",
     "decoding": "Tokens a second beside llama.cpp with the same file, and the start of a process.",
     "merge": "Two files merged, and a file copied to a database and back: exact, and how fast.",
+    "postgres": "PostgreSQL beside a file and PGVector: recall, reads, writes, many at once.",
     "mcp": "Recall over MCP beside the library's own call: standard input and output, and HTTP.",
     "inspector": "The inspector's first paint, with a hundred thousand documents.",
     "latency": "Time and RAM of an answer, at ten thousand and at a million tokens.",
