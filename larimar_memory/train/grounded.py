@@ -15,6 +15,7 @@ from torch import Tensor
 from larimar_memory.decoders.base import LatentDecoder
 from larimar_memory.decoders.prompt import INSTRUCTIONS, passage, passages
 from larimar_memory.errors import InputError
+from larimar_memory.latents.adapters import Joined
 from larimar_memory.latents.answering import AnsweringAdapter, adapter_for, load_adapter
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.latent_memory import in_windows
@@ -148,7 +149,7 @@ class Grounded(Recite):
             return super().loss(batch)
         model, prefix = self.codec.anatomy.model, self._prefix(batch)
         wanted = batch.labels != IGNORED
-        with self._adapter.attached():
+        with Joined(self.codec.adapters, self._adapter.adapters).attached():
             hidden = after(model, prefix, batch.inputs)[wanted]
         told = cross_entropy(hidden, model.lm_head.weight, batch.labels[wanted])
         if not self.stage.taught:
