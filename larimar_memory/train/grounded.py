@@ -112,8 +112,9 @@ class Grounded(Recite):
     """Answer from latents as the adapted decoder answers from text; recite too.
 
     What is learnt is the answers, and how likely the teacher finds each token, reading the text: the
-    same decoder with its answering adapter on. Encoder and head learn; the adapter serves text as well,
-    and stays.
+    same decoder with its answering adapter on. Where the stage says so, the decoder's hidden states are
+    to be the teacher's too, all the way from the question to the answer. Encoder, head and the codec's
+    own adapters learn; the answering adapter, which acts beside them, serves text as well, and stays.
 
     Args:
         lessons: where the questions come from.
