@@ -265,17 +265,25 @@ class Grounded(Recite):
     def _teach(self, batch: Reading) -> Teacher:
         """What the teacher makes of the texts, each with a question and its answer."""
         model, end = self.codec.anatomy.model, self.codec.anatomy.end
-        tokens = rectangle(batch.prompts, end, self.codec.device)
+        # The texts, with which all prompts begin, are read once.
+        after = [int((labels != IGNORED).nonzero().max()) + 1 for labels in batch.labels]
+        shared = min(len(p) - 1 - n for p, n in zip(batch.prompts, after, strict=True))
+        begun = [set(ids) for ids in zip(*batch.prompts, strict=False)][:shared]
+        shared = next((n for n, ids in enumerate(begun) if len(ids) > 1), shared)
+        texts = torch.tensor([batch.prompts[0][:shared]], device=self.codec.device)
+        prompts = [prompt[shared:] for prompt in batch.prompts]
+        tokens = rectangle(prompts, end, self.codec.device)
         with self._adapter.attached():
+            cache = model.model(input_ids=texts, use_cache=True).past_key_values
+            cache.batch_repeat_interleave(len(prompts))
             layers = model.model(
-                input_ids=tokens, use_cache=False, output_hidden_states=True
+                input_ids=tokens, past_key_values=cache, use_cache=True, output_hidden_states=True
             ).hidden_states[1:]
         labels, places = list[Tensor](), list[tuple[int, int, int]]()
-        for n, (prompt, length) in enumerate(zip(batch.prompts, batch.lengths, strict=True)):
+        for n, (prompt, length) in enumerate(zip(prompts, batch.lengths, strict=True)):
             labels.append(layers[-1][n, len(prompt) - length - 1 : len(prompt) - 1])
             # The end of a prompt is what is read after the latents, but where a token spans both.
-            read, ids = len(prompt) - 1, batch.inputs[n].tolist()
-            used = int((batch.labels[n] != IGNORED).nonzero().max()) + 1
+            read, used, ids = len(prompt) - 1, after[n], batch.inputs[n].tolist()
             same = 0
             while same < min(used, read) and prompt[read - 1 - same] == ids[used - 1 - same]:
                 same += 1
