@@ -38,12 +38,12 @@ def _log_only(sentence: str, word: str) -> AbstractContextManager[Callable[[int,
 
 
 announce: Announce = _log_only
-"""How long work is shown: the library itself prints nothing; see `announced_by`."""
+"""The function that shows long-running work: the library prints nothing; see `announced_by`."""
 
 
 @contextmanager
 def announced_by(shown: Announce) -> Iterator[None]:
-    """Show long work with this function, in all threads."""
+    """Show long-running work with this function, in all threads."""
     global announce
     before, announce = announce, shown
     try:

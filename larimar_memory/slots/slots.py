@@ -72,11 +72,11 @@ class Solution:
 class SlotMemory:
     """K slots over fixed reference keys R (arXiv 2403.11901, with R held fixed as in 2407.01437).
 
-    With w the address weights of an item (Eq. 7) and u its latent's direction, the memory keeps `A =
-    sum w w^T` and `B = sum w u^T` and reads `M = (A + lambda I)^-1 B`, the least-squares solution of `W
-    M = U` with a ridge; what was never written is zero. Weights and directions are multiples of 2^-22,
-    so that A and B are exact: writing in any order, merging, and writing followed by forgetting give
-    the same bits. Only the directions of keys count. Thread-safe.
+    With w the address weights of an item (Eq. 7) and u its latent's direction, the memory keeps
+    `A = sum w w^T` and `B = sum w u^T` and reads `M = (A + lambda I)^-1 B`, the least-squares solution
+    of `W M = U` with a ridge; what was never written is zero. Weights and directions are
+    multiples of 2^-22, so that A and B are exact: writing in any order, merging, and writing followed
+    by forgetting give the same bits. Only the directions of keys count. Thread-safe.
 
     Args:
         slots: K.

@@ -54,8 +54,8 @@ def put_in_place(target: Path, *, folder: bool = False) -> Iterator[Path]:
 def unfinished(target: Path, *, folder: bool = False) -> Iterator[Path]:
     """A file or folder beside the target, which is deleted at the block's end unless it was placed.
 
-    Its name is unique among threads, processes and machines. A process's number is not: it may be the
-    same in another container.
+    Its name is random, so that no other thread, process or machine has it. Numbers of processes are the
+    same in every container.
 
     Raises:
         OSError: if it cannot be made.

@@ -11,7 +11,7 @@ import numpy as np
 from larimar_memory.system.locked_files import reading
 
 LEAST, LENGTH = 6, 16
-"""The least and the usual bytes of a piece. Fewer than six are in any large file by chance."""
+"""Least and usual length of a piece, in bytes. Fewer than six are in any large file by chance."""
 
 MOST = 1 << 18
 """The most pieces that are looked for. Of more, every second, fourth, ... is: a file is read once for

@@ -159,7 +159,7 @@ class Files:
 
 
 def find_files(paths: Sequence[str]) -> Iterator[Path]:
-    """The named files, and the files of readable kinds inside the named folders, sorted by folder.
+    """The named files, and the files of readable kinds in the named folders, each folder in order.
 
     Only the listings of the folders on the current path are held. Links to folders are not followed.
 

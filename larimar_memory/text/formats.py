@@ -27,8 +27,8 @@ class Limits:
 
     Attributes:
         pages: of a PDF.
-        characters: of HTML, of the XML packed in a document, of a notebook or a mail, markup and
-            attachments included; and of the text extracted from a PDF or a document.
+        characters: of HTML, of the XML packed in a document, of a notebook or a mail, each with all
+            that is not text; and of the text extracted from a PDF or a document.
     """
 
     pages: int = 10_000

@@ -15,7 +15,7 @@ class Ignored:
     """Tells whether Git would ignore a path in a folder; each file of rules is read once.
 
     Rules apply from the root of the folder's repository down. If the folder is in no repository, or is
-    itself ignored there, only the rules in it apply: a folder that is named is wanted.
+    itself ignored there, they apply from the folder down: a folder that is named is wanted.
 
     Raises:
         ImportError: if pathspec is not installed.
