@@ -82,7 +82,7 @@ class CoarseTable:
         return unit((summed + self.bias) * summed.any(axis=1, keepdims=True))
 
     def likeness(self, asked: Sequence[int], texts: Sequence[Sequence[int]]) -> Float[np.ndarray, " n"]:
-        """How much of what the asked tokens say each text says, in the same or similar tokens.
+        """How much of the asked tokens' meaning each text has, in the same or similar tokens.
 
         The best cosine of each asked token with a token of the text, averaged with the length of the
         asked token's weighted vector as its weight: late interaction (Khattab and Zaharia 2020, arXiv

@@ -155,11 +155,12 @@ def table(asked: Asked, pool: Pool, known: Sequence[Known]) -> Float[np.ndarray,
 
 
 def covered(asked: Asked, held: Container[str], is_read: bool) -> float:
-    """How much of what a question says a text holds word for word, by the letters; at most 1.
+    """How much of a question a text holds word for word, measured in letters; at most 1.
 
     Args:
         held: its words.
-        is_read: whether the encoder could read the question: if not, it is the rest that was asked.
+        is_read: whether the encoder could read the question; if not, words in ASCII do not count,
+            unless there are no others.
     """
     terms = asked.words if is_read else [t for t in asked.words if not t.isascii()] or asked.words
     said = SAYING * sum(map(len, terms))
@@ -179,7 +180,7 @@ def addressed(asked: Asked, speaker: str) -> tuple[bool, bool]:
 
 @dataclass(frozen=True, slots=True)
 class _Weighed:
-    """What a question says: its words and stems, with what each says, and the dates it names."""
+    """A question's words and stems, each with its idf, and the dates that it names."""
 
     exact: dict[str, float]
     stems: dict[str, float]

@@ -14,7 +14,7 @@ from larimar_memory.recall.tokens import Tokens
 def soft_words(
     encoder: Encoder, tokens: Tokens | None, question: str, texts: Sequence[str]
 ) -> Float[np.ndarray, " n"] | None:
-    """How much of what a question says each text says, in the same or similar words, in [-1, 1].
+    """How much of a question's meaning each text has, in the same or similar words, in [-1, 1].
 
     Args:
         tokens: of the encoder, if it tokenises.

@@ -14,7 +14,7 @@ from larimar_memory.types import Metadata, Segment
 Rows: TypeAlias = Int[np.ndarray, " n"]
 Key: TypeAlias = Float[np.ndarray, " d"]
 Keys: TypeAlias = Float[np.ndarray, "n d"]
-"""Of unit length, float32."""
+"""Keys have unit length and are float32."""
 
 MakeKeys: TypeAlias = Callable[[Sequence[str]], Keys]
 """A function that makes a key of each text."""

@@ -29,8 +29,8 @@ from larimar_memory.stores.sqlite.wal import lost_commits
 from larimar_memory.validate import check_file
 
 NOT_ERASED = "not erased"
-"""How findings begin that are about forgotten text or keys that may be left. `purge` erases them, as
-does opening the memory for writing and closing it."""
+"""The beginning of findings about forgotten text or keys that may be left. `purge` erases them, as does
+opening the memory for writing and closing it."""
 
 _ORPHANS = (
     "SELECT f.id, f.namespace_id FROM fine_keys f "
