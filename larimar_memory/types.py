@@ -227,10 +227,10 @@ class ReadOptions:
         where: a metadata filter.
         neighbours: segments of context to add on either side of each.
         hybrid: search by words as well as by key.
-        threshold: probability of an answer under which the question is out of scope; None is the
-            memory's own, and 0 always returns the best segments.
+        threshold: probability below which the question is out of scope; None is the memory's own, and
+            0 always returns the best segments.
         explain: also say why each segment was recalled, and which signs the probability follows from.
-        since, until: only what was said then or later, or earlier, by its `said_at`; days are whole.
+        since, until: only what was said from then on, or up to then, by its `said_at`; days are whole.
         as_of: read as of this time: nothing that was said later, and "last week" is the week before it.
     """
 
@@ -252,7 +252,7 @@ class AnswerOptions:
 
     Attributes:
         grounding: "text" puts recalled text in the prompt; "latent" attaches recalled latents; "auto"
-            uses whichever was measured to be better for so many tokens, or text without a measurement.
+            uses whichever was measured to be better for that many tokens, or text if none was measured.
         context_tokens: most prompt tokens spent on recalled text.
         max_tokens: most tokens to write.
         stop: texts at which to end; they are not part of the answer.
