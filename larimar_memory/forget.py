@@ -67,7 +67,8 @@ class Forgetting:
             ids: ids of documents; unknown ids are skipped, and an empty list deletes nothing.
             where: a metadata filter; with `ids`, both must hold.
             namespace: where to delete; given alone, all of it is deleted.
-            everywhere: delete in all namespaces, by `ids` or `where`; for example, all about a person.
+            everywhere: delete in all namespaces, by `ids` or `where`; for example, everything about a
+                person.
             purge: also erase every trace from the files, in time proportional to their size. Without
                 it, call `purge()` later. If a purge is interrupted, the next opening completes it.
             receipt: search every byte of the files for what was deleted, keep a receipt in the memory,

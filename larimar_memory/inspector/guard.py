@@ -12,7 +12,7 @@ API = "/api/"
 _NAMES = ("127.0.0.1", "localhost")
 _HTTP_PORT = 80
 
-# Only the page's own files are loaded, no text becomes a script, and no other page frames this one.
+# Only the page's own files are loaded, no text becomes a script, and no page frames this one.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
