@@ -61,7 +61,7 @@ OnSegments = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What was exported or imported."""
+    """How much was exported or imported."""
 
     namespaces: int
     documents: int

@@ -52,7 +52,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         path: the memory file; None in RAM or in a database.
         latents: makes, finds and places the latents of segments.
         slots: the shared slots that the memory is read through; None if segments share none.
-        most: most segments that a namespace holds; beyond it, the documents written first are
+        most: most segments that a namespace keeps; beyond that, the documents written first are
             forgotten. None if there is no such limit.
     """
 

@@ -100,8 +100,8 @@ class RecalledSegment:
 
     Attributes:
         id: `"<document_id>#<index>"`, unique within the namespace.
-        score: how well it matches the question: their cosine, in [0, 1]; where the encoder cannot read
-            one of them, the share of the question's words that it holds.
+        score: how well it matches the question: their cosine, in [0, 1]; if the encoder cannot read one
+            of the two, the share of the question's words that the segment holds.
         weight: its part of the readout; the weights of a readout sum to 1. It is the address weight w_k
             (arXiv 2403.11901, Eq. 7), or with slots its share of what they returned.
         before, after: text of the neighbouring segments, empty unless the read asked for it.

@@ -1,4 +1,4 @@
-"""A call of the question answering: its question, and its options sorted by who takes them."""
+"""A call of the question-answering chain: its question, and its options by who takes them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _INNER = ("prompt", "document_prompt", "document_separator", "memory", "callback
 
 @dataclass(frozen=True)
 class Call:
-    """One question, with the options of its call sorted by who takes them."""
+    """One question, with the options of its call by who takes them."""
 
     query: str
     history: list[BaseMessage]

@@ -1,4 +1,4 @@
-"""The share of a prompt that recalled text may take up, in tokens."""
+"""The tokens of a prompt that recalled text may take up."""
 
 from __future__ import annotations
 

@@ -49,8 +49,8 @@ class Turn:
 def turns_of(messages: Sequence[BaseMessage]) -> list[Turn]:
     """The turns in a list of messages, oldest first.
 
-    Consecutive messages of the user are one saying. A reply is the agent's last text that calls no
-    tool. Messages of tools, and summaries that an agent made, belong to no turn.
+    Consecutive messages of the user count as one. A reply is the agent's last text that calls no tool.
+    Messages of tools, and summaries that an agent made, belong to no turn.
     """
     turns, speaking = list[Turn](), False
     for place, message in enumerate(messages):

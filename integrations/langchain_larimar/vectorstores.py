@@ -255,7 +255,7 @@ class LarimarVectorStore(VectorStore):
         filter: Where | None = None,
         **kwargs: Any,
     ) -> list[Document]:
-        """Of the `fetch_k` entries that match a query best, the k that differ most from one another.
+        """From the `fetch_k` entries that match a query best, k that differ from one another.
 
         Args:
             query: any text, or a key.

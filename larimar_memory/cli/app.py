@@ -214,7 +214,7 @@ def _root(
 
 def main() -> None:
     """Run the command line; every failure ends in one line and a non-zero exit status."""
-    # Importing the model libraries makes millions of objects that stay: looking for garbage is waste.
+    # Importing the model libraries makes millions of objects that stay: collecting them is a waste.
     gc.disable()
     as_json = "--json" in sys.argv
     for stream in (sys.stdout, sys.stderr):
