@@ -96,8 +96,8 @@ def merge(
 ) -> Poured:
     """Write what several memories hold to one memory, in the order in which they are named.
 
-    Equal documents with the same id become one, with the later time, and every key and latent that any
-    of them has. Merging again changes nothing.
+    Equal documents with the same id become one, with the later time (if `same` is "first", the first
+    one's), and every key and latent that any of them has. Merging again changes nothing.
 
     Args:
         sources: memories or exports; they are not changed.

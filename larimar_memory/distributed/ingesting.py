@@ -58,7 +58,7 @@ class Ingested:
     Attributes:
         documents, segments: how many the memory did not have before.
         seconds: time of the whole ingestion.
-        working_seconds: time since the first worker was ready.
+        working_seconds: time from when the first worker was ready.
     """
 
     documents: int
