@@ -63,7 +63,7 @@ class Copying:
     def _begun(self, ids: Sequence[int]) -> str | None:
         """The word that is being written, if it is a word to copy."""
         written = self._tokenizer.decode(
-            ids[max(self._start, len(ids) - 64) :], skip_special_tokens=True
+            ids[max(self._start, len(ids) - _REMEMBERED) :], skip_special_tokens=True
         )
         found = _LAST.search(written)
         if found is None or not _NAMED.match(found[0]):

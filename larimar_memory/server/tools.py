@@ -51,6 +51,7 @@ class MemoryTool:
     run: Callable[[Larimar, str, Any], Done]
     reads: bool = False
     destroys: bool = False
+    dates: bool = False
 
     def declared(self, name: str) -> Tool:
         """The tool as clients see it."""
@@ -60,12 +61,12 @@ class MemoryTool:
             description=self.description,
             input_schema=self.arguments.model_json_schema(),
             output_schema=self.result.model_json_schema(mode="serialization"),
-            # Idempotent: repeating a call leaves the memory as the first call left it.
             annotations=ToolAnnotations(
                 title=self.title,
                 read_only_hint=self.reads,
                 destructive_hint=self.destroys,
-                idempotent_hint=True,
+                # Repeating a call changes nothing more, unless the call notes when it was made.
+                idempotent_hint=not self.dates,
                 open_world_hint=False,
             ),
         )
@@ -171,6 +172,7 @@ TOOLS = {
         schemas.Remember,
         schemas.Written,
         remember,
+        dates=True,
     ),
     "recall": MemoryTool(
         "Recall",

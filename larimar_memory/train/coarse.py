@@ -233,7 +233,7 @@ def _pieces(texts: Iterable[Text], draw: random.Random) -> Iterator[str]:
 
 
 def _drawn(pieces: Iterator[str], draw: random.Random) -> list[str]:
-    """Up to `MOST` pieces, all equally likely (reservoir sampling), in random order without repeats."""
+    """Up to `MOST` pieces, all equally likely (reservoir sampling), each text once, in random order."""
     kept = list[str]()
     for number, piece in enumerate(pieces):
         if len(kept) < MOST:

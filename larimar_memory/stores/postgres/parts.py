@@ -27,6 +27,10 @@ many rows, and the rest are indexed when the store is closed."""
 _GROWTH = 2
 """A range is merged into the next if it has fewer than so many times as many rows."""
 
+_DENSITY = "m = 12, ef_construction = 40"
+"""Links of a row, and rows looked at for them. pgvector's own 16 and 64 take twice the time to make an
+index, and find 99.4% of the 64 nearest keys of 46,000 in place of 98.5%."""
+
 _MOST_NUMBERS = 4_000
 """The most numbers of a key that pgvector indexes."""
 
@@ -116,7 +120,7 @@ def _index_tail(db: Connection, name: str, form: KeyForm) -> None:
     kind = "halfvec_cosine_ops" if form.coarse else "halfvec_ip_ops"
     db.execute(
         f"CREATE INDEX CONCURRENTLY {made.name} ON segments USING hnsw ({indexed(form)} {kind}) "
-        f"WHERE {covered(made.space, made.after, made.upto)}"
+        f"WITH ({_DENSITY}) WHERE {covered(made.space, made.after, made.upto)}"
     )
     with db.transaction():
         db.execute("DELETE FROM parts WHERE namespace_id = %s AND after >= %s", (made.space, after))
