@@ -124,7 +124,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
             latents: write a latent for every segment, for grounding="latent". True uses the bundled
                 codec of the decoder; otherwise, the folder of one. `write_latents` can add latents
                 later.
-            adapter: answers from text use it. True is the decoder's bundled adapter, if there is one;
+            adapter: answers from memory use it. True is the decoder's bundled adapter, if there is one;
                 otherwise, the folder of one, or False for the plain decoder.
             slots: K, the most slots per namespace; by default, each segment has a new slot.
             when_full: "blend" lets segments share K fixed slots, and reads get less sharp as segments
