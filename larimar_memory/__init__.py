@@ -59,7 +59,7 @@ __all__ = [
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 deprecated.install()
 
-# Loaded on first use: what needs no model, such as the errors, should not wait seconds for torch.
+# Loaded on first use, so that what needs no model, such as the errors, need not wait for torch.
 _TYPES = ("Answer", "AnswerOptions", "ReadOptions", "Readout", "RecalledSegment")
 _LAZY = {
     "Decoder": "larimar_memory.decoders.base",

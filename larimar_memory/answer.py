@@ -44,7 +44,7 @@ class Answerer:
     Args:
         decoder: gives the decoder, loading it where that has not been done.
         latents: of the memory that was read.
-        adapter: gives what the decoder answers from text with, where it was trained to, else None.
+        adapter: gives what the decoder answers with, where it was trained to, else None.
     """
 
     def __init__(
@@ -69,12 +69,13 @@ class Answerer:
         adapter: AnsweringAdapter | None = None
         sources, recalled, stop = tuple[RecalledSegment, ...](), list[str](), tuple(options.stop)
         if readout.in_scope:
-            sources = focused(readout)
+            sources, adapter = focused(readout), self._adapted(readout)
             if options.grounding == "latent":
-                sources, prefix = _latents_within(options.context_tokens, sources, self._latents)
+                sources, prefix = _latents_within(
+                    options.context_tokens, sources, self._latents, adapter
+                )
             else:
                 sources, recalled = _text_within(options.context_tokens, sources, model)
-                adapter = self._adapted(readout)
             stop = (*stop, *STOP)
         chosen = instruction(options.style, adapter is not None)
         told = {} if chosen == BRIEF else {"instruction": chosen}
@@ -123,7 +124,7 @@ def start(
         started: when the call began, by `time.perf_counter`.
         read: reads the memory with a part of the question; without it, no part is asked alone.
         language: ISO 639-1 code of the stop words, for citations.
-        adapter: gives what the decoder answers from text with, where it was trained to, else None.
+        adapter: gives what the decoder answers with, where it was trained to, else None.
 
     Raises:
         InputError: if nothing that was recalled fits, or the question does not.
@@ -237,7 +238,10 @@ def _text_within(
 
 
 def _latents_within(
-    budget: int, segments: tuple[RecalledSegment, ...], latents: LatentMemory
+    budget: int,
+    segments: tuple[RecalledSegment, ...],
+    latents: LatentMemory,
+    adapter: AnsweringAdapter | None,
 ) -> tuple[tuple[RecalledSegment, ...], LatentReadout]:
     """The best segments whose latents take up no more positions than the budget has tokens."""
     codec = latents.codec
@@ -245,7 +249,7 @@ def _latents_within(
     sizes = accumulate(codec.config.spread * sum(map(len, group)) for group in groups)
     count = sum(size <= budget for size in sizes)
     _check_fits(count, budget)
-    return segments[:count], codec.readout(groups[:count])
+    return segments[:count], codec.readout(groups[:count], adapter)
 
 
 def _check_fits(count: int, budget: int) -> None:

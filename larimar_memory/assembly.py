@@ -1,4 +1,4 @@
-"""What a memory is opened with: its encoder and its store, and whether keys can wait."""
+"""The encoder and the store that a memory is opened with, and whether its keys are lazy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def assemble(
     slots: int | None,
     file_options: Mapping[str, Any],
 ) -> tuple[Store, Encoder]:
-    """The store and the encoder of a memory, as `Larimar.open` is asked for them.
+    """The store and the encoder that `Larimar.open` is asked for.
 
     Raises:
         InputError, MemoryFileError, EncoderMismatchError, ModelError: as `Larimar.open`.
@@ -36,7 +36,7 @@ def assemble(
         raise _refused(f"Its keys are {keys!r}.", 'Give "lazy", "eager", or None for what is usual.')
     if store is not None:
         check_store(store, place, file_options)
-    # The place first: whether it can be used is known before a model has been loaded.
+    # The place first: one that cannot be used is refused before a model is loaded.
     old = not file_options.get("create", True) or file_options.get("read_only", False)
     check_place(place, must_exist=old or encoder is None)
     if encoder is None:
@@ -67,7 +67,7 @@ def assemble(
 
 
 def _check_wish(encoder: Encoder, keys: WhenKeys | None, slots: int | None, table: bool) -> None:
-    """Raise InputError where keys cannot be lazy, whatever the file, and are to be."""
+    """Raise InputError if keys are to be lazy, but cannot be in any file."""
     if keys == "lazy" and slots is not None:
         raise _refused("It has slots, which are made of eager keys.", "Leave keys out, or the slots.")
     if keys == "lazy" and not table and not isinstance(encoder, NoEncoder):
@@ -79,7 +79,7 @@ def _check_wish(encoder: Encoder, keys: WhenKeys | None, slots: int | None, tabl
 
 
 def _check_keys(store: Store, keys: WhenKeys | None, slots: int | None) -> None:
-    """Raise InputError where the store is not as it is to be used."""
+    """Raise InputError if the store's keys do not suit the keys or slots that were asked for."""
     if slots is not None:
         check_eager(store)
     if keys == "lazy" and not store.lazy:

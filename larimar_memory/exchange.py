@@ -1,12 +1,14 @@
-"""A memory as files that any program reads: JSON lines for what is said, safetensors for numbers.
+"""A memory as files that any program reads: JSON lines for texts, safetensors for numbers.
 
-A folder with `memory.json`, which says what is there with a checksum of every file; `documents.jsonl`;
-and for each few thousand segments a `segments-N.jsonl` and a `segments-N.safetensors` with `keys`
-(n x d, float16), and `latents`, one after the other in the bytes they are stored in, the n-th ending at
-`latent_ends[n]`. Of a lazy memory, `keys` are the coarse ones (int8, scaled so that the largest is
-127), and `fine_keys` (float16) the encoder's of those segments for which `keyed` (n, bool) says so.
-Receipts of what was forgotten, where there are any, are the lines of `receipts.jsonl`.
-Going out and in again changes nothing. Neither holds more than a part in RAM.
+An export is a folder with `memory.json`, which describes the export and has a checksum of every file;
+`documents.jsonl`; and for every few thousand segments a `segments-N.jsonl` and a
+`segments-N.safetensors`. The latter holds `keys` (n x d, float16) and `latents`: the bytes in which
+latents are stored, one latent after the other, the n-th ending at `latent_ends[n]`. In a lazy memory,
+`keys` are the coarse keys (int8, scaled so that the largest is 127), and `fine_keys` (float16) are the
+fine keys of the segments for which `keyed` (n, bool) is true. If there are receipts of what was
+forgotten, they are the lines of `receipts.jsonl`.
+
+Exporting and importing again changes nothing. Neither holds more than a part of the memory in RAM.
 """
 
 from __future__ import annotations
@@ -54,12 +56,12 @@ SHARD_SEGMENTS = 4096
 _BATCH_SEGMENTS = 512
 
 OnSegments = Callable[[int, int], None]
-"""Called with segments done and segments there are."""
+"""Called with how many segments are done, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What was exported or imported."""
+    """How much was exported or imported."""
 
     namespaces: int
     documents: int
@@ -76,16 +78,16 @@ def export(
     with_receipts: bool = True,
     on_progress: OnSegments | None = None,
 ) -> Moved:
-    """Write all that a store holds, as it is at one moment, to a folder that is made for it.
+    """Write everything that a store holds, as of one moment, to a new folder.
 
     Args:
-        encoder: fingerprint of what made the keys.
+        encoder: fingerprint of the encoder that made the keys.
         dimension: d.
-        namespace: only that one, without receipts; by default all.
-        with_receipts: False leaves them out.
+        namespace: only this namespace, without receipts; by default all.
+        with_receipts: False leaves receipts out.
 
     Raises:
-        InputError: if there is something at `out`.
+        InputError: if there is something at `out` already.
         MemoryFileError: if something stored is damaged, or `out` cannot be written.
     """
     validate.check_free(out)
@@ -108,7 +110,7 @@ def export(
                 (new / RECEIPTS).write_text(lines_of, encoding="utf-8", newline="\n")
             about = {
                 "format": FORMAT,
-                # Releases before know the rest.
+                # Earlier releases can read an export without receipts.
                 "version": VERSION if kept.added else VERSION - 1,
                 "encoder": encoder,
                 "dimension": dimension,
@@ -145,24 +147,24 @@ def import_into(
 ) -> Moved:
     """Write an export's documents to a store, each with its keys, latents, metadata and time.
 
-    Receipts follow in the end: they go on speaking of the memory that was exported.
+    Receipts come last; they still describe the memory that was exported.
 
-    All of it is read once before anything is written. A document is whole, or can be imported again, if
-    this is interrupted.
+    The whole export is read once before anything is written. If the import is interrupted, each
+    document is whole, or can be imported again.
 
     Args:
-        found: by `look`.
-        encoder: fingerprint of the store's keys.
+        found: the export, as `look` returns it.
+        encoder: fingerprint of the encoder of the store's keys.
         dimension: d of the store's keys.
-        reencode: makes the keys anew, where they are another encoder's, or lacking.
-        coarse: makes coarse keys of texts, for a lazy store, where the export has none for it.
-        namespaces: other names for some namespaces.
-        replace_documents: let a document take the place of one of its id.
+        reencode: makes the keys again if they are another encoder's, or lacking.
+        coarse: makes a lazy store's coarse keys from texts, if the export has none for it.
+        namespaces: new names for some of the export's namespaces.
+        replace_documents: let documents replace those with the same ids.
 
     Raises:
         EncoderMismatchError: if the keys are another encoder's; then nothing was written.
-        InputError: if the store has documents of these ids, there is something in the export that
-            `Larimar.write` would not take, or keys are lacking that nothing given makes; then nothing
+        InputError: if the store has documents with these ids, the export holds something that
+            `Larimar.write` would refuse, or keys are lacking and nothing given makes them; then nothing
             was written.
         MemoryFileError: if the store cannot be written.
     """
@@ -210,7 +212,7 @@ def import_into(
 
 
 def coarse_keys(encoder: Encoder) -> MakeKeys | None:
-    """What makes an encoder's coarse keys; None where it has no table of them."""
+    """A function that makes an encoder's coarse keys; None if it has no table of them."""
     table = coarse_table(encoder)
     if table is None or not isinstance(encoder, TokenizingEncoder):
         return None
@@ -225,12 +227,12 @@ def coarse_keys(encoder: Encoder) -> MakeKeys | None:
 
 @dataclass(frozen=True, slots=True)
 class _Keying:
-    """How segments of an export get the keys that a store wants.
+    """Gives the segments of an export the keys that a store needs.
 
     Attributes:
-        lazy: whether the store is.
-        same: whether the export's keys are of the store's encoder.
-        coarse_there: whether they are coarse ones.
+        lazy: whether the store is lazy.
+        same: whether the store's encoder made the export's keys.
+        coarse_there: whether the export has coarse keys.
     """
 
     lazy: bool
@@ -240,7 +242,7 @@ class _Keying:
     coarse: MakeKeys | None
 
     def check(self, found: Exported, segment: Read) -> None:
-        """Raise InputError where the segment would lack a key."""
+        """Raise InputError if the segment would lack a key."""
         if self.lazy and not (self.same and self.coarse_there) and self.coarse is None:
             raise lacking(
                 found.folder, "The memory is searched by coarse keys, and none are there for it."
@@ -251,7 +253,7 @@ class _Keying:
             )
 
     def keys(self, held: list[Read]) -> tuple[Keys, list[Key | None]]:
-        """What the store is to search by, and the encoder's own keys as far as they are there."""
+        """The keys for the store to search by, and the fine keys, as far as there are any."""
         texts, fine = [r.segment.text for r in held], [r.fine if self.same else None for r in held]
         if self.lazy and not (self.same and self.coarse_there) and self.coarse is not None and held:
             return self.coarse(texts), fine
@@ -267,7 +269,7 @@ class _Keying:
 
 @dataclass(slots=True)
 class _Writer:
-    """Writes segments to shards of so many."""
+    """Writes segments to shards of `SHARD_SEGMENTS` each."""
 
     folder: Path
     lazy: bool
@@ -333,7 +335,7 @@ def _segments(store: Store, namespace: str, of: Document) -> Iterator[tuple[Stor
 
 def _document_values(namespace: str, document: Document) -> dict[str, Any]:
     values = asdict(document)
-    # They are counted again where it is imported.
+    # The import counts them again.
     del values["segments"]
     return {"namespace": namespace, **values}
 
@@ -356,7 +358,7 @@ def _check_new(store: Store, found: Exported, namespace: str, document: Document
 
 
 def _check_receipts(store: Store, found: Exported) -> None:
-    """Raise InputError where they are none, or the store keeps none."""
+    """Raise InputError if an export's receipts cannot be read, or the store keeps none."""
     try:
         receipts.understood(found.receipts.lines)
     except receipts.WRONG as error:

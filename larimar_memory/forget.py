@@ -67,7 +67,8 @@ class Forgetting:
             ids: ids of documents; unknown ids are skipped, and an empty list deletes nothing.
             where: a metadata filter; with `ids`, both must hold.
             namespace: where to delete; given alone, all of it is deleted.
-            everywhere: delete in all namespaces, with `ids` or `where`; for example, all of a person.
+            everywhere: delete in all namespaces, by `ids` or `where`; for example, everything about a
+                person.
             purge: also erase every trace from the files, in time proportional to their size. Without
                 it, call `purge()` later. If a purge is interrupted, the next opening completes it.
             receipt: search every byte of the files for what was deleted, keep a receipt in the memory,
@@ -75,7 +76,7 @@ class Forgetting:
 
         Raises:
             InputError: if nothing says what to forget, an id is not a str, or no receipt is possible.
-            MemoryBusyError: if it is forgotten but not yet erased, because others use the files.
+            MemoryBusyError: if what was forgotten is not erased yet, because others use the files.
         """
         named = validate.check_what_to_forget(ids, where, namespace, everywhere)
         given = DEFAULT_NAMESPACE if namespace is None else namespace
@@ -133,11 +134,11 @@ def _with_receipt(
 
 
 def _taken_apart(store: Store, space: str, document: Document, salt: str, pieces: Pieces) -> Erased:
-    """What the receipt says of a document, whose pieces are added to those that are looked for."""
+    """A document's entry in the receipt; adds its pieces to those that are searched for."""
     parts = (_noted(segment, pieces) for segment in _segments(store, space, document))
     digest = receipts.hash_of(salt, parts)
     for text in _texts_in(document.metadata):
-        # As it stands in JSON.
+        # As JSON writes it.
         pieces.add(json.dumps(text, ensure_ascii=False)[1:-1].encode())
     return Erased(space, document.id, document.segments, document.characters, digest)
 
@@ -163,7 +164,7 @@ def _segments(store: Store, space: str, document: Document) -> Iterator[StoredSe
 
 
 def _indexed(text: str) -> list[bytes]:
-    """A text's words and their stems, as the text index has them."""
+    """A text's words and their stems, as the text index keeps them."""
     found = list(dict.fromkeys(words(text)))
     return [word.encode("utf-8", "surrogatepass") for word in dict.fromkeys(found + stems_of(found))]
 
@@ -187,7 +188,7 @@ def _texts_in(value: Any) -> Iterator[str]:
 
 
 def _searched(store: Store, pieces: Pieces) -> Searched | None:
-    """Look for the pieces in the files, and for those that are found in what is not forgotten."""
+    """Search the files for the pieces, and what the memory still holds for those that are found."""
     files = store.search_files(pieces)
     if files is None:
         return None
@@ -205,7 +206,7 @@ def _searched(store: Store, pieces: Pieces) -> Searched | None:
 
 
 def _not_held(store: Store, found: set[bytes]) -> set[bytes]:
-    """Those pieces that nothing in the memory holds, as far as that is read until all are seen."""
+    """The pieces that nothing in the memory holds; it is read only until all pieces are seen."""
     left, batch, size = set(found), list[bytes](), 0
     for held in _held(store) if left else ():
         batch.append(held)
@@ -222,7 +223,7 @@ def _among(pieces: set[bytes], values: list[bytes]) -> set[bytes]:
     wanted = Pieces()
     for piece in pieces:
         wanted.add(piece)
-    # What stands at the end of one value and the beginning of the next is in neither.
+    # The zeros keep a piece from matching across the end of one value and the start of the next.
     return wanted.found_in([bytes(LEAST).join(values)])
 
 

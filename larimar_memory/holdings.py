@@ -62,8 +62,8 @@ class Holdings:
         for name, value in chosen.items():
             if value is not None:
                 validate.check_name(value, name)
+        where = validate.check_where(where)
         which = PageOptions(after=after, episode=episode, matching=matching, newest=newest, where=where)
-        validate.check_where(where)
         return self.store.page(space, count, **which)
 
     def episodes(

@@ -1,4 +1,4 @@
-"""Make the encoder's keys of segments that were written without: now, or whenever some are lacking."""
+"""Make fine keys for segments that were written without: now, or whenever some are lacking."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ BATCH_SEGMENTS = 512
 """Keys that are made and committed together: about half a second of work on two cores."""
 
 OnKeys = Callable[[int, int], None]
-"""Called after every commit with how many segments have their key, and how many there are."""
+"""Called after every commit with how many segments have a fine key, and how many there are."""
 
 
 def make_keys(store: Store, encoder: Encoder, namespace: str | None, on_progress: OnKeys | None) -> int:
-    """Give the segments that lack one the encoder's key; returns how many were given one.
+    """Make the fine keys that segments lack; returns how many were made.
 
-    Interrupted, it keeps those that were committed.
+    If it is interrupted, the keys that were committed are kept.
 
     Args:
-        namespace: only that one.
+        namespace: only this namespace; None for all.
     """
     held = store.stats(namespace)
     made, keyed = 0, held.keyed
@@ -42,11 +42,11 @@ def make_keys(store: Store, encoder: Encoder, namespace: str | None, on_progress
 
 
 def watch(make: Callable[[], int], stop: threading.Event, seconds: float) -> int:
-    """Make keys whenever some are lacking, until it is stopped; returns how many were made.
+    """Make keys whenever some are lacking, until stopped; returns how many were made.
 
     Args:
-        make: makes those that are lacking now.
-        seconds: between two looks.
+        make: makes the keys that are lacking now, and returns how many.
+        seconds: time between two checks.
     """
     made = 0
     while True:

@@ -9,11 +9,11 @@ from typing import TypeAlias, TypedDict
 from larimar_memory.types import AnswerOptions, Grounds, Message, ReadOptions, Style, Where
 
 Time: TypeAlias = str | date
-"""A date, a datetime, or a text in ISO 8601 that says one; see `larimar_memory.system.moments`."""
+"""A date or a datetime, or either as ISO 8601 text; see `larimar_memory.system.moments`."""
 
 
 class Times(TypedDict, total=False):
-    """Of when a read takes what was said; see `ReadOptions`."""
+    """Times that limit what a read takes by when it was said; see `ReadOptions`."""
 
     since: Time | None
     until: Time | None
@@ -30,13 +30,13 @@ class _ReadFields(Times, total=False):
 
 
 class ReadKeywords(_ReadFields, total=False):
-    """What a read takes: options, and fields that hold in place of theirs."""
+    """The keyword arguments of a read: options, and fields that override theirs."""
 
     options: ReadOptions
 
 
 class AnswerKeywords(_ReadFields, total=False):
-    """What an answer takes: options of both kinds, and fields that hold in place of theirs."""
+    """The keyword arguments of an answer: options of both kinds, and fields that override theirs."""
 
     reading: ReadOptions
     options: AnswerOptions

@@ -41,7 +41,7 @@ from larimar_memory.types import DEFAULT_NAMESPACE, Answer, Metadata, OnProgress
 from larimar_memory.write import is_whole, write_texts
 
 THRESHOLD = 0.5
-"""Probability of an answer under which the memory says "not in memory"."""
+"""Default threshold: below this probability, the memory says "not in memory"."""
 
 
 class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
@@ -52,8 +52,8 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         path: the memory file; None in RAM or in a database.
         latents: makes, finds and places the latents of segments.
         slots: the shared slots that the memory is read through; None if segments share none.
-        most: most segments of a namespace, beyond which the documents written first are forgotten; None
-            if there is no such limit.
+        most: most segments that a namespace keeps; beyond that, the documents written first are
+            forgotten. None if there is no such limit.
     """
 
     def __init__(
@@ -119,22 +119,22 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
                 can then look at a file, forget from it and purge it, whatever encoder it was written
                 with, but neither search nor write it.
             decoder: a `Decoder`, or the folder, wheel or hub name of one, loaded when first needed.
-            threshold: probability of an answer under which the memory says "Not in memory."; with 0 it
-                never does.
+            threshold: below this probability, the memory says "Not in memory."; with 0 it never does.
             language: ISO 639-1 code of the language, whose rules cut sentences.
             latents: write a latent for every segment, for grounding="latent". True uses the bundled
                 codec of the decoder; otherwise, the folder of one. `write_latents` can add latents
                 later.
-            adapter: answers from text use it. True is the decoder's bundled adapter, if there is one;
+            adapter: answers from memory use it. True is the decoder's bundled adapter, if there is one;
                 otherwise, the folder of one, or False for the plain decoder.
             slots: K, the most slots per namespace; by default, each segment has a new slot.
-            when_full: "blend" lets segments share K fixed slots, less sharply the more there are; use
-                256 or more. "evict" forgets the documents written first, so that each segment has a
-                slot of its own; `purge` then erases them from the file's free pages too.
+            when_full: "blend" lets segments share K fixed slots, and reads get less sharp as segments
+                are added; use 256 slots or more. "evict" forgets the documents written first, so that
+                each segment has a slot of its own; `purge` then erases them from the file's free pages
+                too.
             keys: when segments get fine keys. "lazy": when they are read, or by `index`; until then
                 coarse keys and words find them, and writing is many times as fast. "eager": while they
-                are written. By default, a file stays as it began, and a new one is lazy if the encoder
-                has a table of coarse keys and there are no `slots`.
+                are written. By default, an existing file stays as it was made, and a new one is lazy
+                if the encoder has a table of coarse keys and there are no `slots`.
             file_options: `create`, `read_only`, `busy_seconds`, `synchronous`; see `StoreOptions`.
 
         Raises:
@@ -278,7 +278,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         """Replace a document's text; it keeps its episode and, unless new ones are given, its metadata.
 
         Args:
-            whole: as in `write`; by default, it is kept as one segment where it was written so.
+            whole: as in `write`; by default, the text stays one segment if it was written as one.
 
         Raises:
             InputError: if there is no document with that id.
@@ -329,8 +329,8 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         """Answer from memory, piece by piece; `.result()` gives the whole `Answer`.
 
         Args:
-            question: a text, or the `Readout` of one, which is not read again; if the question has
-                parts, those may be.
+            question: a text, or the `Readout` of one. A readout is not read again, but the parts of its
+                question may be.
             k: most segments to read, 5 by default.
             how: `reading`, a `ReadOptions`, `options`, an `AnswerOptions`, and any of their fields,
                 which override them.

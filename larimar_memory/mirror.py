@@ -1,4 +1,4 @@
-"""Keep a memory equal to a folder: what is new, changed, moved and deleted there."""
+"""Keep a memory equal to a folder, whatever files are added, changed, moved or deleted there."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from larimar_memory.types import DEFAULT_NAMESPACE, OnProgress, WriteProgress
 
 _LIMITS = Limits()
 _WAKE_MILLISECONDS = 1_000
-"""Between two looks at whether it is to stop, or has something to make up for."""
+"""Time between two checks whether to stop, or to catch up on what could not be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Changed:
     """What was done to the memory.
 
     Attributes:
-        read: files that were read; those that say what they said before changed nothing.
+        read: files that were read, even if their text is unchanged.
         forgotten: ids of documents whose files are gone.
     """
 
@@ -52,12 +52,12 @@ class Mirror:
     mirror.follow()  # until Ctrl-C; `mirror.catch_up()` catches up once
 
     A document's id is its file's absolute path, so folders of the same name never meet. Documents that
-    are not files of the folder are left alone. Files that Git would ignore, hidden files and files that
-    systems leave behind do not count as part of the folder. If a file cannot be read, its document
-    stays as it is.
+    are not files of the folder are left alone. Hidden files, files that Git would ignore and files that
+    operating systems leave behind do not count as part of the folder. If a file cannot be read, its
+    document stays as it is.
 
     Args:
-        episode, encoding, limits, password: as `larimar ingest` has them; see `text.files.read_file`.
+        episode, encoding, limits, password: as in `larimar ingest`; see `text.files.read_file`.
         on_file: called with each file that is read, or with why it is skipped.
         on_progress: as in `Larimar.write_each`, while it catches up.
 
@@ -101,7 +101,7 @@ class Mirror:
         return self._update([self.folder], self._on_progress)
 
     def take(self, paths: Iterable[Path]) -> Changed:
-        """Do the same for files or folders that changed, whether they exist or are gone.
+        """As `catch_up`, for files or folders that changed, whether they exist or are gone.
 
         Args:
             paths: absolute paths; those outside the folder are skipped.
@@ -122,7 +122,7 @@ class Mirror:
     ) -> None:
         """Catch up, and then follow the changes in the folder until stopped.
 
-        If another process keeps the memory from being written, `on_file` is told, and a later look
+        If another process keeps the memory from being written, `on_file` is called, and a later check
         catches up.
 
         Args:
@@ -135,7 +135,7 @@ class Mirror:
             MemoryFileError: if the memory cannot be written.
             KeyboardInterrupt: at Ctrl-C; what was committed is kept.
         """
-        # It is being watched by the time that the first set comes: nothing falls between.
+        # The folder is already watched when the first set comes, so no change is missed.
         real, behind = self.folder.resolve(), True
         for changes in self._watch(
             real,
@@ -175,7 +175,7 @@ class Mirror:
                     there.append(found)
                 else:
                     passed.add(found.name)
-                    # A file alone is told of where its text changed, and not where it is no text.
+                    # A single changed file is reported only if it holds text.
                     if root.is_dir():
                         self._on_file(found)
         read, without = self._write(there, on_progress)
@@ -190,7 +190,7 @@ class Mirror:
         return Changed(read, tuple(gone))
 
     def _found(self, root: Path, ignored: Ignored) -> Iterator[Path | Skipped]:
-        """The files of what is there, if it is a part of the folder."""
+        """The files at a path, if it counts as part of the folder."""
         below = root.relative_to(self.folder).parts
         if any(map(is_hidden, below)) or ignored(root):
             return
@@ -203,7 +203,7 @@ class Mirror:
             yield looked_at(root)
 
     def _held(self, roots: set[str]) -> list[str]:
-        """Ids of the documents that are, or were, files there."""
+        """Ids of the documents whose files are, or were, there."""
         held = self.memory.documents(namespace=self.namespace) if roots else ()
         return [d.id for d in held if d.metadata.get("source") == d.id and _is_in(d.id, roots)]
 
@@ -241,11 +241,11 @@ class Mirror:
             except InputError as error:
                 if read == before:
                     raise
-                # Of the last one: it changed while it was read. Those before it are written.
+                # The last file changed while it was read; those before it are written.
                 self._on_file(Skipped(last, error.why, error.remedy))
         return read, without
 
 
 def _is_in(name: str, folders: set[str]) -> bool:
-    """Whether a path is one of some, or in one of them."""
+    """Whether a path is one of the folders, or inside one of them."""
     return name in folders or any(above.as_posix() in folders for above in PurePosixPath(name).parents)

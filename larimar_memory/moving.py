@@ -1,10 +1,10 @@
-"""Copy a memory to another place, and merge memories: exactly, without an encoder, and resumed at will.
+"""Copy a memory to another place, and merge memories: exactly, resumably, and without an encoder.
 
 A place is a memory file, the address of a PostgreSQL database, or a folder that `larimar export` wrote;
-a store that is open can be given as well. All that a memory keeps goes along: texts, metadata, times,
-episodes, namespaces, coarse and fine keys, latents, and receipts. What slots hold is made of the keys,
-in sums that do not depend on their order: slots over a merged memory are those of a memory to which
-all was written.
+an open store can be given as well. Everything that a memory keeps goes along: texts, metadata, times,
+episodes, namespaces, coarse and fine keys, latents, and receipts. What slots hold is computed from the
+keys, in sums that do not depend on their order: a merged memory has the same slots as one memory to
+which everything was written.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from larimar_memory.stores.pouring import Poured, Same, clash, pour
 from larimar_memory.system.files import unfinished
 
 Place: TypeAlias = str | os.PathLike[str] | Store
-"""A memory file, the address of a database, an export, or a store that is open."""
+"""A memory file, the address of a database, an export, or an open store."""
 
 WhichStays: TypeAlias = Literal["refuse", "newer", "first"]
-"""By which rule `merge` settles that two memories hold different documents under one id."""
+"""The rule by which `merge` decides between different documents that have the same id."""
 
 OnSegments: TypeAlias = Callable[[int, int], None]
-"""Called with segments done and segments there are."""
+"""Called with how many segments are done, and how many there are."""
 
 _REENCODE = "Export one with `larimar export`, and import that with `larimar import --reencode`."
 
@@ -45,15 +45,15 @@ def copy(
     with_receipts: bool = True,
     on_progress: OnSegments | None = None,
 ) -> Poured:
-    """Bring all that a memory holds, as it is at one moment, to another place.
+    """Copy everything that a memory holds, as of one moment, to another place.
 
-    What is there already is not written again, so that a copy that was interrupted is gone on with, and
-    one that ended brings what was written since. Documents of other ids stay beside it.
+    What is already there is not written again. Run again, an interrupted copy continues, and a complete
+    one adds what was written since. The target keeps its documents with other ids.
 
     Args:
-        target: a new memory is made where there is none. A folder, or a path that ends in "/", is an
-            export.
-        namespace: only that one, without receipts; by default all.
+        target: where to copy to; a memory is made if there is none. A folder, or a path that ends in
+            "/", stands for an export.
+        namespace: only this namespace, without receipts; by default all.
         with_receipts: False leaves behind the receipts of what was forgotten, which a database cannot
             keep.
 
@@ -94,22 +94,22 @@ def merge(
     with_receipts: bool = True,
     on_progress: OnSegments | None = None,
 ) -> Poured:
-    """Write what several memories hold to one, in the order in which they are named.
+    """Write what several memories hold to one memory, in the order in which they are named.
 
-    Documents of one id that say the same are one, which has the later time, and every key and latent
-    that one of them has. Merging again changes nothing.
+    Equal documents with the same id become one, with the later time (if `same` is "first", the first
+    one's), and every key and latent that any of them has. Merging again changes nothing.
 
     Args:
         sources: memories or exports; they are not changed.
-        into: a memory, which is made where there is none; what it holds counts as the first.
-        same: which of two different documents of one id stays. "newer": the one written last, whichever
-            memory it is in. "first": the one in the memory that is named first. "refuse", the default,
-            for either of these loses a text: neither; nothing is merged, and the error names the id.
+        into: a memory, which is made if there is none; what it already holds counts as named first.
+        same: which of two different documents with the same id stays. "newer" keeps the one written
+            last, whichever memory it is in; "first" keeps the one in the memory named first. Either
+            loses a text, so "refuse" is the default: nothing is merged, and the error names the id.
         with_receipts: as in `copy`.
 
     Raises:
-        InputError: if something cannot be used, two hold different documents under one id and `same` is
-            "refuse", or one is merged into itself; then nothing was written.
+        InputError: if something cannot be used, two memories hold different documents under one id and
+            `same` is "refuse", or one is merged into itself; then nothing was written.
         EncoderMismatchError: if different encoders made their keys; then nothing was written.
         MemoryFileError: if a memory cannot be read or written; what was committed before is kept.
     """
@@ -154,7 +154,7 @@ def merge(
 
 
 def _is_folder(given: Place) -> bool:
-    """Whether a place is an export, or is to be one."""
+    """Whether a place is an export, or is to become one."""
     if isinstance(given, Store) or is_address(given):
         return False
     named = os.fspath(given)
@@ -163,7 +163,7 @@ def _is_folder(given: Place) -> bool:
 
 @contextmanager
 def _source(given: Place) -> Iterator[Store]:
-    """The store of a place, as it is at one moment."""
+    """The store of a place, as of one moment."""
     with ExitStack() as opened:
         if isinstance(given, Store):
             store: Store = given
@@ -177,7 +177,7 @@ def _source(given: Place) -> Iterator[Store]:
 
 @contextmanager
 def _imported(folder: Path) -> Iterator[Store]:
-    """An export as a memory file, which is gone at the end."""
+    """An export as a temporary memory file."""
     found = look(folder)
     keys = found.encoder, found.dimension
     with tempfile.TemporaryDirectory(prefix="larimar-") as own:
@@ -190,7 +190,7 @@ def _imported(folder: Path) -> Iterator[Store]:
 
 @contextmanager
 def _target(given: Place, like: Store) -> Iterator[Store]:
-    """The store of a place, which is made to be as another where there is none."""
+    """The store of a place; if there is none, it is made like another store."""
     if isinstance(given, Store):
         yield given
         return
@@ -233,7 +233,7 @@ def _check(
     with_receipts: bool = False,
     itself: str = "",
 ) -> None:
-    """Raise InputError or EncoderMismatchError where the stores do not go together."""
+    """Raise InputError or EncoderMismatchError if the stores do not go together."""
     first = target or sources[0]
     for store in sources:
         if target is not None and store.identity() == target.identity():
@@ -254,8 +254,9 @@ def _check(
                 "encoder's own.",
                 _REENCODE,
             )
-    keeps = target is None or not with_receipts or target.keeps_receipts
-    if target is not None and not keeps and any(store.receipts().added for store in sources):
+    if target is None or target.keeps_receipts or not with_receipts:
+        return
+    if any(store.receipts().added for store in sources):
         raise InputError(
             what,
             f"There are receipts of what was forgotten, and {_name(target)} can keep none.",
@@ -290,7 +291,7 @@ def _poured(
 def _exported(
     store: Store, out: Path, namespace: str | None, with_receipts: bool, on_progress: OnSegments | None
 ) -> Poured:
-    """Export a store; where there is an export already, see whether it is the one it would be."""
+    """Export a store; if there is an export already, check that it is the one that would be written."""
     if store.encoder is None or store.dimension is None:
         raise InputError(
             f"Nothing was copied to {out}.",

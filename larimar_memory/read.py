@@ -20,10 +20,10 @@ from larimar_memory.stores.filters import filter_of
 from larimar_memory.types import ReadOptions, Readout, ReadoutCodec, Reason, RecalledSegment
 
 MANY = 1_000
-"""Segments up to which k is taken as it is, without counting what is there."""
+"""Up to this k, stored segments are not counted; a larger k is capped at their number."""
 
 NEAR = 0.2
-"""Least score of what is near a question: below it, what was found has nothing to do with it."""
+"""Score from which a segment is near a question; below it, the two have nothing in common."""
 
 
 def read(
@@ -37,9 +37,9 @@ def read(
     """The readout of a question: the segments it addresses, weighted, or none if out of scope.
 
     Args:
-        threshold: probability under which the question is out of scope, where the options name none.
-        slots: what is read through, where segments share slots.
-        codec: makes a prefix of the readout's latents.
+        threshold: probability below which the question is out of scope, unless the options name one.
+        slots: the slots to read through; None if segments share none.
+        codec: makes a prefix from the readout's latents.
     """
     started, store = time.perf_counter(), recall.store
     question, options = validate.check_question(question), _within(store, options)
@@ -83,7 +83,7 @@ def read(
 def search(
     recall: Recall, question: str | Float[np.ndarray, " d"], options: ReadOptions, slots: Slots | None
 ) -> list[Candidate]:
-    """The segments that match a text, or a key of any length, best, whatever they score.
+    """The segments that best match a text, or a key of any length, whatever they score.
 
     With a key, words do not count.
     """
@@ -103,9 +103,9 @@ def _probe(
 
 
 def _within(store: Store, options: ReadOptions) -> ReadOptions:
-    """The options with their times in the filter, and a k of no more than there is.
+    """The options with their times moved into the filter, and k capped at the number of segments.
 
-    Indexes make room for k before they look.
+    Indexes allocate room for k before they search.
     """
     options = replace(options, where=filter_of(options), since=None, until=None)
     if options.k <= MANY:
@@ -114,7 +114,7 @@ def _within(store: Store, options: ReadOptions) -> ReadOptions:
 
 
 def known(store: Store, namespace: str, id: str) -> Document:
-    """The document of that id.
+    """The document with that id.
 
     Raises:
         InputError: if there is none.
@@ -133,7 +133,7 @@ def text(store: Store, namespace: str, id: str) -> str:
     """A document's text, exactly as it was written.
 
     Raises:
-        InputError: if there is no document of that id.
+        InputError: if there is no document with that id.
         MemoryFileError: if a part of it is damaged.
     """
     while True:
@@ -141,6 +141,6 @@ def text(store: Store, namespace: str, id: str) -> str:
         found = "".join(s.text for s in store.segments(namespace, id))
         if not document.complete or len(found) == document.characters:
             return found
-        # Unless it was changed or forgotten while it was read.
+        # It is damaged, unless it was changed or forgotten while it was read.
         if store.document(namespace, id) == document:
             raise store.damaged(f"document {id!r}", "some of it is lacking")

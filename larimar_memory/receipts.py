@@ -20,7 +20,7 @@ from larimar_memory.stores.base import KeptReceipts, Store
 _Entry: TypeAlias = dict[str, Any]
 _COUNTS = ("pieces", "added", "too_short", "shared")
 WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
-"""What lines that are no receipts end in."""
+"""The errors that reading lines raises if they are not receipts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """How it was checked that nothing is left: every byte of the files was searched.
+    """The check that nothing is left: every byte of the files was searched.
 
     Attributes:
         files: names and sizes of the files that were searched.
@@ -101,7 +101,7 @@ class Receipt:
 
 
 def hash_of(salt: str, texts: Iterable[str]) -> str:
-    """What a receipt says of a text, given in parts."""
+    """The hash by which a receipt names a text, which is given in parts."""
     made = hashlib.sha256(salt.encode())
     for text in texts:
         made.update(text.encode("utf-8", "surrogatepass"))
@@ -109,17 +109,18 @@ def hash_of(salt: str, texts: Iterable[str]) -> str:
 
 
 def begin(store: Store, salt: str, documents: Sequence[Erased]) -> str:
-    """Write down what is about to be forgotten; returns the entry's hash."""
+    """Record what is about to be forgotten; returns the entry's hash."""
     held = [[d.namespace, d.id, d.segments, d.characters, d.hash] for d in documents]
     return _add(store, {"kind": "begun", "salt": salt, "documents": held})
 
 
 def end(store: Store, begun: str, check: Searched | None, left: Sequence[Erased] = ()) -> str:
-    """Write down that it is forgotten; returns the entry's hash.
+    """Record that it was forgotten; returns the entry's hash.
 
     Args:
         begun: the hash that `begin` returned.
-        left: those documents that are still there.
+        check: how the files were searched; None if they were not.
+        left: the documents that are still there.
     """
     said = None if check is None else asdict(check)
     kept = [[document.namespace, document.id] for document in left]
@@ -127,7 +128,7 @@ def end(store: Store, begun: str, check: Searched | None, left: Sequence[Erased]
 
 
 def settle(store: Store) -> None:
-    """End the receipts of deletions that were interrupted, once what is forgotten is erased."""
+    """Complete the receipts of interrupted deletions; to be called once their texts are erased."""
     for receipt in read(store):
         if receipt.ended_at is None and not receipt.imported:
             there = [d for d in receipt.documents if store.document(d.namespace, d.id) is not None]
@@ -138,7 +139,7 @@ def read(store: Store, *, verify: bool = False) -> list[Receipt]:
     """The receipts that a store keeps, in order.
 
     Raises:
-        MemoryFileError: if one cannot be read, or, where that is verified, the chain is broken.
+        MemoryFileError: if a receipt cannot be read, or, with `verify`, the chain is broken.
     """
     kept = store.receipts()
     try:
@@ -151,10 +152,10 @@ def read(store: Store, *, verify: bool = False) -> list[Receipt]:
 
 
 def understood(lines: Sequence[str]) -> list[Receipt]:
-    """The receipts that some lines are.
+    """The receipts that the lines of a chain hold.
 
     Raises:
-        ValueError and others, which `WRONG` lists: if they are none.
+        ValueError and others, which `WRONG` lists: if the lines are not receipts.
     """
     receipts, begun_with = dict[str, Receipt](), dict[str, tuple[Erased, ...]]()
     for outer in map(_parsed, lines):
@@ -166,10 +167,10 @@ def understood(lines: Sequence[str]) -> list[Receipt]:
             begun_with[own] = held
             receipts[own] = Receipt(number, *start, held, None, own, imported)
         elif (begun := receipts.get(_text(entry["of"]))) is not None:
-            # Where its beginning was lost, only the chain tells of it.
+            # An end without its beginning makes no receipt; the broken chain shows the loss.
             check, left = entry["check"], {(space, id) for space, id in entry["left"]}
             check = None if check is None else _search(check)
-            # The last one holds: another process may have ended it while it was under way.
+            # The last end counts: another process may have ended the receipt before.
             gone = tuple(d for d in begun_with[entry["of"]] if (d.namespace, d.id) not in left)
             ended, own = _text(entry["at"]), _text(entry["hash"])
             receipts[entry["of"]] = replace(
@@ -179,7 +180,7 @@ def understood(lines: Sequence[str]) -> list[Receipt]:
 
 
 def broken(kept: KeptReceipts) -> str | None:
-    """Why a chain is no longer what was written, in a sentence; None where it is."""
+    """A sentence that says why a chain is not what was written; None if it is."""
     last = ""
     for number, line in enumerate(kept.lines, start=1):
         try:
@@ -200,9 +201,10 @@ def broken(kept: KeptReceipts) -> str | None:
 
 
 def import_into(store: Store, found: KeptReceipts) -> None:
-    """Keep the receipts of an export: as they are where there are none, else chained to those.
+    """Keep an export's receipts: as they are if the store has none, otherwise chained to its own.
 
-    Those that are there already are passed over.
+    Receipts that the store already has are skipped. If the export's chain is broken, each entry that is
+    added says so.
     """
     why, held = broken(found), set[str]()
     for entry in map(_parsed, store.receipts().lines):
@@ -215,7 +217,7 @@ def import_into(store: Store, found: KeptReceipts) -> None:
         made, before = list[str](), last
         for line in new:
             entry = _parsed(line)
-            # Of one that was imported before, what was imported then.
+            # An entry that was itself imported is unwrapped first.
             entry = entry.get("entry", entry)
             told = {} if why is None else {"broken": why}
             before = _next(before, {"kind": "imported", "entry": entry, **told})
@@ -246,7 +248,7 @@ def _next(last: str | None, said: _Entry) -> str:
 
 
 def _sealed(entry: _Entry) -> str:
-    """The hash that an entry is to have: of all else in it."""
+    """The hash that an entry must have: that of everything else in it."""
     said = {name: value for name, value in entry.items() if name != "hash"}
     return hashlib.sha256(_line(said).encode()).hexdigest()
 

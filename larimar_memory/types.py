@@ -100,8 +100,8 @@ class RecalledSegment:
 
     Attributes:
         id: `"<document_id>#<index>"`, unique within the namespace.
-        score: how well it matches the question: their cosine, in [0, 1]; where the encoder cannot read
-            one of them, the share of the question's words that it holds.
+        score: how well it matches the question: their cosine, in [0, 1]; if the encoder cannot read one
+            of the two, the share of the question's words that the segment holds.
         weight: its part of the readout; the weights of a readout sum to 1. It is the address weight w_k
             (arXiv 2403.11901, Eq. 7), or with slots its share of what they returned.
         before, after: text of the neighbouring segments, empty unless the read asked for it.
@@ -227,10 +227,10 @@ class ReadOptions:
         where: a metadata filter.
         neighbours: segments of context to add on either side of each.
         hybrid: search by words as well as by key.
-        threshold: probability of an answer under which the question is out of scope; None is the
-            memory's own, and 0 always returns the best segments.
+        threshold: probability below which the question is out of scope; None is the memory's own, and
+            0 always returns the best segments.
         explain: also say why each segment was recalled, and which signs the probability follows from.
-        since, until: only what was said then or later, or earlier, by its `said_at`; days are whole.
+        since, until: only what was said from then on, or up to then, by its `said_at`; days are whole.
         as_of: read as of this time: nothing that was said later, and "last week" is the week before it.
     """
 
@@ -252,7 +252,7 @@ class AnswerOptions:
 
     Attributes:
         grounding: "text" puts recalled text in the prompt; "latent" attaches recalled latents; "auto"
-            uses whichever was measured to be better for so many tokens, or text without a measurement.
+            uses whichever was measured to be better for that many tokens, or text if none was measured.
         context_tokens: most prompt tokens spent on recalled text.
         max_tokens: most tokens to write.
         stop: texts at which to end; they are not part of the answer.

@@ -18,16 +18,16 @@ from larimar_memory.system.plain import lone_surrogate as lone_surrogate
 from larimar_memory.types import AnswerOptions, ReadOptions, Where
 
 MAX_QUESTION_CHARS = 20_000
-"""Of a question that is answered: what the decoder is to read."""
+"""The longest question that is answered: the decoder has to read it."""
 
 MAX_QUERY_CHARS = 1_000_000
-"""Of a question that is only read: a whole text may be looked for."""
+"""The longest question that is only read: it may be a whole text to look for."""
 
 MAX_NAME_CHARS = 1_000
 ROLES = ("system", "user", "assistant")
 
 MAX_DEPTH = 200
-"""Levels that metadata may be nested; SQLite's JSON functions stop at 1,000."""
+"""Deepest nesting of metadata, in levels; SQLite's JSON functions stop at 1,000."""
 
 _Options = TypeVar("_Options", ReadOptions, AnswerOptions)
 
@@ -35,14 +35,14 @@ READ_NAMES = frozenset(field.name for field in fields(ReadOptions))
 
 
 exists = os.path.exists
-"""Whether there is a file or folder. Where a name is too long or holds a NUL, pathlib's own raises."""
+"""Whether there is a file or folder; pathlib's own raises if a name is too long or holds a NUL."""
 
 
 def check_question(question: Any, most: int = MAX_QUERY_CHARS) -> str:
-    """A question that is text and not absurdly long; what is no Unicode in it becomes "?".
+    """A question that is text and not absurdly long; lone surrogates in it become "?".
 
     Args:
-        most: characters it may have.
+        most: most characters that it may have.
 
     Raises:
         InputError: if it cannot be used.
@@ -60,7 +60,7 @@ def check_question(question: Any, most: int = MAX_QUERY_CHARS) -> str:
 
 
 def check_begin(begin: Any) -> str:
-    """What an answer begins with: a str, of Unicode."""
+    """The beginning of an answer: a str of valid Unicode."""
     if not isinstance(begin, str):
         why = f"begin is a {type(begin).__name__}, not a str."
     elif lone_surrogate(begin) is not None:
@@ -86,14 +86,14 @@ def check_history(history: Iterable[Any]) -> list[dict[str, str]]:
 
 
 def check_k(k: Any, name: str = "k", use: str = "to read") -> int:
-    """How many segments to read: at least one; what is more than there are stands for all.
+    """How many segments to read: at least one; any number above what is stored means all.
 
     Args:
-        name: of the argument.
-        use: what it counts segments for.
+        name: name of the argument, for the error.
+        use: what it counts segments for, for the error.
 
     Raises:
-        InputError: if it is no whole number above 0.
+        InputError: if it is not a whole number above 0.
     """
     number = whole_number(k)
     if number is None or number < 1:
@@ -120,7 +120,7 @@ def check_threshold(threshold: Any) -> None:
 
 
 def whole_number(value: Any) -> int | None:
-    """A whole number of Python's or of NumPy's as an int; None for anything else, as for True."""
+    """A whole number, from Python or NumPy, as an int; None for anything else, including True."""
     try:
         return None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -128,14 +128,14 @@ def whole_number(value: Any) -> int | None:
 
 
 def read_options(k: int | None, how: Mapping[str, Any]) -> ReadOptions:
-    """The options of a read with what a call says in place of them, all sound.
+    """The options of a read, with the fields that a call overrides, all checked.
 
     Args:
-        how: `options`, and fields of it.
+        how: `options`, and fields that override its own.
 
     Raises:
-        InputError: if one cannot be used.
-        TypeError: if there is none of that name.
+        InputError: if a value cannot be used.
+        TypeError: if there is no field of that name.
     """
     changes = dict(how)
     options: ReadOptions = _of_kind(ReadOptions, changes.pop("options", ReadOptions()))
@@ -156,10 +156,10 @@ def read_options(k: int | None, how: Mapping[str, Any]) -> ReadOptions:
 
 
 def check_time(value: Any, name: str) -> str | None:
-    """A day or a moment as ISO 8601 text; None where none is given.
+    """A day or a moment as ISO 8601 text; None if none is given.
 
     Args:
-        name: of the argument.
+        name: name of the argument, for the error.
 
     Raises:
         InputError: if it is neither.
@@ -175,14 +175,14 @@ def check_time(value: Any, name: str) -> str | None:
 
 
 def answer_options(k: int | None, how: Mapping[str, Any]) -> tuple[ReadOptions, AnswerOptions]:
-    """The options of an answer with what a call says in place of them, all sound.
+    """The options of an answer, with the fields that a call overrides, all checked.
 
     Args:
-        how: `reading`, `options`, and fields of both.
+        how: `reading`, `options`, and fields that override those of either.
 
     Raises:
-        InputError: if one cannot be used.
-        TypeError: if there is none of that name.
+        InputError: if a value cannot be used.
+        TypeError: if there is no field of that name.
     """
     of_read = {name: value for name, value in how.items() if name in READ_NAMES}
     changes = {name: value for name, value in how.items() if name not in READ_NAMES}
@@ -198,7 +198,7 @@ def answer_options(k: int | None, how: Mapping[str, Any]) -> tuple[ReadOptions, 
 
 
 def check_style(style: Any) -> None:
-    """Raise InputError unless it is a way to put an answer."""
+    """Raise InputError unless it is "brief" or "full"."""
     if style not in ("brief", "full"):
         raise InputError(
             f"An answer cannot have style={style!r}.",
@@ -219,7 +219,7 @@ def _of_kind(kind: type[_Options], given: Any) -> _Options:
 
 
 def check_name(name: Any, what: str) -> str:
-    """A namespace or a document id: taken as it is, so that names that differ are two names."""
+    """A namespace or a document id, unchanged, so that names that differ at all stay different."""
     if not isinstance(name, str) or not name or len(name) > MAX_NAME_CHARS or "\0" in name:
         why = f"A {what} is a str of 1 to {MAX_NAME_CHARS:,} characters without NUL."
     elif (at := lone_surrogate(name)) is not None:
@@ -231,7 +231,7 @@ def check_name(name: Any, what: str) -> str:
 
 
 def check_episode(episode: Any) -> str | None:
-    """The name of an episode; None where there is none."""
+    """The name of an episode; None if there is none."""
     return None if episode is None else check_name(episode, "name of an episode")
 
 
@@ -239,15 +239,15 @@ def check_metadata(metadata: Any, of: str = "a document") -> dict[str, Any]:
     """A JSON object, copied, so that later changes by the caller do not reach the memory.
 
     Args:
-        of: whose they are, for the error.
+        of: what the metadata belongs to, for the error.
 
     Raises:
-        InputError: if they cannot be kept.
+        InputError: if it cannot be kept.
     """
     try:
         copied = json_object(metadata, "metadata")
         for entry in copied.items():
-            # SQLite ends a text in JSON there: a filter would take it for a shorter one.
+            # SQLite ends a text in JSON at a NUL: a filter would see a shorter one.
             if any("\0" in text for text in entry if isinstance(text, str)):
                 remedy = "Take the NUL out."
                 raise NotPlainError("the name or text of one of its entries holds a NUL", remedy)
@@ -261,13 +261,13 @@ def check_metadata(metadata: Any, of: str = "a document") -> dict[str, Any]:
 
 
 def json_object(value: Any, name: str, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
-    """A copy of a mapping as JSON has it.
+    """A copy of a mapping, as a JSON object.
 
     Args:
-        name: what the value is called where a part of it is named.
+        name: what an error calls the value when it names a part of it.
 
     Raises:
-        NotPlainError: if there is a part that JSON cannot say.
+        NotPlainError: if JSON cannot express a part of it.
     """
     if not isinstance(value, Mapping):
         raise NotPlainError(f"it is a {type(value).__name__}")
@@ -277,7 +277,7 @@ def json_object(value: Any, name: str, max_depth: int = MAX_DEPTH) -> dict[str, 
 
 
 def check_where(where: Any) -> Where | None:
-    """A metadata filter as far as its type goes; what it says is the store's to read."""
+    """A metadata filter; only its type is checked here, and the store checks its content."""
     if where is not None and not isinstance(where, Mapping):
         raise InputError(
             "The metadata filter cannot be used.",
@@ -288,13 +288,13 @@ def check_where(where: Any) -> Where | None:
 
 
 def check_ids(ids: Any, what: str) -> list[str]:
-    """Ids of documents, of any number, given as one str or as what yields them.
+    """Ids of any number of documents, given as one str or as an iterable.
 
     Args:
-        what: the sentence that says what was not done.
+        what: the error's sentence that says what was not done.
 
     Raises:
-        InputError: if one is no str: it would be no document's, and nothing would be said.
+        InputError: if an id is not a str: it would silently match no document.
     """
     if isinstance(ids, str):
         return [str(ids)]
@@ -310,7 +310,7 @@ def check_ids(ids: Any, what: str) -> list[str]:
 
 
 def is_many(given: Any) -> bool:
-    """Whether a value yields several; text and a mapping do not, nor does an array without an axis."""
+    """Whether a value yields several; text, a mapping and an array without an axis do not."""
     alone = isinstance(given, str | bytes | bytearray | Mapping) or getattr(given, "shape", None) == ()
     return isinstance(given, Iterable) and not alone
 
@@ -321,12 +321,12 @@ def same_json(one: Any, other: Any) -> bool:
         return one.keys() == other.keys() and all(same_json(one[name], other[name]) for name in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(same_json, one, other))
-    # Their text tells 0.0 from -0.0.
+    # Unlike ==, their repr tells 0.0 from -0.0.
     return type(one) is type(other) and repr(one) == repr(other)
 
 
 def check_synchronous(value: object) -> None:
-    """Raise InputError unless it is a way of committing."""
+    """Raise InputError unless it is "full" or "normal"."""
     if value not in ("full", "normal"):
         raise InputError(
             f"The memory cannot be opened with synchronous={value!r}.",
@@ -336,7 +336,7 @@ def check_synchronous(value: object) -> None:
 
 
 def check_path(path: Path | None) -> None:
-    """Raise MemoryFileError for a path that no system takes."""
+    """Raise MemoryFileError for a path that no system accepts."""
     if path is not None and "\0" in str(path):
         raise MemoryFileError(
             f"There can be no file {str(path)!r}.", "Its name holds a NUL.", "Check the path."
@@ -344,7 +344,7 @@ def check_path(path: Path | None) -> None:
 
 
 def check_file(file: Path | None, *, must_exist: bool) -> None:
-    """Raise MemoryFileError where a memory file should be and is not, or never could be."""
+    """Raise MemoryFileError if a memory file should exist and does not, or never could."""
     check_path(file)
     if file is not None and must_exist and not exists(file):
         raise MemoryFileError(
@@ -355,9 +355,9 @@ def check_file(file: Path | None, *, must_exist: bool) -> None:
 
 
 def check_free(out: Path) -> None:
-    """Raise InputError where there is something already.
+    """Raise InputError if there is something already.
 
-    A name that is free is asked for, so that no copy is ever written over.
+    Callers must name a free path, so that no copy is ever overwritten.
     """
     check_path(out)
     if exists(out):
@@ -374,7 +374,7 @@ def check_what_to_forget(
     """The ids of what to forget, if any.
 
     Raises:
-        InputError: if nothing says what to forget, an id is no str, or the filter no mapping.
+        InputError: if nothing says what to forget, an id is not a str, or the filter not a mapping.
     """
     if everywhere and (namespace is not None or (ids is None and not where)):
         given = "Neither ids nor a filter were" if namespace is None else "A namespace was"
@@ -394,5 +394,5 @@ def check_what_to_forget(
 
 
 def sound(text: str) -> str:
-    """The text with "?" for half of a surrogate pair, which tokenizers refuse."""
+    """The text with "?" for each lone surrogate, which tokenizers refuse."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,6 +1,6 @@
-"""Write documents: read, tokenise, make keys and commit, each stage working while the next one does.
+"""Write documents: read, tokenise, make keys and commit; the stages overlap in time.
 
-To a lazy store, keys are those of the encoder's coarse table: the encoder itself does not run.
+A lazy store's keys come from the encoder's coarse table; the encoder runs only if `fine` asks for it.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ BATCH_SEGMENTS = 1024
 """Segments encoded and committed together: about a second of work on two cores."""
 
 LAZY_BATCHES = 4
-"""So many times as many where nothing is encoded, which takes half as long."""
+"""A batch has this many times the segments if nothing is encoded; it then takes half as long."""
 
 NO_KEYS = np.empty((0, 0), dtype=np.float32)
-"""Of a write that changes a document alone."""
+"""The keys of a write that changes a document, but no segments."""
 
 MakeLatents = Callable[
     [str, Sequence[tuple[str, Sequence[Segment]]]], Sequence[Sequence[Int8[np.ndarray, " n"]]]
 ]
-"""Of a namespace, and of ids of documents with consecutive segments of each."""
+"""Makes latents, given a namespace, and ids of documents with consecutive segments of each."""
 
 _WHOLE = "|whole"
-"""The manner of a text that is one segment; how a text is cut is part of its hash."""
+"""Stands in a document's hash for a text kept as one segment; the hash covers how a text is cut."""
 
 _T = TypeVar("_T")
 
@@ -62,9 +62,9 @@ class Run:
     """Consecutive segments of one document inside a batch.
 
     Attributes:
-        document: one object for all of its runs; it is complete once the last one is committed.
-        first: whether it takes the place of what the document held before.
-        last: whether the document ends with it.
+        document: the same object in all its runs; it is complete once the last run is committed.
+        first: whether the run replaces what the document held before.
+        last: whether the document ends with the run.
     """
 
     document: Document
@@ -84,16 +84,16 @@ def write_texts(
     latents: MakeLatents | None = None,
     fine: bool = False,
 ) -> None:
-    """Commit the texts batch by batch. What is already there, whole and equal, is not written again.
+    """Commit the texts batch by batch; a document that is already stored, whole and equal, is skipped.
 
-    A text whose writing was interrupted goes on after the last segment that was committed: it is cut
-    again from its beginning, which is quick, and only what follows is given keys.
+    An interrupted text resumes after its last committed segment: it is cut again from its beginning,
+    which is quick, and only the rest gets keys.
 
     Args:
-        texts: read as they are written; where the encoder tokenises, ahead of it, in another thread.
-        language: for cutting sentences; without one, each text is one segment.
-        latents: makes the segments' latents, where they are to have some.
-        fine: make the encoder's keys also where the store is lazy.
+        texts: read while they are written; if the encoder tokenises, ahead of it in another thread.
+        language: its rules cut sentences; with None, each text is one segment.
+        latents: makes the segments' latents; with None, they get none.
+        fine: make fine keys even if the store is lazy.
 
     Raises:
         InputError: if the store is lazy and the encoder has no table of coarse keys.
@@ -117,7 +117,7 @@ def write_texts(
             keys = make(runs, tokens)
             spans = [(run.document.id, run.segments) for run in runs]
             if commit is not None:
-                # Before the latents: they may read in the store what stands before a run.
+                # Before the latents: to make them, the segments before a run may be read in the store.
                 commit.result()
             made = [None] * len(runs) if latents is None else latents(namespace, spans)
             commit = committing.submit(documents.commit, runs, keys, made, tokens)
@@ -126,10 +126,10 @@ def write_texts(
 
 
 def is_whole(store: Store, namespace: str, document: Document) -> bool:
-    """Whether a document was written as one segment, which its hash tells.
+    """Whether a document was written as one segment, according to its hash.
 
     Raises:
-        MemoryFileError: if what it says is damaged: then nobody knows.
+        MemoryFileError: if its text is damaged, so that the hash cannot be compared.
     """
     if document.segments != 1:
         return False
@@ -138,18 +138,18 @@ def is_whole(store: Store, namespace: str, document: Document) -> bool:
 
 
 class _Keys(NamedTuple):
-    """What the store searches by, and the encoder's keys where a lazy store is given them at once."""
+    """The keys that a store searches by, and the fine keys if a lazy store gets them at once."""
 
     searched: Float[np.ndarray, "n d"]
     fine: Float[np.ndarray, "n d"] | None = None
 
 
 class _KeyMaker:
-    """Makes the keys that a store wants.
+    """Makes the keys that a store needs.
 
     Attributes:
-        batch: segments that are committed together.
-        tokenizes: whether `tokens` makes some.
+        batch: most segments that are committed together.
+        tokenizes: whether the encoder tokenises; if not, `tokens` returns None.
     """
 
     def __init__(self, store: Store, encoder: Encoder, fine: bool) -> None:
@@ -161,7 +161,7 @@ class _KeyMaker:
         self.batch = BATCH_SEGMENTS if self._fine else BATCH_SEGMENTS * LAZY_BATCHES
         if store.lazy and self._table is None:
             if isinstance(encoder, NoEncoder):
-                # It says what is lacking itself.
+                # Its own error says what is lacking.
                 encoder.encode([])
             raise InputError(
                 "Nothing was written.",
@@ -185,7 +185,7 @@ class _KeyMaker:
 
 
 def _ahead(items: Generator[_T, None, None], stopped: threading.Event) -> Generator[_T, None, None]:
-    """The items, each made in a thread while the one before is used; once closed, none is made."""
+    """The items, each made in a thread while the one before is used; no more are made once closed."""
     pool = ThreadPoolExecutor(1, "larimar-read")
     try:
         upcoming = pool.submit(next, items, None)
@@ -199,14 +199,14 @@ def _ahead(items: Generator[_T, None, None], stopped: threading.Event) -> Genera
 
 
 def _batches(runs: Iterable[Run], most: int) -> Iterator[list[Run]]:
-    """The runs in batches of at most so many segments; one without any takes room for one."""
+    """The runs in batches of at most `most` segments; a run without segments counts as one."""
     failed = list[LarimarError]()
 
     def read() -> Iterator[Run]:
         try:
             yield from runs
         except LarimarError as error:
-            # What was read before a text that cannot be written is written.
+            # Raised after the last batch: what was read before the faulty text is still written.
             failed.append(error)
 
     yield from in_groups(read(), lambda run: max(len(run.segments), 1), most)
@@ -215,7 +215,7 @@ def _batches(runs: Iterable[Run], most: int) -> Iterator[list[Run]]:
 
 
 def _texts_of(runs: Iterable[Run]) -> list[str]:
-    """The segments' texts, as keys are made of them."""
+    """The segments' texts, normalised as keys are made from them."""
     return [normalised(found.text) for run in runs for found in run.segments]
 
 
@@ -243,13 +243,13 @@ class _Progress:
 
 
 class _Documents:
-    """The documents of a writing: looked up and cut in one thread, committed in another.
+    """The documents of a write: looked up and cut in one thread, committed in another.
 
     Args:
         batch: most segments of a run.
 
     Attributes:
-        stopped: set where nobody waits for what is being read.
+        stopped: set once nobody waits for what is being read.
     """
 
     def __init__(
@@ -260,12 +260,12 @@ class _Documents:
         self._store, self._namespace, self._language = store, namespace, language
         self._progress = progress
         self._manner = _WHOLE if language is None else f"|{language}|{MIN_CHARS}|{MAX_CHARS}"
-        # Documents read and not yet committed whole.
+        # Documents that were read, but not yet committed as a whole.
         self._underway: dict[str, Document] = {}
         self._lock = threading.Lock()
 
     def runs(self, texts: Iterable[Text]) -> Iterator[Run]:
-        """The segments to be committed, those of a document in runs of at most a batch."""
+        """The segments to commit, in runs of one document's segments, at most a batch each."""
         for item in texts:
             if self.stopped.is_set():
                 return
@@ -274,7 +274,7 @@ class _Documents:
             digest = measure.digest(self._manner)
             metadata, episode = item.metadata, validate.check_episode(item.episode)
             if item.measure is None:
-                # Not of those that `check_texts` looked at.
+                # `check_texts` has not checked this text's metadata.
                 metadata = validate.check_metadata(metadata, f"document {item.id!r}")
             document = Document(
                 item.id, digest, measure.characters, metadata, complete=False, episode=episode
@@ -292,7 +292,7 @@ class _Documents:
         latents: Sequence[Sequence[np.ndarray] | None],
         tokens: TokenBatch | None,
     ) -> None:
-        """Commit a batch; from then on the store says what its documents hold, where complete."""
+        """Commit a batch; those of its documents that are now complete are no longer under way."""
         ends = np.cumsum([len(run.segments) for run in runs])
         searched = np.split(keys.searched, ends[:-1])
         fine = [None] * len(runs) if keys.fine is None else [*map(list, np.split(keys.fine, ends[:-1]))]
@@ -306,18 +306,18 @@ class _Documents:
         self._store.write(self._namespace, writes)
         with self._lock:
             for run in runs:
-                # Identity, not equality: the same may have been read again since.
+                # Identity, not equality: an equal document may have been read since.
                 if run.last and self._underway.get(run.document.id) is run.document:
                     del self._underway[run.document.id]
-        # Numbers only: neither texts nor the names of documents are for a log.
+        # Numbers only: texts and document ids do not belong in a log.
         segments = len(keys.searched)
         log.debug("committed %d segments of %d documents", segments, len(runs))
         characters = sum(s.end - s.start for run in runs for s in run.segments)
         self._progress.add(characters, segments, 0 if tokens is None else tokens.tokens)
 
     def _look_up(self, document: Document) -> tuple[bool, StoredSegment | None]:
-        """Whether the document is known, whole; if not, the segment after which to go on, if any."""
-        # First what is under way: what is not, is in the store by then.
+        """Whether the whole document is known; if not, the segment to resume after, if there is one."""
+        # First what is under way: a document that no longer is, is in the store by now.
         with self._lock:
             underway = self._underway.get(document.id)
         held = underway or self._store.document(self._namespace, document.id)
@@ -339,7 +339,7 @@ class _Documents:
         return False, next(iter(self._store.segments(self._namespace, document.id, at, at)), None)
 
     def _move(self, held: Document, to: Document) -> bool:
-        """Change a document's metadata and episode alone; False where its segments went meanwhile."""
+        """Change only a document's metadata and episode; False if its segments changed meanwhile."""
         moved = replace(held, metadata=to.metadata, episode=to.episode)
         self._store.write(self._namespace, [WriteBatch(moved, [], NO_KEYS, replace=False)])
         now = self._store.document(self._namespace, held.id)
@@ -360,7 +360,7 @@ class _Documents:
                     held, first = [], False
                 held.append(found)
         except InputError:
-            # Nothing may go on from it: it is a mixture.
+            # Without a hash, no write resumes from it: what is stored is a mixture.
             yield Run(replace(document, content_hash=""), [], first=True, last=False)
             raise
         yield Run(document, held, first, last=True)

@@ -30,11 +30,17 @@ def decoder() -> TransformersDecoder:
 
 @contextmanager
 def once() -> Iterator[None]:
-    """While a bundled model that is asked for by its name is the one there is; others are loaded."""
+    """While a bundled model that is asked for by its name is the one there is; others are loaded.
+
+    Its files are looked for, and converted where they are not yet, as for a user.
+    """
 
     def given(kind: Any, name: str, one: Any) -> Any:
         def load(asked: Any = name, **how: Any) -> Any:
-            return one() if asked == name and not how else _load[kind](asked, **how)
+            if asked != name or how:
+                return _load[kind](asked, **how)
+            finding.resolve(name)
+            return one()
 
         return patch.object(kind, "load", load)
 

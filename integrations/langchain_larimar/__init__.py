@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from langchain_larimar.tools import larimar_tools
     from langchain_larimar.vectorstores import LarimarVectorStore
 
-# Names are imported when first used: an import of this package alone costs no model library.
+# Names are imported when first used, so that importing this package alone loads no model library.
 _MODULES = {
     "ChatLarimar": "langchain_larimar.chat_models",
     "EmbeddingsEncoder": "langchain_larimar.embeddings_encoder",

@@ -1,4 +1,4 @@
-"""A query that is blank: what passes the filter, of which nothing more is asked."""
+"""A blank query asks for whatever passes the filter, and for nothing more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from larimar_memory.types import ReadOptions, Readout
 
 SCORE = 1.0
-"""Of what passes: it is all that was asked for, so that no threshold drops it."""
+"""The score of whatever passes: that was all the query asked for, so no threshold drops it."""
 
 
 def is_blank(query: Any) -> bool:
@@ -19,7 +19,7 @@ def is_blank(query: Any) -> bool:
 
 
 def read_passing(memory: Larimar, query: str, options: ReadOptions) -> Readout:
-    """What passes the filter, in the order of its writing, up to k segments of equal weight.
+    """The segments that pass the filter, in the order of writing, up to k of them, of equal weight.
 
     Raises:
         InputError: if the filter cannot be used.

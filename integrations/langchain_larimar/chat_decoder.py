@@ -1,4 +1,4 @@
-"""Which decoder a chat model speaks with: that of its memory, one that was given, or one by name."""
+"""The decoder of a chat model: that of its memory, one that was given, or one by name."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class ChatDecoder(BaseModel):
     Args:
         memory: the memory to read, a `Larimar`, whose own decoder answers.
         decoder: without a memory, a loaded `Decoder`.
-        model: without either, the decoder's folder, wheel or hub name, by default the bundled one's; it
-            is loaded when first used.
+        model: without a memory and a decoder, the folder, wheel or hub name of one, which is loaded
+            when first used; by default that of the bundled decoder.
     """
 
     # Any: the classes of both import torch, and this module must not.
@@ -74,7 +74,7 @@ class ChatDecoder(BaseModel):
         """Name the decoder.
 
         Raises:
-            InputError: if what was given is none, or if two were given.
+            InputError: if what was given is not a decoder or memory, or if two decoders were given.
         """
         if self.memory is not None:
             name = check_memory(self.memory, UNUSABLE).decoder_name

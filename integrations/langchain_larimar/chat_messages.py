@@ -1,4 +1,4 @@
-"""Between the messages of a LangChain chat and the question, history and answer of a memory."""
+"""Conversions between messages of a LangChain chat and a memory's question, history and answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REFUSED = "The chat cannot be answered."
 
 
 def to_chat(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:
-    """Messages by role and text, as `Larimar.stream` takes a history; names are left out.
+    """Messages as roles and texts, as `Larimar.stream` takes a history; names are left out.
 
     Raises:
         InputError: if one of them is anything but text of the system, a human or the model.
@@ -43,10 +43,10 @@ def to_chat(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:
 def to_question(messages: Sequence[BaseMessage]) -> tuple[str, list[dict[str, str]]]:
     """The question that a chat ends with, and the chat without it.
 
-    What the system says may stand anywhere.
+    System messages may stand anywhere.
 
     Raises:
-        InputError: if it does not end with what a human said, or cannot be used.
+        InputError: if the chat does not end with a human's message, or cannot be used.
     """
     chat = to_chat(messages)
     last = max((n for n, message in enumerate(chat) if message["role"] != "system"), default=None)
@@ -65,7 +65,7 @@ def to_question(messages: Sequence[BaseMessage]) -> tuple[str, list[dict[str, st
 def to_end(
     answer: Answer, model: str, *, remembering: bool, citing: bool = False
 ) -> ChatGenerationChunk:
-    """What follows the last piece: the tokens used, and what the answer rests on, as JSON values.
+    """The chunk after the last piece: the tokens used, and what the answer rests on, as JSON values.
 
     Args:
         answer: the whole answer.

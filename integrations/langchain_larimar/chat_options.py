@@ -43,12 +43,12 @@ class ChatOptions(ReadFields):
         """How to read and to answer for one call.
 
         Args:
-            overrides: what holds for this call only.
+            overrides: settings that hold for this call only.
 
         Raises:
-            InputError: if one of them is no setting, or cannot be used.
+            InputError: if one of them is not a setting, or cannot be used.
         """
-        # LangChain has acted on it, and leaves it among the arguments of a call.
+        # LangChain has acted on it already, but leaves it among the arguments of a call.
         overrides.pop("stream", None)
         settings = self.settings(SETTINGS, overrides, "The chat model", ("stop",))
         asked = reading(settings, "A chat model", ("text", "latent", "auto", "none"))

@@ -12,10 +12,10 @@ from larimar_memory.errors import InputError
 
 @cache
 def classic_class() -> Any:
-    """The class of `LarimarMemory.as_classic`, made when first wanted: langchain-classic is optional.
+    """The class of `LarimarMemory.as_classic`, made when first needed: langchain-classic is optional.
 
     Raises:
-        InputError: if it is not installed.
+        InputError: if langchain-classic is not installed.
     """
     try:
         from langchain_classic.base_memory import BaseMemory

@@ -1,4 +1,4 @@
-"""A conversation kept in a memory: the turns that matter for what is said now, and the latest ones."""
+"""A conversation kept in a memory; a prompt gets the relevant turns and the latest ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _UNUSABLE = "The conversation memory cannot be made."
 _QUERY_CHARS = 2000
 RELEVANT = 0.45
-"""Cosine of an older turn that has to do with what was said, for the default encoder."""
+"""Least cosine of a relevant older turn with what was said, for the default encoder."""
 
 _SEGMENTS_PER_TURN = 3
 _FIRST_LINES = 32
@@ -43,25 +43,25 @@ _FIRST_LINES = 32
 class LarimarMemory:
     """A conversation whose prompt stays short however long it gets.
 
-    Each session has a namespace of its own. A prompt gets the latest turns and, of the older ones,
-    those that are relevant to what is said now, between delimiters, as data: who said them and, of
-    another day than today, when.
+    Each session has a namespace of its own. A prompt gets the latest turns, and the older turns that
+    are relevant to what is said now. The older ones stand between delimiters, as data, with who said
+    them and, unless it was today, when.
 
-    The metadata of each message say who spoke (`speaker`: the message's name, or its role) and when
+    The metadata of each message says who spoke (`speaker`: the message's name, or its role) and when
     (`said_at`: in ISO 8601 and UTC, the message's own time or else the time of saving; see
     `moments.moment_of`). All messages are one episode, `episode`, in the order of saving. Conversations
     that an earlier release kept without these still work.
 
     Args:
         memory: the memory that keeps the turns.
-        session: whose conversation it is. None takes it from `config["configurable"]["session_id"]`
-            in a chain, and refuses to run without one.
+        session: id of the session. With None, a chain takes it from
+            `config["configurable"]["session_id"]`, and refuses to run without one.
         k: most older turns to recall.
         window: how many of the latest turns are always in the prompt.
         recall_tokens: most tokens of recalled turns, with the delimiters and the note around them.
-        window_tokens: most tokens of the latest turns; a turn that is too long for what is left is cut
-            to its end.
-        score_threshold: score under which an older turn is not relevant. By default the memory decides
+        window_tokens: most tokens of the latest turns; of a turn that is too long for what is left,
+            only the end stays.
+        score_threshold: score below which an older turn is not relevant. By default the memory decides
             whether there is a relevant turn, and such a turn scores at least `RELEVANT`.
         memory_key: the prompt variable to fill.
         input_key, output_key: the entries to keep, if a chain's input or output has several.
@@ -112,7 +112,7 @@ class LarimarMemory:
 
     @property
     def namespace(self) -> str:
-        """Where the turns of the session are kept.
+        """The namespace in which the session's turns are kept.
 
         Raises:
             InputError: if no session is named.
@@ -127,10 +127,10 @@ class LarimarMemory:
 
     @property
     def episode(self) -> str:
-        """What turns are kept as a part of: `larimar_chat:` and the session, or `larimar_thread:` and
-        the thread, in the session's namespace.
+        """The episode of new turns in the session's namespace: `larimar_chat:` and the session, or
+        `larimar_thread:` and the thread.
 
-        Names that begin with `larimar_` are reserved for these: no episode of yours has one.
+        Names that begin with `larimar_` are reserved: give none of them to an episode of your own.
         """
         if self.thread is None:
             return f"larimar_chat:{self.namespace.removeprefix('conversation:')}"
@@ -138,7 +138,7 @@ class LarimarMemory:
         try:
             return check_name(name, "name of an episode")
         except InputError:
-            # A thread may have any name at all.
+            # A thread may have any name, even one that an episode cannot have.
             hashed = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16)
             return f"larimar_thread_hash:{hashed.hexdigest()}"
 
@@ -158,7 +158,7 @@ class LarimarMemory:
 
     def save_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Keep the human, AI and system messages that have text; a human one begins a new turn."""
-        # One at a time: what is saved at the same moment gets turns of its own.
+        # One save at a time, so that each gets turns of its own.
         with lock_of(self.memory):
             turn = self._kept.last()
             lines = list[Line]()
@@ -172,12 +172,13 @@ class LarimarMemory:
     def save_once(
         self, said: str | BaseMessage, reply: str | BaseMessage, *, key: str, mark: str
     ) -> None:
-        """Keep one turn that may come again; where the reply is blank, what the user said alone.
+        """Keep one turn that may come again; if the reply is blank, only what the user said.
 
         Args:
             said, reply: text, or messages, which may tell who spoke and when.
-            key: names the turn; what was kept under it before is replaced, as by `Larimar.write`.
-            mark: stands for what the turn says; where a turn of the same mark is kept, nothing is done.
+            key: names the turn, and replaces what was kept under it before, as `Larimar.write` does.
+            mark: stands for the texts of the turn; if a turn with the same mark is kept, nothing is
+                done.
         """
         with lock_of(self.memory):
             both = self._line(0, "Human", said), self._line(0, "AI", reply)
@@ -192,7 +193,7 @@ class LarimarMemory:
         await run_in_executor(None, self.clear)
 
     def load(self, said: str, **times: Unpack[Times]) -> list[BaseMessage]:
-        """What the next prompt needs: one message of recalled turns, if any, and the latest turns."""
+        """The next prompt's history: one message of recalled turns, if any, and the latest turns."""
         recalled, recent = self.recall(said, **times)
         block = [HumanMessage(self.block(recalled))] if recalled else []
         return [*block, *to_messages(recent)]
@@ -213,7 +214,7 @@ class LarimarMemory:
         """Older turns that are relevant to what is said now, and the latest turns, both in the order in
         which they were said.
 
-        A turn too long for what is left of `recall_tokens` is recalled by its relevant sentences.
+        If a turn is too long for what is left of `recall_tokens`, only its relevant sentences come.
 
         Args:
             said: what is said now.
@@ -227,7 +228,7 @@ class LarimarMemory:
         query, first = said.strip()[:_QUERY_CHARS], recent[0].turn if recent else None
         if not query or not self.k or (whole and first == next(iter(turns), None)):
             return [], recent
-        # Those of the latest turns come on top and are left out: a filter would look at every turn.
+        # Read more, by the latest turns' segments, and skip these: a filter would look at every turn.
         shown = [d.segments for d in kept if first is not None and d.metadata["turn"] >= first]
         readout = self.memory.read(
             query,
@@ -260,11 +261,11 @@ class LarimarMemory:
         return _in_order(chosen), recent
 
     def latest_lines(self, limit: int | None, *, cut: bool) -> list[Line]:
-        """What was said last in the session, in order.
+        """The last lines of the session, in order.
 
         Args:
             limit: most lines; None is all of them.
-            cut: whether only as much as fits into `window_tokens`.
+            cut: whether to return only what fits into `window_tokens`.
         """
         if not cut:
             return self.all_lines() if limit is None else self._kept.latest_lines(limit)[0]
@@ -282,10 +283,10 @@ class LarimarMemory:
         return self._kept.lines(self._kept.all())
 
     def as_runnable(self, *, as_text: bool = False) -> Runnable[Any, Any]:
-        """What the next prompt needs, for `RunnablePassthrough.assign(history=...)`.
+        """A Runnable that gives the history, for `RunnablePassthrough.assign(history=...)`.
 
         Args:
-            as_text: whether it is text, for a prompt without a messages placeholder.
+            as_text: whether the history is text, for a prompt without a messages placeholder.
         """
 
         def load(given: Any, config: RunnableConfig) -> list[BaseMessage] | str:
@@ -343,7 +344,7 @@ class LarimarMemory:
         return KeptTurns(self.memory, self.namespace, self.episode)
 
     def block(self, lines: Sequence[Line]) -> str:
-        """Recalled lines as a prompt has them."""
+        """Recalled lines, as a prompt shows them."""
         return to_block(lines, utc(self.clock()).date().isoformat())
 
     def _line(self, turn: int, role: str, message: str | BaseMessage) -> Line:
@@ -376,7 +377,7 @@ class LarimarMemory:
 
 
 def _in_order(chosen: Mapping[int, list[Line]]) -> list[Line]:
-    """Turns in the order of their saying: of their times where all tell, else of their saving."""
+    """The lines of turns in the order of their times, if all have one, otherwise in that of saving."""
     turns, said = sorted(chosen), {turn: lines[0].said_at for turn, lines in chosen.items()}
     if None not in said.values():
         turns.sort(key=lambda turn: str(said[turn]))

@@ -11,15 +11,15 @@ from larimar_memory.encoders.keys import cosines
 def marginal_relevance(
     relevance: Float[np.ndarray, " n"], keys: Float[np.ndarray, "n d"], k: int, lambda_mult: float
 ) -> list[int]:
-    """Maximal marginal relevance (Carbonell and Goldstein 1998): which k to choose, in what order.
+    """Maximal marginal relevance (Carbonell and Goldstein 1998): the indices of k entries, in order.
 
     The most relevant comes first; each next one has the largest
     `lambda_mult * relevance - (1 - lambda_mult) * its largest cosine with one chosen before`.
 
     Args:
         relevance: cosines with the query.
-        keys: unit length.
-        k: how many.
+        keys: of unit length.
+        k: how many to choose.
         lambda_mult: in [0, 1].
     """
     chosen, likeness = list[int](), np.full(len(keys), -np.inf)

@@ -1,4 +1,4 @@
-"""Recalled segments as documents: the same for every face that recalls them, whatever was asked."""
+"""Recalled segments as documents, the same from every face and for every question."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from larimar_memory.types import Readout, RecalledSegment
 
 PREFIX = "larimar_"
-"""How entries begin that are added to the metadata a document was written with."""
+"""Beginning of the entries that are added to the metadata a document was written with."""
 
 UNTRUSTED = f"{PREFIX}untrusted"
 """The entry that marks a document as recalled: data from outside, whatever it says of itself."""
 
 CITATION = f"{PREFIX}citation"
-"""The entry of a tool's artifact that says where a document is from and how well it matched."""
+"""The entry, in a tool's artifact, that says where a document is from and how well it matched."""
 
 _WEB = ("http://", "https://")
 
 
 class ScoredDocuments(list[Document]):
-    """Documents, and beside them what depends on the question, which is no part of a document.
+    """A list of documents, with what depends on the question beside them instead of in them.
 
-    A slice of it is of the same kind. Changed in place, it no longer says what belongs to what.
+    A slice is of the same class. If the list is changed in place, documents and scores no longer match.
 
     Attributes:
-        segments: what each document was made of, with its score, weight and latents.
+        segments: the segment of each document, with its score, weight and latents.
     """
 
     def __init__(self, documents: Iterable[Document], segments: Iterable[RecalledSegment]) -> None:
@@ -46,16 +46,16 @@ class ScoredDocuments(list[Document]):
 
     @property
     def scores(self) -> list[float]:
-        """How well each matches the question, in [0, 1]."""
+        """How well each document matches the question, in [0, 1]."""
         return [segment.score for segment in self.segments]
 
     @property
     def content_blocks(self) -> list[TextContentBlock]:
-        """The documents as LangChain's content blocks of text, each with where it is from.
+        """The documents as LangChain's content blocks of text, each with its source.
 
-        The text is the document's, but for a bracket that would spell a control token of a chat model:
-        it is a round one. Its one annotation is a `Citation`, and both say `untrusted` among their
-        `extras`; see `citations`.
+        The text is the document's, except that a bracket that would spell a control token of a chat
+        model becomes a round one. Each block has one annotation, a `Citation`; both have `untrusted` in
+        their `extras`. See `citations`.
         """
         return [
             create_text_block(
@@ -69,21 +69,21 @@ class ScoredDocuments(list[Document]):
 
     @property
     def citations(self) -> list[Citation]:
-        """Where each document is from, as LangChain's content blocks say it.
+        """The source of each document, as a citation of LangChain's content blocks.
 
-        `id` is the segment's; `title` the text's own `title` or `source`, or else its id; `url` is
-        there where the text was written with one, as `url` or `source`; `cited_text` is what stands
-        there. The indices are LangChain's, of the text that is annotated. In `extras` are
-        `document_id`, `index`, `start` and `end`, of the source; `score`; `said_at` and `speaker` where
-        the text has them; and `untrusted`, True.
+        `id` is the segment's id. `title` is the text's own `title` or `source`, or else its id. `url`
+        is there if the text was written with one, as `url` or `source`. `cited_text` is the document's
+        text, and `start_index` and `end_index` are its span in the annotated text. `extras` hold
+        `document_id`, `index`, `start` and `end` of the source; `score`; `said_at` and `speaker` if the
+        text has them; and `untrusted`, True.
         """
         return [_citation(d, s) for d, s in zip(self, self.segments, strict=True)]
 
     def cited(self) -> ScoredDocuments:
-        """The same with each document's citation in its metadata, `larimar_citation`.
+        """The same documents, each with its citation in its metadata, as `larimar_citation`.
 
-        For what is kept of one question alone, such as a tool's artifact: a checkpointer keeps the
-        documents of a list, and nothing beside them.
+        This is for what is kept of a single question, such as a tool's artifact: a checkpointer keeps
+        the documents of a list, and nothing beside them.
         """
         made = list[Document]()
         for document, citation in zip(self, self.citations, strict=True):
@@ -104,11 +104,11 @@ class ScoredDocuments(list[Document]):
 
 
 class RecalledDocuments(ScoredDocuments):
-    """What a retriever found, best first, with scores, and the readout it is from.
+    """The documents that a retriever found, best first, with scores, and the readout they are from.
 
     Attributes:
         readout: scores, weights and latents of all that was read, with `past_key_values(decoder)`.
-            Where a score threshold drops documents, their segments are dropped from it too.
+            If a score threshold drops documents, their segments are dropped from the readout too.
     """
 
     def __init__(self, documents: Iterable[Document], readout: Readout) -> None:
@@ -117,30 +117,30 @@ class RecalledDocuments(ScoredDocuments):
 
 
 def to_documents(store: Store, namespace: str, segments: Sequence[RecalledSegment]) -> ScoredDocuments:
-    """Recalled segments as documents, in the same order: what they say, and where that stands.
+    """Recalled segments as documents, in the same order, each with its text and its place.
 
     `page_content` is the source's text from `larimar_start` to `larimar_end`, neighbours included. A
-    text of one segment comes as it was written; of others, blanks at the ends are left out.
+    text of one segment comes as it was written; other texts lose the blanks at their ends.
 
-    The metadata is what the text was written with, and beside it `larimar_document_id`,
-    `larimar_index`, `larimar_start` and `larimar_end`; `larimar_why` where it was asked for. An
-    entry of one of these names that the text was written with stays, in place of what would be added.
-    `larimar_untrusted` is True of every one, also where the text was written with something else there.
+    The metadata is what the text was written with, plus `larimar_document_id`, `larimar_index`,
+    `larimar_start` and `larimar_end`, and `larimar_why` if it was asked for. If the text was written
+    with an entry of one of these names, that entry stays. Only `larimar_untrusted` is always True,
+    whatever the text was written with.
 
     Args:
-        store, namespace: where they were read.
+        store, namespace: the store and the namespace that were read.
     """
     as_written = _single(store, namespace, segments)
     return ScoredDocuments([_document(s, s.document_id in as_written) for s in segments], segments)
 
 
 def document_id_of(document: Document) -> str:
-    """The id of the text that a document of `to_documents` is from; metadata may say anything."""
+    """The id of the text that a document of `to_documents` is from, whatever its metadata says."""
     return str(document.id).rpartition("#")[0]
 
 
 def _single(store: Store, namespace: str, segments: Sequence[RecalledSegment]) -> set[str]:
-    """Which of the texts are one segment, among those where it makes a difference."""
+    """Ids of the texts that are one segment, among those for which it makes a difference."""
     blank = {s.document_id for s in segments if s.context == s.text != s.text.strip() and not s.index}
     if not blank:
         return set()
@@ -159,7 +159,7 @@ def _document(segment: RecalledSegment, as_written: bool) -> Document:
 
 
 def _place(segment: RecalledSegment, content: str) -> dict[str, Any]:
-    """Where what a document says stands in its source."""
+    """The place of a document's text in its source."""
     start = segment.start - len(segment.before) + segment.context.index(content)
     return {
         "document_id": segment.document_id,
@@ -170,7 +170,7 @@ def _place(segment: RecalledSegment, content: str) -> dict[str, Any]:
 
 
 def _citation(document: Document, segment: RecalledSegment) -> Citation:
-    # What a text says of itself is looked up in its own metadata, and the rest is the memory's.
+    # What a text says of itself comes from its own metadata, and the rest from the memory.
     own, text = segment.metadata, document.page_content
     return create_citation(
         id=segment.id,

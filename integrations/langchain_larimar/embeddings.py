@@ -19,8 +19,8 @@ class LarimarEmbeddings(Embeddings):
     """Vectors of unit length, made by the encoder of a memory; nothing leaves the machine.
 
     Args:
-        encoder: a loaded encoder, such as `memory.encoder`, or a folder, wheel or hub name, loaded for
-            the first vector.
+        encoder: a loaded encoder, such as `memory.encoder`, or the folder, wheel or hub name of one,
+            which is loaded for the first vector.
 
     Raises:
         InputError: if it is neither.

@@ -21,10 +21,10 @@ _NAMED_BY = ("model", "model_name", "model_id", "model_path", "repo_id", "deploy
 class EmbeddingsEncoder:
     """Keys made by `Embeddings`, for `Larimar.open(path, encoder=EmbeddingsEncoder(embeddings))`.
 
-    Cosines differ in meaning between models: give `Larimar.open` a `threshold` that fits this one.
+    What a cosine means differs between models: give `Larimar.open` a `threshold` that fits this one.
 
     Args:
-        embeddings: makes the vectors; called once here, for their length.
+        embeddings: makes the vectors; it is called once at the start, to learn their length.
         fingerprint: names the model, so that a memory is not opened with another. By default it follows
             from the class's name, the object's own name of its model (`model`, `model_name` and the
             like) and d; give one if two models would look the same.
@@ -83,7 +83,7 @@ class EmbeddingsEncoder:
 
 
 def _fingerprint(embeddings: Embeddings, dimension: int) -> str:
-    # Cached or not, and whatever package the class has moved to, the vectors are the same.
+    # Neither a cache around the class nor a move of it to another package changes the vectors.
     inner = getattr(embeddings, "underlying_embeddings", embeddings)
     said = {name: getattr(inner, name, None) for name in _NAMED_BY}
     named = {name: value for name, value in said.items() if isinstance(value, str)}

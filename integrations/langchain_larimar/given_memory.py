@@ -1,4 +1,4 @@
-"""What faces are given: an open memory, which has one lock for all of them, and a score threshold."""
+"""Arguments of faces: an open memory, with one lock for all faces, and a score threshold."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def check_memory(memory: Any, what: str, subject: str = "Its memory") -> Larimar
     """An open memory.
 
     Args:
-        what: the sentence that says what cannot be done without one.
-        subject: what the value is to whom it was given.
+        what: the error's sentence that says what cannot be done without a memory.
+        subject: what the error calls the value.
 
     Raises:
         InputError: if it is anything else.
     """
-    # Here, not above: the class imports torch, and the faces must not.
+    # Imported here: the class imports torch, and importing the faces must not.
     from larimar_memory import Larimar
 
     if not isinstance(memory, Larimar):
@@ -43,7 +43,7 @@ def check_threshold(
     """A score threshold, or None for the memory's own.
 
     Args:
-        what, why: the sentences that say what cannot be done with another number, and why.
+        what, why: the error's sentences that say what cannot be done with another number, and why.
 
     Raises:
         InputError: if it is outside [0, 1].
@@ -55,6 +55,6 @@ def check_threshold(
 
 
 def lock_of(memory: Larimar) -> forking.Lock:
-    """The memory's lock, where something is read and written as one step; the same at every call."""
+    """The memory's lock, for reading and writing in one step; the same lock at every call."""
     with _guard:
         return _locks.setdefault(memory, forking.Lock())

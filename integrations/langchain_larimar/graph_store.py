@@ -63,16 +63,17 @@ class LarimarStore(BaseStore):
 
     A search goes through the namespaces beneath its prefix in order, and through each in the order of
     first writing. With a query, indexed items come first, best first, each with the score of its best
-    sentence, in [0, 1]; then the others, without a score. A batch is checked as a whole before anything
-    is done. Its reads come first, then its deletes, then its puts; the last put for a key counts.
+    sentence, in [0, 1]; the other items follow without a score. A batch is checked as a whole before
+    anything is done. Its reads come first, then its deletes, then its puts; the last put for a key
+    counts.
 
     Args:
         memory: the memory that keeps the items.
         fields: paths to index, if a put does not name its own; "$" is the whole value as text. Without
             any, nothing is indexed.
         ttl: as in LangGraph, in minutes. Expired items are not returned, unless `omit_expired` is
-            False. `sweep_ttl` deletes them: a batch calls it after every `sweep_interval_minutes`, and
-            you can. Reading an item that has a time to live writes its new expiry.
+            False. `sweep_ttl` deletes them; a batch calls it if `sweep_interval_minutes` have passed,
+            and you can call it yourself. Reading an item that has a time to live writes its new expiry.
         purge: erase deleted items from the memory's files at once, which takes time proportional to
             their size; without it, call `Larimar.purge` later.
         clock: gives the time, with its time zone.
@@ -124,7 +125,7 @@ class LarimarStore(BaseStore):
             self.sweep_ttl()
         return results
 
-    # LangGraph makes keys into text: what is asked of "[7]" would be neither found nor deleted.
+    # LangGraph turns keys into text: for the key [7], it would look for "[7]", which is another item.
 
     def get(
         self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None

@@ -23,14 +23,14 @@ class Items:
     """Reads and writes items, one document each; safe for threads.
 
     Args:
-        memory: where they are kept.
-        purge: erase what is deleted from the memory's files at once.
+        memory: the memory that keeps the items.
+        purge: erase deleted items from the memory's files at once.
     """
 
     def __init__(self, memory: Larimar, *, purge: bool) -> None:
         self._memory = memory
         self._purge = purge
-        # To replace an item is to read it and to write it.
+        # Replacing an item takes a read and a write.
         self._lock = lock_of(memory)
 
     def namespaces(self, prefix: Namespace = ()) -> list[Namespace]:
@@ -46,18 +46,19 @@ class Items:
                 yield entry
 
     def get(self, namespace: Namespace, key: str) -> Entry | None:
-        """The item of that key, or None."""
+        """The item with that key, or None."""
         document = self._memory.store.document(to_space(namespace), key)
         return None if document is None else Entry.read(namespace, key, document.metadata)
 
     def nearest(
         self, namespace: Namespace, question: np.ndarray, count: int, wanted: Callable[[Entry], bool]
     ) -> list[tuple[Entry, float]]:
-        """The items wanted whose best sentence is nearest, with its cosine, best first.
+        """The wanted items whose best sentence is nearest, each with its cosine, best first.
 
         Args:
             question: a key of unit length.
-            count: how many must be found, unless there are fewer; there can be more.
+            count: least number of items to find, unless there are fewer; more may be returned.
+            wanted: whether an item is wanted.
         """
         space, depth = to_space(namespace), min(4 * count, _FIRST_DEPTH)
         while True:
@@ -73,9 +74,9 @@ class Items:
             depth *= 4
 
     def write(self, puts: Iterable[tuple[Entry, str]], now: datetime) -> None:
-        """Write items with their indexed text; one that is there and not expired keeps its creation.
+        """Write items with their indexed text; an existing, unexpired item keeps its time of creation.
 
-        Each is replaced as a whole. What is new in a namespace comes after what was there, in order.
+        Each item is replaced as a whole. New items of a namespace follow the old ones, in order.
         """
         with self._lock:
             dated = [(self._dated(entry, now), text) for entry, text in puts]
@@ -84,7 +85,7 @@ class Items:
                 self._write(to_space(namespace), list(run), indexed)
 
     def delete(self, places: Iterable[tuple[Namespace, str]]) -> None:
-        """Delete items by namespace and key; those that are not there are passed over."""
+        """Delete items by namespace and key; those that are not there are skipped."""
         doomed = dict[Namespace, list[str]]()
         with self._lock:
             for namespace, key in places:
@@ -95,23 +96,23 @@ class Items:
             self._erase(len(doomed))
 
     def delete_expired(self, now: datetime) -> int:
-        """Delete the items whose time is over; returns how many."""
+        """Delete the items that have expired; returns how many."""
         over, count = {"expires_at": {"$lte": stamp(now)}}, 0
         with self._lock:
             for space in map(to_space, self.namespaces()):
-                # To delete, even nothing, costs a large namespace its index file: look first.
+                # Look first: any deletion, even of nothing, costs a large namespace its index file.
                 if next(self._memory.documents(namespace=space, where=over), None) is not None:
                     count += self._memory.forget(where=over, namespace=space, purge=False)
             self._erase(count)
         return count
 
     def refresh(self, entries: Sequence[Entry], now: datetime) -> None:
-        """Let items with a time to live live as long again from now."""
+        """Restart the time to live of items that have one."""
         for entry in entries:
             if entry.ttl is None:
                 continue
             with self._lock:
-                # Read again: it may have been replaced since.
+                # Read it again: it may have been replaced since.
                 known = self.get(entry.namespace, entry.key)
                 if known is not None and known.ttl is not None:
                     fresh = replace(known, expires_at=expiry(now, known.ttl))
@@ -134,7 +135,7 @@ class Items:
 
         from larimar_memory.stores import Document, WriteBatch
 
-        # No text: a document without segments, which the store keeps and no search finds.
+        # Without text: a document without segments, which the store keeps and no search finds.
         keys = np.zeros((0, self._memory.encoder.dimension), dtype=np.float32)
         documents = [Document(entry.key, "", 0, entry.metadata()) for entry, _ in run]
         self._memory.store.write(space, [WriteBatch(d, [], keys, replace=True) for d in documents])

@@ -1,7 +1,7 @@
-"""Which items a search wants: the filters of LangGraph's stores, with the sense `InMemoryStore` gives.
+"""The filters of LangGraph's stores, which choose a search's items as `InMemoryStore` does.
 
 `{"colour": "red"}` compares for equality; `{"score": {"$gte": 3, "$lt": 5}}` uses operators. A mapping
-in a filter is compared entry by entry, a list item by item, and an entry that is missing is None.
+in a filter is compared entry by entry, a list item by item, and a missing entry counts as None.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _OPERATORS = ("$eq", "$ne", *_ORDER)
 
 
 def check_filter(wanted: Any) -> None:
-    """Look for what no item could be compared with, before any is.
+    """Refuse a filter that items cannot be compared with, before any is.
 
     Raises:
-        InputError: if it is no mapping, or holds an unknown operator or a name that is no str, orders
-            by what is no number, or compares with what no value can be.
+        InputError: if it is not a mapping, holds an unknown operator or a name that is not a str,
+            orders by something that is not a number, or compares with something that no item holds.
     """
     if wanted is None:
         return
@@ -73,7 +73,7 @@ def _check_name(name: Any) -> None:
 
 
 def _check_operand(operand: Any) -> None:
-    """Look through what is compared as it stands, in which a mapping holds no operators."""
+    """Check an operand that is compared as it stands; mappings in it hold no operators."""
     if isinstance(operand, Mapping | list | tuple):
         for part in operand.values() if isinstance(operand, Mapping) else operand:
             _check_operand(part)
@@ -108,7 +108,7 @@ def _operate(value: Any, name: str, operand: Any) -> bool:
 
 
 def _plain(operand: Any) -> Any:
-    """What is compared as it stands, as a value holds it."""
+    """An operand that is compared as it stands, in the form in which a value holds it."""
     if isinstance(operand, Mapping):
         return {name: _plain(part) for name, part in operand.items()}
     if isinstance(operand, list | tuple):

@@ -22,7 +22,7 @@ def to_space(namespace: Namespace) -> str:
 
 
 def to_namespace(space: str) -> Namespace | None:
-    """What `to_space` was given, or None for a namespace of the memory that is not the store's."""
+    """The argument of `to_space`, or None for a namespace of the memory that is not the store's."""
     if not space.startswith(_PREFIX):
         return None
     labels = space[len(_PREFIX) :]
@@ -30,12 +30,12 @@ def to_namespace(space: str) -> Namespace | None:
 
 
 def stamp(moment: datetime) -> str:
-    """A moment in UTC as text of fixed length, so that the order of texts is that of time."""
+    """A moment in UTC as text of fixed length, so that texts sort by time."""
     return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")
 
 
 def expiry(now: datetime, ttl: float | None) -> str | None:
-    """When an item that is accessed now expires, `ttl` in minutes."""
+    """The expiry of an item that is accessed now; `ttl` is in minutes."""
     return None if ttl is None else stamp(now + timedelta(minutes=ttl))
 
 
@@ -57,25 +57,25 @@ class Entry:
 
     @classmethod
     def read(cls, namespace: Namespace, key: str, metadata: Mapping[str, Any]) -> Entry | None:
-        """The item of a document with this metadata, or None for a document that is no item."""
+        """The item of a document with this metadata, or None if the document is not an item."""
         if any(name not in metadata for name in _KEPT):
             return None
         return cls(namespace, key, *(metadata[name] for name in _KEPT))
 
     def metadata(self) -> dict[str, Any]:
-        """What `read` reads."""
+        """The metadata that `read` reads."""
         return {name: getattr(self, name) for name in _KEPT}
 
     def expired(self, now: datetime) -> bool:
-        """Whether its time is over."""
+        """Whether the item has expired."""
         return self.expires_at is not None and self.expires_at <= stamp(now)
 
     def item(self) -> Item:
-        """As `get` returns it; its value is the caller's to change."""
+        """The item as `get` returns it; the caller may change its value."""
         return Item(**self._fields())
 
     def search_item(self, score: float | None) -> SearchItem:
-        """As `search` returns it; its value is the caller's to change."""
+        """The item as `search` returns it; the caller may change its value."""
         return SearchItem(**self._fields(), score=score)
 
     def _fields(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def indexed_text(value: Mapping[str, Any], paths: Sequence[str]) -> str:
 
     Args:
         value: a JSON object.
-        paths: as LangGraph has them ("title", "tags[*]", "author.name"); "$" is the whole value.
+        paths: as in LangGraph ("title", "tags[*]", "author.name"); "$" is the whole value.
     """
     texts = list[str]()
     for path in paths:

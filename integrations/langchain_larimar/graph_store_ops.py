@@ -1,4 +1,4 @@
-"""What a LangGraph store can be asked to do; each failure says what, why, and what to do."""
+"""Checks of a LangGraph store's operations; each failure says what, why, and what to do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from larimar_memory.system.plain import NotPlainError
 from larimar_memory.validate import check_name, check_question, json_object, whole_number
 
 MAX_DEPTH = 100
-"""Levels a value may be nested."""
+"""Deepest nesting of a value, in levels."""
 
 _MAX_MINUTES = 1_000_000_000
 _MAX_COUNT = 1_000_000_000
@@ -25,7 +25,7 @@ def check_op(op: Op) -> None:
 
     Raises:
         InvalidNamespaceError: if a label of its namespace cannot be used.
-        InputError: if anything else cannot.
+        InputError: if anything else cannot be used.
     """
     if not isinstance(op, GetOp | SearchOp | PutOp | ListNamespacesOp):
         raise InputError(
@@ -55,17 +55,17 @@ def check_op(op: Op) -> None:
 
 
 def check_place(namespace: Any, key: Any) -> str:
-    """The key of an item, as it is: LangGraph would make text of any, and ask for another item.
+    """The key of an item, unchanged: LangGraph would turn any key into text, and ask for another item.
 
     Raises:
-        InputError: if it is no str, or the namespace no tuple.
+        InputError: if the key is not a str, or the namespace is not a tuple.
     """
     _check_namespace(namespace)
     return check_name(key, "key")
 
 
 def asked(op: SearchOp) -> str | None:
-    """What a search asks for; None where that is nothing, or nothing but what the filter says."""
+    """The query of a search; None if it has none, or a blank one beside a filter."""
     return None if not op.query or (op.filter and is_blank(op.query)) else op.query
 
 
@@ -86,10 +86,10 @@ def check_value(key: str, value: Any) -> dict[str, Any]:
 
 
 def check_paths(paths: Any) -> tuple[str, ...]:
-    """Paths to what is indexed.
+    """The paths to index.
 
     Raises:
-        InputError: if they are no list of str.
+        InputError: if they are not a list of str.
     """
     if not isinstance(paths, list | tuple) or not all(isinstance(p, str) and p for p in paths):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Whose memory a run may use: said by the context of the run, never by a message or a model."""
+"""Whose memory a run may use: only the run's context says so, never a message or a model."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def user_of(runtime: Any, user: User) -> str:
     """The id of the user that a run is for.
 
     Args:
-        runtime: what LangGraph gives to a middleware or a tool; its `context` is trusted.
-        user: an attribute of the context, or an entry where it is a mapping, or a function of it.
+        runtime: LangGraph's argument to a middleware or a tool; its `context` is trusted.
+        user: an attribute of the context, or an entry if it is a mapping, or a function of it.
 
     Raises:
-        InputError: if the context does not say; there is no user to fall back on.
+        InputError: if the context does not name the user; there is no user to fall back on.
     """
     context = getattr(runtime, "context", None)
     if context is None:
@@ -41,13 +41,13 @@ def user_of(runtime: Any, user: User) -> str:
 
 
 def thread_of(runtime: Any) -> str | None:
-    """The thread that a run goes on with; None where there is none, as without a checkpointer."""
+    """The thread that a run continues; None if there is none, as without a checkpointer."""
     thread = getattr(getattr(runtime, "execution_info", None), "thread_id", None)
     return None if thread is None else str(thread)
 
 
 def check_user(user: Any) -> User:
-    """What says where a context holds the user, or InputError."""
+    """A `User`; anything else raises InputError."""
     if not callable(user) and not (isinstance(user, str) and user):
         raise InputError(
             f"The user cannot be found with user={user!r}.",

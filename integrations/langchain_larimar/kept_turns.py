@@ -1,9 +1,9 @@
-"""The turns of a session as documents of a memory, found at a cost that is the same for any number.
+"""The turns of a session as documents of a memory; the cost of finding them does not grow with them.
 
-A line is a document whose metadata say the turn and the role. Lines are in the order they were first
-written, but for those of a turn kept under a key, to which a line can be added late: they are found by
-their ids, and say in `last` how many turns there were by then. `speaker` and `said_at` say whose a line
-is and of when; those kept by earlier releases do not say.
+A line is a document whose metadata says the turn and the role. Lines stand in the order of first
+writing, except for turns kept under a key, to which a line can be added late: such lines are found by
+their ids, and `last` says how many turns there were by then. `speaker` and `said_at` say who spoke and
+when; lines kept by earlier releases lack them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 _ROLES = ("Human", "AI")
 _OURS = frozenset({"turn", "role", "key", "mark", "last"})
 _MARKED = "marks"
-"""Id of the document that says that every mark of the session is noted."""
+"""Id of the document whose presence says that every mark of the session is noted."""
 
 _SLACK = 8
-"""Lines that may stand elsewhere than their turn: processes that save at once write in either order."""
+"""How many lines a line may be out of place: processes that save at once write in either order."""
 
 _FIRST = 16
 _CHUNK = 512
@@ -41,8 +41,8 @@ class KeptTurns:
     """The lines of one session.
 
     Args:
-        namespace: where they are.
-        episode: what lines are kept as a part of.
+        namespace: the namespace of the lines.
+        episode: the episode of new lines.
     """
 
     memory: Larimar
@@ -50,7 +50,7 @@ class KeptTurns:
     episode: str
 
     def last(self) -> int:
-        """The number of the last turn, 0 where there is none."""
+        """The number of the last turn, 0 if there is none."""
         wanted = _FIRST
         while True:
             read = self.memory.store.latest(self.namespace, wanted)
@@ -60,7 +60,7 @@ class KeptTurns:
             wanted *= 4
 
     def latest_turns(self, count: int) -> tuple[list[Document], bool]:
-        """At least the documents of the last turns, in order, and whether there are no others."""
+        """Documents of at least the last `count` turns, in order, and whether there are no others."""
 
         def first(turns: list[int]) -> int:
             distinct = sorted(set(turns))
@@ -76,12 +76,12 @@ class KeptTurns:
         return self.lines(found[max(len(found) - count, 0) :]), whole and len(found) <= count
 
     def of_turn(self, id: str, turn: int) -> list[Line]:
-        """The lines of the turn that a document is of, in order."""
+        """The lines of a document's turn, in order."""
         reach = _SLACK
         while True:
             near = self.memory.store.around(self.namespace, id, reach)
             place = next((n for n, document in enumerate(near) if document.id == id), 0)
-            # Where a side has fewer, the conversation begins or ends there.
+            # If a side has fewer lines than asked for, the conversation begins or ends there.
             ends = [near[0]] if place == reach else []
             ends += [near[-1]] if len(near) - place > reach else []
             if not any(is_line(d) and d.metadata["turn"] == turn for d in ends):
@@ -96,7 +96,7 @@ class KeptTurns:
         return iter(sorted(held, key=_turn))
 
     def lines(self, documents: Iterable[Document]) -> list[Line]:
-        """What documents say; what was forgotten since is left out."""
+        """The lines of documents, without those that were forgotten since."""
         from larimar_memory.stores import Span
 
         lines, left = list[Line](), iter(documents)
@@ -106,19 +106,19 @@ class KeptTurns:
                 text = "".join(segment.text for segment in segments)
                 with suppress(InputError):
                     if len(text) != document.characters:
-                        # Changed, forgotten or damaged since.
+                        # It was changed, forgotten or damaged since.
                         text = self.memory.text(document.id, namespace=self.namespace)
                     lines.append(line_of(document.metadata, text))
         return lines
 
     def add(self, lines: Sequence[Line]) -> None:
-        """Keep lines of turns that are kept under no key."""
+        """Keep lines of turns that have no key."""
         # Ids are unique, so that turns saved by two processes at the same moment all stay.
         ids = [f"{line.turn}-{uuid.uuid4().hex}" for line in lines]
         self._write(lines, ids, [_metadata(line) for line in lines], self.episode)
 
     def put(self, lines: Sequence[Line], key: str, mark: str) -> None:
-        """Keep lines as the turn of a key, in place of what was; none where the mark is kept."""
+        """Keep lines as the turn of a key, in place of the old ones; nothing if the mark is kept."""
         before = self._keyed([key])
         if self._is_marked(before, mark):
             return
@@ -128,19 +128,19 @@ class KeptTurns:
         ids = [f"{key}-{line.role}" for line in lines]
         late = {"last": last} if turn < last else {}
         if self.memory.most is None:
-            # First, and believed only where the turn says the same: killed in between, nothing is lost.
+            # Noted first, but believed only if the turn says the same: a kill in between loses nothing.
             self._note({mark: key})
         own, known = {"key": key, "mark": mark, **late}, {d.id: d.metadata for d in before}
         metadatas = [
             {**_again(line, known.get(id)), **own} for line, id in zip(lines, ids, strict=True)
         ]
-        # It stays where it was first said, though another thread may be given it again.
+        # A turn stays in the thread where it was first said, even if another thread gets it again.
         episode = before[0].episode if before else None
         self._write(lines, ids, metadatas, episode or self.episode)
         old = {d.metadata.get("mark") for d in before} - {mark}
         gone = [*({d.id for d in before} - {*ids}), *(f"{was}-Mark" for was in old)]
         if gone:
-            # Like what a write replaces, it is in the file until that is purged.
+            # As after any write that replaces a text, the old one is in the file until a purge.
             self.memory.forget(ids=gone, namespace=self.namespace, purge=False)
 
     def _is_marked(self, before: Sequence[Document], mark: str) -> bool:
@@ -148,7 +148,7 @@ class KeptTurns:
             return True
         store, space = self.memory.store, self.namespace
         if self.memory.most is not None:
-            # There are only so many, and notes of marks would outlive them.
+            # The number of turns is limited, and notes of marks would outlive them.
             return next(store.documents(space, where={"mark": mark}), None) is not None
         if store.document(space, _MARKED) is None:
             marked = (d.metadata for d in self.all() if {"mark", "key"} <= d.metadata.keys())
@@ -159,7 +159,7 @@ class KeptTurns:
         return any(document.metadata.get("mark") == mark for document in kept)
 
     def _note(self, marks: dict[str, str], *, whole: bool = False) -> None:
-        """Write which keys turns of those marks are kept under, in documents without text."""
+        """Note, in documents without text, the key under which the turn of each mark is kept."""
         import numpy as np
 
         from larimar_memory.stores import Document, WriteBatch
@@ -181,13 +181,14 @@ class KeptTurns:
         self.memory.write(texts, ids, metadatas, namespace=self.namespace, episode=episode)
 
     def _latest(self, likely: int, first: Callable[[list[int]], int]) -> tuple[list[Document], bool]:
-        """The latest documents, in order, from the turn on that `first` tells of the turns of all read.
+        """The latest documents, in order, from a certain turn on.
 
         Args:
-            likely: how many they may be; more are read where they are more.
+            likely: how many documents there may be; more are read if there are more.
+            first: gives the first turn that is wanted, from the sorted turns of what was read.
 
         Returns:
-            They, maybe with some before them, and whether there are no others.
+            The documents, perhaps with some earlier ones, and whether there are no others.
         """
         wanted = _FIRST + likely
         while True:
@@ -205,10 +206,10 @@ class KeptTurns:
             wanted *= 4
 
     def _counts(self, lines: Sequence[Document]) -> dict[str, int]:
-        """How many turns there were when lines that follow one another were written, by their ids.
+        """How many turns there were when each of some consecutive lines was written, by the lines' ids.
 
-        Replies that an earlier release added late do not say so, and are left out: they are apart from
-        what they are to.
+        Replies that an earlier release added late do not say how many, and are left out: they stand
+        apart from what they reply to.
         """
         before = [None, *(line.metadata.get("key") for line in lines)]
         apart = {
@@ -227,7 +228,7 @@ class KeptTurns:
         }
 
     def _in_order(self, found: Sequence[Document]) -> list[Document]:
-        """Documents with the others that are kept under their keys: what was said before its reply."""
+        """Documents, and the others kept under their keys: what a user said comes before its reply."""
         known = {document.id for document in found}
         keys = {d.metadata["key"]: None for d in found if "key" in d.metadata}
         missing = [d for d in self._keyed(keys) if d.id not in known] if keys else []
@@ -237,13 +238,13 @@ class KeptTurns:
 
 
 def is_line(of: Document | RecalledSegment) -> bool:
-    """Whether it is of a turn: others may have written to the namespace as well."""
+    """Whether a document or segment belongs to a turn; others may write to the namespace as well."""
     turn, role = of.metadata.get("turn"), of.metadata.get("role")
     return isinstance(turn, int) and isinstance(role, str) and role in ROLES
 
 
 def line_of(metadata: Metadata, text: str) -> Line:
-    """The line that metadata say a text is, or is a part of."""
+    """The line that a text is, or is a part of, according to its metadata."""
     role, speaker, at = metadata["role"], metadata.get("speaker"), moment(metadata.get("said_at"))
     named = isinstance(speaker, str) and speaker != role
     said_at = None if at is None else at.isoformat()
@@ -256,9 +257,9 @@ def _metadata(line: Line) -> dict[str, Any]:
 
 
 def _again(line: Line, known: Metadata | None) -> dict[str, Any]:
-    """The metadata of a line in place of one that is known: what others put there stays.
+    """The metadata of a line that replaces a known one; entries that others added stay.
 
-    What a user said was said then, and may not have said when; a reply is a new one.
+    A user's line keeps its old time, even if it had none; a reply is new, with a time of its own.
     """
     if known is None:
         return _metadata(line)

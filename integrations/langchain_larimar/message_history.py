@@ -24,15 +24,15 @@ class LarimarChatMessageHistory(BaseChatMessageHistory):
     """A session's messages, as `RunnableWithMessageHistory` takes them.
 
     It returns the latest messages and recalls none; `LarimarMemory.remembering` does both. It keeps the
-    text of human, AI and system messages, who wrote them and when, and leaves out those of tools. They
+    text of human, AI and system messages, with who wrote them and when, and skips those of tools. All
     are one episode, which `LarimarMemory.episode` names.
 
     Args:
         memory: the memory that keeps the messages, together with those of `LarimarMemory`.
-        session: whose conversation it is.
+        session: id of the session.
         limit: most messages to return, the latest ones; None is all of them.
-        max_tokens: most tokens of these messages; a message that is too long for what is left is cut to
-            its end. None is any number.
+        max_tokens: most tokens of these messages; of a message that is too long for what is left, only
+            the end stays. None is any number.
         count_tokens: counts tokens, given a list of messages.
         clock: gives the time of a message that has none of its own; see `LarimarMemory`.
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 Keep: TypeAlias = Literal["turn", "said", "nothing"] | Callable[[str, str], tuple[str, str] | None]
-"""What is kept of a turn; a function is given what was said and the reply, and returns what to keep."""
+"""What to keep of a turn; a function gets what was said and the reply, and returns what to keep."""
 
 
 class State(AgentState[Any]):
@@ -57,11 +57,11 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
     what the user said and the final reply, without the work of tools. It keeps a turn once, even if an
     agent is resumed or gets the same messages again; a new reply replaces the one before.
 
-    Turns say who spoke and when, as `LarimarMemory` keeps them. Those of a thread are one episode, and
-    those of runs without a thread another; see `LarimarMemory.episode`.
+    Turns say who spoke and when, as `LarimarMemory` keeps them. Turns of a thread are one episode, and
+    turns of runs without a thread are another; see `LarimarMemory.episode`.
 
-    Only the context of the run says whose turns they are. A run whose context does not is refused
-    before the model is called.
+    Only the context of the run says whose turns they are. If the context names no user, the run is
+    refused before the model is called.
 
     Args:
         memory: the memory that keeps the turns, together with those of
@@ -72,7 +72,7 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
         recall_tokens: most tokens of recalled turns, with everything else in front of a model call.
         count_tokens: counts tokens, given a list of messages, such as the model's own
             `get_num_tokens_from_messages`.
-        score_threshold: score under which a turn is not relevant; None is the memory's own.
+        score_threshold: score below which a turn is not relevant; None is the memory's own.
         keep: "turn", "said" (without the reply), "nothing", or a function that gets what was said and
             the reply, and returns what to keep of them, or None.
         clock: gives the time, as `datetime.now(timezone.utc)` does.
@@ -96,7 +96,7 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
         clock: Callable[[], datetime] = now,
     ) -> None:
         super().__init__()
-        # The latest turns are in the agent's own messages: the window is theirs.
+        # The agent's own messages hold the latest turns, so no window is needed.
         self._turns = LarimarMemory(
             memory,
             k=k,
@@ -120,7 +120,7 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
         return replace(self._turns, session=user)
 
     def before_agent(self, state: State, runtime: Runtime[Any]) -> dict[str, Any]:
-        """Note what the user said: a summary may take its place before the reply is there.
+        """Note what the user said, since a summary may replace it before the reply is there.
 
         Raises:
             InputError: if the context does not say whose memory to use.
@@ -144,7 +144,7 @@ class LarimarMiddleware(AgentMiddleware[State, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelCallResult[Any]:
-        """As `wrap_model_call`, the memory's work off the event loop."""
+        """As `wrap_model_call`, with the memory's work off the event loop."""
         return await handler(await run_in_executor(None, self._recalled, request))
 
     def after_agent(self, state: State, runtime: Runtime[Any]) -> None:

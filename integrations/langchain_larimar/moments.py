@@ -1,4 +1,4 @@
-"""When a message was said, where it tells: LangChain has no field for it, and several customs."""
+"""When a message was said, if it says so: LangChain has no field for that, but several customs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage
 
 _NAMES = ("said_at", "timestamp", "created_at")
 _MOST_SECONDS = 1e11
-"""Above, a number counts milliseconds."""
+"""Above this, a number counts milliseconds."""
 
 
 def now() -> datetime:
@@ -26,18 +26,18 @@ def utc(at: datetime) -> datetime:
 
 
 def moment_of(message: BaseMessage) -> datetime | None:
-    """When a message was said, in UTC; None where it does not tell.
+    """When a message was said, in UTC; None if it does not say.
 
-    It tells by an entry `said_at`, `timestamp` or `created_at` of its `additional_kwargs` or, as some
-    models' replies do, of its `response_metadata`, or by the `message_time` of LangChain's chat
-    loaders: a datetime, a text in ISO 8601, or a number of seconds since 1970, which may be text. What
-    has no time zone is UTC.
+    The time is an entry `said_at`, `timestamp` or `created_at` of the message's `additional_kwargs` or,
+    in replies of some models, of its `response_metadata`; or the `message_time` of LangChain's chat
+    loaders. It is a datetime, a text in ISO 8601, or a number of seconds since 1970, which may be text.
+    Without a time zone, it is UTC.
     """
     return next((found for value in _told(message) if (found := moment(value)) is not None), None)
 
 
 def moment(value: Any) -> datetime | None:
-    """A moment in UTC, to the second; None for what is none."""
+    """A moment in UTC, to the second; None if the value is not one."""
     if isinstance(value, str):
         try:
             value = float(value)
@@ -51,7 +51,7 @@ def moment(value: Any) -> datetime | None:
             value = datetime.fromtimestamp(seconds, timezone.utc)
         return utc(value) if isinstance(value, datetime) else None
     except (OverflowError, ValueError, OSError):
-        # Years that a datetime cannot say.
+        # The year is beyond what a datetime can hold.
         return None
 
 

@@ -25,20 +25,20 @@ class Way:
     """How a body does its work.
 
     Args:
-        waits: on an event loop: work goes to a thread, and models are asked by their async methods.
-            Otherwise nothing is waited for, and everything is done at once.
-        by_piece: what a model says comes as it is said, and not as a whole.
+        waits: whether it runs on an event loop: work goes to a thread, and models are called by their
+            async methods. Otherwise nothing is awaited, and everything is done at once.
+        by_piece: whether a model's output comes piece by piece, instead of as a whole.
     """
 
     waits: bool
     by_piece: bool
 
     async def work(self, function: Callable[..., Result], *args: Any) -> Result:
-        """What a function returns."""
+        """The result of a function."""
         return await run_in_executor(None, function, *args) if self.waits else function(*args)
 
     async def invoke(self, runnable: Runnable[Any, Result], *args: Any, **kwargs: Any) -> Result:
-        """What a Runnable returns."""
+        """The result of a Runnable."""
         if self.waits:
             return await runnable.ainvoke(*args, **kwargs)
         return runnable.invoke(*args, **kwargs)
@@ -70,19 +70,19 @@ class Way:
 
 
 class OneBody(RunnableSerializable[Input, Output]):
-    """A chain that says once what it does, in `body`; what that yields adds up to the output."""
+    """A chain that defines its work once, in `body`; what that yields adds up to the output."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     def body(
         self, way: Way, given: Input, config: RunnableConfig, options: dict[str, Any]
     ) -> AsyncGenerator[Output, None]:
-        """What the chain does, as an async generator that awaits only what a `Way` does for it.
+        """The chain's work, as an async generator that awaits only the methods of a `Way`.
 
         Args:
             way: does the work.
             given: the input.
-            config: for what is run inside.
+            config: the config for whatever runs inside.
             options: keyword arguments of the call.
         """
         raise NotImplementedError
@@ -96,7 +96,7 @@ class OneBody(RunnableSerializable[Input, Output]):
         return self._call_with_config(self._invoke, input, self.configured(config), **kwargs)
 
     async def ainvoke(self, input: Input, config: Config = None, **kwargs: Any) -> Output:
-        """Run to the end, the work off the event loop."""
+        """Run to the end, with the work off the event loop."""
         config = self.configured(config)
         return await self._acall_with_config(self._ainvoke, input, config, **kwargs)
 
@@ -108,7 +108,7 @@ class OneBody(RunnableSerializable[Input, Output]):
     async def astream(
         self, input: Input, config: Config = None, **kwargs: Any
     ) -> AsyncIterator[Output]:
-        """Run piece by piece, the work off the event loop."""
+        """Run piece by piece, with the work off the event loop."""
 
         async def inputs() -> AsyncIterator[Input]:
             yield input
@@ -148,7 +148,7 @@ def _at_once(pieces: AsyncGenerator[Result, None]) -> Generator[Result, None, No
 
 
 def _done(work: Coroutine[Any, Any, Result]) -> Result:
-    """What a coroutine returns that never waits: its first step is its last."""
+    """The result of a coroutine that never waits, and so ends in its first step."""
     try:
         work.send(None)
     except StopIteration as end:

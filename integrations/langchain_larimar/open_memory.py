@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def open_memory(
     embeddings: Embeddings | None, memory: Larimar | None, path: str | os.PathLike[str] | None
 ) -> Larimar:
-    """The memory that was given, or the one of a file, or a new one in RAM.
+    """The memory that was given, or the one in a file, or a new one in RAM.
 
-    What is opened here is searched by vector: its keys are made while it is written.
+    A memory that is opened here is searched by vector, so it is eager.
 
     Args:
         embeddings: make its keys; by default its own encoder does, or the bundled one.
@@ -31,7 +31,7 @@ def open_memory(
 
     Raises:
         InputError: if an argument cannot be used.
-        EncoderMismatchError: if it was written with another encoder.
+        EncoderMismatchError: if the memory was written with another encoder.
     """
     from larimar_memory import Larimar
 
@@ -40,7 +40,7 @@ def open_memory(
             return Larimar.open(path, keys="eager")
         encoder = _to_encoder(embeddings)
         if isinstance(encoder, EmbeddingsEncoder):
-            # What a cosine means is not known: nothing is out of scope.
+            # What its cosines mean is unknown, so nothing counts as out of scope.
             return Larimar.open(path, encoder=encoder, threshold=0.0, keys="eager")
         return Larimar.open(path, encoder=encoder, keys="eager")
     check_memory(memory, "The memory cannot be used.", "It")
@@ -60,14 +60,14 @@ def open_memory(
 
 
 def _to_encoder(embeddings: Embeddings) -> Encoder:
-    """The encoder that makes the same keys."""
+    """The encoder that makes the same keys as the embeddings."""
     if isinstance(embeddings, LarimarEmbeddings):
         return embeddings.encoder
     return EmbeddingsEncoder(embeddings)
 
 
 def to_embeddings(encoder: Encoder) -> Embeddings:
-    """A memory's encoder as embeddings: those that it was made from, where it was."""
+    """A memory's encoder as embeddings: the original ones, if it was made from some."""
     if isinstance(encoder, EmbeddingsEncoder):
         return encoder.embeddings
     return LarimarEmbeddings(encoder)

@@ -1,4 +1,4 @@
-"""What a call of the question answering says: its question, and its options by who takes them."""
+"""A call of the question-answering chain: its question, and its options by who takes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from larimar_memory.errors import InputError
 from larimar_memory.types import AnswerOptions
 
 _DECODER_OPTIONS = sorted({field.name for field in fields(AnswerOptions)} - {"grounding", "history"})
-"""Options of `Larimar.stream` for the memory's own decoder, besides those that say what to read."""
+"""Options of `Larimar.stream` for the memory's own decoder, without those that say what to read."""
 
 _OF_VECTOR_STORES = ("k", "filter", "fetch_k", "lambda_mult", "score_threshold")
 _OF_NO_MODEL = {*READ_OPTIONS, *_OF_VECTOR_STORES, "search_kwargs", "threshold", "top_k"}
@@ -27,7 +27,7 @@ _INNER = ("prompt", "document_prompt", "document_separator", "memory", "callback
 
 @dataclass(frozen=True)
 class Call:
-    """One question, with the options of its call parted by who takes them."""
+    """One question, with the options of its call by who takes them."""
 
     query: str
     history: list[BaseMessage]
@@ -45,10 +45,10 @@ def read_call(
     *,
     own_decoder: bool,
 ) -> Call:
-    """Make out what a call asks.
+    """Parse a call.
 
     Args:
-        given: a question, or a mapping that holds one and, if wanted, the chat history.
+        given: a question, or a mapping that holds one and, optionally, the chat history.
         options: keyword arguments of the call: fields of the retriever, `return_only_outputs`, and
             others, which go to the model.
         input_key: the mapping's entry that is the question.
@@ -56,7 +56,7 @@ def read_call(
         retriever, own_decoder: as in `_part_overrides`.
 
     Raises:
-        InputError: if there is no question, or a chat history or an option that cannot be used.
+        InputError: if there is no question, or if a chat history or an option cannot be used.
     """
     asked = {input_key: given} if isinstance(given, str) else given
     if not isinstance(asked, Mapping) or not isinstance(asked.get(input_key), str):
@@ -83,13 +83,13 @@ def _part_overrides(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of a call that the retriever takes, and those that the model takes.
 
-    What restricts a search never goes to a model, nor to a retriever that would not heed it.
+    An option that restricts a search never goes to a model, nor to a retriever that would ignore it.
 
     Args:
-        own_decoder: the memory's own decoder answers, and no LangChain model.
+        own_decoder: whether the memory's own decoder answers, and no LangChain model.
 
     Raises:
-        InputError: if one of them is taken by neither.
+        InputError: if neither takes one of them.
     """
     taken = _read_names(retriever)
     read = {name: value for name, value in options.items() if name in taken}
@@ -108,20 +108,20 @@ def _part_overrides(
 
 
 def _read_names(retriever: BaseRetriever) -> tuple[str, ...]:
-    """What a call of this retriever can override; nothing is known of others, which may ignore it."""
+    """The fields that a call of this retriever can override; unknown retrievers might ignore any."""
     if isinstance(retriever, LarimarRetriever):
         return READ_OPTIONS
     return _OF_VECTOR_STORES if isinstance(retriever, VectorStoreRetriever) else ()
 
 
 def inner_fields(*given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What `chain_type_kwargs` and `llm_chain_kwargs` say.
+    """The fields in `chain_type_kwargs` and `llm_chain_kwargs`.
 
     Raises:
         InputError: if they hold anything that has no place here.
     """
     options = {name: value for mapping in given for name, value in (mapping or {}).items()}
-    # The only one it may be, as every prompt here has it.
+    # Every prompt here has this name, so no other one is possible.
     if options.get("document_variable_name") == "context":
         del options["document_variable_name"]
     if unknown := [name for name in options if name not in _INNER]:

@@ -12,13 +12,13 @@ from larimar_memory.errors import InputError
 
 
 def is_conversation(given: Any) -> bool:
-    """Whether turns can be loaded from it and saved in it."""
+    """Whether turns can be loaded from a value and saved in it."""
     classic = all(hasattr(given, name) for name in ("load_memory_variables", "save_context"))
     return isinstance(given, LarimarMemory) or classic
 
 
 def check_conversation(given: Any) -> None:
-    """Raise InputError unless turns can be loaded from it and saved in it."""
+    """Raise InputError unless turns can be loaded from a value and saved in it."""
     if not is_conversation(given):
         raise InputError(
             "The conversation cannot be used.",

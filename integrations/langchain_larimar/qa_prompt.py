@@ -15,7 +15,7 @@ CHAT_HISTORY = "chat_history"
 
 
 def has_place(prompt: BasePromptTemplate[Any] | None) -> bool:
-    """Whether a chat history reaches the model: with the prompt of the memory's own decoder it does."""
+    """Whether a prompt has a place for a chat history; that of the memory's own decoder has one."""
     return prompt is None or CHAT_HISTORY in _variables(prompt)
 
 
@@ -23,7 +23,7 @@ def check_prompt(prompt: Any) -> None:
     """Check that a template has `context` and `question`, and nothing else that must be filled in.
 
     Raises:
-        InputError: if it does not.
+        InputError: if it lacks one of them, or others must be filled in.
     """
     needed = {"context", "question"}
     given = _variables(prompt) if isinstance(prompt, BasePromptTemplate) else set()
@@ -44,26 +44,26 @@ def fill_prompt(
     separator: str = "\n",
     by: Sequence[str] = (),
 ) -> Any:
-    """What the model is given.
+    """The input of the model.
 
     Args:
         prompt: a template that `check_prompt` let pass; None is the prompt that the memory's own
             decoder gets.
         question: the question.
-        texts: what was recalled, best first.
+        texts: the recalled texts, best first.
         history: messages before the question.
         separator: stands between the texts.
-        by: who said each text, where that is known; as `said_by` has it.
+        by: who said each text, if known, as `said_by` gives it.
     """
     safe = passages(texts, by)
     if prompt is None:
-        # The best last, as `messages` has it.
+        # The best text comes last, as in `messages`.
         *instruction, asked = convert_to_messages(messages(question, [separator.join(safe[::-1])]))
         return [*instruction, *history, asked]
     context = block([separator.join(safe)] if safe else [])
     values: dict[str, Any] = {"context": context, "question": question}
     if CHAT_HISTORY in _variables(prompt):
-        # A messages placeholder has an input type; a plain variable wants text.
+        # A messages placeholder has an input type; a plain variable takes text.
         placeholder = CHAT_HISTORY in prompt.input_types
         values[CHAT_HISTORY] = list(history) if placeholder else get_buffer_string(history)
     return prompt.invoke(values)

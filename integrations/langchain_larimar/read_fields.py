@@ -24,11 +24,11 @@ class ReadFields(BaseModel):
         where: a metadata filter.
         hybrid: search by words as well as by key.
         neighbours: segments of context to add on either side of each.
-        score_threshold: probability that the answer is there, under which a question is out of scope,
-            in [0, 1]; None is the memory's own.
+        score_threshold: probability below which a question is out of scope, in [0, 1]; None is the
+            memory's own.
         explain: say in the documents' metadata, under `larimar_why`, why each was recalled.
-        since, until, as_of: only what was said then or later, then or earlier, or known by then: a
-            date, a datetime, or text in ISO 8601; see `ReadOptions`.
+        since, until, as_of: only what was said from then on, up to then, or known by then: a date, a
+            datetime, or text in ISO 8601; see `ReadOptions`.
     """
 
     k: int = 5
@@ -43,7 +43,7 @@ class ReadFields(BaseModel):
     as_of: str | datetime | date | None = None
 
     def __init__(self, **fields: Any) -> None:
-        # pydantic takes True for 1, and no number of NumPy's.
+        # pydantic takes True for 1, but no number of NumPy's.
         if isinstance(fields.get("k"), Integral):
             fields["k"] = check_k(fields["k"])
         super().__init__(**fields)
@@ -54,10 +54,10 @@ class ReadFields(BaseModel):
         """The fields of one call.
 
         Args:
-            names: which fields a call can override.
-            overrides: what holds for this call only.
-            face: what the error calls it.
-            also: what else a call can name.
+            names: the fields that a call can override.
+            overrides: fields that hold for this call only.
+            face: what the error calls the object that has the fields.
+            also: further names that a call can use.
 
         Raises:
             InputError: if a name is unknown.
@@ -72,12 +72,12 @@ class ReadFields(BaseModel):
 
 
 def reading(settings: Mapping[str, Any], face: str, groundings: Sequence[str]) -> ReadOptions:
-    """How a memory is read with the settings of a call.
+    """The read options for the settings of a call.
 
     Args:
-        settings: the fields above, and `grounding`.
-        face: what the error calls what has them.
-        groundings: the ones it can have.
+        settings: the fields of `ReadFields`, and `grounding`.
+        face: what the error calls the object that has the settings.
+        groundings: the possible values of `grounding`.
 
     Raises:
         InputError: if one of the settings cannot be used.

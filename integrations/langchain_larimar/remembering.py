@@ -1,4 +1,4 @@
-"""A conversation around a chain: its prompt gets the history, its turns are kept."""
+"""A chain with a conversation around it: its prompt gets the history, and its turns are kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from langchain_larimar.one_body import OneBody, Way
 
 
 class Remembering(OneBody[Any, Any]):
-    """A chain that is given its history and whose turns are kept; made by `LarimarMemory.remembering`.
+    """A chain whose prompt gets the history and whose turns are kept; see `LarimarMemory.remembering`.
 
     Args:
         chain: takes a mapping with the history filled in.

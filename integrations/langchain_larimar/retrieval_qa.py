@@ -85,7 +85,7 @@ class LarimarRetrievalQA(OneBody[Question, Output]):
 
     retriever: BaseRetriever
     llm: Runnable[Any, Any] | None = None
-    # pydantic would make a new prompt of this generic class, which is abstract.
+    # Without it, pydantic would try to make a new prompt of this generic class, which is abstract.
     prompt: SkipValidation[BasePromptTemplate[Any] | None] = None
     document_prompt: SkipValidation[BasePromptTemplate[Any] | None] = None
     document_separator: str = "\n"
@@ -149,7 +149,7 @@ class LarimarRetrievalQA(OneBody[Question, Output]):
             retriever: instead of `memory`, a retriever with its settings. A `LarimarRetriever` drops
                 nothing unless it has a `score_threshold`, so that every question is answered.
             llm_chain_kwargs: as `chain_type_kwargs` in `from_chain_type`.
-            options: other fields of this class and, where `memory` is given, of the retriever.
+            options: other fields of this class and, if `memory` is given, of the retriever.
 
         Raises:
             InputError: if not exactly one of `memory` and `retriever` is given, or they do not fit.
@@ -201,7 +201,7 @@ class LarimarRetrievalQA(OneBody[Question, Output]):
     async def body(
         self, way: Way, given: Question, config: RunnableConfig, options: dict[str, Any]
     ) -> AsyncGenerator[Output, None]:
-        """Answer one question: read, fit, ask the model, and keep the turn once it is complete."""
+        """Answer one question: read, fit to the prompt, call the model, and keep the complete turn."""
         call = await way.work(self._call, given, options, config)
         if not call.only_outputs:
             yield AddableDict({self.input_key: call.query})
@@ -223,7 +223,7 @@ class LarimarRetrievalQA(OneBody[Question, Output]):
                 yield AddableDict({self.output_key: piece})
         if answer is not None and call.model.get("cite"):
             said = answer.result()
-            # What is kept of the turn has no marks: they are numbers of this answer's sources.
+            # The turn is kept without citation marks: they are numbers of this answer's sources.
             text = unmarked(said.text, said.citations)
             yield AddableDict(citations=[asdict(c) for c in said.citations], confidence=said.confidence)
         await way.work(self._keep, call, text, config)

@@ -31,15 +31,15 @@ READ_OPTIONS = (*ReadFields.model_fields, "grounding")
 class LarimarRetriever(ReadFields, BaseRetriever):
     """Documents that a memory recalls for a question, best first.
 
-    They come as `RecalledDocuments`, a list that also has their `scores` in [0, 1], and the `readout`,
-    for a chain that conditions a decoder of its own on its latents. What depends on the question is not
-    part of a document, so two questions recall the same document alike. Its metadata is the text's own,
-    plus the document's place: `larimar_document_id`, `larimar_index`, `larimar_start` and
+    They come as `RecalledDocuments`: a list that also has their `scores` in [0, 1] and the `readout`,
+    for a chain that conditions a decoder of its own on latents. What depends on the question is not
+    part of a document, so the same document is equal for every question. Its metadata is the text's
+    own, plus the document's place: `larimar_document_id`, `larimar_index`, `larimar_start` and
     `larimar_end`; a filter sees only the text's own. All documents are marked `larimar_untrusted`.
     `content_blocks` and `citations` of the list give the sources in the form of LangChain's messages.
 
-    A blank query is refused, unless there is a filter or a time: then the retriever returns what passes
-    it, up to k, in the order of writing, with the score 1.
+    A blank query is refused, unless there is a filter or a time: then the retriever returns up to k
+    documents that pass it, in the order of writing, with the score 1.
 
     A call can override every field but `memory`, as in `retriever.invoke(question, k=2)`, and so can
     `retriever.bind(namespace="ana")`. A dump leaves the memory out: set `memory` after loading.
@@ -53,7 +53,7 @@ class LarimarRetriever(ReadFields, BaseRetriever):
         neighbours: segments of context to add on either side of each.
         explain: say why each document was recalled, as `larimar_why` in its metadata, which then
             depends on the question as well. Off by default.
-        since, until, as_of: only what was said then or later, then or earlier, or known by then; see
+        since, until, as_of: only what was said from then on, up to then, or known by then; see
             `ReadOptions`.
         score_threshold: drop documents that score less; 0 drops none. None leaves it to the memory,
             which gives all k documents, or none if the question is out of scope.
@@ -98,7 +98,7 @@ class LarimarRetriever(ReadFields, BaseRetriever):
         return check_memory(self.memory, "The retriever cannot read.")
 
     def options(self, overrides: dict[str, Any]) -> tuple[ReadOptions, Grounds]:
-        """How to read for one call, and the grounding.
+        """The read options and the grounding of one call.
 
         Args:
             overrides: fields that hold for this call only.
@@ -120,7 +120,7 @@ class LarimarRetriever(ReadFields, BaseRetriever):
         return await run_in_executor(None, self._read, query, kwargs)
 
     def _read(self, query: str, overrides: dict[str, Any]) -> list[Document]:
-        # LangChain's own switch, left among the arguments of a call.
+        # LangChain's own switch, which it leaves among the arguments of a call.
         overrides.pop("verbose", None)
         options, grounding = self.options(overrides)
         memory = self.larimar()
@@ -129,7 +129,7 @@ class LarimarRetriever(ReadFields, BaseRetriever):
         else:
             least = options.threshold
             if least is not None:
-                # Of a retriever, it is documents that are dropped, each by its own score.
+                # In a retriever, the threshold drops single documents, each by its own score.
                 options = replace(options, threshold=0.0)
             readout = memory.read(query, options=options).scoring(least or 0.0)
         if grounding == "latent" and readout.segments:

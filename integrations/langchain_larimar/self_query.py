@@ -1,4 +1,4 @@
-"""What a model asks of a vector store, as a query and a metadata filter, for SelfQueryRetriever."""
+"""A model's structured query as a query and a metadata filter, for SelfQueryRetriever."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class LarimarTranslator(Visitor):
 
 
 def _plain(value: Any) -> Any:
-    """A value as metadata holds it; the query parser gives dates as mappings."""
+    """A value in the form that metadata has; the query parser gives dates as mappings."""
     if isinstance(value, dict):
         return value.get("date", value.get("datetime", value))
     return value

@@ -30,15 +30,15 @@ def stripped(pieces: Iterable[str]) -> Generator[str, None, None]:
 async def off_loop(pieces: Generator[Piece, None, None]) -> AsyncGenerator[Piece, None]:
     """The same pieces, made in one thread, so that the event loop never waits for the model.
 
-    When the caller leaves early, the generator is closed at its next piece.
+    If the caller leaves early, the generator is closed at its next piece.
     """
     loop = asyncio.get_running_loop()
     queue = asyncio.Queue[Piece | None]()
     left = threading.Event()
 
     def make() -> None:
-        # From first to last piece in one thread: were each piece a task of its own, answers waiting
-        # for the decoder could hold every thread of the pool, and the one that has it get none.
+        # One thread makes all pieces. If each piece were a task of its own, answers that wait for the
+        # decoder could hold every thread of the pool, and the one that has the decoder would get none.
         try:
             with closing(pieces):
                 for piece in pieces:

@@ -1,4 +1,4 @@
-"""What recalled text may take up of a prompt, in tokens."""
+"""The tokens of a prompt that recalled text may take up."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from larimar_memory.decoders.prompt import said_by
 from larimar_memory.errors import InputError
 
 CountTokens: TypeAlias = Callable[[list[BaseMessage]], int]
-"""The tokens of messages: LangChain's `count_tokens_approximately`, the default, which takes four
-characters for one, or a model's own `get_num_tokens_from_messages`."""
+"""Counts the tokens of messages: LangChain's `count_tokens_approximately`, the default, which counts
+four characters as one token, or a model's own `get_num_tokens_from_messages`."""
 
 
 def fitting(
@@ -24,18 +24,17 @@ def fitting(
     count_tokens: CountTokens,
     document_prompt: BasePromptTemplate[Any] | None = None,
 ) -> list[Document]:
-    """The best documents whose texts together take up no more than so many tokens; with their scores,
-    where they have them.
+    """The best documents whose texts together fit into a number of tokens, with their scores if they
+    have any.
 
     Args:
         documents: best first.
         tokens: the budget.
-        count_tokens: counts them, of one message that holds the texts.
-        document_prompt: how a document is written; None is its text, and who said it where that is
-            known.
+        count_tokens: counts the tokens of one message that holds the texts.
+        document_prompt: how a document is written; None is its text, and who said it, if known.
 
     Raises:
-        InputError: if not even the best one fits.
+        InputError: if not even the best document fits.
     """
     texts = list[str]()
     for document in documents:
@@ -52,10 +51,10 @@ def fitting(
 
 
 def written(document: Document, document_prompt: BasePromptTemplate[Any] | None) -> str:
-    """A document as it stands in a prompt, before it is made safe to stand there."""
+    """A document as a prompt shows it, before it is made safe to stand there."""
     return format_document(document, document_prompt) if document_prompt else document.page_content
 
 
 def speaker(document: Document, document_prompt: BasePromptTemplate[Any] | None = None) -> str:
-    """Who said a document, as `said_by` has it; "" where its own prompt is to show it."""
+    """Who said a document, as `said_by` gives it; "" if the document's own prompt is to show it."""
     return "" if document_prompt else said_by(document.metadata)

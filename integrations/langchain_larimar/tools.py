@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from larimar_memory import Larimar
 
 Runtime: TypeAlias = Annotated[Any, InjectedToolArg]
-"""A `ToolRuntime`: LangGraph fills in a parameter of this name, and drops what a model put there."""
+"""A `ToolRuntime`: LangGraph fills in a parameter of this name, and drops a model's own value."""
 
 
 class Remember(BaseModel):
@@ -72,14 +72,14 @@ def larimar_tools(
     purge: bool = True,
     clock: Callable[[], datetime] = now,
 ) -> list[BaseTool]:
-    """Tools for an agent that decides itself what to remember: remember, recall, forget, in that order.
+    """Tools for an agent that itself decides what to remember: remember, recall, forget, in that order.
 
     The model never chooses the namespace. It is the given one or, without one, the namespace
     `user:<id>` of the user that the run's context names; a run whose context names none is refused.
     `forget` deletes whatever has the id in that namespace: leave this tool out if the namespace also
     holds documents of your own.
 
-    A remembered text keeps its day and is recalled with it; `recall` also takes the days `since` and
+    A remembered text keeps its day, and recall shows it; `recall` also takes the days `since` and
     `until`.
 
     Each tool answers with text and an artifact: the documents that were remembered; the documents that
@@ -94,9 +94,9 @@ def larimar_tools(
             context is a mapping, or a function of the context.
         k: most documents to recall.
         neighbours: segments of context to add on either side of each.
-        score_threshold: score under which nothing is recalled; None is the memory's own.
+        score_threshold: score below which nothing is recalled; None is the memory's own.
         context_tokens: most tokens of recalled text.
-        count_tokens: counts them, given a list of messages.
+        count_tokens: counts tokens, given a list of messages.
         purge: whether `forget` also erases from the files at once; see `Larimar.forget`.
         clock: gives the time, as `datetime.now(timezone.utc)` does.
 
@@ -176,7 +176,7 @@ def _put_right(error: Any) -> str:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """What the model can put right, or try again, is told to it; other errors end the run."""
+    """Tell the model of errors that it can correct or retry; other errors end the run."""
     try:
         yield
     except (InputError, MemoryBusyError) as error:

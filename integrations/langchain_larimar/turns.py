@@ -1,4 +1,4 @@
-"""The turns of an agent's messages: what the user said, and the reply the agent came to."""
+"""The turns in an agent's messages: what the user said, and the agent's final reply."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 @dataclass(frozen=True)
 class Turn:
-    """What a user said, and the reply to it, "" where there is none yet.
+    """What a user said, and the reply to it, "" if there is none yet.
 
     Attributes:
         place: index of the first of the user's messages.
-        asked: the last of the user's messages, which has no name where several spoke.
+        asked: the last of the user's messages, without a name if several users spoke.
         answered: the message of the reply, or "".
     """
 
@@ -29,28 +29,28 @@ class Turn:
 
     @property
     def id(self) -> str | None:
-        """That of the last of the user's messages."""
+        """The id of the last of the user's messages."""
         return self.asked.id
 
     @property
     def key(self) -> str:
-        """Names the turn: the same when an agent comes to it again.
+        """A name of the turn, which stays the same if an agent comes to it again.
 
-        Ids of messages may be the same in two threads, and what is said in them is not.
+        It covers what was said, because messages of two threads may have the same ids.
         """
         return _digest([self.id, self.said]) if self.id else self.mark
 
     @property
     def mark(self) -> str:
-        """Stands for what was said and replied, whatever the ids of the messages."""
+        """A hash of what was said and replied, whatever the ids of the messages."""
         return _digest([self.said, self.reply])
 
 
 def turns_of(messages: Sequence[BaseMessage]) -> list[Turn]:
     """The turns in a list of messages, oldest first.
 
-    Messages of the user that follow one another are said together. A reply is the last text of the
-    agent that calls no tool. Messages of tools, and summaries that an agent made, belong to no turn.
+    Consecutive messages of the user count as one. A reply is the agent's last text that calls no tool.
+    Messages of tools, and summaries that an agent made, belong to no turn.
     """
     turns, speaking = list[Turn](), False
     for place, message in enumerate(messages):
@@ -69,15 +69,15 @@ def turns_of(messages: Sequence[BaseMessage]) -> list[Turn]:
 
 
 def saying(message: BaseMessage | str, text: str) -> BaseMessage | str:
-    """What says a text, by whom and when a message was."""
+    """A text in place of a message's own, with the speaker and the time that the message has."""
     return text if isinstance(message, str) else message.model_copy(update={"content": text})
 
 
 def with_block(message: BaseMessage, block: str) -> BaseMessage:
     """A copy of a user's message with recalled text in front.
 
-    In one message, not in one of its own: the templates of some small models refuse two messages of
-    the same side in a row.
+    The recalled text gets no message of its own, because the templates of some small models refuse two
+    messages of the same side in a row.
     """
     content = message.content
     joined: str | list[Any] = (

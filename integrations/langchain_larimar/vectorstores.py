@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from larimar_memory.stores.base import StoredSegment, Where
 
 _OF_MMR = ("fetch_k", "lambda_mult")
-"""Say how to choose by difference; a search that does not choose passes over them, as others' do."""
+"""Options of choosing by difference; other searches ignore them, as those of other stores do."""
 
 
 class LarimarVectorStore(VectorStore):
@@ -40,21 +40,21 @@ class LarimarVectorStore(VectorStore):
         store.similarity_search("What is the pass key?", k=2, filter={"source": "ops.md"})
 
     Documents are ranked by the cosine of their vector with the query's, so the same text comes first.
-    No threshold applies: a search returns k documents if there are so many. The score is that cosine,
+    No threshold applies: a search returns k documents if there are that many. The score is that cosine,
     or 0 if it is negative: it is in [0, 1], and higher is better. The relevance score is the same. With
     `hybrid`, the query's words and phrases count in the ranking as well, which finds rare names better;
     the scores are then not sorted. A blank query returns what passes the filter, in the order of
     writing, each with the score 1. If k or `fetch_k` exceeds what is there, the search uses all of it.
 
-    The async methods work off the event loop. Close the store with `store.memory.close()`. Texts that
-    were written to the memory in another way are found by segment, under the segment's id, with the
-    text that a `LarimarRetriever` gives it.
+    The async methods work off the event loop. Close the store with `store.memory.close()`. Texts of
+    several segments, written to the memory in another way, are found by segment, under the segment's
+    id, with the text that a `LarimarRetriever` gives it.
 
     Args:
         embedding: makes vectors; by default the encoder of the memory, or the bundled one.
         memory: an open memory to use.
-        path: the file of one, made if it does not exist; without either, the memory is in RAM.
-        namespace: the namespace of the documents; those of others are never seen.
+        path: a memory's file, made if it does not exist; without `memory` and `path`, it is in RAM.
+        namespace: the namespace of the documents; those of other namespaces are never seen.
         hybrid: search by words as well as by vector.
 
     Attributes:
@@ -82,7 +82,7 @@ class LarimarVectorStore(VectorStore):
 
     @property
     def embeddings(self) -> Embeddings:
-        """What makes the vectors."""
+        """The embeddings that make the vectors."""
         return self._embeddings
 
     @classmethod
@@ -95,7 +95,7 @@ class LarimarVectorStore(VectorStore):
         ids: list[str] | None = None,
         **kwargs: Any,
     ) -> LarimarVectorStore:
-        """A store with these texts in it; takes the arguments of the class as well."""
+        """A store with these texts in it; `kwargs` are arguments of the class."""
         store = cls(embedding, **kwargs)
         store.add_texts(texts, metadatas, ids=ids)
         return store
@@ -104,7 +104,7 @@ class LarimarVectorStore(VectorStore):
     def from_documents(
         cls, documents: list[Document], embedding: Embeddings | None = None, **kwargs: Any
     ) -> LarimarVectorStore:
-        """A store with these documents in it; takes `ids` and the arguments of the class as well."""
+        """A store with these documents in it; `kwargs` are `ids` and arguments of the class."""
         ids = kwargs.pop("ids", None)
         store = cls(embedding, **kwargs)
         store.add_documents(documents, ids=ids)
@@ -147,7 +147,7 @@ class LarimarVectorStore(VectorStore):
         listed = [texts] if isinstance(texts, str) else list(texts)
         names = one_per_text("ids", ids, len(listed)) or [None] * len(listed)
         given = one_per_text("metadatas", metadatas or None, len(listed)) or [{}] * len(listed)
-        # Here: an id that is made here is not known to whom an error is told.
+        # Checked here: an error must not name an id that is made here, for the caller does not know it.
         whose = [f"text {n}" if id is None else f"document {id!r}" for n, id in enumerate(names, 1)]
         plain = [check_metadata(one or {}, of) for one, of in zip(given, whose, strict=True)]
         kept = [n for n, text in enumerate(listed) if not isinstance(text, str) or text.strip()]
@@ -177,7 +177,7 @@ class LarimarVectorStore(VectorStore):
         purge: bool = True,
         **kwargs: Any,
     ) -> bool:
-        """Delete entries by id or by metadata; without either, all of the namespace.
+        """Delete entries by id or by metadata; without either, everything in the namespace.
 
         Args:
             ids: ids of entries; unknown ids are skipped.
@@ -204,14 +204,14 @@ class LarimarVectorStore(VectorStore):
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """The entries of those ids, in that order, missing ones left out.
+        """The entries with those ids, in that order; missing ones are left out.
 
         Raises:
-            InputError: if an id is no str.
+            InputError: if an id is not a str.
         """
         found = list[Document]()
         for id in dict.fromkeys(check_ids(ids, "The entries cannot be given.")):
-            # One read, so that text and metadata belong together.
+            # One read, so that text and metadata match.
             if held := self.memory.store.segments(self.namespace, id):
                 text = "".join(segment.text for segment in held)
                 found.append(_document(id, text, held[0]))
@@ -255,12 +255,12 @@ class LarimarVectorStore(VectorStore):
         filter: Where | None = None,
         **kwargs: Any,
     ) -> list[Document]:
-        """Of the `fetch_k` entries that match a query best, k that differ from one another.
+        """From the `fetch_k` entries that match a query best, k that differ from one another.
 
         Args:
             query: any text, or a key.
             k: how many to return.
-            fetch_k: how many to choose from, k at least.
+            fetch_k: how many to choose from, at least k.
             lambda_mult: weight of likeness to the query against difference, in [0, 1].
             filter: a metadata filter.
             kwargs: `hybrid` overrides the store's own, for the entries to choose from.
@@ -311,7 +311,7 @@ class LarimarVectorStore(VectorStore):
         return self.memory.search(query, k, namespace=self.namespace, where=where, hybrid=hybrid)
 
     def _passing(self, k: int, where: Where | None) -> list[Candidate]:
-        """What passes a filter, in the order of its writing, where nothing more is asked."""
+        """The segments that pass a filter, in the order of writing, for a query that asks no more."""
         from larimar_memory.recall.found import Candidate
         from larimar_memory.recall.passing import passing
 
@@ -319,7 +319,7 @@ class LarimarVectorStore(VectorStore):
         return [Candidate(s, SCORE, SCORE) for s in passing(self.memory.store, options)]
 
     def _segment(self, id: str) -> StoredSegment | None:
-        """The segment of a text written otherwise that a search returned under this id."""
+        """The segment that a search returned under this id, from a text written in another way."""
         name, _, index = id.rpartition("#")
         if not name or not index.isdecimal() or self.memory.store.document(self.namespace, id):
             return None
@@ -340,7 +340,7 @@ class LarimarVectorStore(VectorStore):
         return documents
 
     def _said(self, parts: Sequence[StoredSegment]) -> list[str]:
-        """What segments of longer texts say, as a retriever has it: a heading with what follows it."""
+        """Texts of segments of longer texts, as a retriever has them: a heading with what follows."""
         if not parts:
             return []
         from larimar_memory.recall.contexts import contexts
@@ -350,12 +350,12 @@ class LarimarVectorStore(VectorStore):
 
 
 def _document(id: str, text: str, segment: StoredSegment) -> Document:
-    # A copy: what the caller does with it must not reach a memory in RAM.
+    # A copy, so that changes by the caller do not reach a memory in RAM.
     return Document(id=id, page_content=text, metadata=deepcopy(dict(segment.metadata)))
 
 
 def _refuse(use: str, unknown: dict[str, Any], known: Sequence[str] = ()) -> None:
-    # `verbose` is LangChain's own switch, left among the arguments of a retriever's call.
+    # `verbose` is LangChain's own switch, which it leaves among the arguments of a retriever's call.
     if names := [name for name in unknown if name not in (*known, "verbose")]:
         raise InputError(
             f"The vector store cannot {use} {', '.join(map(repr, names))}.",

@@ -214,11 +214,11 @@ def _root(
 
 def main() -> None:
     """Run the command line; every failure ends in one line and a non-zero exit status."""
-    # Imports of the model libraries make millions of objects that stay: collecting them is waste.
+    # Importing the model libraries makes millions of objects that stay: collecting them is a waste.
     gc.disable()
     as_json = "--json" in sys.argv
     for stream in (sys.stdout, sys.stderr):
-        # What a terminal's encoding cannot show is written as an escape, and stops nothing.
+        # What a terminal's encoding cannot show is written as an escape, and raises no error.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     announce = loading.announce if as_json else output.announced
@@ -248,7 +248,7 @@ def _check_ahead() -> None:
     from larimar_memory.models import finding
 
     def check() -> None:
-        # Whatever is wrong is said when the model is loaded.
+        # Loading the model reports whatever is wrong.
         with contextlib.suppress(LarimarError):
             finding.check_ahead(finding.DEFAULT_DECODER)
 

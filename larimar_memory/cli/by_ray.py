@@ -19,10 +19,10 @@ ENGINES = ("local", "ray")
 def check_engine(
     engine: str, address: str, workers: int | None, gpus: float | None, watch: bool
 ) -> bool:
-    """Whether Ray is to do it.
+    """Whether the engine is Ray.
 
     Raises:
-        InputError: if there is no such engine, or it does not go with the rest.
+        InputError: if there is no such engine, or it does not go with the other options.
     """
     if engine not in ENGINES:
         why, remedy = f"There is no engine {engine!r}.", f"Choose one of {', '.join(ENGINES)}."

@@ -1,4 +1,4 @@
-"""Gather what `larimar doctor` tells: versions, CPU, threads, models, cache, extras."""
+"""Gather what `larimar doctor` reports: versions, CPU, threads, models, cache, extras."""
 
 from __future__ import annotations
 
@@ -36,10 +36,12 @@ _FEATURES = {
 
 
 def look() -> dict[str, Any]:
-    """What is there, as plain JSON; a few seconds, most of which are the import of torch.
+    """The state of the installation and the machine, as JSON values; it takes a few seconds.
+
+    Most of the time is the import of torch.
 
     Raises:
-        ModelError: if torch cannot be imported, as where a part of it is missing.
+        ModelError: if torch cannot be imported, for example because a part of it is missing.
     """
     try:
         import torch
@@ -88,7 +90,7 @@ def _versions() -> dict[str, str]:
 
 
 def _requirements() -> tuple[dict[str, list[str]], list[str]]:
-    """For each extra, what of it is not installed; and what the package itself needs and lacks."""
+    """For each extra, the packages that are not installed; and those that the package itself lacks."""
     from packaging.requirements import Requirement
 
     try:
@@ -131,7 +133,7 @@ def _cpu() -> dict[str, Any]:
 
 
 def _memory() -> dict[str, float | None]:
-    """Gigabytes of RAM, where the system tells them as Linux does."""
+    """Gigabytes of RAM, if the system reports them as Linux does."""
     told = dict[str, float]()
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text("ascii").splitlines():

@@ -97,7 +97,7 @@ def ingest(
             passed.take(one)
             return
         count += 1
-        # A million names are held only where they are asked for.
+        # Only JSON needs all names, and there may be a million.
         if as_json:
             listed.append(one.id)
 

@@ -60,7 +60,7 @@ def inspect(
     opened = partial(open_memory, memory, create=False, read_only=not write, slots=slots)
     looking = OnDemand(partial(opened, None))
     asking = OnDemand(partial(opened, encoder, decoder, adapter=adapter))
-    # What is wrong with the file is said here, and not in the page.
+    # Opened now, so that an error of the file is reported here, and not in the page.
     looking()
     listener, token = listen(LOOPBACK, port, tokens=True), secrets.token_urlsafe()
     address = f"{listener.url}/#token={token}"

@@ -58,8 +58,8 @@ def models(
 def describe(name: str) -> dict[str, Any]:
     """A default model: its role, where it is, whether its bytes are right, and its converted form.
 
-    Nothing is fetched or converted. `sound` is None where it is not there; `converted` is None where
-    nothing has to be converted, else the folder, or "" where that is still to be done.
+    Nothing is fetched or converted. `sound` is None if the model is not there. `converted` is None if
+    the model needs no conversion; otherwise it is the folder, or "" if the model is not converted yet.
     """
     wheel = finding.WHEELS[name]
     path = wheel.locate()
@@ -68,7 +68,7 @@ def describe(name: str) -> dict[str, Any]:
         converted = ""
         try:
             folder = target_of(path, wheel.sha256)
-        except ModelError:  # no cache, which is a finding of its own
+        except ModelError:  # no cache, which is reported separately
             folder = Path()
         if manifest_holds(folder, wheel.sha256):
             converted = str(folder)

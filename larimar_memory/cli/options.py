@@ -89,7 +89,7 @@ def parsed(where: str) -> Where | None:
     """The filter that `--where` gives, or None.
 
     Raises:
-        InputError: if it is no JSON object.
+        InputError: if it is not a JSON object.
     """
     if not where:
         return None
@@ -116,10 +116,10 @@ def reading(
     as_of: str,
     explain: bool,
 ) -> ReadOptions:
-    """How a question is read, as its options say; a time that is empty is none.
+    """The options of a read, from those of a command; an empty time means none.
 
     Raises:
-        InputError: if the filter is no JSON object.
+        InputError: if the filter is not a JSON object.
     """
     return ReadOptions(
         k,
@@ -145,14 +145,14 @@ def open_memory(
     adapter: str = "",
     slots: int | None = None,
 ) -> Larimar:
-    """The memory at a place, with the models named, or those bundled where a name is empty.
+    """The memory at a place, with the models of these names, or the bundled ones for empty names.
 
     Args:
-        encoder: None for what needs no encoder.
-        adapter: "none" for the decoder as it is.
+        encoder: None for a command that needs no encoder.
+        adapter: "none" for the plain decoder.
 
     Raises:
-        MemoryFileError: if there is none and none is to be made.
+        MemoryFileError: if there is no memory and `create` is False.
     """
     from larimar_memory.stores.opening import place_of
 
@@ -176,7 +176,7 @@ def open_memory(
         adapter=adapter != "none" and (adapter or True),
         slots=slots,
     )
-    # What was made till now stays: it is never looked through again.
+    # The objects made so far stay: the garbage collector need not look at them again.
     gc.freeze()
     gc.enable()
     return opened

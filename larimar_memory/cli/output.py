@@ -33,7 +33,7 @@ _shown_bars: list[bool] = []
 
 
 def plain(text: str) -> str:
-    """Text that tells a terminal nothing: what controls it becomes a replacement character."""
+    """Text that cannot control a terminal: control characters become replacement characters."""
     return _COMMANDS.sub("\ufffd", text)
 
 
@@ -52,7 +52,7 @@ def print_json(value: Any) -> None:
 
 
 def print_result(result: dict[str, Any], as_json: bool, text: str = "") -> None:
-    """What a command did: a JSON object, or what it says in words, or the values one a line."""
+    """The result of a command: as a JSON object, or in words, or else as values, one a line."""
     if as_json:
         print_json(result)
     elif text:
@@ -92,7 +92,7 @@ def _counted(shown: bool) -> Iterator[None]:
 
 @contextmanager
 def progress(label: str, shown: bool) -> Iterator[Callable[..., None]]:
-    """A bar on standard error, moved by telling it what is done, of how much, and a note."""
+    """A progress bar on standard error; call it with what is done, the total, and perhaps a note."""
     columns = ("{task.description}", "{task.percentage:>3.0f}%", "{task.fields[note]}")
     described, share, noted = (TextColumn(column) for column in columns)
     shape = (described, BarColumn(), share, noted, TimeRemainingColumn())
@@ -107,7 +107,7 @@ def progress(label: str, shown: bool) -> Iterator[Callable[..., None]]:
 
 @contextmanager
 def announced(sentence: str, word: str) -> Iterator[Callable[[int, int], None]]:
-    """A line on standard error about what takes long, and a bar, unless one is there already."""
+    """A line on standard error about what takes long, and a bar unless one is shown already."""
     print_note(sentence)
     with progress(word, not _shown_bars) as tell:
         yield tell
@@ -123,14 +123,14 @@ def write_progress(label: str, shown: bool) -> Iterator[OnProgress]:
 
 
 def _place(segment: RecalledSegment) -> str:
-    """Document, character span and score; who said it, and when, where that is known."""
+    """Document, character span and score; who said it, and when, if known."""
     span, by = f"[{segment.start:,}-{segment.end:,}]", said_by(segment.metadata)
     said = f" {_shown(by)}" if by else ""
     return f"[cyan]{_shown(segment.document_id)}[/] {span} score {segment.score:.2f}{said}"
 
 
 def _why_not(found: Readout | Answer) -> str:
-    """Why nothing was read, in a sentence; "" where something was."""
+    """A sentence that says why nothing was read; "" if something was."""
     if found.reason == "below the threshold":
         probability, threshold = _unequal(found.probability or 0.0, found.threshold or 0.0)
         return f"Below the threshold: p = {probability} < {threshold}."
@@ -143,7 +143,7 @@ def _share(value: float, digits: int = 2) -> str:
 
 
 def _unequal(less: float, more: float) -> tuple[str, str]:
-    """Two shares with as many digits as tell them apart."""
+    """Two shares, with as many digits as are needed to tell them apart."""
     for digits in range(2, 17):
         shown = _share(less, digits), _share(more, digits)
         if shown[0] != shown[1]:
@@ -218,7 +218,7 @@ def _print_scope(readout: Readout) -> None:
 
 
 def print_values(values: dict[str, Any]) -> None:
-    """Named values, one a line, those of a group under its name; what is None is left out."""
+    """Named values, one a line, grouped ones below the name of their group; None is left out."""
     for name, value in values.items():
         if isinstance(value, dict):
             console.print(f"{name}:")

@@ -1,4 +1,4 @@
-"""What `larimar ingest` says of files that it does not read."""
+"""The report of `larimar ingest` on files that it does not read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NUMBERS = re.compile(r"\d[\d,.]*")
 
 
 class PassedOver:
-    """What was not read: all names for JSON, else how many for each reason and the first names."""
+    """Files that were not read: all names for JSON, otherwise a count and a few names per reason."""
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
@@ -23,11 +23,11 @@ class PassedOver:
         self.listed = list[dict[str, str]]()
 
     def take(self, one: Skipped) -> None:
-        """Count one."""
+        """Take note of one file."""
         if self._as_json:
             self.listed.append({"path": one.name, "why": one.why})
             return
-        # Reasons that differ in numbers alone, such as the place of a bad byte, are one.
+        # Reasons that differ only in numbers, such as the place of a bad byte, count as one.
         reason, why = _NUMBERS.sub("0", one.why), f"{one.why} {one.remedy}"
         if reason not in self._reasons and len(self._reasons) >= _REASONS:
             reason, why = "", "For other reasons; --json lists each."
@@ -35,7 +35,7 @@ class PassedOver:
         self._reasons[reason] = count + 1, why, names + [one.name] * (len(names) < _NAMES)
 
     def print_notes(self) -> None:
-        """Say on standard error what was counted."""
+        """Print the counts on standard error."""
         if not self._reasons:
             return
         total = sum(count for count, _, _ in self._reasons.values())

@@ -18,7 +18,7 @@ class Finding(NamedTuple):
     """Something wrong, slow, or worth a note, in three sentences.
 
     Attributes:
-        kind: `wrong` where something will fail, `slow` where it takes longer than it has to, or `note`.
+        kind: `wrong` if something will fail, `slow` if it takes longer than it has to, or `note`.
         what: what was found.
         why: the cause, or what follows from it.
         remedy: what to do.
@@ -31,7 +31,7 @@ class Finding(NamedTuple):
 
 
 def findings(found: dict[str, Any]) -> list[Finding]:
-    """All that is to be said of what `checkup.look` found, the worst first."""
+    """The findings in what `checkup.look` returned, the worst first."""
     order = ("wrong", "slow", "note")
     told = [*_packages(found), *_models(found), *_cache(found), *_speed(found), *_room(found)]
     return sorted(told, key=lambda finding: order.index(finding.kind))

@@ -93,12 +93,12 @@ def serve(
     from larimar_memory.stores.opening import called
 
     space = check_name(DEFAULT_NAMESPACE if namespace is None else namespace, "namespace")
-    # Standard output is the protocol's.
+    # Standard output belongs to the protocol.
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     gc.enable()
     held = server.OnDemand(partial(open_memory, memory, encoder, decoder))
     if http is None:
-        # The thread that waits for the client's next line cannot be told to stop, and all is on disk.
+        # The thread that waits for the client's next line cannot be stopped; everything is on disk.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if sys.stdin.isatty():
             output.print_note("This waits for a client of MCP, which starts it itself; Ctrl-C ends it.")

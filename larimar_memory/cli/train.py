@@ -117,7 +117,7 @@ def _print_trained(
     more: dict[str, int],
     as_json: bool,
 ) -> None:
-    """What a run ended with, and what its last check found."""
+    """Print the outcome of a run, and of its last check."""
     at = made.progress
     result = {
         "done": made.done,

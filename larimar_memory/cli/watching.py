@@ -1,4 +1,4 @@
-"""How `larimar ingest --watch` tells of what it does."""
+"""Follow a folder for `larimar ingest --watch`, and report what is done."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def follow(memory: Larimar, paths: list[str], as_json: bool, passed: PassedOver, **how: Any) -> None:
-    """Keep a memory equal to a folder until Ctrl-C, which is its end and no failure.
+    """Keep a memory equal to a folder until Ctrl-C, which ends it without an error.
 
     Args:
-        passed: takes what is passed over at the start; later, each file is told of at once.
+        passed: takes the files skipped at the start; later ones are reported one by one, at once.
         how: see `Mirror`.
     """
     if len(paths) != 1:
@@ -50,7 +50,7 @@ def follow(memory: Larimar, paths: list[str], as_json: bool, passed: PassedOver,
     mirror = Mirror(memory, paths[0], on_file=take, **how)
     if not as_json:
         output.print_note(f"Watching {mirror.folder}; Ctrl-C ends it.")
-    # What was committed is kept, and the same command catches up.
+    # What was committed is kept, and the same command, run again, catches up.
     with suppress(KeyboardInterrupt):
         mirror.follow(on_change=tell)
     held = memory.stats(mirror.namespace)

@@ -36,10 +36,10 @@ class Generation:
     """Text of one generation, as an iterator of pieces; it can be iterated once.
 
     Attributes:
-        pieces: add up to the text.
-        usage: tokens read and written; what was written is complete once the pieces are exhausted.
-        log_probabilities: of each token written, natural, by the model's own distribution, whatever the
-            temperature; complete once the pieces are exhausted, and empty where a decoder does not say.
+        pieces: the parts of the text, in order.
+        usage: tokens read and written; the count of written tokens is complete after the last piece.
+        log_probabilities: natural, of each token written, by the model's own distribution whatever the
+            temperature; complete after the last piece, and empty if the decoder does not tell.
     """
 
     pieces: Iterable[str]
@@ -47,7 +47,7 @@ class Generation:
     log_probabilities: tuple[float, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
-        # Once for all: whoever iterates again gets what is left, and never another generation.
+        # One run for all iterations: another iteration gets what is left, never another generation.
         self.pieces = iter(self.pieces)
 
     def __iter__(self) -> Iterator[str]:
@@ -56,23 +56,23 @@ class Generation:
 
 @runtime_checkable
 class Decoder(Protocol):
-    """A language model that is never trained here; safe for threads."""
+    """A language model that is never trained here; thread-safe."""
 
     @property
     def name(self) -> str:
-        """What it is called: a folder, a hub name, any text."""
+        """The model's name: a folder, a hub name, any text."""
 
     @property
     def context(self) -> int:
-        """Tokens it can attend to, prompt and answer together."""
+        """How many tokens it can attend to, prompt and answer together."""
 
     def count(self, text: str) -> int:
-        """Tokens in a text, control tokens in it read as plain text."""
+        """The number of tokens in a text; control tokens in it count as plain text."""
 
     def chat_tokens(self, chat: Sequence[Message], begin: str = "") -> list[int]:
-        """Token ids of a chat up to the assistant's turn, and of the words that the answer begins with.
+        """Token ids of a chat up to the assistant's turn, and of the words that begin the answer.
 
-        No content of a message becomes a control token.
+        No part of a message becomes a control token.
         """
 
     def generate(
@@ -88,9 +88,9 @@ class Decoder(Protocol):
 
         Args:
             tokens: the prompt's ids.
-            max_tokens: most tokens to write.
-            stop: texts at which to end; they are not part of the result.
-            temperature: 0 is greedy; above, tokens are sampled.
+            max_tokens: the most tokens to write.
+            stop: texts at which to end; they are left out of the result.
+            temperature: 0 takes the likeliest token; above 0, tokens are sampled.
             seed: makes sampling repeatable.
 
         Raises:
@@ -99,23 +99,23 @@ class Decoder(Protocol):
 
 
 class Conditioning(Protocol):
-    """What stands in front of a prompt without being in it: a readout's key/value prefix.
+    """What acts in front of a prompt without being part of it: a readout's key/value prefix.
 
-    One that adapts the model may have `adapters`, an object whose `updates()` are the low-rank updates
-    that act while it is attached: for each linear layer, A (rank x inputs) and B (outputs x rank), in
-    a mapping that is the same object while they are the same, or None while they are trained. With
-    them, what is written can take fast steps; without, the model itself writes it. One that leans to
-    some tokens or away from them may have `first`: token ids, and what is added to their logits where
-    the first token is chosen.
+    If it adapts the model, it may have `adapters`, an object whose `updates()` are the low-rank updates
+    that act while it is attached: for each linear layer, A (rank x inputs) and B (outputs x rank). They
+    come in a mapping that is the same object as long as they are the same, or as None while they are
+    being trained. With the mapping, tokens can be written in fast steps; without it, the model itself
+    writes them. If it favours some tokens or disfavours them, it may have `first`: token ids, and what
+    is added to their logits when the first token is chosen.
 
     Attributes:
-        positions: places it takes up in the model's context.
+        positions: how many places it takes in the model's context.
     """
 
     positions: int
 
     def inputs(self, tokens: Int[Tensor, "1 t"]) -> dict[str, Any]:
-        """What `model.generate` is called with so that it continues `tokens` after the prefix."""
+        """The arguments with which `model.generate` continues `tokens` after the prefix."""
 
     def attached(self) -> AbstractContextManager[None]:
         """A block in which this thread's use of the model is adapted to the prefix."""
@@ -134,7 +134,7 @@ class LatentDecoder(Decoder, Protocol):
         """Its tokenizer, as transformers has it."""
 
     def plain_tokens(self, text: str) -> list[int]:
-        """Token ids of a text, control tokens in it read as plain text."""
+        """Token ids of a text; control tokens in it become plain text."""
 
     def generate(
         self,
@@ -146,22 +146,22 @@ class LatentDecoder(Decoder, Protocol):
         seed: int | None = None,
         conditioning: Conditioning | None = None,
     ) -> Generation:
-        """As any decoder's, with a readout to stand in front of the prompt."""
+        """Continue a prompt as any decoder does, with a readout in front of it."""
 
     def around_recalled(
         self, question: str, history: Sequence[Message] = (), begin: str = "", instruction: str = BRIEF
     ) -> tuple[list[int], list[int]]:
-        """Token ids of a grounded question's chat before and after what was recalled."""
+        """Token ids of a grounded question's chat before and after the recalled passages."""
 
 
 def check_decoder(given: Any, what: str) -> Decoder:
-    """A decoder, or an error that says what it lacks.
+    """The decoder, or an error that says what it lacks.
 
     Args:
-        what: the sentence that says what cannot be done without one.
+        what: the sentence that says what cannot be done without a decoder.
 
     Raises:
-        InputError: if it is none.
+        InputError: if it is not a decoder.
     """
     if isinstance(given, Decoder) and not isinstance(given, type):
         return given

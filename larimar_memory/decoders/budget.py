@@ -1,4 +1,4 @@
-"""What fits into a budget of tokens: recalled text, latents, the chat before a question."""
+"""Fitting into a budget of tokens: recalled text, latents, the chat before a question."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Item = TypeVar("Item")
 
 
 def fit(items: Sequence[Item], fits: Callable[[Sequence[Item]], bool]) -> int:
-    """How many of the first items fit together: so many do, and one more does not or is not there.
+    """How many of the first items fit together, so that one more does not fit or does not exist.
 
-    About 2 log2(n) prefixes are tried, none of them longer than twice what fits.
+    Tries about 2 log2(n) prefixes, none longer than twice what fits.
 
     Args:
         items: best first.
-        fits: whether so many of them do, as a rule with every shorter prefix too.
+        fits: whether a prefix of the items fits; if it does, every shorter prefix should, too.
     """
     most = 1
     while most <= len(items) and fits(items[:most]):
@@ -33,15 +33,15 @@ def latest(
     count: Callable[[str], int],
     fits: Callable[[Sequence[Message]], bool],
 ) -> list[Message]:
-    """The latest messages of a chat that there is room for, and all that it has for the system.
+    """The latest messages of a chat that fit, and all of its system messages.
 
-    No message is cut, none is left out between two that are there, and what is left does not begin with
-    a reply to one that is not.
+    Messages are kept whole and without gaps, and the first one kept is not a reply to one that is left
+    out.
 
     Args:
         history: the chat, oldest first.
-        budget: most tokens of its contents.
-        count: counts the tokens of a content.
+        budget: the most tokens of the messages' contents.
+        count: counts the tokens of a message's content.
         fits: whether a prompt with these messages fits the decoder's context.
     """
     system = [message for message in history if message["role"] == "system"]

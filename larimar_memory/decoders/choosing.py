@@ -1,4 +1,4 @@
-"""Which token comes next, given the model's logits: the likeliest, or a sampled one."""
+"""The choice of the next token, given the model's logits: the likeliest, or a sampled one."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _HARMLESS = {
     "transformers_version",
     "use_cache",
 }
-"""Settings of a model's own that are heeded, or say nothing of which token comes next."""
+"""A model's settings that `Choosing` follows, or that do not affect the choice of a token."""
 
 _MOST_LIKELY = 50
-"""As many tokens transformers samples from, where the model's settings do not say."""
+"""The number of tokens from which transformers samples, if the model's settings do not say."""
 
 
 class Choosing:
-    """Tokens as transformers chooses them by a model's settings.
+    """Chooses tokens as transformers does by a model's settings.
 
     Args:
         settings: the model's `generation_config`.
-        temperature: 0 for the likeliest token; above, one is sampled.
-        seed: of the samples; they are the process's own without one.
+        temperature: 0 takes the likeliest token; above 0, one is sampled.
+        seed: of the samples; without one, the process's random state is used.
     """
 
     def __init__(self, settings: Any, temperature: float, seed: int | None) -> None:
@@ -72,5 +72,5 @@ class Choosing:
 
 
 def heeded(settings: Any) -> bool:
-    """Whether a model's settings ask for nothing that `Choosing` does not do."""
+    """Whether `Choosing` does all that a model's settings ask for."""
     return set(settings.to_diff_dict()) <= _HARMLESS

@@ -1,4 +1,4 @@
-"""Words copied as they stand: a name or a number that is begun as the prompt has it is not misspelt."""
+"""Copying words: a name or number that begins as one in the prompt is completed as it is there."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from torch import Tensor
 _LAST = re.compile(r"[^\W_][^\s]*\Z")
 _NAMED = re.compile(r"[^\W\d_]*[A-Z\d]")
 _DIGITS = 3
-"""Of a number this long, an end before the prompt's number has ended is a slip."""
+"""In a number of this many digits, an end before that of the prompt's number is a slip."""
 _REMEMBERED = 64
-"""Tokens of what was written in which the word begins."""
+"""How many tokens of the written text are searched for the beginning of the word."""
 _LOOKED_AT = 20
 _WITHIN = math.log(50)
-"""A continuation more than this many times less likely than the likeliest is no slip's correction."""
+"""A continuation more than this many times less likely than the likeliest is not a correction."""
 
 
 class Copying:
-    """What comes next in a word that the prompt has too.
+    """Corrects the next token inside a word that the prompt also has.
 
-    A small decoder begins a rare name as it stands in its prompt, and may go on as a common one does
-    ("Odete" for "Odile"), or leave out a digit. Where the word being written begins with a capital or
-    has a digit, and the prompt has words that begin so, the likeliest token that goes on as one of them
-    does is taken, if it is nearly as likely as the likeliest of all.
+    A small decoder may begin a rare name as its prompt has it, and continue it like a common one
+    ("Odete" for "Odile"), or leave out a digit. If the word being written begins with a capital or has
+    a digit, and words of the prompt begin like it, this takes the likeliest token that continues it as
+    one of them does, if that token is nearly as likely as the likeliest of all.
 
     Args:
         tokenizer: of the decoder.
@@ -40,7 +40,7 @@ class Copying:
         self._text: str = tokenizer.decode(prompt, skip_special_tokens=True)
 
     def __call__(self, ids: Sequence[int], logits: Float[Tensor, " v"]) -> Float[Tensor, " v"]:
-        """The logits, with the token that goes on as the prompt does made the likeliest.
+        """The logits, with the likeliest token that continues as the prompt does raised to the top.
 
         Args:
             ids: the prompt and what is written so far.
@@ -61,9 +61,9 @@ class Copying:
         return logits
 
     def _begun(self, ids: Sequence[int]) -> str | None:
-        """The word that is being written, if it is one to be copied."""
+        """The word that is being written, if it is a word to copy."""
         written = self._tokenizer.decode(
-            ids[max(self._start, len(ids) - 64) :], skip_special_tokens=True
+            ids[max(self._start, len(ids) - _REMEMBERED) :], skip_special_tokens=True
         )
         found = _LAST.search(written)
         if found is None or not _NAMED.match(found[0]):
@@ -71,10 +71,10 @@ class Copying:
         return found[0] if self._has(found[0]) else None
 
     def _goes_on(self, word: str, piece: str) -> bool:
-        """Whether a word of the prompt goes on so, or ends where this one would."""
+        """Whether a word of the prompt continues like this, or ends where this word would end."""
         if piece[:1].isalnum():
             letters = word[-1].isalpha() and self._has(word, r"(?!\w)")
-            # After a whole word a letter may come that the prompt has not, as in a plural.
+            # A whole word may get a letter that the prompt does not have, as in a plural.
             return letters or self._has(word + _first_word(piece))
         if not word[-1].isdigit() or len(word) < _DIGITS:
             return True

@@ -1,8 +1,8 @@
-"""A llama-like decoder's weights in 4 or 8 bits, laid out for making one token at a time on a CPU.
+"""Weights of a llama-like decoder in 4 or 8 bits, packed to make one token at a time on a CPU.
 
-A token's time is the time that weights take to come from memory. A matrix whose weights were read from
-numbers of 4 bits, as in many GGUF files, is kept as these numbers again; any other as numbers of 8 bits
-with a scale for every row. Projections that read the same are one matrix.
+The time for a token is the time to read the weights from RAM. A matrix whose weights came from 4-bit
+numbers, as in many GGUF files, is kept as these numbers again; any other matrix as 8-bit numbers with
+one scale per row. Projections of the same input form one matrix.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from jaxtyping import BFloat16, Float, Int8, UInt8
 from torch import Tensor, nn
 
 Updates: TypeAlias = Mapping[nn.Module, tuple[Tensor, Tensor]]
-"""Of linear layers, A (rank x inputs) and B (outputs x rank): they act as W + B A."""
+"""A and B of linear layers (A rank x inputs, B outputs x rank): they act as W + B A."""
 
 _CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
 _ROTATIONS = ("default", "linear", "llama3", "yarn")
-"""Those whose angles do not depend on how long the text is."""
+"""The kinds of rotation whose angles do not depend on the length of the text."""
 
 _KERNELS = ("AVX2", "AVX512")
 _WIDE = 16
-"""The kernel of 8 bits reads past the end of rows that are not a multiple of it; that of 4 bits takes
+"""The 8-bit kernel reads past the end of rows that are not a multiple of this; the 4-bit kernel takes
 no other number of rows."""
 
 _GROUP = 32
-"""Numbers of 4 bits that share a scale and a zero."""
+"""How many 4-bit numbers share a scale and a zero."""
 
 _NEAR = 0.15
-"""How far from whole numbers, after scaling, what was read from 4 bits may be; rounding to bf16 moves
-it by less than .04, and any other weights are half a step away somewhere."""
+"""How far weights that were read from 4 bits may be from whole numbers, after scaling: rounding to bf16
+moves them by less than .04; among other weights, some are half a step away."""
 
 _BLOCK = 1024
-"""Rows of a matrix that are packed at once, in memory that is used again."""
+"""How many rows of a matrix are packed at once, in memory that is reused."""
 
 _MOST = 2 << 30
-"""Parameters of the largest model that is packed: one more copy of them is held."""
+"""The most parameters of a model that is packed, since one more copy of them is held."""
 
 
 class Product(NamedTuple):
     """A matrix as whole numbers.
 
     Attributes:
-        numbers: of 8 bits, or two of 4 bits in a byte in the kernel's own order.
-        scales: bf16; one a row of 8-bit numbers, else a scale and a zero for every group of every row.
+        numbers: of 8 bits, or two of 4 bits per byte, in the kernel's own order.
+        scales: bf16; one per row of 8-bit numbers, else a scale and a zero per group of each row.
         bias: what is added to the product.
         update: A and B of a low-rank update, in 8 bits.
     """
@@ -74,7 +74,7 @@ _times_4_bits = torch.ops.aten._weight_int4pack_mm_for_cpu.default
 
 
 class Layer(NamedTuple):
-    """The gains of a layer's norms, and its products; queries, keys and values are one."""
+    """The gains of a layer's norms, and its products; queries, keys and values are one product."""
 
     gains: tuple[Float[Tensor, " h"], Float[Tensor, " h"]]
     attention: Product
@@ -84,11 +84,11 @@ class Layer(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """All that a step multiplies by.
+    """Everything that a step multiplies by.
 
     Attributes:
-        sizes: query heads, key/value heads, channels of a head.
-        small: what the norms add to the mean square.
+        sizes: query heads, key/value heads, channels per head.
+        small: the number that the norms add to the mean square.
     """
 
     embedding: Float[Tensor, "v h"]
@@ -100,10 +100,10 @@ class Packed(NamedTuple):
 
 
 def groups(model: Any) -> list[tuple[nn.Linear, ...]] | None:
-    """A model's projections, those of a product together, in the order of `Layer`, the head last.
+    """A model's projections, grouped by product, in the order of `Layer`, with the head last.
 
-    None where it is not one of the llama-like decoders that a step computes as transformers does, or
-    this CPU is not one on which that was found to be faster.
+    None if the model is not a llama-like decoder for which a step computes what transformers does, or
+    this CPU is not of a kind on which steps were found to be faster.
     """
     config, base = model.config, model.base_model
     if (
@@ -137,7 +137,7 @@ def groups(model: Any) -> list[tuple[nn.Linear, ...]] | None:
 
 
 def _slides(config: Any) -> bool:
-    """Whether a layer attends to the last tokens alone."""
+    """Whether a layer attends to the last tokens only."""
     kinds = getattr(config, "layer_types", None)
     if kinds is not None:
         return any(kind != "full_attention" for kind in kinds)
@@ -146,10 +146,10 @@ def _slides(config: Any) -> bool:
 
 @torch.inference_mode()
 def pack(model: Any, of: Sequence[Sequence[nn.Linear]]) -> Packed:
-    """Pack a model's weights; half a second for a hundred million.
+    """Pack a model's weights; takes half a second for a hundred million.
 
     Args:
-        of: what `groups` gives for the model.
+        of: the result of `groups` for the model.
     """
     config, base = model.config, model.model
     heads = int(config.num_attention_heads)
@@ -172,7 +172,7 @@ def pack(model: Any, of: Sequence[Sequence[nn.Linear]]) -> Packed:
 
 @torch.inference_mode()
 def updated(packed: Packed, of: Sequence[Sequence[nn.Linear]], updates: Updates) -> Packed:
-    """The same with low-rank updates, which are packed; what they update is shared."""
+    """The same weights with low-rank updates, which are packed; the weights themselves are shared."""
     products = [product for layer in packed.layers for product in layer[1:]]
     changed = [
         product._replace(update=_update(modules, updates))
@@ -203,25 +203,25 @@ def _bias(module: nn.Linear) -> Float[Tensor, " o"]:
 
 
 def _in_4_bits(weight: Float[Tensor, "o i"]) -> tuple[Tensor, Tensor] | None:
-    """Numbers from 0 to 15 and their scales and zeros; None where the weights were others before."""
+    """Numbers from 0 to 15, with scales and zeros; None if the weights were not read from 4 bits."""
     rows, columns = weight.shape
     if rows % _WIDE or columns % _GROUP:
         return None
-    # A row tells at once: most matrices were never in 4 bits.
+    # One row decides quickly: most matrices were never in 4 bits.
     if rows > 1 and _in_steps(weight[:1]) is None:
         return None
     found = _in_steps(weight)
     if found is None:
         return None
     steps, least, step = found
-    # The kernel takes 8 from every number first.
+    # The kernel subtracts 8 from every number first.
     scales = torch.cat([step, least + 8 * step], dim=2).bfloat16()
     return steps.reshape(rows, columns).int(), scales
 
 
 def _in_steps(weight: Float[Tensor, "o i"]) -> tuple[Tensor, Tensor, Tensor] | None:
     grouped = weight.reshape(len(weight), -1, _GROUP).float()
-    # Each on its own takes a tenth of the time of `aminmax`, over rows as short as these.
+    # Both on their own take a tenth of the time of `aminmax` over such short rows.
     least, most = grouped.amin(2, keepdim=True), grouped.amax(2, keepdim=True)
     step = (most - least).div_(15)
     scaled = (grouped - least).div_(step.clamp_min(torch.finfo(torch.float32).tiny))
@@ -232,7 +232,7 @@ def _in_steps(weight: Float[Tensor, "o i"]) -> tuple[Tensor, Tensor, Tensor] | N
 
 
 def _in_8_bits(weights: Sequence[Float[Tensor, "_ i"]]) -> Product:
-    """Rows of several matrices, one after the other."""
+    """The rows of several matrices, one after the other."""
     total = sum(len(weight) for weight in weights)
     numbers = torch.empty(total, weights[0].shape[1], dtype=torch.int8)
     scales = torch.empty(total, dtype=torch.bfloat16)
@@ -241,13 +241,13 @@ def _in_8_bits(weights: Sequence[Float[Tensor, "_ i"]]) -> Product:
         part = slice(at, at := at + len(weight))
         exact = weight.float()
         scales[part] = exact.abs().amax(1).clamp_min_(torch.finfo(torch.float32).tiny) / 127
-        # By the scale as it is kept, rounded.
+        # Divided by the scale as it is stored, rounded.
         numbers[part] = (exact / scales[part].float()[:, None]).round_().clamp_(-127, 127)
     return Product(numbers, scales)
 
 
 def _update(modules: Sequence[nn.Linear], updates: Updates) -> tuple[Product, Product] | None:
-    """A and B of all modules of a product: those of one stand beside zeros for the others."""
+    """A and B of all modules of a product; beside those of one module are zeros for the others."""
     given = [updates.get(module) for module in modules]
     ranks = [0 if pair is None else len(pair[0]) for pair in given]
     if not any(ranks):

@@ -1,4 +1,4 @@
-"""Tokens one at a time through packed weights: a function of tensors, with no modules in its way."""
+"""One token at a time through packed weights: a function of tensors, without modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from larimar_memory.decoders.packed import Packed, Updates, groups, pack, update
 
 
 class Packing:
-    """What the steps of one model multiply by, packed when first needed."""
+    """The weights that a model's steps multiply by, packed when they are first needed."""
 
     def __init__(self) -> None:
         self._of: list[tuple[nn.Linear, ...]] | None = None
@@ -25,7 +25,7 @@ class Packing:
         self._updated = WeakKeyDictionary[Any, tuple[Updates, Packed]]()
 
     def fits(self, model: Any) -> bool:
-        """Whether the model is one that can be packed, here and as it now is."""
+        """Whether the model can be packed, on this machine and in its present state."""
         self._of = groups(model)
         return self._of is not None
 
@@ -33,7 +33,7 @@ class Packing:
         """The model's weights with the updates of adapters, which are packed once and kept with them.
 
         Args:
-            model: that `fits`; it is packed again where its weights are no longer what they were.
+            model: one that `fits`; it is packed again if its weights have changed.
         """
         of: Sequence[tuple[nn.Linear, ...]] = self._of or ()
         stamp = tuple(_stamp(tensor) for tensor in model.parameters())
@@ -49,19 +49,19 @@ class Packing:
 
 
 def _stamp(tensor: Tensor) -> tuple[int, int]:
-    """Another one after the tensor is written to, as far as torch counts that."""
+    """A value that changes when the tensor is written to, as far as torch counts that."""
     return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
 
 
 class Steps:
-    """One generation: what was read lies in a cache of fixed size, with room for what is written.
+    """One generation: a cache of fixed size holds what was read, with room for what is written.
 
     Args:
-        packed: of the model.
-        model: that read the prompt.
-        cache: that it left, of one row.
-        mask: over what is in it, 1 where there is a position.
-        room: most tokens to step over.
+        packed: the weights of the model.
+        model: the one that read the prompt.
+        cache: the one that it left, of one row.
+        mask: over the cache's contents, 1 where there is a position.
+        room: the most tokens to step over.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Steps:
         self._cache = torch.empty(len(packed.layers), 2, 1, groups, self._at + room, channels)
         for held, layer in zip(self._cache, cache.layers, strict=True):
             for kept, read in zip(held, (layer.keys, layer.values), strict=True):
-                # Keys are rotated where they stand: gaps between them are left out.
+                # Keys keep the rotation of their place, so gaps between them can be left out.
                 kept[:, :, : self._at] = read if whole else read[:, :, there]
         places = torch.arange(self._at, self._at + room)[None]
         cosine, sine = model.model.rotary_emb(torch.zeros(1), places)
@@ -86,7 +86,7 @@ class Steps:
         self._angles = tuple(zip(cosine.unbind(), sine.unbind(), strict=True))
 
     def __call__(self, token: int) -> Float[Tensor, " v"]:
-        """Read a token; the logits of the next one."""
+        """Read a token; returns the logits of the next one."""
         packed, at = self._packed, self._at
         self._at += 1
         heads, groups, channels = packed.sizes

@@ -1,4 +1,4 @@
-"""A decoder's text, every token as soon as it spells whole characters."""
+"""A decoder's text, with every token passed on as soon as it spells whole characters."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import torch
 from transformers import TextIteratorStreamer
 
 _UNFINISHED = "\ufffd"
-"""What bytes are decoded to that are only the beginning of a character."""
+"""What the bytes of an unfinished character are decoded to."""
 
 
 class TokenStreamer(TextIteratorStreamer):
-    """Hands on text token by token; what it extends holds every word back until the next one begins.
+    """Passes text on token by token; its base class holds each word back until the next one begins.
 
     Attributes:
-        stop: texts after which nothing more is wanted; they are handed on as well.
-        stopped: whether one has come.
+        stop: texts after which nothing more is wanted; they are passed on as well.
+        stopped: whether one of them has come.
     """
 
     stop: Sequence[str] = ()
@@ -24,7 +24,7 @@ class TokenStreamer(TextIteratorStreamer):
     _tail = ""
 
     def put(self, value: torch.Tensor) -> None:
-        """Take a prompt, the first time, or a new token; of one row."""
+        """Take the prompt, at the first call, or a new token; of one row."""
         if self.next_tokens_are_prompt:
             self.next_tokens_are_prompt = False
             return
@@ -34,7 +34,8 @@ class TokenStreamer(TextIteratorStreamer):
             return
         piece, self.print_len = text[self.print_len :], len(text)
         if text.endswith("\n"):
-            # What follows a line's end is spelt alike without it: decoding need not begin before it.
+            # The text after a line's end is spelt alike without it, so decoding need not begin before
+            # it.
             self.token_cache, self.print_len = [], 0
         if piece:
             self._tail += piece
@@ -43,5 +44,5 @@ class TokenStreamer(TextIteratorStreamer):
             self.on_finalized_text(piece)
 
     def end(self) -> None:
-        """Hand on what is left, and end the text."""
+        """Pass on what is left, and end the text."""
         super().end()  # type: ignore[no-untyped-call]

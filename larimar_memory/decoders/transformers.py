@@ -34,15 +34,16 @@ if TYPE_CHECKING:
 _DEFAULT_CONTEXT = 2048
 
 _GIVEN = {"inputs", "attention_mask", "past_key_values"}
-"""What a conditioning may give so that what is written takes steps."""
+"""What a conditioning may give if tokens are to be written in steps."""
 
 
 class TransformersDecoder:
     """A causal language model of transformers, frozen; a `Decoder` whose generations take turns.
 
-    It is a `LatentDecoder` as well, where the model is llama-like. The model reads a prompt and writes
-    the first token. On a CPU, one of up to two billion parameters writes the others in steps
-    over its weights in 4 or 8 bits, packed then and kept: a third of a second for a hundred million.
+    It is also a `LatentDecoder` if the model is llama-like. The model reads a prompt and writes the
+    first token. On a CPU, a model of up to two billion parameters writes the others in steps over its
+    weights in 4 or 8 bits, which are packed then and kept: that takes a third of a second for a hundred
+    million.
 
     Attributes:
         context: tokens the model can attend to, prompt and answer together.
@@ -56,7 +57,7 @@ class TransformersDecoder:
         self.context = int(getattr(model.config, "max_position_embeddings", None) or _DEFAULT_CONTEXT)
         self.lock = forking.Lock("The decoder", ModelError)
         self.packing = Packing()
-        # One thread for all runs: whatever forks while one ends copies what MKL holds at its end.
+        # One thread for all runs: a process that forks while a thread ends copies what MKL holds then.
         self.thread = ThreadPoolExecutor(1, "larimar-decode")
         forking.follow(self)
         run_in_children()
@@ -72,7 +73,7 @@ class TransformersDecoder:
         """Load a decoder by folder, wheel or hub name.
 
         Raises:
-            ModelError: if the model is not found or is no causal language model.
+            ModelError: if the model is not found or is not a causal language model.
         """
         folder = finding.resolve(name)
         device = device or best_device()
@@ -98,10 +99,10 @@ class TransformersDecoder:
         return cls(model, tokenizer, name=str(name))
 
     def before_fork(self) -> None:
-        """Nothing is to be done."""
+        """Do nothing."""
 
     def after_fork_in_child(self) -> None:
-        """Run in another thread: the one there was is not in this process."""
+        """Run in a new thread: the old one is not in this process."""
         self.thread = ThreadPoolExecutor(1, "larimar-decode")
 
     def chat_tokens(self, chat: Sequence[Message], begin: str = "") -> list[int]:
@@ -111,15 +112,15 @@ class TransformersDecoder:
     def around_recalled(
         self, question: str, history: Sequence[Message] = (), begin: str = "", instruction: str = BRIEF
     ) -> tuple[list[int], list[int]]:
-        """Token ids of a grounded question's chat before and after what was recalled."""
+        """Token ids of a grounded question's chat before and after the recalled passages."""
         return around_recalled(self.tokenizer, question, history, begin, instruction)
 
     def count(self, text: str) -> int:
-        """Tokens in a text, special tokens in it read as plain text."""
+        """The number of tokens in a text; special tokens in it count as plain text."""
         return len(self.plain_tokens(text))
 
     def plain_tokens(self, text: str) -> list[int]:
-        """Token ids of a text, special tokens in it read as plain text."""
+        """Token ids of a text; special tokens in it become plain text."""
         return plain_ids(self.tokenizer, text)
 
     def generate(
@@ -135,7 +136,7 @@ class TransformersDecoder:
         """Continue a prompt, as in `Decoder.generate`.
 
         Args:
-            conditioning: a readout to stand in front of the prompt.
+            conditioning: a readout to act in front of the prompt.
         """
         if max_tokens < 1 or temperature < 0:
             raise InputError(
@@ -178,7 +179,7 @@ class _Running(Generation):
         self.pieces = self._run_once()
 
     def __iter__(self) -> Iterator[str]:
-        # Whoever leaves early closes the run; whoever comes again gets what is left of it.
+        # A reader that leaves early closes the run; one that comes again gets what is left of it.
         yield from self.pieces
 
     def _run_once(self) -> Iterator[str]:
@@ -208,7 +209,7 @@ class _Running(Generation):
             if decoder.model.device.type != "cpu":
                 check_forked(decoder.model.device)
             if torch.get_num_threads() != threads:
-                # It is kept by thread, and may have been set since this one began.
+                # The setting is kept per thread, and may have changed since this thread began.
                 torch.set_num_threads(threads)
             inputs = torch.tensor([self.tokens], device=decoder.model.device)
             # Taken here, not by the reader: a reader that pauses must not stop the others.
@@ -241,7 +242,7 @@ class _Running(Generation):
         attention_mask: Int[Tensor, "1 pt"],
         past_key_values: Any = None,
     ) -> None:
-        """The model reads the prompt, which it does fast; what is written takes steps."""
+        """The model reads the prompt, which it does fast; the answer is written in steps."""
         from transformers import DynamicCache
 
         self.streamer.put(inputs)
@@ -263,7 +264,7 @@ class _Running(Generation):
             if self._ended(ids[-1]) or ids[-1] in choose.ends or len(self.said) == self.max_tokens:
                 return
             if steps is None:
-                # Not before the first token is handed on: the first time, weights are packed.
+                # Only after the first token was passed on: the first call packs the weights.
                 adapters = getattr(self.conditioning, "adapters", None)
                 packed = self.decoder.packing.packed(model, adapters, updates)
                 steps = Steps(packed, model, cache, attention_mask, self.max_tokens)
@@ -289,12 +290,12 @@ class _Running(Generation):
         )
 
     def _seen(self, ids: Tensor, scores: Float[Tensor, "1 v"]) -> Float[Tensor, "1 v"]:
-        # Before the temperature, and before anything is cut off.
+        # Before the temperature is applied, and before anything is cut off.
         self.logits = scores[0] if self.said else self._leaning(scores[0])
         return self._copied(ids[0].tolist(), self.logits)[None]
 
     def _leaning(self, logits: Float[Tensor, " v"]) -> Float[Tensor, " v"]:
-        """Logits of the first token, as the conditioning leans."""
+        """The logits of the first token, with what the conditioning adds to them."""
         first: dict[int, float] = getattr(self.conditioning, "first", {})
         if first:
             logits = logits.clone()
@@ -302,7 +303,7 @@ class _Running(Generation):
         return logits
 
     def _copied(self, ids: list[int], logits: Float[Tensor, " v"]) -> Float[Tensor, " v"]:
-        """Logits under which a word of the prompt is written as it stands there."""
+        """Logits under which a word of the prompt is written as it is there."""
         if self.temperature > 0 or not getattr(self.conditioning, "copies", False):
             return logits
         if self.copying is None:
@@ -313,14 +314,14 @@ class _Running(Generation):
         return torch.full((len(ids),), self._ended(int(ids[0, -1])), device=ids.device)
 
     def _ended(self, token: int) -> bool:
-        """Note how likely the token was; whether it is the last one, as its reader sees it."""
+        """Note how likely the token was; returns whether the reader wants no more after it."""
         self.said.append(float(self.logits[token] - self.logits.logsumexp(0)))
         forking.pause()
         return self.cancelled.is_set() or self.streamer.stopped
 
 
 def _updates(conditioning: Conditioning | None) -> Updates | None:
-    """The low-rank updates that act while it is attached; None where it does not say."""
+    """The low-rank updates that act while it is attached; None if it does not tell."""
     if conditioning is None:
         return {}
     tell = getattr(getattr(conditioning, "adapters", None), "updates", None)

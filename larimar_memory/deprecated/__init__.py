@@ -1,7 +1,7 @@
-"""Old names of what has moved: they work, with a DeprecationWarning that names the new place.
+"""Old names that have moved: they still work, with a DeprecationWarning that names the new place.
 
-No file lies in the old places. A finder at the end of `sys.meta_path`, asked only for modules that are
-nowhere else, makes each old module with what its table leads to.
+No file is left in the old places. A finder at the end of `sys.meta_path`, which is asked only for
+modules found nowhere else, makes each old module from the table below.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _MOVES = [
     ("importers", "text.files", "Skipped find_files read_file"),
     ("weights", "models.finding", "DEFAULT_DECODER DEFAULT_ENCODER resolve"),
 ]
-"""Old module, new module, and names that moved; `=` where the name changed as well."""
+"""Old module, new module, and names that moved; OLD=NEW if the name changed as well."""
 
 MOVED = dict[str, dict[str, tuple[str, str]]]()
-"""Of each old module, the old names with the new module and the new name."""
+"""For each old module, the new module and the new name of every old name."""
 
 for _old, _new, _names in _MOVES:
     for _name, _, _renamed in (_pair.partition("=") for _pair in _names.split()):
@@ -46,13 +46,13 @@ _BENCHMARKS = "larimar_memory.bench"
 
 
 def install() -> None:
-    """Let old modules be found; more than once is the same as once."""
+    """Make old modules importable; calling it again changes nothing."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Makes the modules of the table."""
+    """Finds and makes the old modules of the table."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
         if fullname == _BENCHMARKS:

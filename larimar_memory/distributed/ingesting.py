@@ -1,16 +1,16 @@
-"""Ingest what one process is too slow for, with Ray Data: files, Parquet, any dataset of texts.
+"""Ingest with Ray Data what is too much for one process: files, Parquet, any dataset of texts.
 
     from larimar_memory.distributed import ingest
 
     ingest("s3://corpus/", "notes.larimar", address="auto")
     ingest(ray.data.read_parquet("texts.parquet"), "postgresql://ana@db.example/notes")
 
-Workers cut texts, make keys and, where asked, latents. For a memory in a file they put down shards,
-which are committed in the order of the texts while others are made: the file is what one process would
-have written. To a database they write themselves, a document at once.
+Workers cut texts, make keys and, if asked to, latents. For a memory in a file, they write shards, which
+are committed in the order of the texts while further shards are made: the file is the same as if one
+process had written it. To a database, workers write themselves, each document as a whole.
 
-Shards are called by what is in them, and the memory passes over what it has. So whatever is killed, at
-any moment, and done again, leaves the same memory.
+A shard is named after its content, and the memory skips what it already has. So an ingestion that is
+killed, at any moment, and started again leaves the same memory.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from larimar_memory.text.files import Skipped
 from larimar_memory.types import DEFAULT_NAMESPACE, WhenKeys
 
 _CPUS = 0.5
-"""Of each worker, as Ray counts them: what reads for them needs some, too."""
+"""CPUs of each worker, as Ray counts them: the tasks that read for workers need some, too."""
 
 
 _GPU_ROWS = 1024
@@ -53,12 +53,12 @@ _GPU_ROWS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What an ingestion did.
+    """The result of an ingestion.
 
     Attributes:
-        documents, segments: that the memory did not have.
-        seconds: of the whole.
-        working_seconds: from when the first worker was ready.
+        documents, segments: how many the memory did not have before.
+        seconds: time of the whole ingestion.
+        working_seconds: time from when the first worker was ready.
     """
 
     documents: int
@@ -89,31 +89,32 @@ def ingest(
 ) -> Ingested:
     """Write a dataset to a memory with many processes, on this machine or on a cluster.
 
-    The memory is the same as if `Larimar.write_each` had written the texts in their order. In a
-    database, documents that are new are in the order in which workers wrote them, unless they are of an
-    episode, which has theirs. An interrupted ingestion goes on when it is called again.
+    The memory is the same as if `Larimar.write_each` had written the texts in their order. Only in a
+    database do new documents stand in the order in which workers wrote them, unless they belong to an
+    episode, which keeps the order of the texts. Called again, an interrupted ingestion continues.
 
     Args:
-        dataset: a `ray.data.Dataset` with a column text, and maybe id (str or whole numbers; by default
-            a hash of the text) and metadata (structs, or JSON objects as text); or paths, one or many:
-            files, folders, Parquet with such columns, or addresses that fsspec knows, such as "s3://...".
+        dataset: a `ray.data.Dataset` with a column text, and optional columns id (str or whole numbers;
+            by default a hash of the text) and metadata (structs, or JSON objects as text); or one or
+            more paths: files, folders, Parquet with such columns, or addresses that fsspec knows, such
+            as "s3://...".
         target: the memory file, or the address of a PostgreSQL database, which all workers must reach.
         namespace, episode, whole: as in `Larimar.write`.
-        encoder, decoder, latents, keys, language: as in `Larimar.open`. With latents, workers want a
-            GPU each.
-        address: of a cluster, as `ray.init` takes it; by default the one that this process is connected
-            to, that of `RAY_ADDRESS`, or the cores of this machine.
-        workers: processes; by default one for each core, or for each `gpus`, of the cluster.
-        gpus: of each worker; 0.5 lets two share one.
-        shards: a folder that this machine and the workers' see under the same name; by default beside
-            the memory file. It is made, and gone at the end.
+        encoder, decoder, latents, keys, language: as in `Larimar.open`. With latents, each worker
+            should have a GPU.
+        address: address of a cluster, as `ray.init` takes it; by default the cluster that this process
+            is connected to, that of `RAY_ADDRESS`, or the cores of this machine.
+        workers: number of processes; by default one for each core, or for each `gpus`, of the cluster.
+        gpus: GPUs of each worker; 0.5 lets two workers share one.
+        shards: a folder that this machine and the workers' machines see under the same name; by
+            default beside the memory file. It is made, and removed at the end.
         reading: how files are read.
         progress: show Ray's bars on standard error.
-        on_skipped: called with each file of a folder that is passed over, and why.
+        on_skipped: called with each file of a folder that is skipped, and why.
 
     Raises:
-        InputError: if Ray is not installed or not reached, an argument or a text cannot be used, or the
-            target cannot be written by many. What was committed stays.
+        InputError: if Ray is not installed or cannot be reached, an argument or a text cannot be used,
+            or many processes cannot write to the target. What was committed stays.
         MemoryFileError: if the memory or a shard cannot be written or read.
         EncoderMismatchError, ModelError, LatentsUnavailableError: as `Larimar.open` and `write` do.
     """
@@ -135,7 +136,7 @@ def ingest(
         found = [*datasets(ray, dataset, on_skipped)]
         with closing(Larimar.open(target, encoder=named, **others)) as memory:
             if latents:
-                # It says what is lacking before there are workers.
+                # Raises an error if something is lacking, before there are workers.
                 _ = memory.latents.stored_form
             with _folder(place, shards, episode) as folder:
                 task = Task(
@@ -165,7 +166,7 @@ def ingest(
 
                 run(task, size)
                 if twice := _of_more_versions(versions):
-                    # Workers wrote them in any order: the last version is to stay.
+                    # Workers wrote these versions in any order, and the last one has to stay.
                     run(replace(task, only=twice), 1)
     ended = time.time()
     working = ended - min(ready, default=ended)
@@ -175,12 +176,12 @@ def ingest(
 def _rows(
     ray: Any, dataset: Any, task: Task, workers: int, gpus: float, progress: bool
 ) -> Iterator[dict[str, Any]]:
-    """What workers say of a dataset's shards, in its order."""
+    """The workers' rows about a dataset's shards, in the order of the dataset."""
     mapped = dataset.map_batches(
         Worker,
         fn_constructor_args=(task,),
         compute=ray.data.ActorPoolStrategy(size=workers),
-        # Whole blocks, but for GPUs, with which Ray wants a number.
+        # Whole blocks; only with GPUs does Ray require a number.
         batch_size=_GPU_ROWS if gpus else None,
         batch_format="pyarrow",
         num_cpus=_CPUS,
@@ -204,14 +205,14 @@ def _rows(
 
 
 def _of_more_versions(versions: list[bytes]) -> frozenset[bytes]:
-    """Hashes of the ids under which more than one text, or metadata, was given; as workers say them."""
+    """Hashes of ids given with more than one text or metadata, according to the workers' rows."""
     said = np.unique(np.frombuffer(b"".join(versions), dtype="V16"))
     ids, times = np.unique(said.view("V8").reshape(-1, 2)[:, 0], return_counts=True)
     return frozenset(id.tobytes() for id in ids[times > 1])
 
 
 def _tell(row: dict[str, Any], on_skipped: OnSkipped | None) -> None:
-    """Say what was passed over; raise what the worker could not go on after."""
+    """Report the files that were skipped; raise the error that ended the worker's work."""
     for said in json.loads(row["skipped"]):
         if on_skipped is not None:
             on_skipped(Skipped(*said))
@@ -224,7 +225,7 @@ def _tell(row: dict[str, Any], on_skipped: OnSkipped | None) -> None:
 def _folder(
     place: Path | str, shards: str | os.PathLike[str] | None, episode: str | None
 ) -> Iterator[Path | None]:
-    """Where shards go, for one ingestion at a time; None where workers write to the memory."""
+    """The folder of shards, for one ingestion at a time; None if workers write to the memory."""
     if isinstance(place, str) and episode is None:
         yield None
         return
@@ -255,7 +256,7 @@ def _folder(
         ) from error
     with lock:
         yield folder
-        # Where the block fails, they are for the next time. Others' files stay.
+        # If the block fails, shards stay for the next attempt. Files of others always stay.
         for left in (*folder.glob(f"*{SUFFIX}"), *folder.glob(f"*{SUFFIX}.*{UNFINISHED}")):
             left.unlink(missing_ok=True)
         (folder / "lock").unlink(missing_ok=True)
@@ -293,7 +294,7 @@ def _check_count(workers: Any) -> None:
 
 def _check_gpus(gpus: Any) -> None:
     number = isinstance(gpus, int | float) and not isinstance(gpus, bool)
-    # Not a number is no number from 0 on, either.
+    # The comparison refuses NaN as well.
     if not number or not 0 <= gpus < float("inf"):
         raise InputError(
             "Nothing was ingested.",
@@ -306,7 +307,7 @@ def _processes(ray: Any, gpus: float) -> int:
     """How many workers the cluster has room for.
 
     Raises:
-        InputError: if it has no room for one with as many GPUs: Ray would wait for them for ever.
+        InputError: if it has no room for even one worker with as many GPUs: Ray would wait forever.
     """
     held = ray.cluster_resources()
     there = held.get("GPU", 0)

@@ -1,4 +1,4 @@
-"""Commit shards to a memory: what is there already, whole and equal, is not written again."""
+"""Commit shards to a memory; documents that are already there, whole and equal, are skipped."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from larimar_memory.write import BATCH_SEGMENTS, LAZY_BATCHES, NO_KEYS
 
 _COMMIT = BATCH_SEGMENTS * LAZY_BATCHES
 _MOST = 16 * _COMMIT
-"""Segments of a document that are committed at once. So two processes that write the same document, one
-of which is believed dead, leave one of its versions whole; only longer ones are committed in parts."""
+"""Most segments of a document that are committed at once; only longer documents are committed in parts.
+So if two processes write the same document, one of them believed dead, one version is left whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What was written to a memory that did not have it."""
+    """How many documents and segments were written to a memory that did not have them."""
 
     documents: int = 0
     segments: int = 0
@@ -30,9 +30,9 @@ class Merged:
 
 
 def merged(shards: Iterable[Path], target: Store, dimension: int, namespace: str) -> Merged:
-    """Commit shards to a store in their order, as if one process had written their texts in it.
+    """Commit shards to a store in their order, as if one process had written their texts in that order.
 
-    It may be interrupted, and done again.
+    It may be interrupted, and repeated.
 
     Args:
         dimension: d of the store's keys.
@@ -53,7 +53,7 @@ def merged(shards: Iterable[Path], target: Store, dimension: int, namespace: str
 def _lacking(
     store: Store, namespace: str, batches: Iterator[WriteBatch]
 ) -> Iterator[WriteBatch | None]:
-    """The batches of documents that the store lacks; None asks that those before be committed."""
+    """The batches of documents that the store lacks; None asks to commit the batches before it."""
     wanted, ahead = True, set[str]()
     for batch in batches:
         to = batch.document
@@ -66,13 +66,13 @@ def _lacking(
             if held is not None and not wanted:
                 _change(store, namespace, held, to)
             ahead.add(to.id)
-        # A batch without segments that replaces nothing changes the document alone.
+        # A batch that has no segments and replaces nothing changes only the document.
         if wanted or not (batch.segments or batch.replace):
             yield batch
 
 
 def _change(store: Store, namespace: str, held: Document, to: Document) -> None:
-    """Give a document that is there another's metadata and episode, where they differ."""
+    """Give a stored document another's metadata and episode, if they differ."""
     if held.episode != to.episode:
         moved = replace(held, metadata=to.metadata, episode=to.episode)
         store.write(namespace, [WriteBatch(moved, [], NO_KEYS, replace=False)])
@@ -81,7 +81,7 @@ def _change(store: Store, namespace: str, held: Document, to: Document) -> None:
 
 
 def _commits(batches: Iterator[WriteBatch | None]) -> Iterator[list[WriteBatch]]:
-    """Batches that are committed together: documents whole, where they are not very long."""
+    """Batches to commit together: documents as a whole, unless they are very long."""
     held, size = list[WriteBatch](), 0
     for batch in batches:
         if batch is not None:

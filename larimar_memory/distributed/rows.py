@@ -1,4 +1,4 @@
-"""Rows of a dataset as texts to be written."""
+"""Rows of a dataset as texts to write."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def texts_of(
     """The texts of a table's rows, each measured.
 
     Args:
-        rows: a `pyarrow.Table` with columns text and maybe id and metadata, or one of files.
+        rows: a `pyarrow.Table` of files, or one with a column text and optional ones id and metadata.
         on_skipped: called with each file of a folder that cannot be read.
 
     Raises:
@@ -91,7 +91,7 @@ def _read(path: str, reading: Reading) -> FileText:
             raise unwritable(path, why, "Check the address and your rights there.") from error
         copy.flush()
         found = read_file(Path(copy.name), **given)
-        # The copy is gone when its blocks would be read.
+        # Read now: the copy is gone by the time its blocks would be read.
         text = found.text if isinstance(found.text, str) else "".join(found.text())
     return replace(found, id=path, text=text, metadata={**found.metadata, "source": path})
 
@@ -114,8 +114,8 @@ def _metadata(given: Any, of: str, kind: str) -> dict[str, Any]:
     """Metadata of a mapping, or of a JSON object as text.
 
     Args:
-        kind: of the column. The entries of structs are the same in each row: those without a value
-            were never given.
+        kind: the column's kind. In a column of structs, every row has the same entries: those without a
+            value were never given.
     """
     if given is None:
         return {}
@@ -140,7 +140,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _kind_of(rows: Any, column: str) -> str:
-    """Whether a column is "struct" or "map"; "" for any other, or none."""
+    """The kind of a column: "struct" or "map"; "" for any other, or if there is no such column."""
     import pyarrow as pa
 
     if column not in rows.column_names:

@@ -1,4 +1,4 @@
-"""Ray, as far as it is there: the package, and a cluster to work on."""
+"""Ray, if it is there: the package, and a cluster to work on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from larimar_memory.errors import InputError
 
 _OBJECTS = 1 << 29
-"""Bytes of a cluster of our own for what processes pass on: a few blocks of texts at a time."""
+"""Bytes that a cluster of our own keeps for what processes pass on: a few blocks of texts at a time."""
 
 _ADDRESS = re.compile(r"(?:ray://)?(\[[^]]+\]|[^:/]+):(\d+)")
 _PROBE_SECONDS = 10
@@ -27,9 +27,9 @@ def installed() -> ModuleType:
     Raises:
         InputError: if it is not installed.
     """
-    # Nobody is told that it is used, unless somebody wants that.
+    # No usage statistics are sent, unless the user turned them on.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Lines of its own on standard error are of no use to who ingests; it reads this when imported.
+    # Ray's own lines on standard error are of no use to the user; Ray reads this when it is imported.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
@@ -45,10 +45,10 @@ def installed() -> ModuleType:
 
 @contextmanager
 def connected(address: str | None) -> Iterator[ModuleType]:
-    """Ray, connected to a cluster: the one it is connected to, that of the address, or a new one.
+    """Ray, connected to a cluster: the current one, the one at the address, or a new one.
 
-    Where there is neither, nor `RAY_ADDRESS`, processes of this machine are the cluster, and end with
-    the block.
+    Without a current one, an address or `RAY_ADDRESS`, the new cluster is processes of this machine,
+    which end with the block.
 
     Raises:
         InputError: if Ray is not installed, or cannot be reached or started.
@@ -81,7 +81,7 @@ def connected(address: str | None) -> Iterator[ModuleType]:
 
 
 def _probe(address: str | None) -> None:
-    """Raise OSError where nobody listens at an address: Ray itself would try for minutes."""
+    """Raise OSError if nobody listens at an address: Ray itself would try for minutes."""
     if address and (found := _ADDRESS.fullmatch(address)):
         place = found[1].strip("[]"), int(found[2])
         socket.create_connection(place, timeout=_PROBE_SECONDS).close()

@@ -1,8 +1,8 @@
-"""Shards: files of what a memory would commit, made anywhere, to be committed by who holds the memory.
+"""Shards: files of what a memory would commit; any process makes them, and the memory's owner commits.
 
-A shard is a file in Arrow's format, which other programs read as well: a row for a segment, with its
-keys and latent as the bytes they are stored in, and for each commit the documents as JSON. It costs a
-twentieth of what a memory file does, for it has neither an index of words nor checksums.
+A shard is a file in Arrow's format, which other programs read as well. It has a row for each segment,
+with its keys and latent in the bytes in which they are stored, and the documents of each commit as
+JSON. It costs a twentieth of a memory file, for it has neither an index of words nor checksums.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _FIELDS = ("id", "content_hash", "characters", "metadata", "complete", "written_
 
 
 class Recorder(SQLiteStore):
-    """A store that writes to a shard what it is given, and to all else is an empty memory in RAM.
+    """A store that writes what it is given to a shard; in all else, it is an empty memory in RAM.
 
     Args:
-        encoder, dimension, lazy: as of the store that the shards are for.
-        known: that store, where it can be reached: what it holds whole is not written again.
+        encoder, dimension, lazy: those of the store that the shards are for.
+        known: that store, if it can be reached; documents that it holds whole are not written again.
     """
 
     def __init__(self, *, encoder: str, dimension: int, lazy: bool, known: Store | None = None) -> None:
@@ -44,7 +44,7 @@ class Recorder(SQLiteStore):
 
     @contextmanager
     def recording(self, shard: Path) -> Iterator[None]:
-        """What is written in the block is in the shard after it, or, where it fails, nowhere."""
+        """Put what is written in the block into the shard; if the block fails, there is no shard."""
         import pyarrow as pa
 
         with put_in_place(shard) as new:
@@ -98,13 +98,13 @@ class Recorder(SQLiteStore):
 
 
 def read(shard: Path, form: KeyForm) -> Iterator[list[WriteBatch]]:
-    """What was written to a shard, call by call.
+    """The batches that were written to a shard, call by call.
 
     Args:
-        form: of the keys.
+        form: the form of the keys.
 
     Raises:
-        MemoryFileError: if it cannot be read, or is not whole.
+        MemoryFileError: if the shard cannot be read, or is not whole.
     """
     import pyarrow as pa
 
@@ -148,7 +148,7 @@ def _batches(rows: Any, said: list[dict[str, Any]], form: KeyForm) -> list[Write
 def _each(
     batches: Sequence[WriteBatch], given: Sequence[Sequence[Any] | None], form: Callable[[Any], bytes]
 ) -> list[bytes | None]:
-    """What is given for the segments of batches, as bytes."""
+    """The values given for the segments of batches, as bytes; None for a segment without one."""
     made = list[bytes | None]()
     for batch, values in zip(batches, given, strict=True):
         known = [None] * len(batch.segments) if values is None else values

@@ -1,4 +1,4 @@
-"""What is ingested as datasets of Ray: files, Parquet, or a dataset that is one already."""
+"""Datasets of Ray from what is to be ingested: files, Parquet, or a dataset itself."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from larimar_memory.text.formats import unreadable
 from larimar_memory.validate import exists, is_many
 
 PATH, NAMED = "path", "named"
-"""Columns of a dataset of files: where each is, and whether it was named, and not found in a folder."""
+"""Columns of a dataset of files: each one's path, and whether it was named or found in a folder."""
 
 COLUMNS = ("text", "id", "metadata")
 _PARQUET = ".parquet"
 _TASK_BYTES, _TASK_FILES = 1 << 22, 512
-"""Of the files that are read by one task."""
+"""Most bytes, and most files, that one task reads."""
 
 OnSkipped = Callable[[Skipped], None]
 
@@ -28,8 +28,8 @@ def datasets(ray: Any, given: Any, on_skipped: OnSkipped | None) -> Iterator[Any
     """Datasets of what is given, in its order.
 
     Args:
-        given: a dataset of Ray, or one or more paths: of files and folders, of Parquet, or addresses as
-            fsspec has them.
+        given: a dataset of Ray, or one or more paths of files, folders or Parquet, or addresses that
+            fsspec knows.
 
     Raises:
         InputError: if it is neither, or a path does not exist.
@@ -64,7 +64,7 @@ def datasets(ray: Any, given: Any, on_skipped: OnSkipped | None) -> Iterator[Any
 
 
 def _of_files(ray: Any, files: Sequence[tuple[str, bool]]) -> Any:
-    """A dataset whose blocks are about a task's work each."""
+    """A dataset of files, whose blocks are about one task's work each."""
     import pyarrow as pa
 
     blocks, size = list[list[dict[str, Any]]]([[]]), 0
@@ -80,7 +80,7 @@ def _of_files(ray: Any, files: Sequence[tuple[str, bool]]) -> Any:
 def _of_parquet(ray: Any, paths: list[str]) -> Any:
     try:
         dataset = ray.data.read_parquet(paths)
-        # Small ones: each worker has work, and a kill costs little.
+        # Small blocks: every worker has work, and a kill costs little.
         dataset.context.target_max_block_size = _TASK_BYTES
         there = set(dataset.columns() or ())
     except (OSError, ValueError, RuntimeError) as error:
@@ -106,7 +106,7 @@ def no_text(there: Iterable[str]) -> InputError:
 
 
 def _files(name: str) -> Iterator[tuple[str, bool] | Skipped]:
-    """Files by their paths or addresses, and what is passed over in folders."""
+    """Files by their paths or addresses, and the files in folders that are skipped."""
     if name == STDIN:
         raise unreadable("standard input", "Other processes cannot read it.", "Name a file.")
     if remote(name):
@@ -126,7 +126,7 @@ def _files(name: str) -> Iterator[tuple[str, bool] | Skipped]:
 
 
 def _addresses(name: str) -> Iterator[tuple[str, bool]]:
-    """What lies under an address of object storage."""
+    """The files under an address of object storage."""
     import fsspec
 
     try:
@@ -143,7 +143,7 @@ def _addresses(name: str) -> Iterator[tuple[str, bool]]:
 
 
 def remote(name: str) -> bool:
-    """Whether it is an address, and no path."""
+    """Whether a name is an address rather than a path."""
     return "://" in name
 
 

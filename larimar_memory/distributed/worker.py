@@ -1,4 +1,4 @@
-"""What each process of a cluster does: cut texts, make keys, and put them down as shards."""
+"""The work of each process of a cluster: cut texts, make keys, and write them to shards."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from larimar_memory.text.blocks import Text
 from larimar_memory.text.files import Skipped
 
 SHARD_CHARACTERS = 4_000_000
-"""Of the texts of a shard, where one alone has no more: some seconds of work, which a kill can cost."""
+"""Most characters of a shard's texts, unless one text alone has more: a kill costs seconds of work."""
 
 _FORMAT = 1
-"""Of shards: those of another are made again."""
+"""Format of shards; shards of another format are made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Task:
     """What workers need to know.
 
     Attributes:
-        folder: where shards go; None where workers write to the target themselves.
-        target: as a caller names it.
-        lazy: whether the target is.
-        others: what else `Larimar.open` takes: decoder, latents, keys, language.
+        folder: where shards go; None if workers write to the target themselves.
+        target: the target, as the caller names it.
+        lazy: whether the target is lazy.
+        others: further arguments of `Larimar.open`: decoder, latents, keys, language.
         episode, whole: as in `Larimar.write`.
-        only: hashes of the ids of the texts that are written; None is all.
+        only: hashes of the ids whose texts are written; None writes all.
     """
 
     target: str = field(repr=False)
@@ -61,12 +61,12 @@ class Task:
 class Worker:
     """A process of its own, which takes one table after the other.
 
-    What it says of each shard is a row: its name, what was written where it writes itself, the files
-    that were passed over, and an error of the package's family, which ends the ingestion.
+    It yields a row for each shard: the shard's name, the counts of what the worker itself wrote, the
+    files that were skipped, and an error of the package's family, if one ends the ingestion.
     """
 
     def __init__(self, task: Task) -> None:
-        # Each has a core, and threads that wait for each other take time.
+        # Each worker has one core; more threads would only wait for each other.
         os.environ.update(OMP_NUM_THREADS="1", RAYON_NUM_THREADS="1")
         import torch
 
@@ -75,9 +75,9 @@ class Worker:
         try:
             self._open(task.encoder)
         except LarimarError as error:
-            # Raised here, Ray would start the process again and again.
+            # If it were raised here, Ray would start the process again and again.
             self._failed = error
-        # What was made till now stays: it is never looked through again.
+        # The objects made so far stay: the garbage collector need not look at them again.
         gc.freeze()
         self._ready = time.time()
 
@@ -111,7 +111,7 @@ class Worker:
         return texts if only is None else (text for text in texts if _version(text)[:8] in only)
 
     def _shard(self, texts: list[Text]) -> tuple[str, Merged]:
-        """The name of the shard that holds the texts, or what was written of them to the target."""
+        """The name of the shard that holds the texts, or the counts of what the target was given."""
         if self._store is None:
             path = Path(self._task.folder or "", self._name(texts))
             if not path.exists():
@@ -128,7 +128,7 @@ class Worker:
             self._memory.write_each(texts, namespace=self._task.namespace, whole=self._task.whole)
 
     def _name(self, texts: list[Text]) -> str:
-        """What follows from the texts, and from all that is made of them: the same work, once."""
+        """A name that follows from the texts and all that shapes the shard: no work is done twice."""
         task = self._task
         others = {name: str(value) for name, value in task.others.items()}
         how = [_FORMAT, self._encoder.fingerprint, task.lazy, others, task.episode, task.whole]
@@ -152,14 +152,14 @@ class Worker:
             "skipped": json.dumps([[one.name, one.why, one.remedy] for one in skipped]),
             "error": json.dumps(said),
             "ready": self._ready,
-            # Whoever commits in order needs none.
+            # Shards are committed in order, which needs no versions.
             "versions": b"" if self._store is None else versions,
         }
         return {column: [value] for column, value in row.items()}
 
 
 def _parts(texts: Iterable[Text]) -> Iterator[list[Text]]:
-    """Consecutive texts that make a shard together."""
+    """Groups of consecutive texts, each for one shard."""
     return in_groups(texts, lambda one: one.measure.characters if one.measure else 0, SHARD_CHARACTERS)
 
 
@@ -169,6 +169,6 @@ def _said(text: Text) -> bytes:
 
 
 def _version(text: Text) -> bytes:
-    """Eight bytes for the id, and eight for all that is said under it."""
+    """Eight bytes of a hash of the id, and eight of one of everything given under it."""
     of = (text.id.encode(), _said(text))
     return b"".join(hashlib.blake2b(said, digest_size=8).digest() for said in of)

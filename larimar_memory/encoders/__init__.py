@@ -1,7 +1,7 @@
 """Encoders make keys of segments and questions.
 
 `base` is the contract, `keys` the arithmetic of keys, `none` stands for an encoder that is not loaded.
-`sentence` is the default, any sentence-transformers folder: it loads torch, so import it by its name.
+`sentence`, the default, runs any sentence-transformers folder; it loads torch, so import it by name.
 """
 
 from larimar_memory.encoders.base import Encoder, Kind, TokenBatch, TokenizingEncoder, check_encoder

@@ -1,6 +1,6 @@
-"""The encoder contract: an encoder makes keys, which say where a segment lies and a question leads.
+"""The encoder contract: an encoder makes the keys of segments and of questions.
 
-An encoder is any object with three members; it derives from nothing. This one is complete:
+An encoder is any object with three members; it needs no base class. This one is complete:
 
     >>> import hashlib
     >>> import numpy as np
@@ -18,9 +18,10 @@ An encoder is any object with three members; it derives from nothing. This one i
     ...     memory.read("green", k=1).segments[0].text
     'green'
 
-One that also tokenises may have `coarse`, a `CoarseTable` or None: then writing waits for no key.
+An encoder that also tokenises may have `coarse`, a `CoarseTable` or None. With a table, writing does
+not wait for the encoder's own keys.
 
-Batches, threads and progress are the writer's. `larimar_memory.testing.EncoderLaws` tests an encoder.
+The writer handles batches, threads and progress. `larimar_memory.testing.EncoderLaws` tests an encoder.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ if TYPE_CHECKING:
     from larimar_memory.encoders.coarse import CoarseTable
 
 Kind: TypeAlias = Literal["segment", "question"]
-"""What a text is: a model may key questions otherwise than the segments that answer them."""
+"""The role of a text: a model may encode questions differently from the segments that answer them."""
 
 _MEMBERS = ("fingerprint", "dimension", "encode")
 
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Makes keys of texts; safe for threads."""
+    """Makes keys of texts; thread-safe."""
 
     @property
     def fingerprint(self) -> str:
@@ -58,9 +59,10 @@ class Encoder(Protocol):
         """d, numbers in a key."""
 
     def encode(self, texts: Sequence[str], kind: Kind = "segment") -> Float[np.ndarray, "n d"]:
-        """Keys of unit length, float32, in the order of the texts; (0, d) of none.
+        """Keys of unit length, float32, in the order of the texts; of shape (0, d) for no texts.
 
-        A text that the model cannot read has zeros for a key, which is near to nothing: words find it.
+        A text that the model cannot read gets a key of zeros, which is near no question; its words find
+        it.
         """
 
 
@@ -69,7 +71,7 @@ class TokenBatch:
     """Token ids of segments in their order, special tokens included.
 
     Attributes:
-        unread: places of segments that the model cannot read.
+        unread: indices of segments that the model cannot read.
     """
 
     ids: list[list[int]]
@@ -86,8 +88,8 @@ class TokenBatch:
 class TokenizingEncoder(Encoder, Protocol):
     """An encoder in two steps: the writer tokenises the next batch meanwhile, and counts tokens.
 
-    `encode_tokens(tokenize(texts))` equals `encode(texts)`. Where it has `coarse`, a `CoarseTable`, a
-    writer may make keys of the tokens by that, and leave the encoder's own for later.
+    `encode_tokens(tokenize(texts))` equals `encode(texts)`. If the encoder has `coarse`, a
+    `CoarseTable`, a writer may make coarse keys from the tokens now, and fine keys later.
     """
 
     def tokenize(self, texts: Sequence[str]) -> TokenBatch:
@@ -98,20 +100,20 @@ class TokenizingEncoder(Encoder, Protocol):
 
 
 def coarse_table(encoder: Encoder) -> CoarseTable | None:
-    """The table of coarse keys of an encoder that tokenises and has one.
+    """The table of coarse keys of an encoder that tokenises and has one; None for any other.
 
     Raises:
-        ModelError: if there is one that cannot be used.
+        ModelError: if the table cannot be used.
     """
     made: CoarseTable | None = getattr(encoder, "coarse", None)
     return made if isinstance(encoder, TokenizingEncoder) else None
 
 
 def check_encoder(value: Any) -> Encoder:
-    """The value, where it is an encoder.
+    """The value, if it is an encoder.
 
     Raises:
-        InputError: if it is none.
+        InputError: if it is not.
     """
     if isinstance(value, type) or not isinstance(value, Encoder):
         lacking = [name for name in _MEMBERS if not hasattr(value, name)]
@@ -133,19 +135,19 @@ def check_encoder(value: Any) -> Encoder:
 
 
 def keys_of(encoder: Encoder, texts: Sequence[str], kind: Kind = "segment") -> Float[np.ndarray, "n d"]:
-    """The keys of texts in their normal form, as the encoder's contract has them.
+    """The keys of texts in their normal form, checked against the encoder's contract.
 
     Raises:
-        InputError: if they are not.
+        InputError: if they break the contract.
     """
     return checked_keys(encoder, encoder.encode([*map(normalised, texts)], kind=kind), len(texts))
 
 
 def checked_keys(encoder: Encoder, keys: Any, count: int) -> Float[np.ndarray, "n d"]:
-    """What an encoder made of so many texts, where it is keys.
+    """The keys that an encoder made of `count` texts, checked to be finite and of the right shape.
 
     Raises:
-        InputError: if it is not.
+        InputError: if they are not.
     """
     wanted = (count, encoder.dimension)
     if not isinstance(keys, np.ndarray) or keys.shape != wanted or not np.isfinite(keys).all():

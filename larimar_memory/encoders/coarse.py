@@ -1,7 +1,8 @@
-"""Coarse keys: a segment's key from a table, a vector and a weight for every token, without a network.
+"""Coarse keys: a segment's key from a table of token vectors and weights, without a network.
 
-Trained to equal the encoder's own keys (`larimar_memory.train.coarse`), so that a question's key, which
-the encoder makes, searches them. Nothing but the tokens counts: neither their order nor the context.
+A table is trained to reproduce the encoder's own keys (`larimar_memory.train.coarse`), so that a
+question's key, which the encoder makes, can search coarse keys. A coarse key depends on the tokens
+alone, not on their order or context.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ _ABOUT = "about"
 class CoarseTable:
     """A vector and a weight for every token of an encoder's vocabulary.
 
-    A text's coarse key is the bias and its tokens' vectors, each times its weight, summed, at unit
-    length. Tokens that every text has, such as those of its beginning and its end, weigh nothing.
+    A text's coarse key is the bias plus the sum of its tokens' vectors, each times its weight, scaled
+    to unit length. Tokens that every text has, such as those of its beginning and end, have no weight.
 
     Attributes:
-        vectors: int8, a row for each token.
+        vectors: int8 or float16, a row for each token.
         weights: float32.
         bias: float32.
-        fingerprint: of the encoder whose keys they equal.
-        about: what its training says of it: mean cosine with keys of texts that were held out, how many
-            texts it was trained on, the recipe.
+        fingerprint: of the encoder whose keys the table reproduces.
+        about: facts of its training: mean cosine with the encoder's keys of held-out texts, number of
+            training texts, recipe.
     """
 
     vectors: Int8[np.ndarray, "v d"] | Float16[np.ndarray, "v d"]
@@ -67,8 +68,8 @@ class CoarseTable:
         """Coarse keys of tokenised texts, of unit length, float32.
 
         Args:
-            unread: places of texts that the encoder cannot read: they have zeros for a key, as texts
-                without a token have.
+            unread: indices of texts that the encoder cannot read; their keys are zeros, as are those of
+                texts without a token.
         """
         read = [() if n in unread else own for n, own in enumerate(ids)] if unread else ids
         lengths = np.fromiter(map(len, read), np.int64, len(read))
@@ -81,11 +82,11 @@ class CoarseTable:
         return unit((summed + self.bias) * summed.any(axis=1, keepdims=True))
 
     def likeness(self, asked: Sequence[int], texts: Sequence[Sequence[int]]) -> Float[np.ndarray, " n"]:
-        """How much of what some tokens say each text says in tokens that are alike.
+        """How much of the asked tokens' meaning each text has, in the same or similar tokens.
 
-        For each token asked the best cosine with a token of the text, times the share of what it adds
-        to a coarse key: late interaction (Khattab and Zaharia 2020, arXiv 2004.12832) with vectors that
-        are looked up.
+        The best cosine of each asked token with a token of the text, averaged with the length of the
+        asked token's weighted vector as its weight: late interaction (Khattab and Zaharia 2020, arXiv
+        2004.12832) with vectors from a table.
 
         Returns:
             Float32, in [-1, 1]; 0 for texts without a token.
@@ -95,7 +96,7 @@ class CoarseTable:
         if not len(asked) or not share.any():
             return np.zeros(len(texts), dtype=np.float32)
         known = np.unique(np.fromiter(chain.from_iterable(texts), np.int64))
-        # torch's products, whose threads are the encoder's: see `keys.cosines`.
+        # torch, not NumPy: its threads are the encoder's; see `keys.cosines`.
         near = torch.nn.functional.normalize(self._table[torch.from_numpy(known)])
         likely = (near @ torch.nn.functional.normalize(own).T).numpy()
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -125,7 +126,7 @@ class CoarseTable:
         """The table in a file.
 
         Raises:
-            ModelError: if there is none in it.
+            ModelError: if the file holds no usable table.
         """
         try:
             with safe_open(path, framework="np") as file:
@@ -144,7 +145,7 @@ class CoarseTable:
 def quantised(
     table: Float[np.ndarray, "v d"], bias: Float[np.ndarray, " d"], fingerprint: str, **about: Any
 ) -> CoarseTable:
-    """The table of vectors that are multiplied by their weights already, each to 8 bits."""
+    """The table of vectors already multiplied by their weights, each number rounded to 8 bits."""
     largest = np.abs(table).max(axis=1)
     weights = (largest / 127).astype(np.float32)
     scaled = table / np.where(largest > 0, weights, 1)[:, None]
@@ -152,7 +153,7 @@ def quantised(
 
 
 def place_for(fingerprint: str) -> Path:
-    """Where the user's table for an encoder is kept.
+    """The path of the user's table for an encoder.
 
     Raises:
         ModelError: if the user has no folder.
@@ -171,7 +172,7 @@ def find_table(fingerprint: str, folder: Path | None = None) -> Path | None:
     """The file of an encoder's table: in the model's folder, the user's, or shipped; None without one.
 
     Args:
-        folder: of the model, where it has one.
+        folder: the model's, if it has one.
     """
     own, places = user_folder("data"), [_SHIPPED / _name(fingerprint)]
     if own is not None:
@@ -182,10 +183,10 @@ def find_table(fingerprint: str, folder: Path | None = None) -> Path | None:
 
 
 def load_for(path: Path, fingerprint: str, dimension: int) -> CoarseTable:
-    """The table in a file, where it is that of an encoder.
+    """The table in a file, checked to be that of an encoder.
 
     Raises:
-        ModelError: if there is none in it, or it is another encoder's.
+        ModelError: if the file holds no usable table, or another encoder's.
     """
     table = CoarseTable.load(path)
     if (table.fingerprint, table.dimension) != (fingerprint, dimension):

@@ -1,9 +1,9 @@
 """Changes that make a bf16 encoder a third faster on CPU without changing what it computes.
 
-Weights are laid out once for oneDNN's bf16 kernels, where `nn.Linear` lays them out at every call; and
-attention over sentence-length inputs is two batched matrix products, which for 20 to 80 tokens beats
-the tiled kernel that `scaled_dot_product_attention` picks. Between the two, plain exponentials take a
-tenth of the time of a softmax over rows as short as these.
+Weights are laid out once for oneDNN's bf16 kernels; `nn.Linear` lays them out at every call. Attention
+over sentence-length inputs is two batched matrix products, which for 20 to 80 tokens is faster than the
+tiled kernel that `scaled_dot_product_attention` picks. Between the two products, plain exponentials
+take a tenth of the time of a softmax over such short rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from transformers.masking_utils import eager_mask
 ATTENTION = "larimar_short"
 _ROWS = 2048
 _LEAST, _MOST = 1e-20, 1e30
-"""Sums of exponentials within these have lost nothing to bf16's range, which is float32's."""
+"""A sum of exponentials between these has not suffered from the range of bf16, which is float32's."""
 
 
 def short_attention(
@@ -33,8 +33,8 @@ def short_attention(
 ) -> tuple[Tensor, None]:
     """Attention as two matrix products: (b, heads, t, c) each in, (b, t, heads, c) out.
 
-    Exponentials are taken of the scores as they are, and divided by their sum after the second product;
-    where a row's scores are too large or too small for that, of what they are above the largest.
+    Takes the exponentials of the raw scores, and divides by their sum after the second product. If the
+    sum of any row is too large or too small for that, all rows get a softmax instead.
     """
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     scores = torch.matmul(query, key.transpose(-1, -2) * scale)
@@ -63,7 +63,7 @@ class PackedLinear(nn.Module):
 
 
 def supported() -> bool:
-    """Whether torch has the two oneDNN operators, and this CPU what they need for bf16."""
+    """Whether torch has the two oneDNN operators, and this CPU the instructions they need for bf16."""
     can = torch.cpu.get_capabilities()
     wide = all(can.get(f"avx512_{part}") for part in ("bw", "vl", "dq"))
     return (

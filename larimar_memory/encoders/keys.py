@@ -11,24 +11,24 @@ from larimar_memory.errors import InputError
 
 
 def unit(vectors: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:
-    """Vectors at unit length, float32; a vector of zeros has no direction and stays."""
+    """Vectors at unit length, float32; a vector of zeros has no direction and stays as it is."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     keys: np.ndarray = vectors / np.where(lengths > 0, lengths, 1.0)
     return keys.astype(np.float32, copy=False)
 
 
 def coded(keys: Float[np.ndarray, "n d"]) -> Int8[np.ndarray, "n d"]:
-    """Keys in a byte a number, each scaled so that its largest is 127; their lengths are lost."""
+    """Keys as int8, each scaled so that its largest number is 127; their lengths are lost."""
     largest = np.abs(keys).max(axis=-1, keepdims=True, initial=0.0)
     return np.rint(keys * (127.0 / np.where(largest > 0, largest, 1.0))).astype(np.int8)
 
 
 def cosines(keys: Float[np.ndarray, "n d"], key: Float[np.ndarray, " d"]) -> Float[np.ndarray, " n"]:
-    """Cosines of keys with one, all of unit length; equal keys have equal ones.
+    """Cosines of keys with one key, all of unit length; equal keys have equal cosines.
 
-    Not `keys @ key`: that wakes NumPy's BLAS threads, which then wait for more so busily that the
-    encoder's lose their cores. A question to 100,000 tokens took 17 ms in place of 11, and one in
-    twenty over 85 in place of 12, on two cores.
+    Not `keys @ key`: that starts NumPy's BLAS threads, whose busy waiting takes cores from the
+    encoder's. On two cores, a question to 100,000 tokens took 17 ms instead of 11, and one question in
+    twenty took over 85 ms instead of over 12.
     """
     return np.asarray(np.einsum("nd,d->n", keys, key))
 

@@ -1,4 +1,4 @@
-"""A memory opened without its encoder: to look into it and to forget from it no model is needed."""
+"""A memory opened without its encoder: inspecting a memory and forgetting from it need no model."""
 
 from __future__ import annotations
 

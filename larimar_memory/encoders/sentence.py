@@ -1,4 +1,4 @@
-"""Sentence keys: where a segment lies. Any sentence-transformers model folder can be the encoder."""
+"""The sentence encoder: makes keys with the model of any sentence-transformers folder."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ log = logging.getLogger(__name__)
 
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 65536, "mps": 8192}
 _FEW, _UNEVEN = 8, 1.5
-"""Texts that go together whatever their lengths, and how many times as long as the shortest others are
-at most: what they are padded with costs as much as what they say."""
+"""Texts that are batched whatever their lengths; in a larger batch, the longest is at most so many
+times as long as the shortest. Padding costs as much as text."""
 
 _DEFAULT_MAX_TOKENS = 512
 _MOST_UNKNOWN = 1 / 4
-"""Share of a text's letters above which it cannot be read.
+"""Largest share of unknown letters in a text that can be read.
 
-What is unknown to MiniLM has one vector for all of it, so that all such texts are alike: it knows less
-than three quarters of sentences in Amharic, Burmese, Chinese, Khmer, Lao, Malayalam, Telugu and Thai.
+MiniLM has one vector for all that it does not know, so all texts of unknown letters look alike. It
+knows less than three quarters of sentences in Amharic, Burmese, Chinese, Khmer, Lao, Malayalam, Telugu
+and Thai.
 """
 
 
@@ -48,8 +49,8 @@ class SentenceEncoder:
     Attributes:
         dimension: d, numbers in a key.
         fingerprint: identifies the model; kept in every memory written with it.
-        special_ids: tokens that every text is given.
-        vocabulary: how many tokens there are.
+        special_ids: ids of the special tokens that every text gets.
+        vocabulary: number of tokens.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class SentenceEncoder:
         """Load an encoder by folder, wheel or hub name, in bf16 where that is fast.
 
         Raises:
-            ModelError: if the model is not found or is no sentence encoder.
+            ModelError: if the model is not found or is not a sentence encoder.
         """
         folder = finding.resolve(name)
         device = device or best_device()
@@ -129,10 +130,10 @@ class SentenceEncoder:
 
     @cached_property
     def coarse(self) -> CoarseTable | None:
-        """The table of coarse keys, loaded on first use; None where there is none for this model.
+        """The table of coarse keys, loaded on first use; None if there is none for this model.
 
         Raises:
-            ModelError: if there is one that cannot be used.
+            ModelError: if the table cannot be used.
         """
         path = find_table(self.fingerprint, self._folder)
         if path is None:
@@ -143,7 +144,7 @@ class SentenceEncoder:
     def encode(self, texts: Sequence[str], kind: Kind = "segment") -> Float[np.ndarray, "n d"]:
         """Keys of unit length, float32, in the order given, with the model's prompt for their kind.
 
-        A text of which the model does not know more than a quarter of the letters has zeros for a key.
+        A text gets a key of zeros if more than a quarter of its letters are unknown to the model.
         """
         if kind == "segment":
             return self.encode_tokens(self.tokenize(texts))
@@ -162,7 +163,10 @@ class SentenceEncoder:
         return TokenBatch([[*letter.ids[:first], token, *after] for token in tokens], self._special)
 
     def encode_tokens(self, batch: TokenBatch) -> Float[np.ndarray, "n d"]:
-        """Keys of tokenised segments; identical ones are computed once, in buckets of one length."""
+        """Keys of tokenised segments; identical ones are computed once.
+
+        Segments of similar length are computed together.
+        """
         read = [ids for n, ids in enumerate(batch.ids) if n not in batch.unread]
         distinct = {tuple(ids): None for ids in read}
         by_length = sorted(distinct, key=len)
@@ -186,7 +190,7 @@ class SentenceEncoder:
         return TokenBatch(ids, self._special, frozenset(unread))
 
     def _likeliest(self, readings: list[str]) -> str:
-        """The reading of fewest tokens: a known word is one."""
+        """The reading with the fewest tokens: a known word is a single token."""
         return min(readings, key=lambda text: len(self._tokenizer.encode(text).ids))
 
     def _is_unread(self, text: str) -> bool:
@@ -215,7 +219,7 @@ class SentenceEncoder:
 
 
 def _buckets(by_length: Sequence[tuple[int, ...]], budget: int) -> Iterator[Sequence[tuple[int, ...]]]:
-    """Runs of neighbours in length whose padded size stays within the token budget, and near theirs."""
+    """Runs of texts of similar length whose padded size stays within the token budget."""
     start = 0
     for end in range(1, len(by_length) + 1):
         if (
@@ -244,7 +248,7 @@ def _tokenizer(folder: Path) -> Tokenizer:
 
 
 def _unknown_token(tokenizer: Tokenizer) -> int | None:
-    """What stands for all that a tokenizer does not know; None where it knows every byte."""
+    """The id of the token for all unknown text; None for a tokenizer that knows every byte."""
     found = map(tokenizer.token_to_id, ("[UNK]", "<unk>"))
     return next((token for token in found if token is not None), None)
 

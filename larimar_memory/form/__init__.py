@@ -1,1 +1,1 @@
-"""How an answer is put: line by line, with the sources of its sentences, and how sure it is."""
+"""The form of an answer: line by line, with the sources of its sentences, and how sure it is."""

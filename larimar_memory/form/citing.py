@@ -1,6 +1,6 @@
-"""Citations: which source each sentence of an answer is from, told by the words that they share.
+"""Citations: which sources each sentence of an answer is from, judged by the words that they share.
 
-No model is asked. A sentence is marked when it ends, so that an answer streams with its marks.
+No model is asked. A sentence is marked as soon as it ends, so an answer streams with its marks.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from larimar_memory.text.words import words
 from larimar_memory.types import Citation, RecalledSegment
 
 SUPPORT = 0.5
-"""Share of what a sentence says that its sources must say, so that they are named at all."""
+"""The share of a sentence's meaning that its sources must hold for any of them to be named."""
 
 MORE = 0.2
-"""Share of it that another source must add, so that it is named too."""
+"""The share of a sentence's meaning that a further source must add to be named, too."""
 
 MOST = 3
-"""Sources of one sentence."""
+"""The most sources of one sentence."""
 
 NUMBER, NAME = 3.0, 2.0
-"""What a number and a name count, where another word counts 1."""
+"""The weights of a number and of a name; any other word weighs 1."""
 
 _TOKEN = re.compile(r"\w(?:[\w'\u2019.,-]*\w)?")
 _STOP = re.compile(r"[.!?\u2026\u3002\uff01\uff1f]|\s")
@@ -41,12 +41,12 @@ _UNSPACED = "\u3002\uff01\uff1f"
 
 
 class Citer:
-    """Says which of an answer's sources support a sentence.
+    """Tells which of an answer's sources support a sentence.
 
     Args:
-        question: that is answered: of sources that support a sentence alike, what it asks for decides.
-        sources: in the order of their numbers, which begin with 1.
-        apart: what is no sentence of the answer's: the labels of its lines.
+        question: the one that is answered; if sources support a sentence equally, its words decide.
+        sources: in the order of their numbers, which start at 1.
+        apart: texts that are not sentences of the answer: the labels of its lines.
         language: ISO 639-1 code of the stop words.
     """
 
@@ -65,7 +65,7 @@ class Citer:
         self._asked = self._worth(question)
 
     def numbers(self, sentence: str) -> list[int]:
-        """Numbers of the sources that support a sentence, in their order; none where nothing does."""
+        """The numbers of the sources that support a sentence, in order; an empty list if none do."""
         sentence = sentence.strip()
         if sentence in self._apart or sentence.endswith(NOT_IN_MEMORY):
             return []
@@ -82,13 +82,13 @@ class Citer:
         return sorted(n + 1 for n in found) if supported else []
 
     def _rank(self, n: int, left: Mapping[str, float], spelt: str) -> tuple[bool, float, float, int]:
-        """How well a source supports what is left of a sentence; of equals, the first is best."""
+        """How well a source supports the rest of a sentence; of equal ones, the first is best."""
         held = self._stems[n]
         copied = spelt in self._spelt[n]
         return copied, _shared(left, held), _shared(self._asked, held), -n
 
     def _worth(self, text: str) -> dict[str, float]:
-        """The stems of what a text says, and how much each says; stop words only for want of others."""
+        """The stems of a text, each with its weight; stop words count only if there are no others."""
         worth = dict[str, float]()
         idle = self._idle
         if all(word in idle for word in words(text)):
@@ -99,17 +99,17 @@ class Citer:
             for word, stem in zip(own, stems_of(own), strict=True):
                 if word not in idle:
                     counts = NUMBER if any(char.isdigit() for char in word) else kind
-                    # What no source holds is rarer than what one does.
+                    # A word that no source holds is rarer than a word that one holds.
                     rarity = math.log1p(len(self.sources) / max(self._held[stem], 0.5))
                     worth[stem] = max(worth.get(stem, 0.0), counts * rarity)
         return worth
 
 
 class Marker:
-    """Puts marks behind the sentences of a text that comes in pieces.
+    """Puts marks after the sentences of a text that comes in pieces.
 
     Attributes:
-        citations: of the sentences that have ended, by their places in the text with its marks.
+        citations: of the sentences that have ended, with their places in the marked text.
     """
 
     def __init__(self, citer: Citer) -> None:
@@ -118,7 +118,7 @@ class Marker:
         self._at, self._sentence = 0, ""
 
     def marked(self, pieces: Iterable[str]) -> Iterator[str]:
-        """The pieces with marks, such as " [1][3]"; how they are cut has no say in where those are."""
+        """The pieces with marks, such as " [1][3]"; the marks do not depend on how the text is cut."""
         held = ""
         for piece in pieces:
             held += piece
@@ -132,7 +132,7 @@ class Marker:
             yield ready
 
     def _through(self, held: str, *, final: bool) -> tuple[str, str]:
-        """What of a text can go on, marked, and what must wait for what follows it."""
+        """The part of a text that can be passed on, marked, and the part that must wait for more."""
         out = ""
         while found := _STOP.search(held):
             out += self._kept(held[: found.start()])
@@ -150,7 +150,7 @@ class Marker:
             out += self._kept(gap)
             held = held[len(end) + len(gap) :]
             if not end and not gap:
-                # What matched neither is a sign within a word.
+                # Neither matched: it is a sign within a word.
                 out, held = out + self._kept(held[0]), held[1:]
         return out + self._kept(held), ""
 
@@ -160,7 +160,7 @@ class Marker:
         return text
 
     def _ends(self, gap: str, word: str) -> bool:
-        """Whether a sentence ends where it has come to, with such a word behind it."""
+        """Whether a sentence ends at this point, given the next word."""
         said = self._sentence.lstrip()
         text = f"{said}{gap}{word}"
         ends = (int(found["end_index"]) for found in get_sentence_boundaries("en", text))

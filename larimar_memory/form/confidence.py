@@ -1,4 +1,4 @@
-"""How likely it is that an answer is right: logistic in what the decoder and the read say of it."""
+"""How likely it is that an answer is right: logistic in signs from the decoder and the read."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _LEAST_LOG = -20.0
 def signs(
     log_probabilities: Sequence[float], text: str, probability: float
 ) -> Float[np.ndarray, " s"] | None:
-    """What speaks for an answer; None where the decoder told nothing of its tokens.
+    """The signs that an answer is right; None if the decoder told nothing about its tokens.
 
     Args:
         log_probabilities: of each token that was written.
-        text: what they spell.
+        text: the text of these tokens.
         probability: that the answer was there to be read.
     """
     if not len(log_probabilities):

@@ -1,4 +1,4 @@
-"""An answer as it streams: one text, or a line for each part, with marks where it is to cite."""
+"""A streaming answer: one text, or a line for each part, with marks if it is to cite."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from larimar_memory.types import Answer, Message, RecalledSegment, Timings, Usag
 
 @dataclass(slots=True)
 class Said:
-    """What the answer to a question, or to one of its parts, comes from.
+    """The source of the answer to a question, or to one of its parts.
 
     Attributes:
-        label: what its line begins with; "" where it is the whole answer.
-        pieces: a generation, or a text that needs none.
-        probability: that what is asked for was there to be read; None where nothing was read for it.
-        chat: what the decoder is asked; nothing where it is not.
-        text: as far as it was said.
+        label: the beginning of its line; "" if it is the whole answer.
+        pieces: a generation, or a fixed text.
+        probability: how likely it is that the answer was there to be read; None if nothing was read.
+        chat: what the decoder is asked; empty if it is not asked.
+        text: the part that was passed on so far.
     """
 
     label: str
@@ -36,14 +36,14 @@ class Said:
 
     @property
     def signs(self) -> Float[np.ndarray, " s"] | None:
-        """What its confidence follows from; None where nothing was read, or nothing is known."""
+        """The signs that the confidence follows from; None if nothing was read, or nothing is known."""
         if self.probability is None or isinstance(self.pieces, str):
             return None
         return signs(self.pieces.log_probabilities, self.text, self.probability)
 
     @property
     def confidence(self) -> float | None:
-        """How likely it is that this is right: of a refusal of the memory, that nothing was there."""
+        """How likely it is that this is right; for a refusal by the memory, that nothing was there."""
         if self.probability is not None and isinstance(self.pieces, str):
             return 1 - self.probability
         found = self.signs
@@ -73,34 +73,34 @@ class AnswerStream:
         self._started = started
         self._first = 0.0
         self._marker = None if citer is None else Marker(citer)
-        # One run for all: whoever iterates again gets what is left of it.
+        # One run for all iterations: another iteration gets what is left of it.
         self._run = self._run_once()
 
     def __iter__(self) -> Iterator[str]:
         yield from self._run
 
     def result(self) -> Answer:
-        """The answer; reads the stream to its end if that has not been done."""
+        """The answer; reads the rest of the stream first."""
         for _ in self._run:
             pass
         return self._answer
 
     @property
     def sources(self) -> tuple[RecalledSegment, ...]:
-        """The segments the decoder is given; known before the first piece."""
+        """The segments that the decoder is given; known before the first piece."""
         return self._answer.sources
 
     @property
     def prompts(self) -> list[Sequence[Message]]:
         """The chats that the decoder is given, one for each part of the question that it is asked.
 
-        Known before the first piece. Where latents are attached, they stand for the passages.
+        Known before the first piece. If latents are attached, they stand for the passages.
         """
         return [one.chat for one in self._said if one.chat]
 
     @property
     def signs(self) -> list[Float[np.ndarray, " s"] | None]:
-        """What the confidence follows from, of each part, once the stream is at its end."""
+        """The signs that the confidence of each part follows from, once the stream has ended."""
         return [one.signs for one in self._said]
 
     def _run_once(self) -> Iterator[str]:
@@ -153,11 +153,11 @@ def _one_line(pieces: Iterable[str]) -> Iterator[str]:
             yield kept
             held = held[len(kept) :]
         if end and begun:
-            # Left here, a generation stops.
+            # A generation stops when its reader leaves.
             return
 
 
 def _together(each: Sequence[float | None]) -> float | None:
-    """How likely it is that all lines are right, as if each were by itself."""
+    """How likely it is that all lines are right, taken as independent."""
     known = [one for one in each if one is not None]
     return math.prod(known) if known and len(known) == len(each) else None

@@ -1,4 +1,4 @@
-"""What the page can ask for: each action calls the memory as any program would."""
+"""The page's actions; each calls the memory as any program would."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Values: TypeAlias = dict[str, Any]
 """JSON-serialisable values by name."""
 
 PREVIEW = 200
-"""Characters of a text in a list."""
+"""Most characters of a text that a list shows."""
 
 WINDOW = 20_000
-"""Characters of a text that are shown at once."""
+"""Most characters of a text that are shown at once."""
 
 MOST_EDITED = 200_000
-"""Characters of a text that can be edited in a page."""
+"""Most characters of a text that can be edited in the page."""
 
 NAMES = 1_000
 """Namespaces that can be chosen from; others are named."""
@@ -37,11 +37,11 @@ NAMES = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """A memory that is looked at.
+    """The memory that the page shows.
 
     Attributes:
-        looking: opened without an encoder, which takes no time.
-        asking: with one, for what searches or writes.
+        looking: the memory opened without an encoder, which takes no time.
+        asking: the memory opened with an encoder, for actions that search or write.
         write: whether texts may be edited and forgotten.
     """
 
@@ -57,10 +57,10 @@ class Inspected:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What is done for the page; one that takes long gives its values piece by piece.
+    """An action of the page; one that takes long yields its values piece by piece.
 
     Attributes:
-        writes: whether it changes the memory.
+        writes: whether the action changes the memory.
     """
 
     arguments: type[Arguments]
@@ -69,7 +69,7 @@ class Action:
 
 
 def memory(inspected: Inspected, _: given.Nothing) -> Values:
-    """What is looked at."""
+    """The memory as a whole: its namespaces and counts, and what the page may do with it."""
     held = inspected.looking()
     names = held.namespaces()
     return {
@@ -93,7 +93,7 @@ def health(inspected: Inspected, asked: given.In) -> Values:
 
 
 def documents(inspected: Inspected, asked: given.Page) -> Values:
-    """A page of documents, each with how it begins."""
+    """A page of documents, each with its beginning."""
     held = inspected.looking()
     found = held.page(
         asked.count + 1,
@@ -115,7 +115,7 @@ def episodes(inspected: Inspected, asked: given.Page) -> Values:
 
 
 def search(inspected: Inspected, asked: given.Searched) -> Values:
-    """The documents that match a text best, each with the segment that does."""
+    """The documents that match a text best, each with its best segment."""
     held, best = inspected.asking(), dict[str, Values]()
     for candidate in held.search(asked.text, asked.count, namespace=asked.namespace):
         segment = candidate.segment
@@ -127,7 +127,7 @@ def search(inspected: Inspected, asked: given.Searched) -> Values:
 
 
 def document(inspected: Inspected, asked: given.Named) -> Values:
-    """A document with its text, or where that is long, a part of it."""
+    """A document with its text, or with a part of it if it is long."""
     held = inspected.looking()
     known = read.known(held.store, asked.namespace, asked.id)
     text = held.text(asked.id, namespace=asked.namespace)
@@ -149,13 +149,13 @@ def document(inspected: Inspected, asked: given.Named) -> Values:
 
 
 def ready(inspected: Inspected, _: given.Nothing) -> Values:
-    """Load what questions need."""
+    """Load the encoder, and name the models that answer questions."""
     held = inspected.asking()
     return {"encoder": held.encoder.fingerprint, "decoder": held.decoder_name}
 
 
 def ask(inspected: Inspected, asked: given.Asked) -> Iterator[Values]:
-    """What a question recalls and why, what the decoder is asked, and its answer as it comes."""
+    """What a question recalls and why, the prompts for the decoder, and its answer as it comes."""
     held = inspected.asking()
     reading = ReadOptions(
         asked.k,
@@ -180,13 +180,13 @@ def ask(inspected: Inspected, asked: given.Asked) -> Iterator[Values]:
 
 
 def receipts(inspected: Inspected, _: given.Nothing) -> Values:
-    """The receipts of what was forgotten, the last one first; their chain is verified."""
+    """The receipts of what was forgotten, newest first; their chain is verified."""
     held = inspected.looking().receipts(verify=True)
     return {"receipts": [receipt.to_dict() for receipt in reversed(held)]}
 
 
 def update(inspected: Inspected, asked: given.Edited) -> Values:
-    """Replace what a document says, unless another did so since it was opened."""
+    """Replace a document's text, unless someone else did so since it was opened."""
     held = inspected.asking()
     if _hash(held.text(asked.id, namespace=asked.namespace)) != asked.was:
         raise InputError(
@@ -200,7 +200,7 @@ def update(inspected: Inspected, asked: given.Edited) -> Values:
 
 
 def forget(inspected: Inspected, asked: given.Forgotten) -> Values:
-    """Erase a document, with a receipt where the memory can keep one."""
+    """Erase a document, with a receipt if the memory can keep one."""
     held = inspected.looking()
     if not held.store.keeps_receipts:
         return {"forgotten": held.forget(ids=[asked.id], namespace=asked.namespace), "receipt": None}
@@ -236,7 +236,7 @@ def _listed(document: Document) -> Values:
 
 
 def _begun(held: Larimar, namespace: str, found: Iterable[Document]) -> list[Values]:
-    """Documents with how each begins, in one query."""
+    """Documents with their beginnings, in one query."""
     shown = list(found)
     begun = held.store.spans(namespace, [Span(document.id, 0, 0) for document in shown])
     return [

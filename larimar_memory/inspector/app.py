@@ -29,7 +29,7 @@ STATIC = Path(__file__).parent / "static"
 _SECONDS_TO_END = 1
 _JSON, _LINES = "application/json", "application/x-ndjson"
 
-# What a system says of its own may be another type, which browsers then refuse to run.
+# The system's own table may name another type, and browsers then refuse to run the file.
 mimetypes.add_type("text/javascript", ".js")
 
 
@@ -38,7 +38,7 @@ def build(inspected: Inspected, *, token: str, port: int) -> Starlette:
 
     Args:
         token: see `Guard`.
-        port: at which it is served.
+        port: the port at which it is served.
     """
 
     @asynccontextmanager
@@ -70,7 +70,7 @@ def build(inspected: Inspected, *, token: str, port: int) -> Starlette:
 
 
 def page_server(inspected: Inspected, listener: Listener, token: str) -> uvicorn.Server:
-    """What serves the page at a listener: `.run(sockets=[listener.socket])`, until a signal ends it."""
+    """The page's server: `.run(sockets=[listener.socket])` serves until a signal ends it."""
     config = uvicorn.Config(
         build(inspected, token=token, port=listener.port),
         log_config=None,
@@ -82,7 +82,7 @@ def page_server(inspected: Inspected, listener: Listener, token: str) -> uvicorn
 
 
 async def _done(inspected: Inspected, request: Request) -> Values | Iterator[Values]:
-    """What an action gives.
+    """The values of an action.
 
     Raises:
         InputError: if there is no such action, it is not allowed, or its arguments cannot be used.
@@ -103,24 +103,24 @@ async def _done(inspected: Inspected, request: Request) -> Values | Iterator[Val
 
 
 class _Lines(StreamingResponse):
-    """Values as lines of JSON; what makes them is stopped at once where nobody waits any more."""
+    """Values as lines of JSON; once nobody waits for them, whatever makes them is stopped at once."""
 
     def __init__(self, values: Iterator[Values]) -> None:
         self._made = _lines(values)
         super().__init__(self._made, media_type=_LINES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send them."""
+        """Send the lines."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            # Left to the collector, a decoder goes on until it happens to run.
+            # Left to the garbage collector, a decoder would go on until the collector happens to run.
             with CancelScope(shield=True):
                 await run_in_threadpool(self._made.close)
 
 
 def _lines(values: Iterator[Values]) -> Generator[bytes, None, None]:
-    """Values as lines of JSON; what goes wrong on the way is the last one."""
+    """Values as lines of JSON; if an error ends them, it is the last line."""
     try:
         for value in values:
             yield _line(value)

@@ -1,4 +1,4 @@
-"""What the page asks for: the arguments of each action."""
+"""The arguments of each action of the page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from larimar_memory.system.requests import Arguments
 from larimar_memory.types import DEFAULT_NAMESPACE, Style
 
 MOST = 200
-"""Documents or segments in one answer."""
+"""Most documents or segments in one answer."""
 
 
 class Nothing(Arguments):
@@ -32,7 +32,7 @@ class Page(In):
 
 
 class Searched(In):
-    """Texts that match."""
+    """A text to search by."""
 
     text: str
     count: int = Field(50, ge=1, le=MOST)
@@ -62,9 +62,9 @@ class Asked(In):
 
 
 class Edited(In):
-    """What a document is to say, and the hash of what it said when it was opened.
+    """A document's new text, and the hash of its text when it was opened.
 
-    Metadata are JSON as it was typed: a browser's numbers are not as exact. None keeps them.
+    The metadata is JSON as it was typed: a browser's numbers are less exact. None keeps the old one.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Who is let in: pages of the inspector's own address, and with the token to what the memory holds."""
+"""Access: only pages of the inspector's own address get in, and only the token opens the memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ API = "/api/"
 _NAMES = ("127.0.0.1", "localhost")
 _HTTP_PORT = 80
 
-# Nothing is loaded but the page's own files, no text becomes a script, and no page frames this one.
+# Only the page's own files are loaded, no text becomes a script, and no page frames this one.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -29,13 +29,13 @@ HEADERS = {
 
 
 class Guard:
-    """Refuses requests of other pages and programs, and says in every answer what a page may do.
+    """Refuses requests of other pages and programs, and sends browsers a strict policy in every answer.
 
-    A page elsewhere whose name is made to lead here names another host, and is refused.
+    A page elsewhere whose name is made to resolve to this machine names another host, and is refused.
 
     Args:
-        token: what a request for anything of the memory shows, as a bearer.
-        port: at which it is served on this machine.
+        token: the bearer token that every request for the memory's contents must show.
+        port: the port of this machine at which the page is served.
     """
 
     def __init__(self, app: ASGIApp, *, token: str, port: int) -> None:

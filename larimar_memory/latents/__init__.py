@@ -1,4 +1,4 @@
-"""Latent readouts: what a segment is stored as, and how it conditions the frozen decoder.
+"""Latent readouts: the latents of segments, and how they condition the frozen decoder.
 
 codec = load_bundle(folder, decoder)
 latents = codec.encode(["The pass key is 71432."])
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from larimar_memory.latents.prefix import Prefix, generation_inputs
     from larimar_memory.latents.stored import StoredForm
 
-# Loaded on first use: a memory without latents should not wait for the library of settings.
+# Loaded on first use, so that a memory without latents need not wait for the library of settings.
 _MODULES = {
     "LatentCodec": "codec",
     "LatentConfig": "config",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,13 @@ from larimar_memory.system import forking
 
 _Forward = Callable[[Tensor], Tensor]
 _routing = forking.Lock()
+
+Pairs: TypeAlias = dict[nn.Linear, tuple[Tensor, Tensor]]
+"""A (rank x inputs) and B (outputs x rank) of the update of each projection."""
+
+
+_Pairs = dict[nn.Linear, tuple[Tensor, Tensor]]
+"""A (rank x inputs) and B (outputs x rank) of the update of each projection."""
 
 
 class Adapters(nn.Module):
@@ -35,8 +42,8 @@ class Adapters(nn.Module):
             down = torch.randn(rank, module.in_features) * module.in_features**-0.5
             self.down.append(nn.Parameter(down))
             self.up.append(nn.Parameter(torch.zeros(module.out_features, rank)))
-        self._merged: tuple[_Forward, ...] = ()
-        self._updates: dict[nn.Module, tuple[Tensor, Tensor]] | None = None
+        self._merged: dict[nn.Linear, _Forward] = {}
+        self._updates: Pairs | None = None
 
     @torch.no_grad()
     def merge(self) -> None:
@@ -45,15 +52,18 @@ class Adapters(nn.Module):
         For adapters that are no longer trained: two more small products in every projection would cost
         about as much as the projections do, a token at a time.
         """
-        self._merged = tuple(
-            _Merged(_sum(module, down, up), module)
-            for module, down, up in zip(self._projections, self.down, self.up, strict=True)
-        )
-        pairs = zip(self.down, self.up, strict=True)
-        self._updates = dict(zip(self._projections, pairs, strict=True))
+        self._updates = self.pairs()
+        self._merged = {
+            module: _Merged(_sum(module, *pair), module) for module, pair in self._updates.items()
+        }
 
-    def updates(self) -> dict[nn.Module, tuple[Tensor, Tensor]] | None:
-        """A (rank x inputs) and B (outputs x rank) of every projection; None while they are trained.
+    def pairs(self) -> Pairs:
+        """A and B of every projection, as they are now."""
+        pairs = zip(self.down, self.up, strict=True)
+        return dict(zip(self._projections, pairs, strict=True))
+
+    def updates(self) -> Pairs | None:
+        """A and B of every projection; None while they are trained.
 
         The same object, until they are merged again: what is made of it can be kept.
         """
@@ -66,11 +76,7 @@ class Adapters(nn.Module):
         Another thread that runs the same decoder meanwhile, to encode a segment for example, gets the
         plain decoder.
         """
-        forwards = self._merged or tuple(
-            _LowRank(module, down, up)
-            for module, down, up in zip(self._projections, self.down, self.up, strict=True)
-        )
-        with self._routed(forwards):
+        with _routed(self._merged or _low_rank(self.pairs())):
             yield
 
     @contextmanager
@@ -79,24 +85,61 @@ class Adapters(nn.Module):
 
         What is computed is what `merge` will compute, in one product in place of three.
         """
-        forwards = tuple(
-            _Learning(module, down, up)
-            for module, down, up in zip(self._projections, self.down, self.up, strict=True)
-        )
-        with self._routed(forwards):
+        with _routed({module: _Learning(module, *pair) for module, pair in self.pairs().items()}):
             yield
 
+
+class Joined:
+    """The updates of several adapters of one decoder, added up: W + B A + B' A'.
+
+    Args:
+        parts: whose updates they are. Gradients reach those that are trained.
+    """
+
+    def __init__(self, *parts: Adapters) -> None:
+        self._parts = parts
+        self._updates: Pairs | None = None
+
+    def pairs(self) -> Pairs:
+        """A and B of every projection, those of its parts side by side."""
+        held = dict[nn.Linear, list[tuple[Tensor, Tensor]]]()
+        for part in self._parts:
+            for module, pair in part.pairs().items():
+                held.setdefault(module, []).append(pair)
+        return {
+            module: (torch.cat([down for down, _ in pairs]), torch.cat([up for _, up in pairs], dim=1))
+            for module, pairs in held.items()
+        }
+
+    def updates(self) -> Pairs | None:
+        """A and B of every projection, always the same object; None while a part is trained."""
+        if self._updates is None and all(part.updates() is not None for part in self._parts):
+            self._updates = self.pairs()
+        return self._updates
+
     @contextmanager
-    def _routed(self, forwards: Sequence[_Forward]) -> Iterator[None]:
-        owner = threading.get_ident()
-        with _routing:
-            before = [_route(m, owner, f) for m, f in zip(self._projections, forwards, strict=True)]
-        try:
+    def attached(self) -> Iterator[None]:
+        """Let all of them act, as `Adapters.attached` lets one."""
+        with _routed(_low_rank(self.updates() or self.pairs())):
             yield
-        finally:
-            with _routing:
-                for module, forward in zip(self._projections, before, strict=True):
-                    _route(module, owner, forward)
+
+
+def _low_rank(pairs: Pairs) -> dict[nn.Linear, _Forward]:
+    return {module: _LowRank(module, *pair) for module, pair in pairs.items()}
+
+
+@contextmanager
+def _routed(forwards: Mapping[nn.Linear, _Forward]) -> Iterator[None]:
+    """A block in which this thread computes projections otherwise."""
+    owner = threading.get_ident()
+    with _routing:
+        before = {module: _route(module, owner, forward) for module, forward in forwards.items()}
+    try:
+        yield
+    finally:
+        with _routing:
+            for module, forward in before.items():
+                _route(module, owner, forward)
 
 
 def _sum(module: nn.Linear, down: Tensor, up: Tensor) -> Tensor:

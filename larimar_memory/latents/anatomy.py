@@ -20,14 +20,14 @@ _SAMPLED_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """Where things are in a causal language model, and how large.
+    """The parts of a causal language model, and their sizes.
 
     Attributes:
         model: the causal language model.
-        base: the same without its output head; maps token ids to last hidden states.
+        base: the model without its output head; maps token ids to last hidden states.
         projections: names and modules of all attention projections, in the model's order.
-        heads: key/value heads a layer.
-        channels: channels a head.
+        heads: key/value heads per layer.
+        channels: channels per head.
         hidden: width of the hidden states.
         start: id of the token that stands in front of everything and serves as the attention sink.
         end: id of the token that ends a segment and an answer.

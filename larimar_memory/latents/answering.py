@@ -34,7 +34,7 @@ _NEEDED = ("decoder", "rank", "figures")
 _IN_A_LAYER = ("gate_proj", "up_proj", "down_proj")
 
 SHIPPED = {DEFAULT_DECODER: "smollm2-135m-instruct-answers"}
-"""Folders under `bundles`, by the decoder whose answering adapter they hold."""
+"""For each decoder, the folder under `bundles` that holds its answering adapter."""
 
 
 _loading = forking.Lock()
@@ -42,10 +42,10 @@ _loading = forking.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Refusing:
-    """How much more readily a question is refused than the decoder by itself would.
+    """How much more readily a question is refused than by the decoder alone.
 
-    What is added to the logit of the refusal's first token is `bias + scope * logit(p)`, where p is the
-    read's probability that the answer is there: to the decoder's odds come those of the read.
+    The logit of the refusal's first token gets `bias + scope * logit(p)` added, where p is the read's
+    probability that the answer is there: the decoder's odds are combined with those of the read.
 
     Attributes:
         bias, scope: log-odds, fitted on rows that the adapter was not trained on.
@@ -55,22 +55,22 @@ class Refusing:
     scope: float = 0.0
 
     def lean(self, probability: float) -> float:
-        """What is added to the logit, for a read's probability in [0, 1]."""
+        """The number that is added to the logit, for a read's probability in [0, 1]."""
         return self.bias + self.scope * log_odds(probability)
 
 
 @dataclass
 class AnsweringAdapter:
-    """What makes a decoder answer briefly, from what was recalled, or say that it is not there.
+    """Adapters that make a decoder answer briefly from recalled text, or say that it is not there.
 
-    It is a `Conditioning` of no positions: a prompt stays as it is, the decoder's weights too.
+    It is a `Conditioning` without positions: the prompt and the decoder's weights stay as they are.
 
     Attributes:
-        adapters: on all linear projections of all layers.
+        adapters: updates of all linear projections of all layers.
         figures: how it was trained and what was measured, JSON values.
-        refusing: how it was fitted to refuse; None where it was not.
+        refusing: how it was fitted to refuse; None if it was not.
         refusal: id of the token that a refusal begins with.
-        first: what is added to logits where the first token is chosen, by its id.
+        first: numbers that are added to the logits of the first token, by the token's id.
         copies: whether names and numbers are written as the prompt has them; see `Copying`.
     """
 
@@ -83,13 +83,13 @@ class AnsweringAdapter:
     positions: int = 0
 
     def after_read(self, probability: float) -> AnsweringAdapter:
-        """The same, leaning to a refusal or away from it by a read's probability, in [0, 1]."""
+        """The same adapter, inclined to refuse more or less by a read's probability, in [0, 1]."""
         if self.refusing is None:
             return self
         return replace(self, first={self.refusal: self.refusing.lean(probability)})
 
     def inputs(self, tokens: Int[Tensor, "1 t"]) -> dict[str, Any]:
-        """What `model.generate` is called with: the prompt as it is."""
+        """The arguments of `model.generate`: the prompt as it is."""
         return {"inputs": tokens, "attention_mask": torch.ones_like(tokens)}
 
     def attached(self) -> AbstractContextManager[None]:
@@ -98,16 +98,16 @@ class AnsweringAdapter:
 
 
 _of_models: WeakKeyDictionary[Any, dict[tuple[Path, int], AnsweringAdapter]] = WeakKeyDictionary()
-"""Loaded adapters of each model, by file and time of writing."""
+"""For each model, the loaded adapters by file and time of writing."""
 
 
 class DecoderAdapter:
-    """A decoder's answering adapter, loaded when it is first called; None where it has none.
+    """A decoder's answering adapter, loaded at the first call; a call gives None if there is none.
 
     Args:
         decoder: gives the decoder.
         adapter: as in `Larimar.open`.
-        name: the decoder's, by which the adapter that ships is found.
+        name: the decoder's name, by which the adapter that ships with the package is found.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class DecoderAdapter:
 def _shared(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
     """The adapter in a folder, loaded once for all memories that answer with the same model."""
     file = folder / DESCRIPTION
-    # Trained again in the same place, it is another one; where there is none, loading says so.
+    # Trained again in the same folder, it is a new adapter; if there is none, loading says so.
     version = file.resolve(), file.stat().st_mtime_ns if file.exists() else 0
     with _loading:
         known = _of_models.setdefault(decoder.model, {})
@@ -195,7 +195,7 @@ def save_adapter(
 
 
 def described(folder: Path) -> dict[str, Any]:
-    """What an adapter's description says: "decoder", "rank", "figures" and more.
+    """The description of an adapter: "decoder", "rank", "figures" and more.
 
     Raises:
         ModelError: if there is none, it is damaged, or it has another format.

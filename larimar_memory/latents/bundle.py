@@ -25,7 +25,7 @@ TENSORS, DESCRIPTION = "latents.safetensors", "latents.json"
 _FORMAT = 3
 
 SHIPPED = {DEFAULT_DECODER: "smollm2-135m-instruct"}
-"""Folders under `bundles`, by the decoder whose latent codec they hold."""
+"""For each decoder, the folder under `bundles` that holds its latent codec."""
 
 
 def latents_for(decoder: str) -> Path | None:
@@ -95,7 +95,7 @@ def load_bundle(folder: Path, decoder: LatentDecoder) -> LatentCodec:
         codec.load_state_dict(_tensors(folder))
     except RuntimeError as error:
         raise _damaged(folder, f"{TENSORS} does not have the tensors its description says") from error
-    # The weights were rounded to bf16 when they were saved: nothing is lost, and much time is won.
+    # The weights were rounded to bf16 when they were saved: this loses nothing, and saves much time.
     codec.head.use_format(codec.anatomy.model.dtype)
     codec.adapters.merge()
     codec.reads = reads_of(folder)
@@ -103,7 +103,7 @@ def load_bundle(folder: Path, decoder: LatentDecoder) -> LatentCodec:
 
 
 def reads_of(folder: Path) -> Reads:
-    """What reads from a bundle's latents were measured to be worth; no decoder is needed to tell.
+    """The measurements of reads from a bundle's latents; this needs no decoder.
 
     Raises:
         ModelError: if there is no bundle, or it is damaged.
@@ -117,7 +117,7 @@ def reads_of(folder: Path) -> Reads:
 
 
 def save_reads(folder: Path, reads: Reads) -> None:
-    """Write what reads from a bundle's latents were measured to be worth into its description."""
+    """Write measurements of reads from a bundle's latents into its description."""
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     description["reads"] = asdict(reads)
     with put_in_place(folder / DESCRIPTION) as new:
@@ -125,7 +125,7 @@ def save_reads(folder: Path, reads: Reads) -> None:
 
 
 def stored_form_of(folder: Path) -> StoredForm:
-    """How the latents of a bundle's codec lie in a store; no decoder is needed to tell.
+    """The stored form of the latents of a bundle's codec; this needs no decoder.
 
     Raises:
         ModelError: if there is no bundle, or it is damaged.
@@ -135,7 +135,7 @@ def stored_form_of(folder: Path) -> StoredForm:
 
 
 def _described(folder: Path) -> tuple[LatentConfig, Any, Any]:
-    """Sizes, fingerprint of the decoder, and ids of the lead's tokens."""
+    """The codec's sizes, the decoder's fingerprint, and the ids of the lead's tokens."""
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         format_ = description["format"]

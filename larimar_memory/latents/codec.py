@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import chain
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from larimar_memory.decoders.base import LatentDecoder
 from larimar_memory.errors import InputError
-from larimar_memory.latents.adapters import Adapters
+from larimar_memory.latents.adapters import Adapters, Joined
 from larimar_memory.latents.anatomy import examine
 from larimar_memory.latents.config import LatentConfig
 from larimar_memory.latents.head import ReadoutHead
@@ -24,6 +26,9 @@ from larimar_memory.latents.reads import Reads
 from larimar_memory.latents.segment_encoder import Features, SegmentEncoder
 from larimar_memory.latents.states import Segments, exact_states, pad, read_lead
 from larimar_memory.latents.stored import StoredForm
+
+if TYPE_CHECKING:
+    from larimar_memory.latents.answering import AnsweringAdapter
 
 _BATCH_TOKENS = 2048
 _AT_ONCE = 128
@@ -64,6 +69,7 @@ class LatentCodec(nn.Module):
         self.encoder = SegmentEncoder(config, 2 * self.anatomy.hidden)
         self.head = ReadoutHead(config, self.anatomy)
         self.adapters = Adapters([module for _, module in self.anatomy.projections], config.rank)
+        self._joined = WeakKeyDictionary[Adapters, Joined]()
         self.to(self.anatomy.model.device)
 
     def tokens(self, text: str) -> list[int]:
@@ -192,15 +198,31 @@ class LatentCodec(nn.Module):
             values[..., here, :] = made.values
         return Prefix(keys, values, torch.ones_like(places, dtype=torch.bool))
 
-    def readout(self, groups: Sequence[Sequence[Float[np.ndarray, "_ dz"]]]) -> LatentReadout:
+    def readout(
+        self,
+        groups: Sequence[Sequence[Float[np.ndarray, "_ dz"]]],
+        answering: AnsweringAdapter | None = None,
+    ) -> LatentReadout:
         """What conditions the decoder on recalled passages.
 
         Args:
             groups: latents of each passage in the order of its text, the best passage first. It is
                 put last, nearest to the question, as in a prompt.
+            answering: acts too, as it leans, where questions are to be answered.
         """
         prefix = self.prefix([[z for group in reversed(groups) for z in group]])
-        return LatentReadout(prefix, len(self.lead.tokens), self.adapters)
+        adapters: Adapters | Joined = self.adapters
+        if answering is not None:
+            adapters = self.joined(answering.adapters)
+        first = {} if answering is None else answering.first
+        return LatentReadout(prefix, len(self.lead.tokens), adapters, first)
+
+    def joined(self, others: Adapters) -> Joined:
+        """The codec's adapters and others, which act together."""
+        if others not in self._joined:
+            # Kept: what a decoder makes of the updates, to take fast steps, is kept by them.
+            self._joined[others] = Joined(self.adapters, others)
+        return self._joined[others]
 
     def placed(self, states: States, count: int = 1) -> Prefix:
         """The prefix of keys and values, `count` consecutive rows side by side, in pieces if long.

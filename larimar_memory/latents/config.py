@@ -9,19 +9,19 @@ class LatentConfig(BaseModel):
     """Sizes of encoder, readout head and adapters; fixed when training starts.
 
     Attributes:
-        dz: numbers a latent position.
+        dz: numbers per latent position.
         ratio: consecutive tokens that share a latent position.
         spread: virtual positions that the readout head makes of one latent position; divides `ratio`.
             1 makes the prefix as short as the latent; `ratio` makes it as long as the text.
         depth: share of the decoder's layers run to describe a token; its hidden state after them is a
             feature. Keys and values of all layers follow from the state at about .6 far better than
             from any earlier or later one.
-        step: distance of neighbouring values of a number as it is stored, where latents begin training
-            with deviation 1: smaller ones take more bytes.
+        step: distance between neighbouring stored values of a number, for latents that begin training
+            with deviation 1; smaller steps take more bytes.
         squeeze: hidden width of the encoder; 0 makes it one linear map.
         width: hidden width of the readout head.
         rank: rank of the adapters on the attention projections.
-        limit: most tokens of a piece, its mark not counted; longer segments are placed in pieces.
+        limit: most tokens of a piece, without its mark; longer segments are placed in pieces.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

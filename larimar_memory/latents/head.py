@@ -14,13 +14,13 @@ from larimar_memory.latents.prefix import States
 class ReadoutHead(nn.Module):
     """Makes the keys, un-rotated, and values of `spread` positions from each latent position.
 
-    A linear map and a network beside it, which begins at zero, work in units of the decoder's own keys
+    A linear map, and a network beside it that begins at zero, work in units of the decoder's own keys
     and values: mean 0 and deviation 1 in every layer, head and channel. The means and deviations are
     part of the weights.
 
     Args:
         config: the codec's sizes.
-        anatomy: of the decoder whose keys and values are made.
+        anatomy: anatomy of the decoder whose keys and values are made.
     """
 
     mean: Tensor
@@ -52,14 +52,14 @@ class ReadoutHead(nn.Module):
         return States(keys, values, torch.ones(1, len(there), dtype=torch.bool, device=z.device))
 
     def forward(self, z: Float[Tensor, "b m dz"], mask: Bool[Tensor, "b m"]) -> States:
-        """Keys and values of m * spread positions, float32; zeros where there is none."""
-        # Segments of one batch differ in length: what is padding is not worth the network's time.
+        """Keys and values of m * spread positions, float32; zeros for positions that are padding."""
+        # Segments of a batch differ in length, and the network need not run on their padding.
         there = self.unit(z[mask][None])[0] * self.deviation + self.mean
         mask = mask.repeat_interleave(self.spread, dim=1)
         states = there.new_zeros(*mask.shape, *self.shape).masked_scatter(
             mask[..., None, None, None, None], there
         )
-        # (b p 2 l g c) -> keys and values (l b g p c), as a decoder's cache holds them.
+        # (b p 2 l g c) -> keys and values (l b g p c), the layout of a decoder's cache.
         keys, values = states.permute(2, 3, 0, 4, 1, 5)
         return States(keys, values, mask)
 

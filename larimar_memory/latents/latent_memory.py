@@ -18,6 +18,7 @@ from larimar_memory.system import forking
 from larimar_memory.types import Readout, RecalledSegment, Segment
 
 if TYPE_CHECKING:
+    from larimar_memory.latents.answering import AnsweringAdapter
     from larimar_memory.latents.codec import LatentCodec
     from larimar_memory.latents.prefix import LatentReadout
     from larimar_memory.latents.reads import Reads
@@ -227,17 +228,23 @@ class LatentMemory:
         """
         unpacked(readout.segments, self.stored_form)
 
-    def condition(self, readout: Readout, decoder: Decoder | None = None) -> LatentReadout:
+    def condition(
+        self,
+        readout: Readout,
+        decoder: Decoder | None = None,
+        answering: AnsweringAdapter | None = None,
+    ) -> LatentReadout:
         """What stands in front of a prompt so that the decoder answers from a readout.
 
         Args:
             decoder: that answers, where it is not the memory's own.
+            answering: the decoder's answering adapter, where it acts too.
 
         Raises:
             LatentsUnavailableError: if there is no codec for the decoder, or a segment has no latent.
         """
         codec = self.codec if decoder is None else self._codec_of(decoder)
-        return codec.readout(unpacked(readout.segments, codec.stored_form))
+        return codec.readout(unpacked(readout.segments, codec.stored_form), answering)
 
     def __copy__(self) -> LatentMemory:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from larimar_memory.latents.adapters import Adapters
+from larimar_memory.latents.adapters import Adapters, Joined
 from larimar_memory.latents.anatomy import Anatomy
 
 
@@ -183,6 +184,7 @@ class LatentReadout:
         prefix: of one row; its decoder is the one that generates.
         lead: positions of the chat before the passages.
         adapters: that act while it is attached.
+        first: what is added to logits where the first token is chosen, by its id.
 
     Attributes:
         attached: makes a block in which the adapters act on what this thread runs through the decoder.
@@ -190,8 +192,14 @@ class LatentReadout:
         recalled: those of the passages alone.
     """
 
-    def __init__(self, prefix: Prefix, lead: int, adapters: Adapters) -> None:
-        self._prefix, self.adapters = prefix, adapters
+    def __init__(
+        self,
+        prefix: Prefix,
+        lead: int,
+        adapters: Adapters | Joined,
+        first: Mapping[int, float] | None = None,
+    ) -> None:
+        self._prefix, self.adapters, self.first = prefix, adapters, first or {}
         self.attached = adapters.attached
         self.positions = int(prefix.mask.sum())
         self.recalled = self.positions - lead

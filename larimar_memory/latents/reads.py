@@ -1,4 +1,4 @@
-"""Where latents are the better way to answer: what was measured of reads from them and from text."""
+"""When latents are the better way to answer: measurements of reads from latents and from text."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 AS_GOOD = 0.95
-"""Least token F1 over that of text with which answers from latents pass for as good."""
+"""Answers from latents count as good if they have at least this share of the token F1 of text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What reads of one length came to.
+    """The measurements of reads of one length.
 
     Attributes:
-        tokens: recalled.
-        questions: asked of so many.
+        tokens: number of recalled tokens.
+        questions: number of questions that were asked.
         latent_f1, text_f1: mean token F1 of the answers.
-        first_over_text: time to the first token, over that from text.
+        first_over_text: time to the first token from latents, divided by that from text.
     """
 
     tokens: int
@@ -30,11 +30,11 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """What reads from a codec's latents were measured to be worth beside reads from the text.
+    """Measurements of reads from a codec's latents against reads from the text.
 
     Attributes:
-        rows: by rising tokens; none where nothing was measured.
-        device: type of the device it was measured on: what is faster there is not so on another.
+        rows: by rising `tokens`; empty if nothing was measured.
+        device: type of the device of the measurements; what is faster there may not be on another.
     """
 
     rows: tuple[Read, ...] = ()
@@ -42,10 +42,10 @@ class Reads:
 
     @classmethod
     def from_dict(cls, held: Mapping[str, Any]) -> Reads:
-        """Of what `dataclasses.asdict` makes of it.
+        """The inverse of `dataclasses.asdict`.
 
         Raises:
-            ValueError, KeyError, TypeError: if it is no such table.
+            ValueError, KeyError, TypeError: if the mapping is not such a table.
         """
         rows = (
             Read(
@@ -61,8 +61,8 @@ class Reads:
     def least(self) -> int | None:
         """Fewest tokens from which on latents answer as well as text, and sooner; None if never.
 
-        A row counts by its questions, together with those of all longer reads: few questions tell
-        little.
+        Each row is judged together with all longer reads, weighted by questions, because few questions
+        say little.
         """
         found: int | None = None
         latent = text = 0.0
@@ -76,10 +76,10 @@ class Reads:
         return found
 
     def better(self, tokens: int, device: str) -> tuple[bool, str]:
-        """Whether latents are the better way to read so many tokens, and why.
+        """Whether latents are the better way to read this many tokens, and why.
 
         Args:
-            tokens: recalled.
+            tokens: number of recalled tokens.
             device: type of the device that the decoder is on.
         """
         if not self.rows:

@@ -18,7 +18,7 @@ from larimar_memory.models import caches
 class Features:
     """Describes tokens by their input embedding and their hidden state after the first layers.
 
-    Segments are read after the lead, as where their keys and values are made. Only those layers are
+    Segments are read after the lead, as they are when their keys and values are made. Only those layers
     run. Both halves are normalised, since hidden states grow with depth.
     """
 
@@ -39,8 +39,8 @@ class Features:
     def in_windows(self, segments: Segments, count: int) -> Float[Tensor, "b t f"]:
         """Features of every token, each window of `count` consecutive rows read as one text.
 
-        So a token is described as who has read the segments before it in its window knows it. Rows
-        without tokens are passed over.
+        The features of a token thus depend on the segments before it in its window. Rows without tokens
+        are skipped.
         """
         windows = in_windows(segments, count)
         packed = self(windows.packed)
@@ -53,7 +53,7 @@ class SegmentEncoder(nn.Module):
 
     Args:
         config: the codec's sizes.
-        features: numbers that describe a token.
+        features: number of features of a token.
     """
 
     def __init__(self, config: LatentConfig, features: int) -> None:
@@ -75,7 +75,7 @@ class SegmentEncoder(nn.Module):
     def forward(
         self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"]
     ) -> tuple[Float[Tensor, "b m dz"], Bool[Tensor, "b m"]]:
-        """Latents of b segments and where they have positions, m = t / ratio rounded up."""
+        """Latents of b segments, and a mask of their positions; m = t / ratio, rounded up."""
         wide, mask = self.grouped(features, mask)
         z: Tensor = self.map(wide)
         return z, mask
@@ -83,7 +83,7 @@ class SegmentEncoder(nn.Module):
     def grouped(
         self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"]
     ) -> tuple[Float[Tensor, "b m wide"], Bool[Tensor, "b m"]]:
-        """Features of `ratio` tokens side by side, zeros where the last group has none."""
+        """Features of `ratio` tokens side by side, zeros for tokens that the last group lacks."""
         b, t, f = features.shape
         missing = -t % self.ratio
         features = features * mask[..., None]

@@ -1,4 +1,4 @@
-"""Segments as padded token batches, and keys and values not yet placed anywhere."""
+"""Segments as padded batches of tokens, and keys and values that have no positions yet."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Windows:
     """Windows of consecutive segments, each window one text without gaps.
 
     Attributes:
-        packed: a window in each row.
-        back: for every place of the segments, where in its window's row it stands; of a place
-            without a token, it is any.
+        packed: the windows, one in each row.
+        back: for every token of the segments, its place in its window's row; arbitrary for a place
+            without a token.
     """
 
     packed: Segments
@@ -41,18 +41,18 @@ class Windows:
 
 
 def in_windows(segments: Segments, count: int) -> Windows:
-    """Every `count` consecutive segments as one text; rows without tokens are passed over."""
+    """Every `count` consecutive segments as one text; rows without tokens are skipped."""
     b, t = segments.tokens.shape
     tokens, mask = (x.reshape(b // count, -1) for x in (segments.tokens, segments.mask))
     width = int(mask.sum(1).max())
-    # What is there comes first, in its order: a window has no gaps.
+    # Tokens come first, in their order, and padding last: a window has no gaps.
     order = mask.int().argsort(dim=1, descending=True, stable=True)[:, :width]
     packed = Segments(tokens.gather(1, order), mask.gather(1, order))
     return Windows(packed, (mask.long().cumsum(1) - 1).clamp_min(0).reshape(b, t))
 
 
 def pad(segments: Sequence[Sequence[int]], mark: int, device: torch.device) -> Segments:
-    """Batch segments of any lengths, a mark after each but the empty ones."""
+    """Batch segments of any lengths, with a mark after each, except for empty ones."""
     length = max(len(s) for s in segments) + 1
     rows = [[*s, *([mark] * (length - len(s)))] for s in segments]
     counts = torch.tensor([len(s) + 1 if s else 0 for s in segments])
@@ -62,10 +62,10 @@ def pad(segments: Sequence[Sequence[int]], mark: int, device: torch.device) -> S
 
 @torch.no_grad()
 def read_lead(anatomy: Anatomy, tokens: Sequence[int]) -> Lead:
-    """Keys and values of what stands in front of all segments, float32.
+    """Keys and values of the lead, which stands in front of all segments, float32.
 
-    A start token is put before it where there is none: without one, the attention sink would swallow
-    the first token.
+    If it has no start token, one is put first: without one, the first token would become the attention
+    sink.
     """
     if not tokens or tokens[0] != anatomy.start:
         tokens = [anatomy.start, *tokens]
@@ -81,11 +81,11 @@ def read_lead(anatomy: Anatomy, tokens: Sequence[int]) -> Lead:
 def exact_states(anatomy: Anatomy, lead: Lead, segments: Segments, count: int = 1) -> States:
     """The plain decoder's own keys and values of segments, read after the lead.
 
-    The lead's are left out. Padding is on the right and attention is causal, so it changes
+    Those of the lead are left out. Padding is on the right and attention is causal, so padding changes
     nothing before it and needs no mask.
 
     Args:
-        count: consecutive segments that are read as one text.
+        count: number of consecutive segments that are read as one text.
     """
     windows = in_windows(segments, count)
     b, t = windows.packed.tokens.shape
@@ -104,6 +104,6 @@ def _of_segments(x: Float[Tensor, "l w g p c"], windows: Windows) -> Float[Tenso
     layers, count, heads, _, channels = x.shape
     back = windows.back.reshape(count, -1)
     x = x.gather(3, back[None, :, None, :, None].expand(layers, -1, heads, -1, channels))
-    # A window's row is its segments' places in a line.
+    # A window's row has the places of its segments, one segment after the other.
     x = x.reshape(layers, count, heads, -1, windows.back.shape[1], channels).transpose(2, 3)
     return x.reshape(layers, -1, heads, windows.back.shape[1], channels)

@@ -1,4 +1,4 @@
-"""Latents as they lie beside their segment: few bits a number, and knowing which codec made them."""
+"""Latents as a store keeps them: few bits per number, and a signature of the codec that made them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _TOP = 127
 _SIGNATURE = 8
 _WAY = b"huffman"
 _MOST_FROM_ONE = 8
-"""Bytes that one coded byte can stand for: no Huffman code is shorter than a bit."""
+"""Most bytes that one coded byte can stand for: no Huffman code is shorter than a bit."""
 
 
 @dataclass(frozen=True)
 class StoredForm:
-    """How one codec's latents are stored: a signature, then every number as a count of equal steps.
+    """The form of one codec's stored latents: a signature, then every number as a count of equal steps.
 
-    Small counts are commoner than large ones, so what follows the signature is Huffman coded (raw
-    DEFLATE, RFC 1951, without matches). Equal steps whose counts are entropy coded are, within a
-    quarter of a bit a number, the best that any code of the same error could do (Gish and Pierce,
-    1968), and numbers that hardly vary cost hardly anything.
+    Small counts are more common than large ones, so everything after the signature is Huffman coded
+    (raw DEFLATE, RFC 1951, without matches). Equal steps with entropy-coded counts are within a quarter
+    of a bit per number of the best code with the same error (Gish and Pierce, 1968), and numbers that
+    hardly vary cost hardly anything.
 
     Attributes:
-        dz: numbers a position.
-        step: distance of neighbouring stored values.
-        fingerprint: the codec's; the signature follows from it and from this way of storing.
+        dz: numbers per position.
+        step: distance between neighbouring stored values.
+        fingerprint: the codec's fingerprint; the signature follows from it and from this form.
     """
 
     dz: int
@@ -38,7 +38,7 @@ class StoredForm:
 
     @cached_property
     def signature(self) -> bytes:
-        """What latents stored in this way by this codec begin with."""
+        """The bytes that latents of this codec begin with in this form."""
         return hashlib.blake2b(self.fingerprint, digest_size=_SIGNATURE, person=_WAY).digest()
 
     def pack(self, z: Float[np.ndarray, "m dz"]) -> Int8[np.ndarray, " n"]:
@@ -48,7 +48,7 @@ class StoredForm:
         return np.frombuffer(self.signature + coded, dtype=np.int8)
 
     def unpack(self, stored: Int8[np.ndarray, " n"]) -> Float[np.ndarray, "m dz"] | None:
-        """The latent that was stored, float32; None if it is not what this codec stores."""
+        """The latent that was stored, float32; None if the bytes are not in this codec's form."""
         if stored[:_SIGNATURE].tobytes() != self.signature:
             return None
         coded = stored[_SIGNATURE:].tobytes()
@@ -64,13 +64,13 @@ class StoredForm:
 
 
 def quantise(z: Float[np.ndarray, "m dz"], step: float) -> Int8[np.ndarray, "m dz"]:
-    """The number of steps nearest to each number of a latent; 127 steps away from zero at most."""
+    """Each number of a latent as the nearest count of steps, at most 127 steps away from zero."""
     steps = np.rint(np.asarray(z, dtype=np.float32) / np.float32(step))
     q: np.ndarray = np.clip(steps, -_TOP, _TOP).astype(np.int8)
     return q
 
 
 def dequantise(q: Int8[np.ndarray, "m dz"], step: float) -> Float[np.ndarray, "m dz"]:
-    """The latent that was rounded, float32, off by half a step in a number unless it was cut off."""
+    """The rounded latent, float32; each number is at most half a step off, unless it was clipped."""
     z: np.ndarray = q.astype(np.float32) * np.float32(step)
     return z

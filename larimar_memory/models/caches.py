@@ -1,6 +1,6 @@
-"""The cache of keys and values under the name that the installed transformers has for it.
+"""The cache of keys and values, under the name that the installed transformers has for it.
 
-Releases from 5.24 on call it `cache`, warn of `past_key_values`, and will drop that name.
+Releases from 5.24 on call it `cache`, warn about `past_key_values`, and will drop that name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def left_by(output: Any) -> Any:
 
 
 def for_generate(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Inputs of `generate` in which a cache, under either name, has the one that the model takes."""
+    """Inputs of `generate`, with a cache under either name renamed to the one that the model takes."""
     renamed = dict(inputs)
     for name in ("past_key_values", "cache"):
         if renamed.get(name) is not None:

@@ -33,10 +33,10 @@ _Tell = Callable[[int, int], None]
 
 
 def converted(gguf: Path, sha256: str) -> Path:
-    """Folder with the bf16 safetensors form of `gguf`, made on first use (about 20 s).
+    """The folder with `gguf` as bf16 safetensors, made on first use (about 20 s).
 
-    One process converts while others wait. The folder appears whole or not at all, and every file's
-    SHA-256 is checked against its manifest whenever it is used; a damaged copy is made again.
+    One process converts while others wait. The folder appears whole or not at all. Every file's SHA-256
+    is checked against its manifest whenever the folder is used; a damaged copy is made again.
 
     Raises:
         ModelError: if the GGUF file is not the published one or the cache cannot be written.
@@ -50,7 +50,7 @@ def converted(gguf: Path, sha256: str) -> Path:
             try:
                 locked.enter_context(FileLock(f"{target}.lock"))
             except (OSError, NotImplementedError) as error:
-                # It saves doing the same twice. What is in the way of more is found below.
+                # The lock only saves double work. Anything else that is in the way is found below.
                 log.info("%s is not locked while it is made: %s", target, error)
             if not manifest_holds(target, sha256):
                 verify(gguf, sha256)
@@ -62,7 +62,7 @@ def converted(gguf: Path, sha256: str) -> Path:
 
 
 def target_of(gguf: Path, sha256: str) -> Path:
-    """Where the safetensors form of `gguf` is, or is to be.
+    """The path of the safetensors form of `gguf`, whether it exists yet or not.
 
     Raises:
         ModelError: if there is no cache.
@@ -79,16 +79,16 @@ def _convert_into(target: Path, gguf: Path, sha256: str) -> None:
             if not manifest_holds(target, sha256):
                 shutil.rmtree(target, ignore_errors=True)
     except OSError:
-        # Where nothing can be locked, another may have been first.
+        # If nothing can be locked, another process may have been first.
         if not manifest_holds(target, sha256):
             raise
 
 
 def _remove_left(target: Path) -> None:
-    """Delete what was left by those that were killed: it is as large as a model."""
+    """Delete what killed processes left behind, which is as large as a model."""
     for left in target.parent.glob(f"{glob.escape(target.name)}.*"):
         with suppress(OSError):
-            # Another machine, whose locks this one may not see, is done by then.
+            # Another machine, whose locks may be invisible here, is done by then.
             if left.is_dir() and time.time() - left.stat().st_mtime > _LEFT_SECONDS:
                 shutil.rmtree(left)
 
@@ -124,7 +124,7 @@ def _convert(gguf: Path, folder: Path) -> None:
 
 @contextmanager
 def _told(tell: _Tell) -> Iterator[None]:
-    """Tell of the tensors that transformers reads, in place of its bar, which has no switch."""
+    """Report the tensors that transformers reads, in place of its bar, which has no switch."""
     from transformers import modeling_gguf_pytorch_utils
 
     def each(tensors: Sequence[Any], **_: Any) -> Iterator[Any]:

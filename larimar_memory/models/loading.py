@@ -1,8 +1,8 @@
-"""Models are loaded by one thread at a time, in silence, and run in a forked child as well.
+"""Models are loaded by one thread at a time, silently, and also run in a forked child.
 
-While transformers loads a model, it changes what holds for the whole process, such as the number format
-of new tensors: threads that load at once would leave it changed. And whoever comes while it is being
-imported gets half of it.
+While transformers loads a model, it changes settings of the whole process, such as the number format of
+new tensors: threads that load at once would leave them changed. And a thread that uses it while it is
+being imported gets half of it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Announce: TypeAlias = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
-"""Given what takes long, in a sentence and in a word; told in its block what is done, of how much."""
+"""A function that is given what takes long, as a sentence and as a word; its block gives a function
+that is told how much is done, and how much there is."""
 
 _TOKENIZERS = "TOKENIZERS_PARALLELISM"
 _loading = forking.Lock("The libraries of models", ModelError)
@@ -37,12 +38,12 @@ def _log_only(sentence: str, word: str) -> AbstractContextManager[Callable[[int,
 
 
 announce: Announce = _log_only
-"""How what takes long is shown: the library prints nothing; see `announced_by`."""
+"""The function that shows long-running work: the library prints nothing; see `announced_by`."""
 
 
 @contextmanager
 def announced_by(shown: Announce) -> Iterator[None]:
-    """Have what takes long shown so, in all threads."""
+    """Show long-running work with this function, in all threads."""
     global announce
     before, announce = announce, shown
     try:
@@ -56,8 +57,8 @@ def loading() -> Iterator[None]:
     """This thread's turn to import from transformers and to load, without its bars and warnings.
 
     Raises:
-        ModelError: if the process was forked while another thread did: what it was importing stays half
-            imported, and whoever imports it waits for that thread for ever.
+        ModelError: if the process was forked while another thread had its turn: what that thread was
+            importing stays half imported, and importing it would wait for that thread for ever.
     """
     with forking.inside(), _loading, _uncollected():
         from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
@@ -70,7 +71,7 @@ def loading() -> Iterator[None]:
         )
         level = logger.level
         if level == logging.WARNING:
-            # Who wants to see more has asked for it.
+            # A user who wants to see more has set another level.
             logger.setLevel(logging.ERROR)
         said.disable_progress_bar()
         try:
@@ -85,7 +86,7 @@ def loading() -> Iterator[None]:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Imports make hundreds of thousands of objects that stay: to look for garbage in them is waste."""
+    """Imports make hundreds of thousands of lasting objects: a search for garbage is wasted on them."""
     collected = gc.isenabled()
     gc.disable()
     try:
@@ -96,13 +97,13 @@ def _uncollected() -> Iterator[None]:
 
 
 def run_in_children() -> None:
-    """A model is going to run: see to it that what it leaves behind does not stop a forked child."""
+    """Note that a model is going to run, so that what it leaves behind does not stop a forked child."""
     global _in_use
     _in_use = True
 
 
 def check_forked(device: torch.device) -> None:
-    """Raise ModelError where the device cannot be used because the process was forked."""
+    """Raise ModelError if the device cannot be used because the process was forked."""
     import torch
 
     backend = getattr(torch, device.type, None)
@@ -117,7 +118,7 @@ def check_forked(device: torch.device) -> None:
 def _before_fork() -> None:
     global _tokenizers_were
     if _in_use:
-        # Its threads are not in the child, which would wait for them, or warn and print so.
+        # The tokenizers' threads are not in the child, which would wait for them, or print a warning.
         _tokenizers_were = os.environ.get(_TOKENIZERS)
         os.environ[_TOKENIZERS] = "false"
 
@@ -134,7 +135,7 @@ def _after_fork_in_child() -> None:
         import torch
 
         os.environ[_TOKENIZERS] = "false"
-        # Nor are those of OpenMP, which this thread would wait for at the first product.
+        # The threads of OpenMP are missing, too, and the first product would wait for them.
         torch.set_num_threads(1)
 
 

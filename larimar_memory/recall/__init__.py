@@ -1,9 +1,10 @@
 """From a question to the segments that it addresses.
 
-`question` is what it says, `candidates` what the store's searches bring back, `neighbours` what stands
-near those, `fine_keys` the encoder's keys made on reading, `features` what is known of each, `ranking`
-and `scope` what that is worth, `found` what comes of it, `times` and `timely` what a question that
-names a time reads, `search` the way through them, `contexts` how a readout holds the found.
+`question` says what a question asks for, `candidates` holds what the store's searches bring back,
+`neighbours` scores the text near those, `fine_keys` makes the encoder's keys on reading, `features`
+describes each candidate, `ranking` and `scope` weigh the features and signs, `found` holds the result,
+`times` and `timely` read questions that name a time, `search` is the way through them all, `contexts`
+puts what was found into a readout.
 """
 
 from larimar_memory.recall.found import Candidate

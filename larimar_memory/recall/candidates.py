@@ -1,4 +1,4 @@
-"""Candidates: what a question's key and words bring back, before anything is ranked."""
+"""Candidates: the segments that a question's key and words bring back, before ranking."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from larimar_memory.text.words import query_terms
 from larimar_memory.types import ReadOptions
 
 DEPTH = 300
-"""Hits of each search. The best are ranked; all say how the neighbours of those match."""
+"""Hits of each search. The best are ranked; all of them show how the neighbours of those match."""
 
 RANKED = 3_000
-"""Most segments that are ranked by a question's words, counted once for each word they hold.
+"""The most segments that are ranked by a question's words, each counted once for every word it holds.
 
-The words that most segments hold say least and cost most, so it is the rarest that are searched.
+The words that most segments hold say least and cost most, so the rarest are searched.
 """
 
 SATURATION = 2.2
-"""k1 + 1 of SQLite's BM25: what a word adds tends towards its idf times so much."""
+"""k1 + 1 of SQLite's BM25: the most that a word adds, as a multiple of its idf."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Pool:
     """What a question's searches brought back.
 
     Attributes:
-        by_key: cosines with what the store searches by, by row, best first.
+        by_key: cosines with the keys that the store searches by, by row, best first.
         by_words: BM25 scores by row, best first.
         counts: how many segments hold each of the question's words, counted up to `RANKED`.
-        size: about how many segments there are.
-        places: where the segments found stand, by row.
+        size: about how many segments the namespace has.
+        places: the places of the segments found, by row.
     """
 
     by_key: dict[int, float]
@@ -52,7 +52,7 @@ class Pool:
 
     @cached_property
     def least_key(self) -> float:
-        """A cosine that those not found do not exceed."""
+        """The largest cosine that a row not found can have."""
         return min(self.by_key.values(), default=0.0)
 
     @cached_property
@@ -66,14 +66,15 @@ class Pool:
         return self.by_words.get(row, 0.0) / self.top_words if self.top_words > 0 else 0.0
 
     def key(self, row: int) -> float:
-        """A row's cosine with what the store searches by, at most that of the last one found."""
+        """A row's cosine with the key that the store searches by; `least_key` for a row not found."""
         return self.by_key.get(row, self.least_key)
 
     def idf(self, term: str) -> float:
-        """How much a word says, as BM25 has it; 0 for those that most segments hold.
+        """How much a word says, by BM25; 0 for words that most segments hold.
 
-        A word that none holds says as much as one that one does: not all of what was asked. Where it
-        names one who spoke, it says nothing: they need not say their name.
+        A word that no segment holds says as much as a word that one does: then not all that was asked
+        is there. A name of a speaker that no segment holds says nothing, since speakers need not say
+        their name.
         """
         count = max(self.counts.get(term, 0), 1)
         if term in self.speakers and not self.counts.get(term, 0):
@@ -89,7 +90,7 @@ def candidates(
     """Search by key and by words.
 
     Args:
-        key: what the search goes by; of zeros, words alone count.
+        key: the key that the search goes by; if it is zeros, words alone count.
     """
     namespace, where = options.namespace, options.where
     by_key, by_words, counts = dict[int, float](), dict[int, float](), dict[str, int]()

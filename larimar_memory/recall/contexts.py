@@ -1,4 +1,4 @@
-"""Segments found, as a readout holds them, with what stands around them."""
+"""Segments found, in the form of a readout, with the text around them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def contexts(
 ) -> list[list[StoredSegment]]:
     """Each segment with `reach` neighbours on either side, in the order of the text, with latents.
 
-    A heading always comes with what follows it. One call of the store serves all.
+    A heading always comes with what follows it. All contexts take one call of the store.
     """
     onwards = [max(reach, 1) if is_heading(s.text) else reach for s in stored]
     spans = [
@@ -22,7 +22,8 @@ def contexts(
         for s, more in zip(stored, onwards, strict=True)
     ]
     found = store.spans(namespace, spans, latents=True)
-    # A segment that was replaced since it was found stands alone: its neighbours are another text's.
+    # A segment that was replaced since it was found stands alone: its neighbours belong to another
+    # text.
     return [
         near if any(s.row == of.row for s in near) else [of]
         for of, near in zip(stored, found, strict=True)

@@ -1,4 +1,4 @@
-"""How much of a question a text says together with what leads up to it, and with what follows."""
+"""How much of a question a text covers, together with the text before it and after it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 REACH = 6
-"""Segments on either side that count: about a paragraph, or a turn of a conversation."""
+"""Segments on either side that count: about a paragraph, or a turn in a conversation."""
 
 FADING, TURN_FADING = 0.8, 0.6
-"""What a word is worth that stands a segment further off, and a turn further off.
+"""The factors on a word's weight, for each segment and for each turn that it is further off.
 
-A text names its topic before it says something about it: of 804 questions on passages, four ways held
-out, the right segment came first for .802 with what is before and what is after, for .781 with one
-feature that looks both ways, and for .767 with neither.
+A text names its topic before it says something about it. Of 804 questions on passages, four ways held
+out, the right segment came first for .802 with one feature for the text before and one for the text
+after, for .781 with one feature for both directions, and for .767 with neither.
 """
 
 
@@ -26,8 +26,8 @@ class Stretch:
     """A text among others that are known.
 
     Attributes:
-        document_id, at: its document, and where it stands there.
-        turns_before: the documents before that one in its episode, nearest first.
+        document_id, at: its document, and its position there.
+        turns_before: the documents before its own in its episode, nearest first.
         stems: of its words.
     """
 
@@ -38,13 +38,13 @@ class Stretch:
 
 
 class Coverage(NamedTuple):
-    """How much of a question stands in a text and around it, in [0, 1].
+    """How much of a question is in a text and around it, in [0, 1].
 
     Attributes:
-        before: in it or in what leads up to it: the further off, the less.
-        after: in it or in what follows.
+        before: in the text or before it; words further off weigh less.
+        after: in the text or after it; words further off weigh less.
         opening: in the first segment of its document.
-        crowd: how many of those near it are known, as a logarithm.
+        crowd: the logarithm of 1 plus how many segments near it are known.
     """
 
     before: float = 0.0
@@ -54,16 +54,16 @@ class Coverage(NamedTuple):
 
 
 def coverage(idfs: Mapping[str, float], stretches: Sequence[Stretch]) -> list[Coverage]:
-    """Of each text, how much of the question stands in it and around it.
+    """How much of the question is in each text and around it.
 
     Args:
-        idfs: the question's stems, with how much each says.
-        stretches: all texts that are known; what stands in others does not count.
+        idfs: the question's stems, with the idf of each.
+        stretches: all texts that are known; words in other texts do not count.
     """
     whole = sum(idfs.values())
     if whole <= 0 or not stretches:
         return [Coverage()] * len(stretches)
-    # The last row, of a text that says nothing, is that of texts that are not known.
+    # The last row belongs to a text without words, and stands for all texts that are not known.
     held = np.array([[stem in s.stems for stem in idfs] for s in stretches] + [[False] * len(idfs)])
     row_of = {(s.document_id, s.at): n for n, s in enumerate(stretches)}
     before, after = np.zeros((2, len(stretches), len(idfs)), dtype=np.float32)

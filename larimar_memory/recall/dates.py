@@ -28,7 +28,7 @@ COUNTS = [
 """Numbers from 1 on, as words."""
 
 NAME = "|".join(f"{name[:3]}(?:{name[3:]})?" for name in MONTHS) + "|sept"
-"""A pattern of their names."""
+"""A pattern of the months' names."""
 _ISO = re.compile(r"\b(\d{4})-(\d{1,2})(?:-(\d{1,2}))?\b")
 _DAY_FIRST = re.compile(
     rf"\b(?:(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? )?({NAME})\b\.?,?(?: (\d{{4}}))?", re.I
@@ -45,10 +45,10 @@ class Date(NamedTuple):
 
 
 def same_date(named: Sequence[Date], said_at: Any) -> float:
-    """1 where one of the dates is the day when something was said, half where its month; else 0.
+    """1 if one of the dates is the day when something was said, half if it is the month; else 0.
 
     Args:
-        said_at: ISO 8601; anything else is no time.
+        said_at: ISO 8601; anything else counts as no time.
     """
     if not named or not isinstance(said_at, str):
         return 0.0
@@ -73,7 +73,7 @@ def dates_in(text: str) -> tuple[Date, ...]:
     found += [Date(year, month, day) for month, day, year in days]
     for day, name, year in _DAY_FIRST.findall(text):
         month = month_of(name)
-        # "may" is seldom the month where no number stands beside it; "March 5" was found before.
+        # "may" without a number is seldom the month; "March 5" was found before.
         if day or year or (name != name.lower() and not any(date.month == month for date in found)):
             found.append(Date(int(year) if year else None, month, int(day) if day else None))
     return tuple(found)

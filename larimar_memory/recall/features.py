@@ -1,6 +1,6 @@
-"""Features: what is known of a candidate, each by its name, for the ranking and for who asks why.
+"""Features: what is known of a candidate, by name, for the ranking and for explanations.
 
-All are shares or cosines, so that weights can be compared. What they are worth is in `weights.json`.
+All are shares, cosines or logarithms, so that weights can be compared. Weights are in `weights.json`.
 """
 
 from __future__ import annotations
@@ -24,45 +24,45 @@ from larimar_memory.stores.base import StoredSegment, speaker_of
 from larimar_memory.text.segments import is_heading
 
 FEATURES = (
-    "cosine",  # of the encoder's keys; where it cannot read the text, how much of the words stand there
+    "cosine",  # of the encoder's keys; if it cannot read the text, the share of the words there
     "words",  # BM25 over stems, as a share of the best
-    "words_of_all",  # BM25 over stems, as a share of what a text that says nothing else would have
+    "words_of_all",  # BM25 over stems, as a share of the most that the question's stems can score
     "stems",  # how much of the question's stems, by their idf, the segment holds
-    "exact",  # the same of its words as they are written, stop words as well
+    "exact",  # the same for words as they are written, stop words included
     "rare",  # the idf of the rarest word it holds, as a share of the question's rarest
-    "before",  # how much of the question's stems it holds with what leads up to it, and
-    "after",  # with what follows: the further off, the less
+    "before",  # how much of the question's stems is in it or before it, and
+    "after",  # in it or after it; those further off weigh less
     "opening",  # how much of them the first segment of its document holds
     "crowd",  # logarithm of how many segments near it are candidates
     "phrase",  # its longest run of words shared with the question
-    "soft",  # how much of the question's tokens have one alike
+    "soft",  # how much of the question has similar tokens in it
     "window",  # the cosine of the segment with those before and after, as one text, and
     "paragraph",  # with all those within a paragraph or turn
     "next_words",  # BM25 of the segments before and after, and
     "around_words",  # of those within a paragraph or turn
     "turn_words",  # BM25 of the documents before and after, in its episode
     "turn_key",  # the best cosine of those
-    "turns_words",  # BM25 of those within two
+    "turns_words",  # BM25 of the documents within two
     "named",  # the question names who spoke
-    "own",  # the question is in the first person, and so was this said: not by an assistant
+    "own",  # the question is in the first person, and a person said this, not an assistant
     "assistant",  # an assistant spoke
     "latest",  # the question asks for what was last: how late it was said
     "earliest",  # the question asks for what was first: how late it was said
     "date",  # the question names the day, month or year when it was said
-    "number",  # a number is asked for, and there is one that the question has not
+    "number",  # a number is asked for, and there is one that is not in the question
     "time",  # a time is asked for, and there is one
     "person",  # a person is asked for, and there is a name
     "place",  # a place is asked for, and there is a name
     "asks",  # it is a question itself
     "length",  # logarithm of its number of words
     "heading",  # it is a title
-    "spelt_words",  # BM25 where the encoder reads letter by letter, so that its cosine says little
+    "spelt_words",  # BM25 if the encoder reads it letter by letter, so that its cosine says little
 )
 
 SAYING = 2 / 3
-"""Share of a question's letters that say what is asked about; the others only ask.
+"""Share of a question's letters that say what it is about; the others only ask.
 
-Chosen on 70 questions in Chinese, Japanese, Korean and Thai, those of `benchmarks.languages`.
+Chosen on the 70 questions in Chinese, Japanese, Korean and Thai of `benchmarks.languages`.
 """
 
 ASSISTANTS = frozenset({"ai", "assistant", "bot", "chatbot", "model", "system", "tool"})
@@ -124,13 +124,13 @@ _WRITTEN = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was found out of a candidate before its features are made.
+    """The facts about a candidate from which its features are made.
 
     Attributes:
         words: of its text, in order.
-        stems: of those.
-        coverage: how much of the question stands there and around it.
-        soft: likeness of tokens; None where the encoder has no table.
+        stems: of these words.
+        coverage: how much of the question is there and around it.
+        soft: likeness of tokens; None if the encoder has no table.
         late: how late it was said among the candidates, from 0 to 1.
     """
 
@@ -155,11 +155,12 @@ def table(asked: Asked, pool: Pool, known: Sequence[Known]) -> Float[np.ndarray,
 
 
 def covered(asked: Asked, held: Container[str], is_read: bool) -> float:
-    """How much of what a question says a text holds word for word, by the letters; at most 1.
+    """How much of a question a text holds word for word, measured in letters; at most 1.
 
     Args:
         held: its words.
-        is_read: whether the encoder could read the question: if not, it is the rest that was asked.
+        is_read: whether the encoder could read the question; if not, words in ASCII do not count,
+            unless there are no others.
     """
     terms = asked.words if is_read else [t for t in asked.words if not t.isascii()] or asked.words
     said = SAYING * sum(map(len, terms))
@@ -179,7 +180,7 @@ def addressed(asked: Asked, speaker: str) -> tuple[bool, bool]:
 
 @dataclass(frozen=True, slots=True)
 class _Weighed:
-    """What a question says: its words and stems, with what each says, and the dates it names."""
+    """A question's words and stems, each with its idf, and the dates that it names."""
 
     exact: dict[str, float]
     stems: dict[str, float]

@@ -1,4 +1,4 @@
-"""The encoder's keys of what is read, made when it is read and kept from then on."""
+"""Fine keys of the segments that are read: made on reading, and kept from then on."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from larimar_memory.system import forking
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 20_000
-"""Keys that wait in RAM for a file that is busy or read-only: some 30 MB of MiniLM's."""
+"""The most keys that wait in RAM for a file that is busy or read-only: some 30 MB of MiniLM's."""
 
 
 class FineKeys:
-    """Gives segments the encoder's keys; safe for threads.
+    """Gives segments the encoder's keys; thread-safe.
 
-    A read waits for no writer: what cannot be kept in the store at once waits in RAM, and is used from
+    A read waits for no writer: keys that the store cannot keep at once wait in RAM, and are used from
     there, until it can.
 
     Args:
-        tokens: of the encoder, where it tokenises.
+        tokens: of the encoder, if it tokenises.
     """
 
     def __init__(self, store: Store, encoder: Encoder, tokens: Tokens | None = None) -> None:
@@ -46,7 +46,7 @@ class FineKeys:
             texts = [s.text for s in lacking]
             tokens = self._tokens
             made = keys_of(self._encoder, texts) if tokens is None else tokens.keys(texts)
-            # As they are read from a store, so that an answer does not depend on who asked before.
+            # Rounded as a store returns them, so that an answer does not depend on who asked before.
             made = made.astype(np.float16).astype(np.float32)
             known |= {s.row: key for s, key in zip(lacking, made, strict=True)}
             with self._lock:
@@ -58,7 +58,7 @@ class FineKeys:
         return [replace(s, key=known[s.row]) if s.key is None else s for s in segments]
 
     def keep(self) -> None:
-        """Put what waits into the store, where nobody else writes just now."""
+        """Put the waiting keys into the store, if no other writer is active."""
         with self._lock:
             waiting = dict(self._waiting)
         for namespace in {namespace for namespace, _ in waiting}:
@@ -68,7 +68,7 @@ class FineKeys:
                     namespace, list(of), keys=np.stack([*of.values()]), wait=False
                 )
             except MemoryFileError as error:
-                # A full disk is no reason not to answer: what was read needs no room.
+                # A full disk is no reason not to answer: the answer itself needs no room.
                 log.warning("keys that were made wait in RAM: %s", error)
                 return
             if kept:
@@ -77,7 +77,7 @@ class FineKeys:
                         self._waiting.pop((namespace, row), None)
 
     def close(self) -> None:
-        """Put what waits into the store if that is possible at once; else it is made again some day."""
+        """Put the waiting keys into the store if that is possible at once; else they are made again."""
         self.keep()
         with self._lock:
             self._waiting.clear()

@@ -14,9 +14,9 @@ class Candidate:
     """A segment found, with its cosine to the question and the score it is ranked by.
 
     Attributes:
-        covered: where the encoder could not read it or the question, and so the cosine says nothing:
-            how much of what the question says it holds word for word, in [0, 1].
-        why: what it was ranked by, feature by feature, where that was asked for.
+        covered: how much of what the question says it holds word for word, in [0, 1], if the encoder
+            could not read it or the question, so that the cosine says nothing; else 0.
+        why: what it was ranked by, feature by feature, if that was asked for.
     """
 
     segment: StoredSegment

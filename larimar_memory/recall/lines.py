@@ -1,4 +1,4 @@
-"""Which questions are answered part by part, as a list, and what each line of it begins with."""
+"""Questions that are answered part by part, as a list, and the labels of the lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from larimar_memory.recall.question import ASKING, Part, split
 
 MOST = 32
-"""Parts that are asked one by one; a question of more is asked as it stands."""
+"""The most parts that are asked one by one; a question with more is asked as it is."""
 
 _ASKS = re.compile(rf"\b{ASKING}|\b(?:list|give|name|tell|state|say|show)\b", re.I)
 _CLAUSE_ASKS = re.compile(
@@ -21,13 +21,13 @@ _TOGETHER = re.compile(
     r"|total|average|combin\w+|order|or|all of|one of|any of)\b",
     re.I,
 )
-"""What is asked of several things at once, and of none of them alone."""
+"""Words of questions about several things together, not about each of them alone."""
 
 _LEANING = re.compile(
     r"\b(?:he|him|his|she|her|hers|it|its|they|them|their|theirs|there|then|this|that|these|those)\b",
     re.I,
 )
-"""Words that mean what another part names."""
+"""Words that refer to what another part names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class Line:
     """A line of an answer.
 
     Attributes:
-        asked: the question that it answers.
-        label: what it begins with: the item of a list, or the question.
-        alone: whether the question is understood without the others.
+        asked: the question that the line answers.
+        label: the beginning of the line: the item of a list, or the question.
+        alone: whether the question can be understood without the others.
     """
 
     asked: str
@@ -46,7 +46,7 @@ class Line:
 
 
 def lines_of(question: str) -> list[Line]:
-    """The lines of a question's answer; none where it is asked as it stands."""
+    """The lines of a question's answer; none if the question is asked as it is."""
     parts = split(question)
     if not 1 < len(parts) <= MOST:
         return []
@@ -62,7 +62,7 @@ def _of_list(parts: list[Part]) -> list[Line]:
     said = re.split(r"[.!?]\s", parts[0].asked[len(parts[0].before) - len(lead) :])
     if len(said) > 1 or not all(_ASKS.search(f"{lead} {part.item}") for part in parts):
         return []
-    # Of "a, b or c", one is the answer.
+    # In "a, b or c", one of them is the answer.
     if parts[0].choice or _TOGETHER.search(said[0].replace(parts[0].item, "")):
         return []
     return [Line(part.asked, f"{part.item.rstrip('.!')}:", alone=True) for part in parts]

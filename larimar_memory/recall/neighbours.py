@@ -1,4 +1,4 @@
-"""What the neighbours of a candidate score: within its document, and in the documents beside it."""
+"""Scores of a candidate's neighbours: in its document, and in the documents beside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from larimar_memory.recall.candidates import Pool
 from larimar_memory.stores.base import Key, Store
 
 REACH = 6
-"""Segments on either side that are around one: about a paragraph, or a turn of a conversation."""
+"""Segments on either side that count as around one: about a paragraph, or a turn in a conversation."""
 
 TURNS = 2
 """Documents on either side, within an episode."""
@@ -22,15 +22,15 @@ TURNS = 2
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """Scores of what is near a candidate: words' shares of the best, and cosines of search keys.
+    """Scores of the text near a candidate: words as a share of the best, and cosines of search keys.
 
     Attributes:
-        window: the cosine of the segment with those before and after, as one text.
-        paragraph: the same of all within `REACH`.
-        next_words: of the segments before and after, the mean.
-        around_words: of those within `REACH`, the sum, at most 2.
-        turn_words, turn_key: the best in the documents before and after, in its episode.
-        turns_words: the best in those within `TURNS`.
+        window: the cosine of the segment and those before and after it, as one text.
+        paragraph: the same for all segments within `REACH`.
+        next_words: mean over the segments before and after.
+        around_words: sum over the segments within `REACH`, at most 2.
+        turn_words, turn_key: best of the documents before and after, in its episode.
+        turns_words: best of the documents within `TURNS`.
         turns_before: the documents before its own within `TURNS`, nearest first.
     """
 
@@ -45,10 +45,10 @@ class Near:
 
 
 class Neighbourhood:
-    """Knows how the segments near candidates score.
+    """Scores the text near candidates.
 
-    In other documents it knows those that the searches brought back: what was not has no words of the
-    question, or few, and at most the last one's cosine.
+    Of other documents it knows only segments that the searches brought back. Any other segment has few
+    or no words of the question, and at most the cosine of the last one found.
     """
 
     def __init__(self, store: Store, namespace: str, pool: Pool) -> None:
@@ -62,13 +62,13 @@ class Neighbourhood:
             self._keys[name] = max(self._keys.get(name, pool.least_key), pool.key(row))
 
     def of(self, rows: Sequence[int], key: Float[np.ndarray, " d"]) -> list[Near]:
-        """What is near each of the rows.
+        """The scores of the text near each of the rows.
 
         Args:
-            key: the question's.
+            key: the question's key.
         """
         places = self._pool.places
-        # Those of no episode stand alone, and how many segments they have need not be counted.
+        # Documents of no episode have no neighbours, so their segments need not be counted.
         names = list(dict.fromkeys(p.document_id for p in map(places.get, rows) if p and p.episode))
         beside = self._store.beside(self._namespace, names, TURNS)
         turns = {name: [of.id for of in near] for name, near in zip(names, beside, strict=True)}
@@ -100,7 +100,7 @@ class Neighbourhood:
 
 
 def _cosines(key: Float[np.ndarray, " d"], groups: Sequence[Sequence[Key]]) -> Sequence[float]:
-    """A key's cosine with the sum of each group of keys; 0 with that of none."""
+    """A key's cosine with the sum of each group of keys; 0 for an empty group."""
     nothing = np.zeros_like(key)
     sums = np.array([np.sum(group, axis=0) if group else nothing for group in groups], np.float32)
     return [float(cosine) for cosine in cosines(unit(sums.reshape(-1, len(key))), key)]

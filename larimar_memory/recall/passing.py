@@ -1,4 +1,4 @@
-"""What satisfies a filter, where nothing is asked beyond it."""
+"""Segments that pass a filter, for a read without a question."""
 
 from __future__ import annotations
 

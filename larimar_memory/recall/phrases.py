@@ -1,4 +1,4 @@
-"""How much of a question stands in a segment word for word."""
+"""How much of a question a segment holds word for word."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from itertools import groupby
 
 SHORTEST = 3
-"""Runs of fewer words are in everyone's mouth and say nothing about which segment is meant."""
+"""Shorter runs of words are common, and say nothing about which segment is meant."""
 
 MOST = 256
-"""Words of a question that are looked for, its first: about what an encoder reads of it."""
+"""How many words of a question are looked for, its first: about as many as an encoder reads."""
 
 
 def shared_phrases(asked: Sequence[str], texts: Sequence[Sequence[str]]) -> list[float]:
@@ -28,7 +28,7 @@ def shared_phrases(asked: Sequence[str], texts: Sequence[Sequence[str]]) -> list
     known = set(asked)
     shares = list[float]()
     for text in texts:
-        # Of most texts nothing is left: they hold no three words of the question side by side.
+        # Most texts have no three words of the question side by side, so nothing of them is left.
         runs = [list(run) for shared, run in groupby(text, known.__contains__) if shared]
         said = "\n".join(f" {' '.join(run)} " for run in runs if len(run) >= SHORTEST)
         longest = _longest_run(asked, said) if said else 0
@@ -37,9 +37,9 @@ def shared_phrases(asked: Sequence[str], texts: Sequence[Sequence[str]]) -> list
 
 
 def _longest_run(asked: Sequence[str], said: str) -> int:
-    """The most words that stand side by side in both; in a text, there is a blank around each.
+    """The most words that are side by side in both; in the text, every word has a blank around it.
 
-    A search in a string reads a long text, or one that says the same often, in no time.
+    A search in a string is quick even for a text that is long, or repeats itself.
     """
     longest = 0
     for start in range(len(asked)):

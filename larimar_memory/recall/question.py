@@ -1,4 +1,4 @@
-"""What a question says: its words, what kind of thing it asks for, of whom and when, its parts."""
+"""What a question says: its words, the kind of thing it asks for, whom and when, its parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from larimar_memory.recall.times import times_in
 from larimar_memory.text.words import query_terms, words
 
 MOST_PARTS = 8
-"""Parts of a question that are looked for one by one; what is named beyond them, all together."""
+"""How many parts of a question are looked for one by one; the question as a whole is looked for,
+too."""
 
 _NUMBER = re.compile(
     r"\bhow (?:many|much|long|old|far|large|big|tall|high|often|fast|deep|heavy)\b"
@@ -35,7 +36,7 @@ _LATEST = re.compile(r"\b(?:latest|most recent(?:ly)?|recently|current(?:ly)?|no
 _EARLIEST = re.compile(r"\b(?:first|initial(?:ly)?|earliest|originally|at the beginning)\b", re.I)
 
 LONGEST = 2_000
-"""Characters of a question up to which it has parts: what is longer is a text that is looked for."""
+"""The longest question, in characters, that has parts: a longer one is a text to look for."""
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _WITHIN = re.compile(
@@ -46,13 +47,13 @@ _WITHIN = re.compile(
 """Commas within dates and numbers, which list nothing: "Friday, March 15, 2024", "1,000"."""
 
 _KEPT = "\ufdd0"
-"""Stands for such a comma; Unicode has it for no character."""
+"""Stands for such a comma; Unicode assigns it to no character."""
 
 _ITEM = r"[^\s,;?!]+(?: (?!and\b|or\b)[^\s,;?!]+){0,3}"
 _LIST = re.compile(
     rf"(?<![^\s,;?!])(?P<first>{_ITEM})(?P<more>(?:, ?{_ITEM})+),? (?P<join>and|or) (?P<last>{_ITEM})"
 )
-"""What is listed, with the words that lead to it and those that follow."""
+"""A list, with the words that lead to it and those that follow."""
 
 _LEADING = frozenset(["of", "for", "in", "on", "at", "to", "by", "from", "with", "about"])
 
@@ -60,7 +61,7 @@ _PAIR = re.compile(
     rf"(?P<before>.*\b(?P<leads>{'|'.join(sorted(_LEADING))})) (?P<first>{_ITEM}),? (?P<join>and|or)"
     rf" (?P=leads) (?P<last>{_ITEM})(?P<rest>[?.!]*)"
 )
-"""Two things, each behind the same word: "of the dial and of the anchor"."""
+"""Two things, each after the same word: "of the dial and of the anchor"."""
 
 ASKING = r"(?:who|whom|whose|what|when|where|which|why|how)\b"
 """A pattern of the words that ask."""
@@ -71,7 +72,7 @@ _CLAUSE = re.compile(rf"[?;]\s+|,? (?:and|or)(?: also)? (?={ASKING})", re.I)
 
 @dataclass(frozen=True)
 class Asked:
-    """A question as the ranking takes it.
+    """A question in the form that the ranking uses.
 
     Attributes:
         text: the question.
@@ -83,7 +84,7 @@ class Asked:
 
     @cached_property
     def said(self) -> list[str]:
-        """Its words, in order, as often as they are said."""
+        """Its words, in order, with repetitions."""
         return words(self.text)
 
     @cached_property
@@ -93,19 +94,19 @@ class Asked:
 
     @cached_property
     def terms(self) -> list[str]:
-        """Its words but for stop words; all of them, where it has no others."""
+        """Its words without stop words; all of them if it has no others."""
         idle = stop_words(self.language)
         return [word for word in self.words if word not in idle] or self.words
 
     @cached_property
     def kinds(self) -> frozenset[str]:
-        """What is asked for: of "number", "time", "person", "place", those that its words say."""
+        """The kinds of thing that its words ask for, of "number", "time", "person" and "place"."""
         said = {"number": _NUMBER, "time": _TIME, "person": _PERSON, "place": _PLACE}
         return frozenset(kind for kind, pattern in said.items() if pattern.search(self.text))
 
     @cached_property
     def own(self) -> bool:
-        """Whether it is asked in the first person: of what the one who asks has said or done."""
+        """Whether it is in the first person: about what the one who asks has said or done."""
         return _OWN.search(self.text) is not None
 
     @cached_property
@@ -133,9 +134,9 @@ class Part:
 
     Attributes:
         asked: the part as a question of its own.
-        item: of a list, what this part is about; "" where the part is a clause.
-        before: of a list, what stands before it.
-        choice: of a list, whether it ends with "or".
+        item: for a list, the item that this part is about; "" for a clause.
+        before: for a list, the text before it.
+        choice: for a list, whether it joins its items by "or".
     """
 
     asked: str
@@ -145,12 +146,12 @@ class Part:
 
 
 def parts_of(question: str) -> list[str]:
-    """The questions that one asks at once, by rules: of a list's items each, of several clauses each.
+    """The questions that one asks at once, by rules: one for each item of a list, or each clause.
 
     "The values for a, b and c?" asks for "The values for a?" and so on.
 
     Returns:
-        At most `MOST_PARTS`; none where it asks one thing, or is a text of more than `LONGEST`.
+        At most `MOST_PARTS`; none if it asks one thing, or is longer than `LONGEST`.
     """
     return [part.asked for part in split(question)[:MOST_PARTS]]
 
@@ -167,7 +168,7 @@ def split(question: str) -> list[Part]:
     if listed is None:
         return _of_pair(question.strip())
     more = [item.strip() for item in listed["more"].split(",") if item.strip()]
-    # The list's ends run into the sentence: an item has as many words as the longest within.
+    # The list's ends run into the sentence: they get at most as many words as the longest item within.
     width = max(len(item.split()) for item in more)
     first, last = listed["first"].split(), listed["last"].split()
     begin = max(len(first) - width, 0)
@@ -190,7 +191,7 @@ def _of_pair(question: str) -> list[Part]:
         or _ASKS.search(pair["last"])
         or abs(len(pair["first"].split()) - len(pair["last"].split())) > 1
     ):
-        # Where one is longer, what follows the last thing is said of both.
+        # If one is longer, what follows the last thing belongs to both.
         return []
     before, choice = _spelt([pair["before"]]), pair["join"] == "or"
     return [
@@ -200,7 +201,7 @@ def _of_pair(question: str) -> list[Part]:
 
 
 def _leads(word: str, items: list[str]) -> bool:
-    """Whether a word in front of a list's first item is none of its own: "of France, New Zealand"."""
+    """Whether a word before a list's first item is not part of it: "of France, New Zealand"."""
     if word.lower() in _LEADING:
         return not all(item.split()[0].lower() in _LEADING for item in items)
     return word.islower() and all(item[0].isupper() for item in items)

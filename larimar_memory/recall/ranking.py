@@ -1,8 +1,8 @@
-"""Ranking: a weighted sum of features, by kind of text, with weights from a JSON file.
+"""Ranking: a weighted sum of features, for each kind of text, with weights from a JSON file.
 
-`larimar_memory.train.ranker` fits them; the file says on what. A weighted sum of scores (Bruch et al.
-2023, arXiv 2210.11934) rather than reciprocal ranks, so that a lone exact match of a rare string is not
-outvoted by what merely looks alike.
+`larimar_memory.train.ranker` fits the weights; the file says on which data. The ranking is a weighted
+sum of scores (Bruch et al. 2023, arXiv 2210.11934) rather than reciprocal ranks, so that a lone exact
+match of a rare string is not outvoted by texts that merely look alike.
 """
 
 from __future__ import annotations
@@ -23,31 +23,32 @@ from larimar_memory.recall.question import Asked
 from larimar_memory.recall.scope import SIGNS
 
 Kind: TypeAlias = Literal["prose", "conversation"]
-"""Of text: in a conversation, segments say who spoke."""
+"""The kind of a text: in a conversation, segments say who spoke."""
 
 FIRST = {"key": 1.0, "words": 0.3, "own": 0.3, "named": 0.15, "near": 0.2}
-"""What is known before the encoder's keys are, and what it is worth in choosing whose are made.
+"""Weights of what is known before the encoder's keys are made, for choosing the segments that get them.
 
-"near" is the best of the two segments on either side: of 800 questions on passages, .990 had the right
-sentence among 64 candidates, and .975 without.
+"near" is the best of the two segments on either side: with it, .990 of 800 questions on passages had
+the right sentence among 64 candidates, and .975 without.
 """
 
 NEAR = 2
 
 TURNS = 3 / 4
-"""Share of those chosen that are the best of their document, where documents are turns that are said:
-of ten conversations' questions, .80 of the evidence was among 64 candidates, and .77 without."""
+"""Share of the chosen that are the best of their document, if documents are turns of a conversation:
+with it, .80 of the evidence for ten conversations' questions was among 64 candidates, and .77
+without."""
 
 WEIGHTS = Path(__file__).with_name("weights.json")
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What features are worth for a kind of text.
+    """The weights of features and signs for a kind of text.
 
     Attributes:
-        rank: of `FEATURES`, float32.
-        scope: of `scope.SIGNS`, float32, and what is added to their sum: a logit.
+        rank: for `FEATURES`, float32.
+        scope: for `scope.SIGNS`, float32; `scope_bias` is added to their weighted sum, a logit.
     """
 
     rank: Float[np.ndarray, " f"]
@@ -62,7 +63,7 @@ def weights(kind: Kind) -> Weights:
 
 
 def from_json(held: Mapping[str, Any]) -> Weights:
-    """Weights from what the file has for a kind; a feature that is not named has none."""
+    """Weights from the file's entry for a kind; a feature that is not named weighs nothing."""
     rank = [float(held["rank"].get(name, 0.0)) for name in FEATURES]
     scope = [float(held["scope"].get(name, 0.0)) for name in SIGNS]
     return Weights(
@@ -71,12 +72,12 @@ def from_json(held: Mapping[str, Any]) -> Weights:
 
 
 def kind_of(speakers: Sequence[str]) -> Kind:
-    """The kind of text that candidates are of: conversation, where most say who spoke."""
+    """The kind of text of candidates: conversation, if most say who spoke."""
     return "conversation" if 2 * sum(map(bool, speakers)) > len(speakers) else "prose"
 
 
 def first(asked: Asked, pool: Pool, rows: Sequence[int], most: int) -> list[int]:
-    """The rows that are worth a closer look, at most so many."""
+    """The rows that are worth a closer look, at most `most`."""
     lead = dict[str, float]()
     for speaker in {place.speaker for place in pool.places.values()}:
         named, own = addressed(asked, speaker)

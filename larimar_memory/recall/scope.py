@@ -1,4 +1,4 @@
-"""Scope: how likely it is that the answer stands in what was found, calibrated on questions without."""
+"""Scope: how likely it is that the answer is in what was found, calibrated on questions without one."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from larimar_memory.recall.question import Asked
 from larimar_memory.recall.stems import share, stem, stem_idfs
 
 SIGNS = (
-    "cosine",  # the best among the first, and
-    "cosine_of_first",
-    "stems",  # how much of the question's stems one of the first holds, at most,
-    "stems_of_first",
-    "together",  # and all of the first together
-    "unknown",  # how much of the question's stems nothing that is stored holds
+    "cosine",  # the best of the first `FIRST`, and
+    "cosine_of_first",  # that of the first
+    "stems",  # the largest share of the question's stems that one of them holds,
+    "stems_of_first",  # that of the first,
+    "together",  # and the share that they hold together
+    "unknown",  # the share of the question's stems that no stored segment holds
     "exact",
     "soft",
     "phrase",
-    "kind",  # of what is asked for, whether the first has it
-    "rank",  # what the first was ranked by
-    "lead",  # how far before the next
+    "kind",  # whether the first has the kind of thing that is asked for
+    "rank",  # the rank of the first
+    "lead",  # how far it is ahead of the next
 )
 
 _LEAST_SHARE = 1e-3
 
 FIRST = 5
-"""Candidates that are looked at: as many as a read gives by default."""
+"""How many candidates are looked at: as many as a read gives by default."""
 
 _AT = {name: n for n, name in enumerate(FEATURES)}
 _ANSWERS = ("number", "time", "person", "place")
@@ -45,12 +45,12 @@ def signs(
     features: Float[np.ndarray, "n f"],
     scores: Float[np.ndarray, " n"],
 ) -> Float[np.ndarray, " s"]:
-    """What speaks for an answer among the candidates, best first; of none, zeros.
+    """The signs of an answer among the candidates, best first; zeros if there are none.
 
     Args:
-        stems: of the words of the first `FIRST` candidates, or all there are.
-        features: of all candidates, as `features.table` has them.
-        scores: what they were ranked by.
+        stems: of the words of the first `FIRST` candidates, or of all if there are fewer.
+        features: of all candidates, as `features.table` makes them.
+        scores: those that the candidates were ranked by.
     """
     if not len(features):
         return np.zeros(len(SIGNS), dtype=np.float32)

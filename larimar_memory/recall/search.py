@@ -1,4 +1,4 @@
-"""Find the segments a question addresses: candidates, their keys, features, ranks, the scope."""
+"""Find the segments that a question addresses: candidates, their keys, features, ranks, the scope."""
 
 from __future__ import annotations
 
@@ -32,32 +32,33 @@ from larimar_memory.text.words import words
 from larimar_memory.types import ReadOptions, Why
 
 RANKED = 32
-"""Candidates that get the encoder's key and all features, where not more are asked for.
+"""How many candidates get the encoder's key and all features, if not more are asked for.
 
-Of the questions about prose that the ranking was fitted on, 40 put the answering sentence into the
-first five for .13 of a point more, at a quarter more of the encoder's time.
+Of the questions about prose that the ranking was fitted on, 40 candidates put the answering sentence
+into the first five for .13 of a point more, and took a quarter more of the encoder's time.
 """
 
 ASKED = 64
-"""Questions whose keys are kept: who reads often answers from it, or reads on in another namespace."""
+"""How many questions' keys are kept: a read is often followed by an answer, or by a read of another
+namespace."""
 
 
 LATEST = 16
-"""Texts written last that say when something was last said."""
+"""How many of the newest texts are looked at for when something was last said."""
 
 SEARCHED = 100_000
-"""Segments up to which what was said on some days is searched: a filter looks at every document, and
-takes a tenth of a second at 16,000."""
+"""The most segments among which what was said on some days is searched: a filter looks at every
+document, which takes a tenth of a second at 16,000."""
 
 AWAY = timedelta(31)
-"""How long nothing need be said for a memory to be of what is past."""
+"""After how long without anything said a memory counts as one of the past."""
 
 
 class Look(NamedTuple):
     """What is known of a question's candidates.
 
     Attributes:
-        cosines: of each with the question, and how much of its words it covers, as in `Candidate`.
+        cosines: of each with the question, and how much of its words each covers, as in `Candidate`.
     """
 
     asked: Asked
@@ -67,15 +68,15 @@ class Look(NamedTuple):
 
     @property
     def kind(self) -> ranking.Kind:
-        """The kind of text that they are of."""
+        """The kind of text of the candidates."""
         return ranking.kind_of([speaker_of(one.segment.metadata) for one in self.known])
 
 
 class Recall:
-    """Reads a store; safe for threads.
+    """Reads a store; thread-safe.
 
     Attributes:
-        fine_keys: what gives segments the encoder's keys.
+        fine_keys: gives segments the encoder's keys.
     """
 
     def __init__(self, store: Store, encoder: Encoder, language: str) -> None:
@@ -85,7 +86,7 @@ class Recall:
         self._key_of = lru_cache(ASKED)(self._made)
 
     def key_of(self, question: str) -> Float[np.ndarray, " d"]:
-        """A question's key, unit length; those asked lately are not made again."""
+        """A question's key, unit length; recent questions' keys are not made again."""
         return self._key_of(question)
 
     def _made(self, question: str) -> Float[np.ndarray, " d"]:
@@ -102,12 +103,12 @@ class Recall:
     ) -> Found:
         """The k segments that match a question best, best first, whatever they score.
 
-        Of a question of several parts, each part's best come first.
+        If a question has several parts, the best of each part come first.
 
         Args:
             key: the question's key, unit length.
-            options: of which `hybrid` also searches by words.
-            probe: what the search goes by in place of the key; a cosine remains one to the question.
+            options: with `hybrid`, words are searched for as well.
+            probe: what the search goes by in place of the key; cosines are still those with the key.
         """
         parts = parts_of(question) if options.hybrid and probe is None else []
         found = [self._one(question, key, options, probe)]
@@ -136,9 +137,9 @@ class Recall:
     def _by_key(
         self, key: Float[np.ndarray, " d"], options: ReadOptions, probe: Float[np.ndarray, " d"] | None
     ) -> list[Candidate]:
-        """All that are looked at, by their cosine with what the search goes by."""
+        """All candidates, by their cosine with what the search goes by."""
         aim = key if probe is None else probe
-        # More than are asked for: which of equal keys come first is not left to a search.
+        # More than are asked for, so that the search does not decide which of equal keys come first.
         hits = self.store.nearest(options.namespace, aim, max(options.k, DEPTH), options.where)
         rows = [hit.row for hit in hits[: max(options.k, RANKED)]]
         kept = self.fine_keys.given(options.namespace, self.store.fetch(options.namespace, rows))
@@ -196,9 +197,9 @@ class Recall:
         return Look(asked, pool, known, cosines)
 
     def _today(self, options: ReadOptions) -> date:
-        """The day from which "yesterday" is counted: of `as_of`, or today's.
+        """The day from which "yesterday" is counted: that of `as_of`, or today.
 
-        In a memory to which nothing was said for a month, it is that of what was said last.
+        In a memory to which nothing was said for a month, it is the day of what was said last.
         """
         if (given := day_of(options.as_of)) is not None:
             return given
@@ -251,7 +252,7 @@ def _ranked(look: Look, explain: bool) -> Found:
 def _lateness(segments: Sequence[StoredSegment]) -> dict[str, float]:
     """How late each document was said, or first written, among those found: from 0 to 1."""
     times = {s.document_id: (s.metadata.get("said_at"), s.row) for s in segments}
-    # What is no time is not late.
+    # A text that is not a time is not late.
     said = {name: (at if day_of(at) else "", row) for name, (at, row) in times.items()}
     order = sorted(said, key=said.__getitem__)
     return {name: n / max(len(order) - 1, 1) for n, name in enumerate(order)}

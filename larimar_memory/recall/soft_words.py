@@ -1,4 +1,4 @@
-"""Words that are alike without being the same, by the vectors of an encoder's table of coarse keys."""
+"""Words that are alike but not the same, by the vectors of an encoder's table of coarse keys."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from larimar_memory.recall.tokens import Tokens
 def soft_words(
     encoder: Encoder, tokens: Tokens | None, question: str, texts: Sequence[str]
 ) -> Float[np.ndarray, " n"] | None:
-    """How much of what a question says each text says in words that are alike, in [-1, 1].
+    """How much of a question's meaning each text has, in the same or similar words, in [-1, 1].
 
     Args:
-        tokens: of the encoder, where it tokenises.
+        tokens: of the encoder, if it tokenises.
 
     Returns:
-        None where the encoder has no table.
+        None if the encoder has no table.
     """
     table = coarse_table(encoder)
     if table is None or tokens is None:

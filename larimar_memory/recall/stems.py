@@ -1,4 +1,4 @@
-"""Stems of words, and how much of what a question says they hold."""
+"""Stems of words, and how much of a question they cover."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def stems_of(said: Sequence[str]) -> list[str]:
 
 
 def stem_idfs(asked: Asked, pool: Pool) -> dict[str, float]:
-    """The stems of what a question says, with how much each says."""
+    """The stems of a question's terms, with the idf of each."""
     return {stem(term): pool.idf(term) for term in asked.terms}
 
 
 def share(idfs: Mapping[str, float], held: Container[str]) -> float:
-    """How much of what some words say those of them say that are held."""
+    """The share of some words' idf that the held ones have."""
     whole = sum(idfs.values())
     return sum(idf for word, idf in idfs.items() if word in held) / whole if whole > 0 else 0.0
 

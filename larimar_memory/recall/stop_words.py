@@ -1,4 +1,4 @@
-"""Words that only ask, by language: they say nothing of which segment is meant."""
+"""Words that only ask, by language: they do not tell which segment is meant."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ shouldn
 
 @cache
 def stop_words(language: str) -> frozenset[str]:
-    """The stop words of a language, as `text.words` makes them; none where it has no list.
+    """The stop words of a language, as `text.words` makes them; none if the language has no list.
 
     Args:
         language: ISO 639-1 code.

@@ -1,9 +1,9 @@
-"""What a question that names a time reads: what was said then, or last, or first.
+"""Reading for a question that names a time: what was said then, or last, or first.
 
-By rules, and in one to three searches more than other questions take. Their numbers were chosen on
-the first half of a set of dated conversations made of templates, and on others stitched from dialogues;
-they are reported on the other half. A question without a time, and a memory whose texts have none, is
-read as if this were not here.
+This goes by rules, and takes one to three more searches than other questions. The numbers were chosen
+on the first half of a set of dated conversations made of templates, and on others stitched from
+dialogues; they are reported on the other half. A question without a time, or a memory whose texts have
+none, is read as if this module did not exist.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from larimar_memory.stores.base import Where, speaker_of
 from larimar_memory.system.moments import day_of
 
 THEN = 0.3
-"""What it counts that a text was said at the time a question names: of 43 that name a day, .88 of the
-evidence came among the first five from .2 on, and .79 without. More hides what speaks of it."""
+"""Score added to a text that was said at the time that a question names: of 43 questions that name a
+day, .88 of the evidence came among the first five from .2 on, and .79 without. A larger one hides texts
+that speak of that time."""
 
 LAST = 1.0
-"""What it counts that a text was said on the last day on which its subject came up, or the first."""
+"""Score added to a text that was said on the last day, or the first, on which its subject came up."""
 
 NEAR, NEAR_WHEN = 0.7, 0.5
-"""Share of the best day's relevance from which another is about the same subject, where one of them is
-read, and where all are. The right day was the last of those so near for .79 of 52 questions, and for
-.85 of 220 others; for .75 and .82 with shares of .6."""
+"""Share of the best day's relevance from which another day is about the same subject, if one of them is
+read, and if all are. The right day was the last of those for .79 of 52 questions, and for .85 of 220
+others; with shares of .6, for .75 and .82."""
 
 SUBJECT = 0.5
-"""Share of a day's relevance that is its likeness to the subject alone, where a question names one."""
+"""Share of a day's relevance that is its likeness to the subject alone, if a question names one."""
 
 CORRECTED = 0.6
-"""Likeness from which what was said before is shown with what was said last, which corrects it."""
+"""Likeness from which an earlier text is shown with the latest one, which corrects it."""
 
 OPENING = 0.4
-"""How much less than a day's best text one may match that opens its subject."""
+"""How much less than a day's best text a text may match that opens the subject on that day."""
 
 _SAY = r"(?:talk|speak|spoke|spoken|chat|discuss|mention|told|tell|said|say|ask|brought|bring|raise)\w*"
 _TELLS = re.compile(rf"\b{_SAY}\b", re.I)
@@ -61,10 +62,10 @@ class Timed:
 
     Attributes:
         named: the times.
-        last: whether it asks for what was last, or first; None where for neither.
-        core: the question without what says so.
-        subject: what was talked about, where it says so; else "".
-        asks_when: whether it asks when that was.
+        last: whether it asks for what was last (True) or first (False); None if for neither.
+        core: the question without the words that say so.
+        subject: what was talked about, if it says so; else "".
+        asks_when: whether it asks when something was talked about.
     """
 
     text: str
@@ -76,7 +77,7 @@ class Timed:
 
     @classmethod
     def of(cls, text: str) -> Timed | None:
-        """What a question says of time; None where it says nothing."""
+        """What a question says of time; None if it says nothing."""
         if len(text) > LONGEST:
             return None
         named = times_in(text)
@@ -96,11 +97,11 @@ class Timed:
 
 
 Ask = Callable[[str, Sequence[Where]], Found]
-"""Searches with a question, for what satisfies some more filters."""
+"""Searches with a question among what satisfies some further filters."""
 
 
 def in_time(timed: Timed, found: Found, ask: Ask, today: Callable[[], date]) -> Found:
-    """What was found for a question, and what was said at its time before it.
+    """What was found for a question, with what was said at its time put first.
 
     Args:
         found: for the question as it stands.
@@ -118,7 +119,7 @@ def in_time(timed: Timed, found: Found, ask: Ask, today: Callable[[], date]) -> 
 
 
 def _then(question: str, found: Found, ask: Ask, spans: Sequence[Span]) -> Found:
-    """What was said on those days comes before what matches no better."""
+    """What was said on those days, put before what matches no better."""
     if not spans:
         return found
     days = [{"said_at": {"$since": str(s.first), "$until": str(s.last)}} for s in spans]
@@ -127,7 +128,7 @@ def _then(question: str, found: Found, ask: Ask, spans: Sequence[Span]) -> Found
 
 
 def _last(timed: Timed, found: Found, ask: Ask) -> Found:
-    """What was said of a subject when it last came up, or first, comes before all else."""
+    """What was said when a subject last came up, or first, put before all else."""
     about = ask(timed.core, []).candidates
     days = _relevance(about, lambda one: one.rank_score)
     if timed.subject:
@@ -149,7 +150,7 @@ def _last(timed: Timed, found: Found, ask: Ask) -> Found:
 
 
 def _when(timed: Timed, found: Found, ask: Ask) -> Found:
-    """What opens the subject on each day on which it came up: the days that match best first."""
+    """What opens the subject on each day on which it came up, the best matching days first."""
     about = ask(timed.subject, [])
     relevance, asked = _relevance(about.candidates, lambda one: one.rank_score), Asked(timed.text)
     near = _near(relevance, NEAR_WHEN)
@@ -172,7 +173,7 @@ def _when(timed: Timed, found: Found, ask: Ask) -> Found:
 def _relevance(
     candidates: Sequence[Candidate], score: Callable[[Candidate], float]
 ) -> dict[date, float]:
-    """How much better the best of each day matches than the worst of all."""
+    """How much better the best candidate of each day matches than the worst of all."""
     least = min(map(score, candidates), default=0.0)
     days = dict[date, float]()
     for one in candidates:
@@ -182,13 +183,13 @@ def _relevance(
 
 
 def _near(days: dict[date, float], share: float) -> list[date]:
-    """The days that have nearly as much to do with a subject as the best."""
+    """The days that are nearly as relevant to a subject as the best."""
     best = max(days.values(), default=0.0)
     return [day for day, relevance in days.items() if relevance >= share * best]
 
 
 def _joined(found: Found, inside: Found, more: float) -> Found:
-    """Both, by their scores, of which those inside have so much more."""
+    """Both, ordered by score, after `more` was added to the scores of those inside."""
     best = {one.segment.row: one for one in found.candidates}
     for one in inside.candidates:
         why = one.why
@@ -203,7 +204,7 @@ def _joined(found: Found, inside: Found, more: float) -> Found:
 
 
 def in_turn(lists: Sequence[Sequence[Candidate]]) -> list[Candidate]:
-    """The best of each list, then the next of each; each segment once."""
+    """The best of each list, then the second best of each, and so on; each segment once."""
     taken = dict[int, Candidate]()
     for n in range(max(map(len, lists), default=0)):
         for candidate in (found[n] for found in lists if n < len(found)):
@@ -212,7 +213,7 @@ def in_turn(lists: Sequence[Sequence[Candidate]]) -> list[Candidate]:
 
 
 def _alike(one: Candidate, other: Candidate) -> bool:
-    """Whether two say the same, but for what has changed: of one speaker, and nearly the same key."""
+    """Whether two say the same, except for what has changed: one speaker, and nearly the same key."""
     both = speaker_of(one.segment.metadata), speaker_of(other.segment.metadata)
     likeness = one.segment.best_key @ other.segment.best_key
     return both[0] == both[1] and float(likeness) >= CORRECTED

@@ -1,9 +1,9 @@
 """The times that a question names, "last week", "in May", "on 3 May", by rules for English.
 
-Dates and what is counted from the present come with the days they stand for. The rules are ours, over
-`dateutil`'s calendar: `dateparser` takes half a second to import and most of one for its first date,
-has a day where a week or a month is meant, finds "we march" and "in a second" in questions, and does
-not know "last weekend" or "a couple of weeks ago".
+Dates, and times counted from the present, come with the days that they stand for. The rules are ours,
+over `dateutil`'s calendar. `dateparser` takes half a second to import and most of one for its first
+date, gives a day where a week or a month is meant, finds "we march" and "in a second" in questions, and
+does not know "last weekend" or "a couple of weeks ago".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeAlias
 from larimar_memory.recall.dates import COUNTS, NAME, WEEKDAYS, month_of
 
 LONGEST = 2_000
-"""Characters of a question up to which it names times: what is longer is a text that is looked for."""
+"""The longest question, in characters, that names times: a longer one is a text to look for."""
 
 
 class Span(NamedTuple):
@@ -29,7 +29,7 @@ class Span(NamedTuple):
 
 
 Reads: TypeAlias = Callable[[re.Match[str], date], Span | None]
-"""The days that an expression stands for, as it is said on a day; None where there are none."""
+"""A function that gives the days of an expression said on a given day; None if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Named:
     relative: bool
 
     def on(self, today: date) -> Span | None:
-        """The days it stands for, said on a day; None where there are none in the calendar."""
+        """The days that it stands for, said on a day; None if the calendar has none."""
         try:
             return self.reads(self.match, today)
         except (OverflowError, ValueError):
@@ -51,7 +51,7 @@ class Named:
 
 
 def times_in(text: str) -> list[Named]:
-    """The times that a text names, in order; none of a text of more than `LONGEST`."""
+    """The times that a text names, in order; none for a text longer than `LONGEST`."""
     if len(text) > LONGEST:
         return []
     found = list[Named]()
@@ -59,14 +59,14 @@ def times_in(text: str) -> list[Named]:
         for match in pattern.finditer(text):
             if reads is _written and not _is_month(match, text[: match.start()]):
                 continue
-            # The rules that say more come first: "two weeks ago" is no "week".
+            # The more specific rules come first: "two weeks ago" is no "week".
             if not any(match.start() < one.end and one.start < match.end() for one in found):
                 found.append(Named(match.start(), match.end(), match, reads, relative))
     return sorted(found, key=lambda one: one.start)
 
 
 def spans_on(text: str, named: list[Named], today: date) -> list[Span]:
-    """The days that a text's times stand for: those between two, or since or before one, together."""
+    """The days that a text's times stand for; between two, since or before one, they are one span."""
     made, at = list[Span](), 0
     while at < len(named):
         one, span = named[at], named[at].on(today)
@@ -103,7 +103,7 @@ _SINCE = re.compile(r"\b(?:since|after)\s+(?:the\s+)?$", re.I)
 _BEFORE = re.compile(r"\b(?:before|until|till)\s+(?:the\s+)?$", re.I)
 
 _SEASONS = {"spring": 3, "summer": 6, "autumn": 9, "fall": 9, "winter": 12}
-"""Months in which they begin, in the north."""
+"""Months in which the seasons begin, in the north."""
 
 _COUNTS = {word: n for n, word in enumerate(COUNTS, 1)}
 _COUNTS |= {"a": 1, "an": 1, "couple": 2, "few": 3, "several": 5}
@@ -112,12 +112,12 @@ _UNIT = r"(?P<unit>day|night|week|fortnight|month|year)s?"
 _OF_WEEK = rf"(?P<weekday>{'|'.join(WEEKDAYS)})"
 
 _WIDTHS = {"day": 0, "night": 0, "week": 3, "fortnight": 4, "month": 15, "year": 183}
-"""Days by which what was so long ago may be off: "a month ago" is seldom meant to the day."""
+"""By how many days such a time may be off: "a month ago" is seldom meant to the day."""
 
 
 def _back_by(at: date, unit: str, count: int) -> date:
-    """So many units before a day."""
-    # Not before it is needed: most questions name no time.
+    """The day that is so many units before another."""
+    # Imported late: most questions name no time.
     from dateutil.relativedelta import relativedelta
 
     unit, count = {"night": ("day", count), "fortnight": ("week", 2 * count)}.get(unit, (unit, count))
@@ -147,13 +147,13 @@ def _ago(match: re.Match[str], today: date) -> Span:
 
 
 def _rolling(match: re.Match[str], today: date) -> Span:
-    """As in "the last two weeks": up to today."""
+    """Up to today, as in "the last two weeks"."""
     count = _count(match) if match["count"] else 1
     return Span(_back_by(today, match["unit"].lower(), count), today)
 
 
 def _of_calendar(unit: str, today: date, back: int) -> Span:
-    """The calendar's week, month or year, so many before that of today."""
+    """The calendar week, month or year that is so many before today's."""
     if unit == "week":
         monday = today - timedelta(today.weekday() + 7 * back)
         return Span(monday, monday + timedelta(6))
@@ -185,7 +185,7 @@ def _weekend(match: re.Match[str], today: date) -> Span:
 
 
 def _season(match: re.Match[str], today: date) -> Span:
-    """The last one that has begun; of "last summer", that has ended."""
+    """The last season that has begun; for "last summer", that has ended."""
     month = _SEASONS[match["season"].lower()]
     ended = match["which"].lower() in ("last", "past", "previous")
     for year in (today.year, today.year - 1, today.year - 2):
@@ -201,11 +201,11 @@ def _iso(match: re.Match[str], today: date) -> Span:
 
 
 def _written(match: re.Match[str], today: date) -> Span | None:
-    """A month, maybe a day of it; without a year, the last one that has begun."""
+    """A month, or a day in it; without a year, the last one that has begun."""
     month = month_of(match["month"])
     if match["year"]:
         return _dated(int(match["year"]), month, match["day"])
-    # Eight years: a 29 February comes round in so many, at most.
+    # Eight years: 29 February comes again within eight years.
     for year in range(today.year, today.year - 9, -1):
         try:
             span = _dated(year, month, match["day"])
@@ -217,8 +217,10 @@ def _written(match: re.Match[str], today: date) -> Span | None:
 
 
 def _is_month(match: re.Match[str], before: str) -> bool:
-    """Whether a word is a month where neither a day nor a year says so: "may", "march" and "June" may
-    be others, unless there is "in" before them, or a month from which on they are meant.
+    """Whether a word is a month although neither a day nor a year says so.
+
+    "may", "march" and "June" may be other words, unless "in" or a month from which a time begins is
+    before them.
     """
     if match["day"] or match["year"]:
         return True

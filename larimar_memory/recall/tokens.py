@@ -1,4 +1,4 @@
-"""Token ids of what is read: two features need them, and who reads often reads the same again."""
+"""Token ids of what is read: two features need them, and texts are often read again."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from larimar_memory.system import forking
 from larimar_memory.text.normal import normalised
 
 HELD = 500
-"""Texts whose tokens are held: those of a dozen questions, some 1 MB."""
+"""How many texts' tokens are held: those of a dozen questions, some 1 MB."""
 
 LONGEST = 2_000
-"""Characters of a text up to which they are."""
+"""The longest text, in characters, whose tokens are held."""
 
 
 class Tokens:
-    """Tokenises texts in their normal form, those read lately only once; safe for threads."""
+    """Tokenises texts in their normal form, recent ones only once; thread-safe."""
 
     def __init__(self, encoder: TokenizingEncoder) -> None:
         self._encoder = encoder

@@ -40,12 +40,12 @@ _Made = TypeVar("_Made")
 
 
 def build(memory: OnDemand[Larimar], namespace: Callable[[], str]) -> Server[Any]:
-    """The server of a memory, which it closes when it ends.
+    """The server of a memory; it closes the memory when it ends.
 
     Args:
         memory: opened by the first request that needs it.
-        namespace: where the request at hand reads and writes. It follows from how the server was
-            started, or from who asks, and never from what is asked.
+        namespace: the namespace that the current request reads and writes. It depends on how the server
+            was started, or on who asks, and never on what is asked.
     """
     handlers = _Handlers(memory, namespace)
 
@@ -75,7 +75,7 @@ def build(memory: OnDemand[Larimar], namespace: Callable[[], str]) -> Server[Any
 
 
 class _Handlers:
-    """What is done for each kind of request; the memory works in threads, off the event loop."""
+    """Handlers for each kind of request; the memory works in threads, off the event loop."""
 
     def __init__(self, memory: OnDemand[Larimar], namespace: Callable[[], str]) -> None:
         self._memory, self._namespace = memory, namespace
@@ -189,7 +189,7 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> InputError:
 
 @contextmanager
 def _told(data: dict[str, str] | None = None) -> Iterator[None]:
-    """Errors as those of the protocol, for requests that are no calls of tools."""
+    """Raise errors as the protocol's own, for requests other than tool calls."""
     try:
         yield
     except LarimarError as error:

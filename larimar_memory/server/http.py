@@ -1,4 +1,4 @@
-"""The server of many clients over HTTP: on this machine, or elsewhere with a token."""
+"""A server for many clients over HTTP: on this machine, or elsewhere with a token."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ def listen(host: str, port: int, *, tokens: bool) -> Listener:
 def http_server(
     server: Server[Any], listener: Listener, tokens: Tokens | None, names: Sequence[str] = ()
 ) -> uvicorn.Server:
-    """What serves at a listener: `.run(sockets=[listener.socket])`, until a signal ends it.
+    """The server at a listener: `.run(sockets=[listener.socket])` serves until a signal ends it.
 
-    A request must name a host that is known and, where a page in a browser sends it, come from there:
-    a page elsewhere whose name is made to lead here is refused.
+    A request must name a known host. If a page in a browser sends it, the page must come from a known
+    host too: a page elsewhere whose name is made to resolve to this machine is refused.
 
     Args:
-        tokens: what clients show; None lets in who can connect.
-        names: further hosts by which clients know it.
+        tokens: the tokens that clients must show; None lets in whoever can connect.
+        names: further host names by which clients know the server.
 
     Raises:
-        InputError: if one of them is no host.
+        InputError: if one of `names` is not a host.
     """
     app = server.streamable_http_app(
         streamable_http_path=PATH,
-        # No request depends on another: a client goes on after the server was started again.
+        # No request depends on another, so a client can carry on after the server restarts.
         stateless_http=True,
         json_response=True,
         transport_security=_security(listener, names),
-        # There is no server that gives tokens out; the address stands where one would.
+        # No server issues tokens; the setting needs the address of one, and gets this server's.
         auth=AuthSettings(issuer_url=AnyHttpUrl(listener.url), resource_server_url=None)
         if tokens
         else None,
@@ -77,7 +77,7 @@ def _security(listener: Listener, names: Sequence[str]) -> TransportSecuritySett
 
 
 def _checked(name: str) -> str:
-    """A host as browsers send it."""
+    """A host, in the form in which browsers send it."""
     try:
         return str(ip_address(name.strip("[]")))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What tools take and give. Names and limits are those of the agent tools in `langchain_larimar`."""
+"""Arguments and results of tools; names and limits match the agent tools in `langchain_larimar`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from larimar_memory.types import Grounding, Reason, RecalledSegment, Style
 from larimar_memory.validate import MAX_NAME_CHARS, MAX_QUESTION_CHARS
 
 MAX_TEXT_CHARS = 20_000
-"""Of what a model remembers; longer texts are documents, which `larimar ingest` writes."""
+"""The longest text that a model may remember; `larimar ingest` writes longer ones as documents."""
 
 MOST = 100
-"""Segments that a call may recall, and documents that a page may list."""
+"""Most segments that a call may recall, and most documents that a page may list."""
 
 DOCUMENT = "larimar://document"
-"""Documents as resources: this, and the id as a query, which no client normalises as it may a path."""
+"""Address of documents as resources. The id follows as a query, for clients may normalise a path."""
 
 TextToKeep = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS)]
 Question = Annotated[
@@ -186,7 +186,7 @@ class Held(BaseModel):
 
 
 def recalled(segment: RecalledSegment) -> Recalled:
-    """A segment as tools show it: exactly in number and place, and with nothing that spells control."""
+    """A segment as tools show it: exact in its numbers, and without delimiters or control tokens."""
     return Recalled(
         id=segment.document_id,
         uri=uri_of(segment.document_id),
@@ -229,7 +229,7 @@ def id_of(uri: str) -> str:
     """The id in a document's address.
 
     Raises:
-        InputError: if it is the address of no document.
+        InputError: if it is not the address of a document.
     """
     start, _, id = uri.partition("?id=")
     if start != DOCUMENT or not id or "&" in id:

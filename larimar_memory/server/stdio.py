@@ -1,4 +1,4 @@
-"""The server of one client, on standard input and output."""
+"""A server for one client, on standard input and output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REFUSED = (
 
 
 def serve_stdio(server: Server[Any]) -> None:
-    """Serve until standard input ends. What else is printed meanwhile goes to standard error."""
+    """Serve until standard input ends. Whatever else prints meanwhile goes to standard error."""
 
     async def run() -> None:
         lines = _Lines()
@@ -34,7 +34,7 @@ def serve_stdio(server: Server[Any]) -> None:
 
 
 class _Lines:
-    """Standard input by lines; one that is no message is answered, for its sender would wait for ever.
+    """Lines of standard input. One that is not a message is answered: its sender would wait forever.
 
     Attributes:
         answer: sends a message to the client.
@@ -56,7 +56,7 @@ class _Lines:
 
 
 def _id_in(line: str) -> int | str | None:
-    """The id of a request, as far as it can be made out."""
+    """The id of a request; None if it cannot be made out."""
     try:
         id = json.loads(line)["id"]
         return id if isinstance(id, int) or str(id).isascii() else None

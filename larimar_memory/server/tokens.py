@@ -23,10 +23,10 @@ class Tokens:
     """Says which namespace a token opens.
 
     Args:
-        by_namespace: the token of each.
+        by_namespace: the token of each namespace.
 
     Raises:
-        InputError: if one cannot be used; no message holds a token.
+        InputError: if a token cannot be used; no error message holds a token.
     """
 
     def __init__(self, by_namespace: Mapping[str, Any]) -> None:
@@ -42,10 +42,10 @@ class Tokens:
 
     @classmethod
     def read(cls, path: Path) -> Tokens:
-        """Those of a file: a JSON object of namespaces and their tokens.
+        """The tokens in a file: a JSON object of namespaces and their tokens.
 
         Raises:
-            InputError: if it cannot be used.
+            InputError: if the file cannot be used.
         """
         remedy = 'Write it like {"user:ana": "TOKEN", "user:ben": "ANOTHER"}.'
         try:
@@ -61,17 +61,17 @@ class Tokens:
         raise InputError(f"The tokens in {path} cannot be used.", why, remedy)
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Who a token is, or None; all are compared, each in the same time."""
+        """The client that a token names, or None; every known token is compared, in constant time."""
         digest = sha256(token.encode("utf-8", "replace")).digest()
         matching = [name for name, known in self._known if hmac.compare_digest(digest, known)]
         return AccessToken(token=token, client_id=matching[0], scopes=[]) if matching else None
 
 
 def namespace_of_client() -> str:
-    """The namespace that the client of the request at hand has a token for.
+    """The namespace that the current request's token opens.
 
     Raises:
-        InputError: if it showed none.
+        InputError: if the client showed no token.
     """
     token = get_access_token()
     if token is None:

@@ -1,4 +1,4 @@
-"""The tools: each opens no file and knows no namespace but the one it is given."""
+"""The tools: none opens a file, or knows any namespace but the one it is given."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from larimar_memory.larimar import Larimar
 
 SOURCE = {"source": "agent"}
-"""Metadata of what a model remembers, and when it did, unless it says otherwise."""
+"""Metadata of what a model remembers, along with the time, unless the model says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a tool did.
+    """The outcome of a tool.
 
     Attributes:
-        result: for programs.
+        result: the outcome for programs.
         texts: the same for a model to read; by default, the result as JSON.
     """
 
@@ -36,13 +36,13 @@ class Done:
     texts: tuple[str, ...] = ()
 
     def said(self) -> tuple[str, ...]:
-        """What a model reads, in which nothing spells a delimiter or a control token."""
+        """The texts for a model, in which nothing spells a delimiter or a control token."""
         return self.texts or (disarmed(self.result.model_dump_json()),)
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryTool:
-    """A tool and the function behind it, which is given a memory, a namespace and the arguments."""
+    """A tool and the function behind it, which takes a memory, a namespace and the arguments."""
 
     title: str
     description: str
@@ -51,6 +51,7 @@ class MemoryTool:
     run: Callable[[Larimar, str, Any], Done]
     reads: bool = False
     destroys: bool = False
+    dates: bool = False
 
     def declared(self, name: str) -> Tool:
         """The tool as clients see it."""
@@ -60,19 +61,19 @@ class MemoryTool:
             description=self.description,
             input_schema=self.arguments.model_json_schema(),
             output_schema=self.result.model_json_schema(mode="serialization"),
-            # Every one of them leaves the same behind when it is called again.
             annotations=ToolAnnotations(
                 title=self.title,
                 read_only_hint=self.reads,
                 destructive_hint=self.destroys,
-                idempotent_hint=True,
+                # Repeating a call changes nothing more, unless the call notes when it was made.
+                idempotent_hint=not self.dates,
                 open_world_hint=False,
             ),
         )
 
 
 def remember(memory: Larimar, namespace: str, given: schemas.Remember) -> Done:
-    """Write a text under an id that follows from it; on return it is durable."""
+    """Write a text under an id derived from the text; on return it is durable."""
     text = given.text.strip()
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     id, metadata = note_id(text), {**SOURCE, "said_at": now, **(given.metadata or {})}
@@ -81,7 +82,7 @@ def remember(memory: Larimar, namespace: str, given: schemas.Remember) -> Done:
 
 
 def recall(memory: Larimar, namespace: str, given: schemas.Recall) -> Done:
-    """Read what a question addresses."""
+    """Read the segments that a question addresses."""
     readout = memory.read(given.question, given.k, **_which(namespace, given))
     result = schemas.RecallResult(
         recalled=[schemas.recalled(segment) for segment in readout.segments],
@@ -93,7 +94,7 @@ def recall(memory: Larimar, namespace: str, given: schemas.Recall) -> Done:
 
 
 def answer(memory: Larimar, namespace: str, given: schemas.Answer) -> Done:
-    """Answer by the memory's own decoder, with what it was given to answer from."""
+    """Answer with the memory's own decoder, and give the sources of the answer."""
     found = memory.answer(given.question, given.k, style=given.style, **_which(namespace, given))
     text = disarmed(found.text)
     result = schemas.AnswerResult(
@@ -134,7 +135,7 @@ def list_(memory: Larimar, namespace: str, given: schemas.List) -> Done:
 
 
 def stats(memory: Larimar, namespace: str, given: schemas.Stats) -> Done:
-    """Count what the namespace holds; the file's size and place would tell of other namespaces."""
+    """Count what the namespace holds; the file's size and path would reveal other namespaces."""
     held = memory.stats(namespace)
     return Done(schemas.Held(**{name: getattr(held, name) for name in schemas.Held.model_fields}))
 
@@ -142,12 +143,12 @@ def stats(memory: Larimar, namespace: str, given: schemas.Stats) -> Done:
 def page(
     memory: Larimar, namespace: str, cursor: str | None, limit: int, where: Where | None = None
 ) -> tuple[list[Document], str | None]:
-    """Documents after the one of that id, and the id to go on after, where there are more.
+    """A page of documents after the one with the id `cursor`, and the next cursor if there are more.
 
-    Where that document is gone, the page is the first one: a client that forgets what it lists passes
-    none over.
+    If that document is gone, the page is the first one, so that a client that forgets what it lists
+    skips nothing.
     """
-    # What a client sends back may be no id at all, which is none of a document either.
+    # A client may send back something that is not an id at all; no document has that either.
     last = None if cursor is None else memory.store.document(namespace, cursor)
     after = None if last is None else last.id
     found = memory.page(limit + 1, namespace=namespace, after=after, where=where)
@@ -155,7 +156,7 @@ def page(
 
 
 def marked(segments: Iterable[RecalledSegment]) -> str:
-    """Segments as a model reads them: as data, each with its id; "" where there are none."""
+    """Segments as a model reads them: as data, each with its id; "" if there are none."""
     found = [(s.document_id, s.context, s.metadata) for s in segments]
     return noted(found) if found else ""
 
@@ -171,6 +172,7 @@ TOOLS = {
         schemas.Remember,
         schemas.Written,
         remember,
+        dates=True,
     ),
     "recall": MemoryTool(
         "Recall",

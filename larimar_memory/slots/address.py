@@ -11,8 +11,8 @@ ALPHA = 1e-3
 SLOT_ALPHA = 0.1
 """Kernel width over random reference keys.
 
-Wide enough that a question and its fact share slots: of 2,048 real sentences, asked for by their
-beginnings, it finds .92, as many as their keys alone would, where a width of .01 finds .15.
+Wide enough that a question and its fact share slots: asked for by their beginnings, .92 of 2,048 real
+sentences are found, as many as by their keys alone, and .15 with a width of .01.
 """
 
 
@@ -21,12 +21,12 @@ def address(
 ) -> Float[np.ndarray, " k"]:
     """Weights `w_k = softmax_k(-||q - R_k||^2 / (2 alpha sigma^2))`, float64.
 
-    sigma is the distance to the nearest row. At distance zero the limit is taken: the weight is shared
-    equally by the rows that equal the query. Weights are non-negative and sum to 1.
+    sigma is the distance to the nearest row. At distance zero the limit is taken: the rows that equal
+    the query share the weight equally. Weights are non-negative and sum to 1.
 
     Args:
         query: q, the key of the question.
-        reference: R, the reference keys; k may be 0, then so is the result's length.
+        reference: R, the reference keys; k may be 0, and the result is then empty.
         alpha: positive kernel width.
     """
     if not len(reference):
@@ -52,7 +52,7 @@ def address_all(
 
 def reference_keys(slots: int, dimension: int, seed: int = 0) -> Float[np.ndarray, "k d"]:
     """R: random unit keys, float32, the same on every machine, so that memories can be merged."""
-    # The legacy generator's stream never changes between NumPy's versions; Generator's may.
+    # The stream of NumPy's legacy generator never changes between versions; Generator's may.
     normal = np.random.RandomState(seed).standard_normal((slots, dimension))
     unit = normal / np.linalg.norm(normal, axis=1, keepdims=True)
     return np.asarray(unit, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What a memory returns when it is read, and how a blend gets its length back."""
+"""The result of reading a memory, and how a blend gets its length back."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from larimar_memory.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What a written item adds to a readout.
+    """The part that a written item has in a readout.
 
     Attributes:
-        coefficient: what the item's direction is multiplied with in the blend; may be negative.
-        share: the part of the readout that it accounts for, in [0, 1]: of the weight in grow mode, of
-            the squared length in fixed mode, were the latents orthogonal.
+        coefficient: the factor on the item's direction in the blend; may be negative.
+        share: the part of the readout that the item accounts for, in [0, 1]: of the weight in grow
+            mode; of the squared length in fixed mode, as if the latents were orthogonal.
     """
 
     id: str
@@ -34,7 +34,7 @@ class Blend:
         latents: the blended latents with their length restored, float32.
         weights: address weights w, float64, non-negative, each row summing to 1: over the K slots in
             fixed mode, over the slots found (`sources`, best first) in grow mode.
-        sources: for each query the items it is made of, largest coefficient first.
+        sources: for each query, the items that make up its readout, largest coefficient first.
     """
 
     latents: Float[np.ndarray, "q c"]
@@ -45,10 +45,10 @@ class Blend:
 def with_length(
     blend: Float[np.ndarray, "q c"], lengths: Float[np.ndarray, " q"]
 ) -> Float[np.ndarray, "q c"]:
-    """The blends' directions at these lengths, float32; a blend of zeros stays zero.
+    """The blends' directions with these lengths, float32; a blend of zeros stays zero.
 
-    A blend is shorter than what was written, and a decoder reads it better at the written length
-    (arXiv 2407.16908).
+    A blend is shorter than the latents that were written, and a decoder reads it better at the written
+    length (arXiv 2407.16908).
     """
     units, _ = normalised(blend)
     limit = float(np.finfo(np.float32).max)
@@ -58,7 +58,7 @@ def with_length(
 def normalised(
     rows: Float[np.ndarray, "n c"],
 ) -> tuple[Float[np.ndarray, "n c"], Float[np.ndarray, " n"]]:
-    """Rows at length 1 and their lengths, float64, at any scale; a row of zeros stays zero."""
+    """Rows at length 1, and their lengths, float64, at any scale; a row of zeros stays zero."""
     largest = np.abs(rows).max(axis=1, initial=0.0)
     scaled = rows / np.where(largest > 0, largest, 1.0)[:, None]
     lengths = np.sqrt(np.einsum("nc,nc->n", scaled, scaled))
@@ -74,7 +74,7 @@ def matrix(values: object, what: str, width: int | None = None) -> Float[np.ndar
     """Rows of numbers as float32, from a NumPy array or a torch tensor of any floating type.
 
     Raises:
-        InputError: if they are no matrix of finite numbers, or not of that width.
+        InputError: if they are not a matrix of finite numbers, or not of that width.
     """
     if hasattr(values, "detach"):
         values = values.detach().float().cpu().numpy()
@@ -94,13 +94,13 @@ def matrix(values: object, what: str, width: int | None = None) -> Float[np.ndar
 
 
 def check_items(ids: object, **columns: Sized) -> tuple[list[str], list[int]]:
-    """The ids to write and where they are given: of one that occurs twice, the last counts.
+    """The ids to write, and their places as given; of an id that occurs twice, the last counts.
 
     Args:
-        columns: what is written of each item, by name; one of them is "keys".
+        columns: the columns to write, by name, with an entry for each item; one is named "keys".
 
     Raises:
-        InputError: if the ids are no texts, or not as many as there are of everything else.
+        InputError: if the ids are not texts, or a column has another number of entries.
     """
     count = len(columns["keys"])
     if isinstance(ids, str) or not isinstance(ids, list | tuple):
@@ -127,7 +127,7 @@ def check_items(ids: object, **columns: Sized) -> tuple[list[str], list[int]]:
 
 
 def unknown_item(id: str) -> InputError:
-    """The error that there is no item of that id."""
+    """The error for an id without an item."""
     return InputError(
         f"There is no item {id!r}.",
         "Nothing of that id was written, or it was forgotten.",

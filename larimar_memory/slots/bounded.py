@@ -1,4 +1,4 @@
-"""A bounded memory at the facade: K slots that segments share, or one each while there are any."""
+"""A bounded memory for the facade: K slots that segments share, or a slot for each of K segments."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class SlotReading:
 
     Attributes:
         weights: address weights w over the K slots, float64, summing to 1.
-        key: the readout: the key of what is meant, as the slots hold it, unit length, float32; zeros if
-            nothing is written.
-        coefficients: what each segment, by its row in the store, contributes to the readout.
+        key: the readout, which is the key of what is meant, as the slots hold it; unit length, float32;
+            zeros if nothing is written.
+        coefficients: what each segment, by its row in the store, adds to the readout.
     """
 
     weights: Float[np.ndarray, " K"]
@@ -36,7 +36,7 @@ class SlotReading:
     coefficients: dict[int, float]
 
     def shares(self, rows: list[int]) -> Float[np.ndarray, " n"]:
-        """How these segments divide the readout among them: non-negative, summing to 1."""
+        """How the readout divides among these segments: non-negative, summing to 1."""
         parts = np.array([max(self.coefficients.get(row, 0.0), 0.0) ** 2 for row in rows])
         total = float(parts.sum())
         return parts / total if total > 0 else np.full(len(rows), 1.0 / max(len(rows), 1))
@@ -45,8 +45,9 @@ class SlotReading:
 class Slots:
     """Reads every namespace of a store through a slot memory of its own.
 
-    The slots hold keys under keys: a question addresses them, and the readout, cleaned of what nothing
-    written has, is what the store is searched with. The store is the truth; the slots follow it.
+    The slots hold keys under keys. A question addresses them, and the store is searched with the
+    readout, from which all that no written key has is removed. The store is the truth; the slots follow
+    it.
 
     Args:
         store: where segments are kept.
@@ -77,10 +78,11 @@ class Slots:
         )
 
     def memory(self, namespace: str) -> SlotMemory:
-        """The namespace's slots, in step with the store."""
+        """The namespace's slots, brought up to date with the store."""
         with self._lock:
             if self._lock.lost:
-                # Another thread was changing them when this process was forked: they are made anew.
+                # Another thread was changing the slots when this process was forked: they are made
+                # again.
                 self._spaces, self._lock.lost = {}, False
             generation = self._store.generation(namespace)
             if namespace not in self._spaces:
@@ -104,10 +106,10 @@ class Slots:
 def evict_oldest(store: Store, namespace: str, most: int) -> list[str]:
     """Delete the documents first written until a namespace has no more than `most` segments.
 
-    The newest document stays, whole, even where it alone has more; those without text take no slot.
+    The newest document stays whole, even if it alone has more; documents without text take no slot.
 
     Returns:
-        The ids of what was deleted.
+        The ids of the deleted documents.
     """
     excess = store.stats(namespace).segments - most
     held = store.documents(namespace) if excess > 0 else ()

@@ -1,7 +1,7 @@
 """Weights and directions as integers, so that sums of their products are exact.
 
 Integer sums do not depend on the order of writing, and what was added can be subtracted without a
-trace. That is what makes forgetting and merging exact to the last bit, not only to rounding.
+trace. That makes forgetting and merging exact to the last bit, not only up to rounding.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ ONE = 1 << BITS
 """The integer that stands for 1."""
 
 PRODUCT = float(ONE) * float(ONE)
-"""What the integer products are divided by."""
+"""The divisor of integer products."""
 
 MAX_ROWS = 1 << (63 - 2 * BITS)
-"""Rows whose products surely fit 64 bits, all in one slot: 524,288."""
+"""How many rows can be written so that their products surely fit 64 bits, all in one slot: 524,288."""
 
-# So many products of 2^44 stay below 2^53, where float64 sums of integers are exact in any order.
+# This many products of 2^44 stay below 2^53, where float64 sums of integers are exact in any order.
 _EXACT_ROWS = 1 << (53 - 2 * BITS)
 
 

@@ -1,4 +1,4 @@
-"""Grow mode: one slot per item, over any store, so that capacity is the disk's."""
+"""Grow mode: one slot per item, over any store, so that the disk is the limit."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from larimar_memory.validate import check_ids
 class GrowingMemory:
     """A memory whose reference keys R and latents M are the rows of a store.
 
-    Writing appends a slot; reading addresses the k nearest with Eq. 7 of arXiv 2403.11901, so that its
-    cost does not depend on N beyond the store's search. Keys are compared by direction alone.
+    Writing appends a slot. Reading addresses the k nearest with Eq. 7 of arXiv 2403.11901, so that its
+    cost does not depend on N except through the store's search. Only the directions of keys count.
 
     Args:
         store: where the rows are kept.
-        namespace: rows of others are never seen.
+        namespace: the one that is read and written; rows of others are never seen.
         alpha: kernel width.
 
     Raises:
@@ -50,16 +50,16 @@ class GrowingMemory:
     def write(
         self, ids: Sequence[str], keys: Any, latents: Any, texts: Sequence[str] | None = None
     ) -> None:
-        """Append one slot per id; one of an id held already takes its place.
+        """Append one slot per id; an id held already has its item replaced.
 
         Args:
-            ids: n names; of a name that occurs twice, the last counts.
+            ids: n names; if a name occurs twice, the last item counts.
             keys: (n, d) floating-point numbers, NumPy or torch.
             latents: (n, C) floating-point numbers, NumPy or torch; kept as float32.
             texts: what the items say, if anything.
 
         Raises:
-            InputError: if something of it cannot be used; then nothing was written.
+            InputError: if any of it cannot be used; then nothing was written.
         """
         key_rows, latent_rows = unit_rows(matrix(keys, "keys")), matrix(latents, "latents")
         said = [""] * len(key_rows) if texts is None else list(texts)
@@ -79,7 +79,7 @@ class GrowingMemory:
         )
 
     def update(self, id: str, key: Any, latent: Any, text: str = "") -> None:
-        """Replace an item by another.
+        """Replace an item.
 
         Raises:
             InputError: if there is no item of that id, or a vector cannot be used.
@@ -89,18 +89,18 @@ class GrowingMemory:
         self.write([id], key[None], latent[None], [text])
 
     def forget(self, ids: object) -> int:
-        """Delete items; returns how many. The store's `purge` erases what is left of them.
+        """Delete items; returns how many. The store's `purge` erases their traces.
 
         Args:
-            ids: a list of str, or one; unknown ones are passed over.
+            ids: a list of str, or one; unknown ids are ignored.
 
         Raises:
-            InputError: if one is no str.
+            InputError: if an id is not a str.
         """
         return self.store.delete(self.namespace, ids=check_ids(ids, "Nothing was forgotten."))
 
     def merge(self, other: GrowingMemory) -> None:
-        """Copy what another memory holds; an item that both hold is the other's afterwards."""
+        """Copy the other memory's items; an item that both hold becomes the other's."""
         for document in other.store.documents(other.namespace):
             (held,) = other.store.spans(other.namespace, [Span(document.id)], latents=True)
             batch = WriteBatch(
@@ -174,7 +174,7 @@ class GrowingMemory:
 def _blended(
     weights: Float[np.ndarray, " n"], latents: list[Float[np.ndarray, " c"]]
 ) -> Float[np.ndarray, " c"]:
-    """The latents' directions, blended by their weights, at their mean length."""
+    """The latents' directions, blended by their weights, at the latents' mean length."""
     rows = matrix(np.array(latents, dtype=np.float32), "latents").astype(np.float64)
     lengths = np.linalg.norm(rows, axis=1)
     units = rows / np.where(lengths > 0, lengths, 1.0)[:, None]

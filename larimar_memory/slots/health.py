@@ -1,4 +1,4 @@
-"""How full and how sharp a memory is, as figures that someone can act on."""
+"""How full and how sharp a memory is, in figures that tell what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from larimar_memory.slots.slots import SlotMemory
 from larimar_memory.stores.base import Store
 
 SAMPLE = 1_024
-"""Items looked at; more are sampled evenly."""
+"""The most items that are looked at; of more, a sample at even distances."""
 
 _SHARP = 0.9
 
@@ -31,13 +31,13 @@ class Health:
         load: N / K.
         effective_rank: the exponential of the entropy of the eigenvalues of the covariance of the
             weights (fixed) or of the keys (grow): how many directions are really in use.
-        condition: largest over smallest eigenvalue of what is solved with (fixed), or of the
-            keys' Gram matrix (grow; infinite when one is a combination of others).
+        condition: largest over smallest eigenvalue of the matrix that is solved with (fixed), or of the
+            keys' Gram matrix (grow; infinite if a key is a combination of others).
         margin: how far an item stands out when asked for by its own key: its coefficient less the
-            largest other's, mean over items, at most about 1.
-        expected_recall: the share of the items that come out first when asked for by their own key.
-        expected_cosine: cosine of such a readout to what was written, were the latents orthogonal;
-            about sqrt(K / N) above capacity.
+            largest other coefficient, mean over items, at most about 1.
+        expected_recall: share of the items that come out first when asked for by their own key.
+        expected_cosine: cosine of such a readout with what was written, as if the latents were
+            orthogonal; about sqrt(K / N) above capacity.
         advice: one sentence.
     """
 
@@ -61,7 +61,7 @@ class Health:
 
 
 def slot_health(memory: SlotMemory) -> Health:
-    """The health of a fixed-slot memory; for N items of a sample, time in proportion to N K."""
+    """The health of a fixed-slot memory; for a sample of N items, takes time in proportion to N K."""
     solution, gram = memory.solution(), memory.gram()
     count = len(solution.ids)
     eigenvalues = np.linalg.eigvalsh(gram)
@@ -89,16 +89,16 @@ def slot_health(memory: SlotMemory) -> Health:
 
 
 def grow_health(memory: GrowingMemory, slots: int | None = None) -> Health:
-    """The health of a growing memory, from a sample of its keys; reads them all once.
+    """The health of a growing memory, from a sample of its keys; reads all keys once.
 
     Args:
-        slots: most that there may be, if that is limited.
+        slots: the most slots that there may be, if that is limited.
     """
     return _health_of_keys(memory.store, memory.namespace, memory.alpha, slots)
 
 
 def _health_of_keys(store: Store, namespace: str, alpha: float, slots: int | None) -> Health:
-    """By the keys that the store searches by, which are coarse ones where it is lazy."""
+    """The health by the keys that the store searches by, which are coarse if the store is lazy."""
     keys = [part for _, part in store.keys(namespace)]
     everything = np.concatenate(keys) if keys else np.zeros((0, 1), dtype=np.float32)
     count = len(everything)
@@ -127,8 +127,8 @@ def health_of(store: Store, namespace: str, slots: Slots | None, most: int | Non
     """The state of a namespace's memory.
 
     Args:
-        slots: what it is read through, where segments share slots.
-        most: how many segments it may hold, where that is bounded otherwise.
+        slots: the slots that the namespace is read through, if segments share slots.
+        most: how many segments it may hold, if it is bounded without shared slots.
     """
     if slots is not None:
         return slot_health(slots.memory(namespace))
@@ -142,12 +142,12 @@ def _sample(count: int) -> np.ndarray:
 
 
 def _effective_rank(second: Float[np.ndarray, "k k"], rows: Float[np.ndarray, "n k"]) -> float:
-    """Of rows with these second moments."""
+    """The effective rank of rows with these second moments."""
     if not len(rows):
         return 0.0
     mean = rows.mean(axis=0, dtype=np.float64)
     eigenvalues = np.linalg.eigvalsh(second.astype(np.float64) - np.outer(mean, mean))
-    # Differences of nearly equal numbers leave rounding behind, which is no direction.
+    # Differences of nearly equal numbers leave rounding errors, which are not directions.
     positive = eigenvalues[eigenvalues > 1e-9 * float(np.trace(second))]
     if not len(positive):
         return 0.0
@@ -156,7 +156,7 @@ def _effective_rank(second: Float[np.ndarray, "k k"], rows: Float[np.ndarray, "n
 
 
 def _standing_out(values: Float[np.ndarray, "s n"], own: np.ndarray) -> tuple[float, float]:
-    """How far rows' own columns are above the largest others on average, and how many are."""
+    """By how much rows' own columns exceed the largest others, on average, and the share that do."""
     if not len(own):
         return 0.0, 0.0
     rows, others = np.arange(len(own)), values.copy()

@@ -1,9 +1,9 @@
-"""Larimar's own scheme, for comparison: addresses made of the latents themselves.
+"""Larimar's own scheme, for comparison: addresses are made of the latents themselves.
 
 Section 3 of arXiv 2403.11901 (and the generative pseudo-inverse memory it builds on): an episode Z is
-written at `W0 = Z M0^+` as `M = W0^+ Z`, and a query z is read at `w = z M^+` as `w M`. The read
-is a projection of the query on what was written, so a question comes back as a question, cleaned
-of what no written latent has; see `SlotMemory` for the scheme this package uses.
+written at `W0 = Z M0^+` as `M = W0^+ Z`, and a query z is read at `w = z M^+` as `w M`. The read is a
+projection of the query on what was written: a question comes back as a question, without the parts that
+no written latent has. See `SlotMemory` for the scheme that this package uses.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SelfKeyedMemory:
     Args:
         slots: K.
         latent: C.
-        prior: M0; by default the identity, as the paper's code begins with.
+        prior: M0; by default the identity, with which the paper's code begins.
     """
 
     def __init__(self, slots: int, latent: int, prior: Float[np.ndarray, "k c"] | None = None) -> None:
@@ -48,7 +48,7 @@ class SelfKeyedMemory:
         self._inverse_prior = safe_pinv(self.prior)
 
     def write(self, latents: Any) -> None:
-        """Write an episode of (n, C) latents in place of what was there."""
+        """Write an episode of (n, C) latents, replacing the one before."""
         rows = matrix(latents, "latents", self.contents.shape[1]).astype(np.float64)
         weights = rows @ self._inverse_prior
         self._gram = weights.T @ weights
@@ -56,10 +56,10 @@ class SelfKeyedMemory:
         self.contents = safe_pinv(weights) @ rows
 
     def forget(self, latent: Any) -> None:
-        """Take one written latent (C,) away: what it added to `W0^T W0` and `W0^T Z` is subtracted.
+        """Remove a written latent (C,): what it added to `W0^T W0` and `W0^T Z` is subtracted.
 
-        Where `W0^T W0` has an inverse this is the paper's sequential update with a factor of -1; where
-        it has none, that update would leave M as it is, for its error term is zero.
+        If `W0^T W0` has an inverse, this is the paper's sequential update with a factor of -1. If it
+        has none, that update would leave M unchanged, since its error term is zero.
         """
         row = matrix(latent[None], "latents", self.contents.shape[1]).astype(np.float64)
         weights = row @ self._inverse_prior

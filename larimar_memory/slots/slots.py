@@ -34,13 +34,13 @@ from larimar_memory.system import forking
 from larimar_memory.validate import check_ids
 
 WhenFull: TypeAlias = Literal["blend", "evict"]
-"""What happens beyond K items: readouts become blends, or the oldest items are forgotten."""
+"""What happens with more than K items: readouts become blends, or the oldest items are forgotten."""
 
 RIDGE = 5e-5
-"""lambda over the mean squared weight of a write.
+"""lambda, as a multiple of the mean squared weight of a write.
 
-Without it, reading is at its worst at N = K; with ten times as much, what was written is not read
-back (cosine .90 at N = K in place of .98).
+Without it, reading is worst at N = K. With ten times as much, readouts are no longer what was written
+(cosine .90 at N = K instead of .98).
 """
 
 
@@ -49,7 +49,7 @@ class Solution:
     """M with what it was solved from; the same bits for the same items, in whatever order they came.
 
     Attributes:
-        ids: all items, sorted, so that rounding in sums over them does not depend on their order.
+        ids: all items, sorted, so that rounding in sums does not depend on their order.
         weights: W, the address weights of each item.
         lengths: of the items' latents.
         factor: lower Cholesky factor of A + lambda I (K x K), float64.
@@ -76,16 +76,16 @@ class SlotMemory:
     `A = sum w w^T` and `B = sum w u^T` and reads `M = (A + lambda I)^-1 B`, the least-squares solution
     of `W M = U` with a ridge; what was never written is zero. Weights and directions are
     multiples of 2^-22, so that A and B are exact: writing in any order, merging, and writing followed
-    by forgetting give the same bits. Keys are compared by direction alone. Safe for threads.
+    by forgetting give the same bits. Only the directions of keys count. Thread-safe.
 
     Args:
         slots: K.
-        dimension: d, numbers of a key.
-        latent: C, numbers of a latent.
+        dimension: d, numbers in a key.
+        latent: C, numbers in a latent.
         alpha: kernel width.
-        ridge: lambda over the mean squared weight of a write.
-        seed: of R.
-        when_full: what happens beyond K items.
+        ridge: lambda, as a multiple of the mean squared weight of a write.
+        seed: of the random keys R.
+        when_full: what happens with more than K items.
         reference: R itself, in place of random keys.
 
     Raises:
@@ -138,18 +138,18 @@ class SlotMemory:
         return iter(list(self._table))
 
     def write(self, ids: Sequence[str], keys: Any, latents: Any) -> list[str]:
-        """Add items; one of an id held already takes its place.
+        """Add items; an id held already has its item replaced.
 
         Args:
-            ids: n names; of a name that occurs twice, the last counts.
+            ids: n names; if a name occurs twice, the last item counts.
             keys: (n, d) floating-point numbers, NumPy or torch.
             latents: (n, C) floating-point numbers, NumPy or torch.
 
         Returns:
-            Ids that were forgotten to make room, empty unless `when_full` is "evict".
+            Ids of items forgotten to make room; empty unless `when_full` is "evict".
 
         Raises:
-            InputError: if something of it cannot be used; then nothing was written.
+            InputError: if any of it cannot be used; then nothing was written.
         """
         key_rows = unit_rows(matrix(keys, "keys", self.reference.shape[1]))
         latent_rows = matrix(latents, "latents", self.latent)
@@ -160,7 +160,7 @@ class SlotMemory:
             return self._put(names, weights, directions, lengths)
 
     def update(self, id: str, key: Any, latent: Any) -> None:
-        """Replace an item by another: the first leaves no trace.
+        """Replace an item; the old one leaves no trace.
 
         Args:
             key: d numbers.
@@ -175,16 +175,17 @@ class SlotMemory:
             self.write([id], key[None], latent[None])
 
     def forget(self, ids: object) -> int:
-        """Take away what was added for these items; unknown ids are passed over.
+        """Subtract what was added for these items; unknown ids are ignored.
 
         Args:
             ids: a list of str, or one.
 
         Returns:
-            How many there were. The memory is then, to the last bit, as if they had never been written.
+            How many items there were. To the last bit, the memory is then as if they had never been
+            written.
 
         Raises:
-            InputError: if an id is no str.
+            InputError: if an id is not a str.
         """
         named = check_ids(ids, "Nothing was forgotten.")
         with self._lock:
@@ -193,10 +194,10 @@ class SlotMemory:
             return len(held)
 
     def merge(self, other: SlotMemory) -> list[str]:
-        """Add what another memory holds; an item that both hold is the other's afterwards.
+        """Add the other memory's items; an item that both hold becomes the other's.
 
         Returns:
-            Ids that were forgotten to make room, empty unless `when_full` is "evict".
+            Ids of items forgotten to make room; empty unless `when_full` is "evict".
 
         Raises:
             InputError: if its slots, reference keys, alpha or latent size are not this memory's.
@@ -223,7 +224,7 @@ class SlotMemory:
 
         Args:
             queries: (q, d) floating-point numbers, NumPy or torch.
-            k: most sources to name for a query.
+            k: the most sources to name for a query.
 
         Raises:
             InputError: if the queries cannot be used.
@@ -260,7 +261,7 @@ class SlotMemory:
         return self.ridge * (trace / len(self._table) if len(self._table) else 1.0)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Everything that is held, as arrays; `restore` takes it back."""
+        """Everything that is held, as arrays that `restore` takes."""
         with self._lock:
             names = list(self._table)
             weights, directions, lengths = self._table.take(names)
@@ -277,7 +278,7 @@ class SlotMemory:
             }
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Hold what `state` returned, in place of what is held.
+        """Replace what is held by what `state` returned.
 
         Raises:
             ValueError: if its parts do not fit together.
@@ -295,7 +296,7 @@ class SlotMemory:
             self._gram, self._cross = state["gram"].copy(), state["cross"].copy()
 
     def solution(self) -> Solution:
-        """M = (A + lambda I)^-1 B by Cholesky, solved for unless it is known since the last change."""
+        """M = (A + lambda I)^-1 B by Cholesky, solved again only after a change."""
         with self._lock:
             if self._solution is None:
                 ids = sorted(self._table)

@@ -1,4 +1,4 @@
-"""A fixed-slot memory as one safetensors file, moved and loaded to the last bit."""
+"""A fixed-slot memory as one safetensors file: saved and loaded exactly, to the last bit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VERSION = 1
 
 
 def save_slots(memory: SlotMemory, path: str | os.PathLike[str]) -> None:
-    """Write the state, with what is needed to forget exactly, in place of the file if there is one.
+    """Write the state, and what exact forgetting needs, to the file; an existing file is replaced.
 
     Raises:
         MemoryFileError: if the file cannot be written.
@@ -47,7 +47,7 @@ def save_slots(memory: SlotMemory, path: str | os.PathLike[str]) -> None:
 
 
 def load_slots(path: str | os.PathLike[str]) -> SlotMemory:
-    """The memory that `save_slots` wrote: it reads the same bits.
+    """The memory that `save_slots` wrote; its readouts have the same bits.
 
     Raises:
         MemoryFileError: if the file is missing, damaged or of a newer release.

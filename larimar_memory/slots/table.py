@@ -1,4 +1,4 @@
-"""The written items of a fixed-slot memory: what was added for each, so that it can be taken away."""
+"""The items of a fixed-slot memory, with what was added for each, so that it can be subtracted."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Table:
     """Items by id in the order of writing, each with its integer weights, direction and length.
 
     Args:
-        slots: K, integers of a row of weights.
-        latent: C, integers of a direction.
+        slots: K, integers in a row of weights.
+        latent: C, integers in a direction.
     """
 
     def __init__(self, slots: int, latent: int) -> None:
@@ -64,7 +64,7 @@ class Table:
         self._names += ids
 
     def drop(self, ids: Sequence[str]) -> None:
-        """Remove items; the values of the last row take the place of each."""
+        """Remove items; the values of the last row fill each gap."""
         for id in ids:
             row, last = self._rows.pop(id), len(self._rows)
             moved = self._names.pop()

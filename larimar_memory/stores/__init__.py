@@ -1,4 +1,4 @@
-"""Where segments live: one contract; SQLite in a file or in RAM, and `postgres` for PostgreSQL."""
+"""Stores of segments: one contract; SQLite in a file or in RAM, and `postgres` for PostgreSQL."""
 
 from larimar_memory.stores.base import Document, Hit, Span, Store, StoredSegment, StoreStats, WriteBatch
 from larimar_memory.stores.sqlite.store import SQLiteStore

@@ -1,7 +1,7 @@
-"""The store contract: what a place for segments must do, and what follows from that.
+"""The store contract: the methods that a store implements, and the methods derived from them.
 
-A store implements the 11 abstract methods of `Store`; all else has a default made of them, which it
-overrides where it can be quicker or must be atomic. `larimar_memory.testing.StoreLaws` test it:
+A store implements the 11 abstract methods of `Store`. All others have defaults built on these, which a
+store overrides to be quicker or atomic. `larimar_memory.testing.StoreLaws` tests a store:
 
     class BucketStore(Store):
         def __init__(self, bucket):
@@ -61,14 +61,14 @@ from larimar_memory.types import Where as Where
 class Store(ABC):
     """Segments with keys, grouped in documents, separated by namespace; thread-safe.
 
-    Nothing given for one namespace can be seen, counted or changed from another. A namespace is there
+    Nothing given for one namespace can be seen, counted or changed from another. A namespace exists
     while it holds a document. A method that takes `where` raises InputError for a filter that cannot be
     used.
     """
 
     @abstractmethod
     def write(self, namespace: str, batches: Sequence[WriteBatch]) -> None:
-        """Commit the batches in one transaction: after return they survive, before it none exist.
+        """Commit the batches in one transaction: none exists before it returns, all survive afterwards.
 
         Raises:
             InputError: if a latent is of a type or shape that cannot be stored.
@@ -81,7 +81,7 @@ class Store(ABC):
         """The documents of a namespace, in the order they were first written.
 
         Args:
-            ids: only these; unknown ones are passed over.
+            ids: only these; unknown ones are ignored.
         """
 
     @abstractmethod
@@ -106,14 +106,14 @@ class Store(ABC):
         """The k rows of largest BM25 score over `terms` (any of them), best first.
 
         Args:
-            terms: words as `text.words.words` makes them, which cuts the texts as well.
-            most: rank fewer than so many segments, counted once for each term they hold: the rarest
-                terms are searched, and those that no longer fit are passed over.
+            terms: words made by `text.words.words`, as the words of the texts are.
+            most: rank fewer segments than this, each counted once for every term it holds: the rarest
+                terms are searched, and terms that no longer fit are ignored.
         """
 
     @abstractmethod
     def fetch(self, namespace: str, rows: Sequence[int], latents: bool = False) -> list[StoredSegment]:
-        """The segments of those rows, in that order, missing ones left out."""
+        """The segments of those rows, in that order; missing ones are left out."""
 
     @abstractmethod
     def attach(
@@ -125,23 +125,23 @@ class Store(ABC):
         *,
         wait: bool = True,
     ) -> bool:
-        """Give segments latents, the encoder's keys, or both; rows that are gone are passed over.
+        """Give segments latents, the encoder's keys, or both; rows that are gone are ignored.
 
         Args:
-            keys: one per row; a store that is not lazy has them and keeps those it has.
-            wait: False never waits for another writer, be it a thread or a process, nor for the disk:
-                after a power cut it may have to be given again.
+            keys: one per row; ignored by a store that is not lazy, which has them already.
+            wait: False never waits for another writer, thread or process, nor for the disk: a power cut
+                may undo the call.
 
         Returns:
-            Whether it was done. Only with `wait=False` it may not be: where another writes just now,
-            or the store may only be read.
+            Whether it was done. False only with `wait=False`: if another writer is active, or the store
+            is read-only.
         """
 
     @abstractmethod
     def keys(self, namespace: str, after: int = 0) -> Iterator[tuple[Rows, Keys]]:
         """Rows above `after` with the keys that the store searches by, ascending, in chunks.
 
-        Nothing is held between chunks: one moment sees them all only inside `snapshot`.
+        Nothing is held between chunks: only inside `snapshot` are they all of one moment.
         """
 
     @abstractmethod
@@ -156,8 +156,8 @@ class Store(ABC):
         """Delete documents by id or by filter, all of the namespace if neither; returns how many.
 
         Args:
-            to_purge: `purge` follows; where that is interrupted, the next to open the store for writing
-                does it.
+            to_purge: note that `purge` follows: if it is interrupted, the next process to open the
+                store for writing does it.
         """
 
     @abstractmethod
@@ -165,7 +165,7 @@ class Store(ABC):
         """Erase every trace of deleted content.
 
         Raises:
-            MemoryBusyError: if another reader or writer keeps it from its end.
+            MemoryBusyError: if another reader or writer keeps it from finishing.
         """
 
     @abstractmethod
@@ -175,20 +175,20 @@ class Store(ABC):
     # --- derived ---
 
     encoder: str | None = None
-    """Fingerprint of the encoder that made the keys, where the store keeps it: a memory that is opened
-    on the store then refuses another encoder."""
+    """Fingerprint of the encoder that made the keys, if the store keeps it: a memory opened on the
+    store then refuses any other encoder."""
 
     dimension: int | None = None
-    """Numbers of a key, where the store says so."""
+    """How many numbers a key has, if the store says so."""
 
     place: str | None = None
-    """Where it is, as errors and counts call it: a path, or an address without its password."""
+    """The store's name in errors and counts: a path, or an address without its password."""
 
     lazy: bool = False
-    """Whether it searches by coarse keys, and is given the encoder's own when there is time."""
+    """Whether the store searches by coarse keys, and is given fine keys later."""
 
     def identity(self) -> Hashable:
-        """What only stores over the same memory say as well; by default, it is the only one."""
+        """A value that only stores over the same memory share; by default, unique to this store."""
         return id(self)
 
     def lacking(self, namespace: str, after: int, count: int) -> list[int]:
@@ -196,7 +196,7 @@ class Store(ABC):
         return []
 
     def frequencies(self, namespace: str, terms: Sequence[str], most: int | None = None) -> list[int]:
-        """How many segments hold each of the terms, counted no further than to `most`."""
+        """How many segments hold each of the terms; counting stops at `most`."""
         limit = self.stats(namespace).segments if most is None else most
         return [len(self.lexical(namespace, [term], limit)) for term in terms]
 
@@ -208,7 +208,7 @@ class Store(ABC):
         """The next `count` documents, in the order of first writing.
 
         Args:
-            which: those of a `PageOptions`; by default all.
+            which: options of `PageOptions` that select documents; by default all.
         """
         held = list(self.documents(namespace))[:: -1 if which.get("newest") else 1]
         at = next((n for n, document in enumerate(held, 1) if document.id == which.get("after")), 0)
@@ -226,32 +226,32 @@ class Store(ABC):
         return list(islice(fitting, count))
 
     def episodes(self, namespace: str, count: int, after: str | None = None) -> list[Episode]:
-        """The next `count` episodes of a namespace, by name, after the one of that name."""
+        """The next `count` episodes of a namespace, sorted by name, after the name `after`."""
         held = Counter(d.episode for d in self.documents(namespace) if d.episode is not None)
         names = sorted(name for name in held if after is None or name > after)
         return [Episode(name, held[name]) for name in names[:count]]
 
     def latest(self, namespace: str, count: int) -> list[Document]:
-        """The documents with text that were first written last, at most `count`, the last one first."""
+        """The `count` documents with text that were first written last, newest first."""
         held = (document for document in self.documents(namespace) if document.characters)
         return list(deque(held, count))[::-1]
 
     def around(self, namespace: str, document_id: str, reach: int) -> list[Document]:
-        """A document with text and up to `reach` of those first written before and after it, in order.
+        """A document with text, and up to `reach` neighbours with text on each side, by first writing.
 
         Returns:
-            Nothing where there is no such document.
+            An empty list if there is no such document.
         """
         held = [document for document in self.documents(namespace) if document.characters]
         at = next((n for n, document in enumerate(held) if document.id == document_id), None)
         return [] if at is None else held[max(at - reach, 0) : at + reach + 1]
 
     def size(self, namespace: str) -> int:
-        """How many segments a namespace holds, or about so many."""
+        """How many segments a namespace holds, exactly or nearly."""
         return self.stats(namespace).segments
 
     def places(self, namespace: str, rows: Sequence[int]) -> list[Place]:
-        """Where the segments of those rows stand, in any order, missing ones left out."""
+        """The places of the segments of those rows, in any order; missing ones are left out."""
         found = self.fetch(namespace, rows)
         names = list(dict.fromkeys(s.document_id for s in found))
         episodes = {d.id: d.episode for d in self.documents(namespace, ids=names)}
@@ -261,8 +261,9 @@ class Store(ABC):
         ]
 
     def keys_near(self, namespace: str, rows: Sequence[int], reach: int) -> list[list[tuple[int, Key]]]:
-        """For each row, how far each segment within `reach` is from it in its document, with the key
-        that the store searches by; nothing for a row that is gone.
+        """For each row, the offset and key of each segment within `reach` of it in its document.
+
+        The keys are those that the store searches by. The list of a row that is gone is empty.
         """
         held = {s.row: s for s in self.fetch(namespace, rows)}
         spans = [Span(s.document_id, s.index - reach, s.index + reach) for s in held.values()]
@@ -277,11 +278,11 @@ class Store(ABC):
         ]
 
     def beside(self, namespace: str, document_ids: Sequence[str], reach: int) -> list[list[Document]]:
-        """For each document, those with text of its episode, from `reach` before to `reach` after it.
+        """For each document, those with text of its episode, up to `reach` before and after it.
 
         Returns:
-            In the order of first writing, the document itself included; itself alone where it has no
-            episode, nothing where there is no such document.
+            Lists in the order of first writing, the document itself included; only itself if it has no
+            episode, an empty list if there is no such document.
         """
         held = {d.id: d for d in self.documents(namespace)} if document_ids else {}
         found = list[list[Document]]()
@@ -309,7 +310,7 @@ class Store(ABC):
     def set_metadata(self, namespace: str, document_id: str, metadata: Metadata) -> None:
         """Replace a document's metadata, leaving its segments.
 
-        This one is not atomic: what is written to the document meanwhile may be taken back.
+        This default is not atomic: it may undo what is written to the document meanwhile.
         """
         if (known := self.document(namespace, document_id)) is not None:
             changed, nothing = replace(known, metadata=metadata), np.empty((0, 0), dtype=np.float32)
@@ -320,10 +321,10 @@ class Store(ABC):
         return list(self.stats().names)
 
     def generation(self, namespace: str) -> int:
-        """A number that is another one once rows that were there are deleted.
+        """A number that changes when rows are deleted.
 
-        This one is made of all rows, and changes when rows are written, too: a store that counts what
-        it deletes overrides it.
+        This default is a hash of all rows, so it changes when rows are written, too; a store that
+        counts its deletions overrides it.
         """
         made = hashlib.blake2b(digest_size=7)
         for rows, _ in self.keys(namespace):
@@ -331,11 +332,11 @@ class Store(ABC):
         return int.from_bytes(made.digest(), "little")
 
     def damaged(self, what: str, why: str) -> MemoryFileError:
-        """The error for what is not as it was written.
+        """The error for stored content that is not what was written.
 
         Args:
-            what: as the reader of an error can know it.
-            why: how that is known.
+            what: the content, in words that a reader of the error knows.
+            why: how the damage is known.
         """
         name = "" if self.place is None else f" {self.place}"
         return MemoryFileError(
@@ -346,7 +347,7 @@ class Store(ABC):
 
     @property
     def keeps_receipts(self) -> bool:
-        """Whether there can be receipts: a store that keeps them has an `add_receipts` of its own."""
+        """Whether the store keeps receipts: a store that does overrides `add_receipts`."""
         return type(self).add_receipts is not Store.add_receipts
 
     def receipts(self) -> KeptReceipts:
@@ -354,13 +355,14 @@ class Store(ABC):
         return KeptReceipts([], 0)
 
     def add_receipts(self, make: Callable[[str | None], Sequence[str]]) -> None:
-        """Keep some more lines for good, in one transaction that no other adds in.
+        """Add lines to the receipts for good, in one transaction in which no other process adds any.
 
         Args:
-            make: of the last line, or None where there is none, those that follow it.
+            make: returns the lines that follow the last line, given that line, or None if there is
+                none.
 
         Raises:
-            InputError: if the store keeps none, as this one.
+            InputError: if the store keeps no receipts, as by default.
         """
         raise InputError(
             "There can be no receipt of what is forgotten.",
@@ -369,17 +371,17 @@ class Store(ABC):
         )
 
     def search_files(self, pieces: Pieces) -> list[SearchedFile] | None:
-        """Look for pieces in every byte of the files where the store keeps, or puts down, anything.
+        """Look for pieces in every byte of the files that the store writes, temporary ones included.
 
-        Pieces of what the store writes of itself, such as the names of its tables, are not told of.
+        Pieces that the store itself writes, such as in the names of its tables, are not reported.
 
         Returns:
-            Nothing for a store without files; None where they cannot be searched, as this one's.
+            An empty list for a store without files; None if they cannot be searched, as by default.
         """
         return None
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """What this thread reads inside is one moment's, where a store can hold one."""
+        """A context in which this thread reads one moment of the store, if the store can hold one."""
         return nullcontext()
 
     def clear(self) -> None:  # noqa: B027 - a store that leaves nothing has nothing to clear
@@ -390,5 +392,5 @@ class Store(ABC):
 
 
 def _lower(text: str) -> str:
-    """As databases have it: of ASCII alone."""
+    """The text with ASCII letters in lower case, as databases do it."""
     return "".join(char.lower() if char.isascii() else char for char in text)

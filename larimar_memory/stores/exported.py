@@ -1,4 +1,4 @@
-"""Read what `exchange.export` wrote, or somebody else: nothing in it is taken on trust."""
+"""Read exports, whether `exchange.export` wrote them or not: everything in them is checked."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from larimar_memory.types import Segment
 
 _T = TypeVar("_T")
 FORMAT, VERSION = "larimar-export", 3
-"""Version 1 knew neither coarse keys nor episodes, version 2 no receipts."""
+"""Version 1 had neither coarse keys nor episodes, version 2 no receipts."""
 
 RECEIPTS = "receipts.jsonl"
 
 _MOST = 2**53
-"""No count is larger: beyond it, not every program reads JSON's numbers exactly."""
+"""The largest count: beyond it, not every program reads JSON's numbers exactly."""
 
 _MOST_DIMENSIONS = 10**6
 _TIME = re.compile(r"\d+-\d\d-\d\d \d\d:\d\d:\d\d")
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What contents of another form end in where they are taken apart."""
+"""The errors that malformed contents raise while they are parsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """An export that was looked at: whole, and of a form that can be read.
+    """An export that has been checked: complete, and in a format that can be read.
 
     Attributes:
-        lazy: whether its keys are coarse, and the encoder's beside them.
+        lazy: whether its keys are coarse, with fine keys beside them.
     """
 
     folder: Path
@@ -59,8 +59,8 @@ class Read:
     """A segment of an export with its keys and latent.
 
     Attributes:
-        key: what it was searched by.
-        fine: the encoder's key; None where a lazy memory had none of it yet.
+        key: the key that the memory searched by.
+        fine: the encoder's key; None if a lazy memory had not made it yet.
     """
 
     segment: Segment
@@ -70,10 +70,10 @@ class Read:
 
 
 def look(folder: Path) -> Exported:
-    """What an export is of, once every one of its files was found to be what was written.
+    """Check that every file of an export is what was written; returns what the export holds.
 
     Raises:
-        InputError: if it is no export, of a newer release, or damaged.
+        InputError: if it is not an export, is from a newer release, or is damaged.
     """
     try:
         about = json.loads((folder / "memory.json").read_text(encoding="utf-8"))
@@ -106,10 +106,10 @@ def look(folder: Path) -> Exported:
 
 
 def read(found: Exported) -> Iterator[tuple[str, Document, Iterator[Read]]]:
-    """Namespace, document and segments of each document; the segments are read before the next one.
+    """Namespace, document and segments of each document; read the segments before the next document.
 
     Raises:
-        InputError: if there is something that `Larimar.write` would not take, or that no export holds.
+        InputError: if it holds something that `Larimar.write` would refuse, or that no export holds.
     """
     segments = _segments(found)
     ahead = next(segments, None)
@@ -133,7 +133,7 @@ def read(found: Exported) -> Iterator[tuple[str, Document, Iterator[Read]]]:
 
 
 def digest(path: Path) -> str:
-    """What `memory.json` says of each file."""
+    """The hash of a file that `memory.json` keeps."""
     made = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
@@ -142,7 +142,7 @@ def digest(path: Path) -> str:
 
 
 def unusable(folder: Path, why: str) -> InputError:
-    """The error for an export that is not imported."""
+    """The error for an export that cannot be imported."""
     return InputError(
         f"The export {folder} cannot be imported.",
         why,
@@ -151,7 +151,7 @@ def unusable(folder: Path, why: str) -> InputError:
 
 
 def lacking(folder: Path, why: str) -> InputError:
-    """The error for an export without the keys that a memory wants."""
+    """The error for an export without the keys that a memory needs."""
     return InputError(
         f"The export {folder} cannot be imported.",
         why,
@@ -232,7 +232,7 @@ def _keys(stored: np.ndarray, count: int, dimension: int, of: type[np.generic]) 
 
 
 def _parsed(found: Exported, name: str, parse: Callable[[Any], _T]) -> Iterator[_T]:
-    """What the lines of a file say."""
+    """The parsed lines of a file."""
     try:
         with (found.folder / name).open(encoding="utf-8", newline="\n") as lines:
             for number, line in enumerate(lines, start=1):

@@ -1,14 +1,15 @@
-"""Metadata filters: one small language, made into the SQL of a store.
+"""Metadata filters: one small language, translated into the SQL of a store.
 
 `{"source": "a.txt"}` compares for equality; `{"year": {"$gte": 2020, "$lt": 2024}}` uses operators;
 several keys must all hold; `$and`, `$or` take lists of filters and `$not` takes one. Values compare
-only within their own kind (text, number, boolean, null), dates and times as the text they are in
-metadata (`larimar_memory.system.plain`); a missing key satisfies `$ne`, `$nin` and
+only within their own kind (text, number, boolean, null); dates and times compare as the text that
+metadata hold for them (`larimar_memory.system.plain`). A missing key satisfies `$ne`, `$nin` and
 `{"$exists": False}` only. Keys are literal names of top-level metadata entries.
 
-`$since`, `$until`, `$after` and `$before` compare times (`larimar_memory.system.moments`): with a day,
-the day as the entry writes it, whatever its zone; with a moment, the moments, an entry's day being its
-first. The first two let what is equal pass. An entry that is no time satisfies none of them.
+`$since`, `$until`, `$after` and `$before` compare times (`larimar_memory.system.moments`). A day
+compares with the day that the entry states, whatever its time zone. A moment compares with the entry's
+moment; for an entry that is a day, its first moment. `$since` and `$until` include equal times. An
+entry that is not a time satisfies none of the four.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 TIMES = {"$since": ">=", "$until": "<=", "$after": ">", "$before": "<"}
 OPERATORS = ("$eq", "$ne", "$in", "$nin", "$exists", *ORDER, *TIMES)
 MAX_DEPTH = 30
-"""Levels that `$and`, `$or` and `$not` may be nested."""
+"""How many levels deep `$and`, `$or` and `$not` may be nested."""
 
 Condition: TypeAlias = tuple[str, list[Any]]
 """A condition in SQL, and its parameters."""
@@ -40,38 +41,39 @@ _DATED = (
     f"(e.atom || ' ') GLOB '{_DAY}[^0-9]*' "
     "AND date(substr(e.atom, 1, 10), '+0 days') = substr(e.atom, 1, 10)"
 )
-"""That an entry begins with a day there is: SQLite takes a 30 February for the 2 March."""
+"""An entry begins with a day that exists: SQLite takes 30 February for 2 March."""
 
 _MAX_HEIGHT = 62
-"""Of the 100 symbols that SQLite's parser holds; the statement and a comparison take the others."""
+"""How many of the 100 symbols on the stack of SQLite's parser a filter may take; the statement and a
+comparison take the others."""
 
 
 def filter_of(options: ReadOptions) -> Where | None:
-    """The filter of a read: its own, and what its times ask of `said_at`."""
+    """The filter of a read: its `where`, and the conditions that its times put on `said_at`."""
     times = list[Where]()
     if options.since is not None:
         times.append({"said_at": {"$since": options.since}})
     if options.until is not None:
         times.append({"said_at": {"$until": options.until}})
     if options.as_of is not None:
-        # What does not say when it was said was there.
+        # A document that does not say when it was said counts as there.
         times.append({"$not": {"said_at": {"$after": options.as_of}}})
     return also(options.where, times)
 
 
 def also(where: Where | None, conditions: Sequence[Where]) -> Where | None:
-    """A filter that satisfies others as well, no deeper than it was."""
+    """A filter with further conditions that must hold, nested no deeper than before."""
     if not conditions or (where is not None and not isinstance(where, Mapping)):
         return where
     given = dict(where or {})
     held = given.get("$and", [])
-    # What is wrong with it is said where it is made into SQL.
+    # A filter that is wrong stays as it is: its translation into SQL raises the error.
     sound = isinstance(held, Sequence) and not isinstance(held, str) and (held or "$and" not in given)
     return {**given, "$and": [*held, *conditions]} if sound else where
 
 
 class _Condition(NamedTuple):
-    """A condition in SQL, its parameters, and how high it piles up in SQLite's parser."""
+    """A condition in SQL, its parameters, and its height on the stack of SQLite's parser."""
 
     sql: str
     values: list[Any]
@@ -79,12 +81,13 @@ class _Condition(NamedTuple):
 
 
 Compare: TypeAlias = Callable[[str, str, Any], tuple[str, list[Any]]]
-"""Of one of "$eq", "$in", "$exists", `ORDER` and `TIMES`, an entry's name and a checked operand: the
-condition that the entry is there and satisfies it, in SQL, and its parameters."""
+"""A function of an operator ("$eq", "$in", "$exists", or one in `ORDER` or `TIMES`), an entry's name
+and a checked operand. It returns the condition, in SQL, that the entry is there and satisfies the
+operator, and its parameters."""
 
 
 def to_sql(where: Where | None, column: str) -> tuple[str, list[Any]]:
-    """The filter as SQLite's condition over a JSON column, values as parameters only.
+    """The filter as an SQLite condition over a JSON column; values go into parameters only.
 
     Raises:
         InputError: if it cannot be used.
@@ -96,7 +99,7 @@ def condition(where: Where | None, compare: Compare) -> tuple[str, list[Any]]:
     """The filter as a condition in SQL, and its parameters.
 
     Args:
-        compare: says a single comparison.
+        compare: makes the SQL of a single comparison.
 
     Raises:
         InputError: if it cannot be used.
@@ -124,7 +127,7 @@ def _all(where: Where | None, compare: Compare, depth: int) -> _Condition:
 def _joined(by: str, parts: list[_Condition]) -> _Condition:
     if len(parts) < 2:
         return parts[0] if parts else _Condition("TRUE", [])
-    # The parser keeps what is open on the left of what it reads: the highest goes first.
+    # The parser stacks what is open to the left of what it reads, so the highest part goes first.
     parts.sort(key=lambda part: -part.height)
     height = max(parts[0].height, parts[1].height + 2) + 1
     values = [value for part in parts for value in part.values]
@@ -161,7 +164,7 @@ def _in_sqlite(column: str, op: str, name: str, operand: Any) -> tuple[str, list
         compared = f"{side.format('e.atom')} {TIMES[op]} {side.format('?')}"
         test, values = f"e.type = 'text' AND {_DATED} AND {compared}", [operand]
     else:
-        # A list as one parameter: SQLite takes only so many, and only so long a condition.
+        # A list is one parameter: SQLite limits the number of parameters and the length of a condition.
         same = "replace({0}type, 'real', 'integer'), ifnull({0}atom, '')"
         test = f"({same.format('e.')}) IN (SELECT {same.format('')} FROM json_each(?))"
         operands = operand if op == "$in" else [operand]
@@ -172,7 +175,7 @@ def _in_sqlite(column: str, op: str, name: str, operand: Any) -> tuple[str, list
 
 
 def kind(value: Any) -> str:
-    """The kind of a value; values of different kinds are never equal, nor in an order."""
+    """The kind of a value; values of different kinds are never equal, and have no order."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -211,7 +214,7 @@ def _operations(name: str, wanted: Any) -> list[tuple[str, Any]]:
 
 
 def _plain(operand: Any) -> Any:
-    """Dates and NumPy's scalars as they are in metadata, also in a list."""
+    """An operand, or a list of operands, with dates and NumPy scalars in their metadata form."""
     if isinstance(operand, list | tuple):
         return [scalar(value) for value in operand]
     return scalar(operand)

@@ -10,13 +10,13 @@ from larimar_memory.stores.base import Store
 
 
 def check_store(given: Any, path: object, file_options: Mapping[str, Any]) -> Store:
-    """A store, or an error that says why it cannot be used.
+    """The store that a caller gives, checked.
 
     Args:
-        path, file_options: what was named beside it; there must be none.
+        path, file_options: what was given beside the store; both must be empty.
 
     Raises:
-        InputError: if it is none, or something was.
+        InputError: if it is not a store, or something was given beside it.
     """
     what = "The memory cannot be opened."
     if not isinstance(given, Store):
@@ -34,7 +34,7 @@ def check_store(given: Any, path: object, file_options: Mapping[str, Any]) -> St
 
 
 def check_eager(store: Store) -> Store:
-    """The store, where it holds all segments' keys of the encoder, which slots are made of.
+    """The store, checked to hold the encoder's keys of all segments, of which slots are made.
 
     Raises:
         InputError: if it is lazy.
@@ -49,7 +49,7 @@ def check_eager(store: Store) -> Store:
 
 
 def check_store_encoder(store: Store, encoder: str) -> None:
-    """Raise EncoderMismatchError where a store says that another encoder made its keys."""
+    """Raise EncoderMismatchError if a store says that another encoder made its keys."""
     if store.encoder is not None and store.encoder != encoder:
         raise EncoderMismatchError(
             "The store cannot be opened with this sentence encoder.",

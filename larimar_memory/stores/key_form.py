@@ -1,4 +1,4 @@
-"""What numbers stored keys are: float16, and coarse ones whole numbers of a byte."""
+"""The number format of stored keys: float16, and int8 for coarse keys."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from larimar_memory.stores.base import Keys
 
 @dataclass(frozen=True, slots=True)
 class KeyForm:
-    """What stored keys are: float16, and coarse ones int8, scaled so that the largest is 127."""
+    """The number format of stored keys: float16; coarse keys int8, scaled so the largest is 127."""
 
     dimension: int
     coarse: bool = False
 
     def is_key(self, blob: Any) -> bool:
-        """Whether it is one of d numbers."""
+        """Whether a blob is a key of d numbers in this format."""
         return isinstance(blob, bytes) and len(blob) == self._type.itemsize * self.dimension
 
     def packed(self, keys: Keys) -> np.ndarray:
-        """Keys as the numbers they are stored as, (n, d)."""
+        """Keys in the format in which they are stored, (n, d)."""
         return coded(np.asarray(keys, np.float32)) if self.coarse else keys.astype(self._type)
 
     def of(self, stored: np.ndarray) -> Keys:
-        """Keys of what `packed` made, float32, of unit length where they are coarse."""
+        """Keys from what `packed` made, float32; coarse keys at unit length."""
         return unit(stored.astype(np.float32)) if self.coarse else stored.astype(np.float32)
 
     def unpacked(self, blobs: list[bytes]) -> Keys:
-        """Stored keys, each of which `is_key`, as float32."""
+        """Keys from blobs that all pass `is_key`, float32."""
         joined = np.frombuffer(b"".join(blobs), dtype=self._type)
         return self.of(joined.reshape(len(blobs), self.dimension))
 

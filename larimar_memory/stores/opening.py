@@ -33,7 +33,7 @@ def place_of(given: str | os.PathLike[str] | None) -> Place:
     """The place that a caller names.
 
     Raises:
-        InputError: if it is an address that is written for another library.
+        InputError: if it is an address in another library's form.
     """
     if given is None or is_address(given):
         return given
@@ -47,7 +47,7 @@ def place_of(given: str | os.PathLike[str] | None) -> Place:
 
 
 def called(given: str | os.PathLike[str]) -> str:
-    """What a place is called, without a password."""
+    """The name of a place in messages, without a password."""
     return shown(given) if is_address(given) else os.fspath(given)
 
 
@@ -55,7 +55,7 @@ def file_of(given: str | os.PathLike[str], what: str) -> Path:
     """The file that a caller names.
 
     Args:
-        what: the sentence that says what was not done.
+        what: the first sentence of the error, which says what was not done.
 
     Raises:
         InputError: if it is a database.
@@ -70,7 +70,7 @@ def file_of(given: str | os.PathLike[str], what: str) -> Path:
 
 
 def check_place(place: Place, *, must_exist: bool) -> None:
-    """Raise MemoryFileError where a memory file should be and is not; of a database, opening tells."""
+    """Raise MemoryFileError if a memory file must exist and does not; databases are not looked at."""
     if not isinstance(place, str):
         check_file(place, must_exist=must_exist)
 
@@ -78,12 +78,12 @@ def check_place(place: Place, *, must_exist: bool) -> None:
 def open_store(
     place: Place, *, encoder: str, dimension: int, lazy: bool = False, **options: Unpack[StoreOptions]
 ) -> Store:
-    """The store at a place, or a new one in RAM where there is none.
+    """The store at a place; for None, a new store in RAM.
 
     Args:
-        encoder: fingerprint of what makes the keys.
-        dimension: numbers of a key.
-        lazy: whether a new one searches by coarse keys.
+        encoder: fingerprint of the encoder that makes the keys.
+        dimension: numbers in a key.
+        lazy: whether a new store searches by coarse keys.
         options: see `StoreOptions`.
 
     Raises:
@@ -98,10 +98,10 @@ def open_store(
 
 
 def written_with(place: Place) -> tuple[str, int]:
-    """Fingerprint and dimension of the encoder that a memory was written with; "" and 0 for none.
+    """Fingerprint and dimension of the encoder that a memory was written with; "" and 0 if it has none.
 
     Raises:
-        InputError: if there is no place: a memory in RAM begins empty.
+        InputError: if the place is None: a memory in RAM begins empty.
         MemoryFileError: if it cannot be read.
     """
     if isinstance(place, str):
@@ -117,12 +117,12 @@ def open_as_written(
     new: tuple[str, int] | None = None,
     lazy: bool = False,
 ) -> Iterator[SQLiteStore | PostgresStore]:
-    """The store at a place, whatever encoder it was written with, which need not be there.
+    """The store at a place, whatever encoder it was written with; the encoder is not needed.
 
     Args:
-        given: as a caller names it.
-        new: encoder and dimension of the memory where there is none yet.
-        lazy: whether such a one searches by coarse keys.
+        given: the place, as a caller names it.
+        new: encoder and dimension of a new memory, if there is none yet.
+        lazy: whether a new memory searches by coarse keys.
 
     Raises:
         MemoryFileError: if it cannot be opened.

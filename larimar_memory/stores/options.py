@@ -1,4 +1,4 @@
-"""How a memory is opened, and its documents are listed, whatever keeps it."""
+"""Options for opening a memory and for listing its documents, whatever the store."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class PageOptions(TypedDict, total=False):
     """Which documents of a namespace a page has.
 
     Attributes:
-        after: the id of the one that they follow; from the first one, where there is none of it.
-        episode: only those of it.
-        matching: only those whose id holds it; A to Z are the same as a to z.
-        newest: in the opposite order.
-        where: only those whose metadata pass the filter.
+        after: the id of the document that they follow; from the first document, if there is no such id.
+        episode: only documents of this episode.
+        matching: only documents whose id contains this text; A to Z are the same as a to z.
+        newest: in reverse order, newest first.
+        where: only documents whose metadata pass the filter.
     """
 
     after: str | None

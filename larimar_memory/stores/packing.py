@@ -40,7 +40,7 @@ def unpack(blob: bytes) -> np.ndarray:
     """The array that `pack` was given.
 
     Raises:
-        MemoryFileError: if the bytes are none of `pack`'s.
+        MemoryFileError: if `pack` did not make the bytes.
     """
     try:
         code, dimensions = blob[0], blob[1]
@@ -58,7 +58,7 @@ def unpack(blob: bytes) -> np.ndarray:
 
 
 def is_latent(blob: bytes) -> bool:
-    """Whether the bytes are some of `pack`'s."""
+    """Whether `pack` made the bytes."""
     try:
         unpack(blob)
     except MemoryFileError:

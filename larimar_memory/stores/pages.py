@@ -1,4 +1,4 @@
-"""Pages of documents and of episodes: the SQL that databases share, and what each says otherwise."""
+"""Pages of documents and of episodes: the SQL that databases share, and where their SQL differs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from larimar_memory.stores.base import Where
 from larimar_memory.stores.filters import Condition
 
 LAST = 2**63 - 1
-"""No document has a higher number."""
+"""The highest number that a document can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +25,22 @@ class Page:
 
     @property
     def order(self) -> str:
-        """In which its documents' numbers are."""
+        """The order of its documents' numbers, as a word of SQL."""
         return "DESC" if self.newest else "ASC"
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What a database says in words of its own, of a document `d`; every mark stands for a parameter.
+    """SQL about a document `d` in which databases differ; a mark is the placeholder of a parameter.
 
     Attributes:
-        mark: of a parameter.
-        space: the number of a namespace, by one mark.
-        named: that it has an id, by one mark.
-        id: what that mark stands for.
-        in_episode: that it is of an episode, by marks that all stand for the episode.
-        matching: that its id holds a text, by one mark.
-        passing: that it passes a filter.
+        mark: the placeholder.
+        space: the number of a namespace; one mark.
+        named: the condition that `d` has an id; one mark.
+        id: makes the value of that mark from an id.
+        in_episode: the condition that `d` is in an episode, the value of all of its marks.
+        matching: the condition that the id of `d` contains a text; one mark.
+        passing: makes the condition that `d` passes a filter.
     """
 
     mark: str
@@ -52,10 +52,10 @@ class Words:
     passing: Callable[[Where], Condition]
 
     def on(self, page: Page, space: Any) -> Condition:
-        """The condition that a document is on a page or behind it.
+        """The condition that a document is on a page or a later one.
 
         Args:
-            space: what the mark of a namespace stands for.
+            space: the value of the mark in `space`.
 
         Raises:
             InputError: if the filter cannot be used.
@@ -80,7 +80,7 @@ class Words:
         return " AND ".join(conditions), given
 
     def episodes_after(self, space: Any, count: int, after: str | None) -> Condition:
-        """A statement of the next episodes by name, each with how many documents it has."""
+        """A statement for the next episodes by name, each with its number of documents."""
         sql = (
             f"SELECT d.episode, count(*) FROM documents d WHERE d.namespace_id = {self.space} "
             f"AND d.episode IS NOT NULL AND d.episode > {self.mark} "

@@ -1,7 +1,7 @@
-"""Pour what one store holds into another: exactly, document by document, and again without effect.
+"""Pour one store's documents into another, exactly; pouring them again changes nothing.
 
-Some thousands of segments are committed at once. A document of more is there in part, and not complete,
-until the last of it is committed; what was interrupted goes on after that.
+Some thousands of segments are committed at once. A longer document is there in part, and not complete,
+until its last segments are committed. After an interruption, pouring continues where it stopped.
 """
 
 from __future__ import annotations
@@ -21,30 +21,31 @@ from larimar_memory.system.groups import in_groups
 from larimar_memory.types import Segment
 
 Same: TypeAlias = Literal["exact", "refuse", "newer", "first"]
-"""Which of two documents of one id stays where they say different things: none, in the first two, or
-the one that was written last, or the one that was there. "exact" knows no equal ones but those that are
-equal in everything; to the others, who wrote the same twice wrote it once."""
+"""What happens if two documents of one id differ: "exact" and "refuse" raise an error, "newer" keeps
+the one that was written last, "first" keeps the one that was there. For "exact", two documents are the
+same only if they are equal in everything; for the others, if they say the same, whenever they were
+written."""
 
 BATCH_SEGMENTS = 4096
 
 _ROUNDING = 2.0**-8
-"""How far numbers of a key are off at most where an encoder made it of the same text twice."""
+"""The largest difference between numbers of two keys that an encoder made of the same text."""
 
 _Reading: TypeAlias = Callable[[Document], Iterable[StoredSegment]]
 
 _Lack: TypeAlias = tuple[int, StoredSegment]
-"""A row that lacks a fine key or a latent, and the segment that has it, and nothing that is there."""
+"""A row that lacks a fine key or a latent, and a segment with only what the row lacks."""
 
 
 @dataclass(slots=True)
 class Poured:
-    """What was done.
+    """Counts of what was done.
 
     Attributes:
         written: documents that were not there before.
         replaced: documents that took the place of another of their id.
-        kept: documents of which all, or another of their id that stayed, was there.
-        segments: of all of them.
+        kept: documents that were there, in whole or in part, or gave way to another of their id.
+        segments: of all these documents.
     """
 
     written: int = 0
@@ -54,10 +55,10 @@ class Poured:
 
 
 class _Met(NamedTuple):
-    """A document, what there is of its id in the other store, and how many segments they share.
+    """A document, the one of its id in the other store, and how many segments they share.
 
     Attributes:
-        shared: None where they are not the same, and neither is the beginning of the other.
+        shared: None if they differ, and neither is the beginning of the other.
     """
 
     given: Document
@@ -66,7 +67,7 @@ class _Met(NamedTuple):
 
 
 def clash(source: Store, target: Store, spaces: Sequence[str], same: Same) -> tuple[str, str] | None:
-    """Namespace and id of the first document that is another one in each store; None if there is none.
+    """Namespace and id of the first document that differs between the stores; None if there is none.
 
     Args:
         spaces: the namespaces to look at.
@@ -89,13 +90,13 @@ def pour(
     done: Poured,
     on_segments: Callable[[int], None],
 ) -> None:
-    """Write what is lacking in a store of the same encoder.
+    """Write what the target lacks; both stores have the same encoder.
 
     Args:
         spaces: the namespaces to pour.
-        clashed: the error for a namespace and the id of a document that may not be replaced.
-        done: what was done so far, to which this adds.
-        on_segments: called with segments done after each few thousand.
+        clashed: makes the error for the namespace and id of a document that may not be replaced.
+        done: the counts so far, to which this adds.
+        on_segments: called with the segments done so far, after every few thousand.
     """
     for space in spaces:
         for group in _groups(source, space):
@@ -126,14 +127,14 @@ def pour(
 
 
 def _groups(store: Store, space: str) -> Iterator[list[Document]]:
-    """Documents of as many segments as are committed at once; one of more is alone."""
+    """Documents in groups of as many segments as are committed at once; a longer document is alone."""
     return in_groups(store.documents(space), lambda one: max(one.segments, 1), BATCH_SEGMENTS)
 
 
 def _meet(
     source: Store, target: Store, space: str, group: Sequence[Document], same: Same
 ) -> tuple[list[_Met], _Reading, _Reading]:
-    """How the documents meet those of a store, and what reads the segments of either's."""
+    """The documents with those of the target, and functions that read the segments of both stores."""
     known = {d.id: d for d in target.documents(space, ids=[d.id for d in group])}
     readings = _reading(source, space, group), _reading(target, space, [*known.values()])
     met = list[_Met]()
@@ -145,7 +146,7 @@ def _meet(
 
 
 def _reading(store: Store, space: str, documents: Sequence[Document]) -> _Reading:
-    """Reads documents' segments: all with the first of them, or, of many, those of one by the other."""
+    """A function that reads documents' segments: all at its first call, or each in turn if many."""
     if sum(document.segments for document in documents) > BATCH_SEGMENTS:
         return partial(_windows, store, space)
     held = dict[str, list[StoredSegment]]()
@@ -194,7 +195,7 @@ def _facts(document: Document) -> tuple[Any, ...]:
 
 
 def _equal(mine: StoredSegment, other: StoredSegment, exact: bool) -> bool:
-    """Whether segments are the same; a fine key or latent that one of them lacks is no difference."""
+    """Whether segments are the same; a fine key or latent that only one has makes no difference."""
     if _place(mine) != _place(other):
         return False
     for key, its in ((mine.coarse, other.coarse), (mine.key, other.key)):
@@ -218,12 +219,12 @@ def _wins(given: Document, known: Document, same: Same) -> bool:
 
 
 def _age(document: Document) -> tuple[Any, ...]:
-    """By which of two that were written in one second, the same is the newer one wherever they meet."""
+    """A key by which the same one of two documents written in one second is newer in every store."""
     return document.written_at or "", document.complete, *map(str, _said(document))
 
 
 def _joined(given: Document, known: Document, same: Same) -> Document:
-    """What is said of a document that both hold: it is complete where it is in one of them."""
+    """The facts of a document that both stores hold: it is complete if it is complete in either."""
     times = given.written_at or "", known.written_at or ""
     at = known.written_at if same == "first" else max(times) or None
     return replace(known, complete=given.complete or known.complete, written_at=at)

@@ -14,10 +14,10 @@ from larimar_memory.types import Metadata, Segment
 Rows: TypeAlias = Int[np.ndarray, " n"]
 Key: TypeAlias = Float[np.ndarray, " d"]
 Keys: TypeAlias = Float[np.ndarray, "n d"]
-"""Of unit length, float32."""
+"""Keys have unit length and are float32."""
 
 MakeKeys: TypeAlias = Callable[[Sequence[str]], Keys]
-"""Makes a key of each text."""
+"""A function that makes a key of each text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class Document:
         content_hash: of text and segmentation; equal content is not written again.
         characters: length of the text.
         complete: False while its segments are still being committed.
-        written_at: when it was last written, `YYYY-MM-DD HH:MM:SS` in UTC; None says now.
+        written_at: when it was last written, `YYYY-MM-DD HH:MM:SS` in UTC; None means now.
         segments: how many of its segments are committed, as a store counts them.
-        episode: what it belongs to with others, in the order of their first writing: a conversation, a
-            book. None where it stands alone.
+        episode: the episode that it belongs to, such as a conversation or a book, in the order of first
+            writing; None if it belongs to none.
     """
 
     id: str
@@ -47,14 +47,14 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class StoredSegment:
-    """A segment as it is kept.
+    """A segment as a store keeps it.
 
     Attributes:
         row: the store's own handle, never reused.
-        key: the encoder's, unit length, float32, rounded to float16; None where a lazy store has none
-            of it yet.
-        latent: None where it has none, or where latents were not asked for.
-        coarse: what a lazy store searches by, unit length, float32, rounded to int8; else None.
+        key: the encoder's, unit length, float32, rounded to float16; None if a lazy store does not have
+            it yet.
+        latent: None if it has none, or if latents were not asked for.
+        coarse: the key that a lazy store searches by, unit length, float32, rounded to int8; else None.
     """
 
     row: int
@@ -70,7 +70,7 @@ class StoredSegment:
 
     @property
     def best_key(self) -> Key:
-        """The encoder's key, or, where there is none of it yet, the coarse one."""
+        """The encoder's key, or the coarse key if the store does not have the encoder's yet."""
         best = self.coarse if self.key is None else self.key
         if best is None:
             raise ValueError("a store gave a segment without any key")
@@ -78,17 +78,17 @@ class StoredSegment:
 
 
 class Episode(NamedTuple):
-    """What documents belong to, and how many of them there are."""
+    """The name of an episode, and how many documents it has."""
 
     name: str
     documents: int
 
 
 class KeptReceipts(NamedTuple):
-    """The lines that a store was given to keep, in order.
+    """The lines of receipts that a store keeps, in order.
 
     Attributes:
-        added: how many it was ever given: more than there are where some were taken away.
+        added: how many were ever added: more than there are if some were taken away.
     """
 
     lines: list[str]
@@ -101,7 +101,7 @@ class SearchedFile:
 
     Attributes:
         size: in bytes.
-        found: those that are in it; None where it could not be read.
+        found: the pieces that are in it; None if it could not be read.
     """
 
     name: str
@@ -118,10 +118,10 @@ class Span(NamedTuple):
 
 
 def rarest(terms: Sequence[str], counts: Sequence[int], most: int) -> list[str]:
-    """The terms that fewest segments hold, which together hold fewer than so many postings.
+    """The rarest terms that together are in fewer than `most` segments, counted once for each term.
 
     Args:
-        counts: how many segments hold each; of those just as rare, the first are kept.
+        counts: how many segments hold each term; among equally rare terms, the first are kept.
     """
     kept = list[str]()
     for count, term in sorted(zip(counts, terms, strict=True), key=lambda pair: pair[0]):
@@ -132,13 +132,13 @@ def rarest(terms: Sequence[str], counts: Sequence[int], most: int) -> list[str]:
 
 
 def speaker_of(metadata: Metadata) -> str:
-    """Who said a text, as its document's metadata say; "" where they say nothing."""
+    """Who said a text, by its document's metadata; "" if they do not say."""
     said = metadata.get("speaker")
     return said if isinstance(said, str) else ""
 
 
 class Place(NamedTuple):
-    """Where a row's segment stands, and who said it.
+    """The place of a row's segment, and who said it.
 
     Attributes:
         at: its index in the document.
@@ -166,10 +166,10 @@ class WriteBatch:
     """Consecutive segments of one document with their keys, committed together.
 
     Attributes:
-        keys: what the store searches by: the encoder's keys, or coarse ones where the store is lazy.
+        keys: the keys that the store searches by: the encoder's, or coarse ones if the store is lazy.
         replace: drop what the document held before; True for its first batch.
-        latents: one per segment, of any shape, or None where it is, or all are, not made yet.
-        fine: for a lazy store, the encoder's keys where they are made already, one per segment.
+        latents: one per segment, of any shape; None for one that is not made yet, or for all.
+        fine: for a lazy store, the encoder's keys that are made already, one per segment.
     """
 
     document: Document
@@ -185,7 +185,7 @@ class StoreStats:
     """Counts of a namespace, or of the whole store.
 
     Attributes:
-        names: those of its namespaces, sorted.
+        names: of its namespaces, sorted.
         keyed: segments that have the encoder's key.
     """
 

@@ -1,1 +1,1 @@
-"""What all rooms stand on: the user's folders, files put in place whole, forks, plain values."""
+"""The base of all rooms: the user's folders, files replaced as a whole, forks, plain values."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def cores() -> int:
-    """Cores that this process may use, by its affinity and by the limits of its container."""
+    """The number of cores that this process may use, by its affinity and its container's limits."""
     affinity = getattr(os, "sched_getaffinity", None)
     allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
     with suppress(OSError, ValueError):

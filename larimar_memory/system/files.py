@@ -1,4 +1,4 @@
-"""Folders of the user, and files and folders that appear under their names whole or not at all."""
+"""The user's folders, and files and folders that appear under their names whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Literal
 import platformdirs
 
 _NAME_BYTES = 120
-"""Of a target's name in that of what is to take its place: file systems take no more than 255."""
+"""How much of a target's name goes into that of its temporary file: file systems allow 255 bytes."""
 
 UNFINISHED = ".tmp"
-"""What the names end with of what may be left by a process that was killed."""
+"""The ending of the names of files that a killed process may leave behind."""
 
 
 def user_folder(kind: Literal["cache", "data"]) -> Path | None:
-    """The package's folder among the user's; None where the home folder cannot be determined."""
+    """The package's folder among the user's; None if the home folder cannot be determined."""
     find = platformdirs.user_cache_dir if kind == "cache" else platformdirs.user_data_dir
     with suppress(RuntimeError):
         if (found := Path(find("larimar-memory"))).is_absolute():
             return found
-        # The XDG specification has a relative path ignored: it would be another in every folder.
+        # By the XDG specification, a relative path is ignored: it would depend on the working folder.
         home = Path.home() / (".cache" if kind == "cache" else ".local/share")
         return home / "larimar-memory" if home.is_absolute() else None
     return None
@@ -33,10 +33,10 @@ def user_folder(kind: Literal["cache", "data"]) -> Path | None:
 
 @contextmanager
 def put_in_place(target: Path, *, folder: bool = False) -> Iterator[Path]:
-    """What is written to the path given takes the target's place at the block's end, once on the disk.
+    """A path whose content takes the target's place at the block's end, once it is on the disk.
 
-    Nobody sees it half done. Where the block fails, the target is as it was. A folder takes the place
-    of nothing, or of an empty one.
+    Nobody sees it half done. If the block fails, the target stays as it was. A folder takes the place
+    only of an empty folder, or of none.
 
     Raises:
         OSError: if it cannot be written.
@@ -45,17 +45,17 @@ def put_in_place(target: Path, *, folder: bool = False) -> Iterator[Path]:
         mode = new.stat().st_mode & 0o666
         yield new
         for file in _files(new):
-            # safetensors' can be read by nobody else, who may share a folder of models.
+            # safetensors' files can be read by their owner only, and a folder of models may be shared.
             file.chmod(mode)
         place(new, target)
 
 
 @contextmanager
 def unfinished(target: Path, *, folder: bool = False) -> Iterator[Path]:
-    """A file, or a folder, beside the target, which is gone at the block's end unless it was placed.
+    """A file or folder beside the target, which is deleted at the block's end unless it was placed.
 
-    No other has its name: neither a thread's, nor a process's of this or of another machine. Numbers of
-    processes are the same in every container.
+    Its name is random, so that no other thread, process or machine has it. Numbers of processes are the
+    same in every container.
 
     Raises:
         OSError: if it cannot be made.
@@ -71,7 +71,7 @@ def unfinished(target: Path, *, folder: bool = False) -> Iterator[Path]:
 
 
 def place(new: Path, target: Path) -> None:
-    """Give what was written the target's name, once it is on the disk.
+    """Rename what was written to the target, once it is on the disk.
 
     Raises:
         OSError: if that is not possible.

@@ -1,8 +1,8 @@
-"""What a fork needs: servers load once and fork workers, and a fork copies one thread of many.
+"""Safe forks: servers load once and fork workers, and a fork copies only one of many threads.
 
-What the others held stays held in the child for ever, and what they were changing stays half changed;
-so a fork waits, not for long, until no other thread is inside a library that cannot be left so. What is
-given to `follow` is told before the fork and after it, in the child.
+In the child, locks that other threads held stay held for ever, and what they were changing stays half
+changed. So a fork waits, for a short time, until no other thread is inside a library that cannot be
+left like that. Objects given to `follow` are told before the fork, and after it in the child.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Protocol
 from larimar_memory.errors import LarimarError
 
 WAIT_SECONDS = 2.0
-"""How long a fork waits for other threads; then it goes on, and what they use is lost to the child."""
+"""How long a fork waits for other threads; after that, what they use is lost to the child."""
 
 
 class Follower(Protocol):
-    """What must know of forks."""
+    """An object that is told of forks."""
 
     def before_fork(self) -> None:
-        """Let go of what a child must not have; nobody is inside who could be waited for."""
+        """Let go of what a child must not have; the fork has waited for other threads already."""
 
     def after_fork_in_child(self) -> None:
-        """Become usable, or know that it is not."""
+        """Become usable, or record that it is not."""
 
 
 _followers = weakref.WeakSet[Follower]()
@@ -38,14 +38,14 @@ _forking: int | None = None
 
 
 def follow(follower: Follower) -> None:
-    """Tell it of forks for as long as it lives."""
+    """Tell a follower of forks for as long as it lives."""
     with _changed:
         _followers.add(follower)
 
 
 @contextmanager
 def inside() -> Iterator[None]:
-    """What another thread's fork waits for; and who is not inside yet waits for a fork."""
+    """A block that other threads' forks wait for; a thread that is not in one yet waits for a fork."""
     thread = threading.get_ident()
     with _changed:
         _changed.wait_for(lambda: _forking in (None, thread) or _inside[thread] > 0)
@@ -58,7 +58,7 @@ def inside() -> Iterator[None]:
 
 
 def pause() -> None:
-    """Let a fork happen that waits for this thread, which is inside once."""
+    """Let a fork happen that waits for this thread, which is inside one such block."""
     if _forking is None:
         return
     thread = threading.get_ident()
@@ -72,9 +72,9 @@ class Lock:
     """A re-entrant lock that is free in a forked child, unless the thread that forked holds it.
 
     Args:
-        of: what it guards, which is of no use where another thread was changing it at the fork; empty
-            where that can be made again.
-        error: raised then, for who takes the lock.
+        of: what it guards, for the error if another thread was changing it at the fork; empty if that
+            can be made again.
+        error: then raised when the lock is taken.
 
     Attributes:
         lost: whether another thread held it when this process was forked.
@@ -87,13 +87,13 @@ class Lock:
         follow(self)
 
     def acquire(self, wait: bool = True) -> bool:
-        """Take the lock; False where another thread has it, and there is to be no waiting."""
+        """Take the lock; False if another thread has it and `wait` is False."""
         if self.lost and self._of:
             raise lost(self._of, self._error)
         return self._lock.acquire(blocking=wait)
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         self._lock.release()
 
     def __enter__(self) -> None:
@@ -103,10 +103,10 @@ class Lock:
         self.release()
 
     def before_fork(self) -> None:
-        """Nothing is to be done."""
+        """Do nothing."""
 
     def after_fork_in_child(self) -> None:
-        """Be free where the thread that held it is no more."""
+        """Be free if the thread that held it does not exist any more."""
         if self._lock.acquire(blocking=False):
             self._lock.release()
         else:
@@ -114,7 +114,7 @@ class Lock:
 
 
 def lost(what: str, error: type[LarimarError]) -> LarimarError:
-    """The error for the use of what a fork left half changed."""
+    """The error for using what a fork left half changed."""
     return error(
         f"{what} cannot be used in this process.",
         "The process was forked while another thread was using it.",
@@ -133,7 +133,7 @@ def _before() -> None:
     global _forking
     thread = threading.get_ident()
     with _changed:
-        # Another fork may be waiting.
+        # Another fork may be in progress.
         _changed.wait_for(lambda: _forking is None, WAIT_SECONDS)
         _forking = thread
         _changed.wait_for(lambda: not _inside.keys() - {thread}, WAIT_SECONDS)

@@ -1,4 +1,4 @@
-"""Consecutive things in groups of at most some size."""
+"""Consecutive items in groups up to a given size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _Thing = TypeVar("_Thing")
 def in_groups(
     things: Iterable[_Thing], size_of: Callable[[_Thing], int], most: int
 ) -> Iterator[list[_Thing]]:
-    """Groups of which each is as large as it may be; a thing of more than `most` is alone."""
+    """Groups, each as large as it may be; an item larger than `most` is alone."""
     group, size = list[_Thing](), 0
     for thing in things:
         own = size_of(thing)

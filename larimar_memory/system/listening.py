@@ -1,4 +1,4 @@
-"""Where a server listens: on this machine, or elsewhere for clients that show a token."""
+"""Where a server listens: for this machine only, or for other clients that show a token."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Listener:
 
     @property
     def url(self) -> str:
-        """Where it is served."""
+        """The address at which it is served."""
         return f"http://{in_url(self.host)}:{self.port}{self.path}"
 
 
@@ -38,17 +38,17 @@ def listen(host: str, port: int, *, tokens: bool, path: str = "") -> Listener:
     Args:
         host: name or address of an interface; only a loopback one can do without tokens.
         port: 0 for any that is free.
-        path: of what is served there.
+        path: of what is served, below the address.
 
     Raises:
-        InputError: if nothing can listen there, or anybody could come.
+        InputError: if nothing can listen there, or anybody could connect.
     """
     refused, remedy = f"Nothing can be served at {host!r}, port {port}.", "Choose another port or host."
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
         raise InputError(refused, "There is no such host.", remedy) from error
-    # What a name leads to is listened at, and nothing else it may lead to.
+    # Only the first address of the host is listened at, so it is the one that is checked.
     loopback = ip_address(str(address[0]).partition("%")[0]).is_loopback
     if not loopback and not tokens:
         why = "Other machines can reach it, and no token keeps them out."
@@ -65,5 +65,5 @@ def listen(host: str, port: int, *, tokens: bool, path: str = "") -> Listener:
 
 
 def in_url(host: str) -> str:
-    """A host as it stands in an address."""
+    """A host as it is written in a URL."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host

@@ -1,9 +1,9 @@
-"""Reading of files on which this process holds locks, SQLite's among them.
+"""Reading files on which this process holds locks, SQLite's among them.
 
-POSIX takes all locks that a process holds on a file away when the process closes any descriptor of it
-(fcntl(2)). Without them another process takes itself for the last one to use a memory, and deletes the
-write-ahead log that this one writes to. So a file that is in use is read through descriptors that stay
-open until it no longer is.
+POSIX drops all locks of a process on a file when the process closes any descriptor of that file
+(fcntl(2)). Without the locks, another process takes itself for the last user of a memory, and deletes
+the write-ahead log that this one writes to. So a file in use is read through descriptors that stay open
+until it is no longer in use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import BinaryIO, TypeAlias
 from larimar_memory.system import forking
 
 Identity: TypeAlias = tuple[int, int]
-"""What a file is known by: its device and its number there."""
+"""A file's identity: its device and its number there."""
 
 changing = forking.Lock()
 """Held while the number of users of a file changes, and while a descriptor is closed."""
@@ -28,7 +28,7 @@ _kept = dict[Identity, list[BinaryIO]]()
 
 
 def identity(path: Path) -> Identity | None:
-    """What a file is known by; None where there is none."""
+    """The identity of a file; None if there is none at the path."""
     try:
         return _named_by(path.stat())
     except OSError:
@@ -41,7 +41,7 @@ def use(file: Identity) -> None:
 
 
 def leave(file: Identity) -> None:
-    """Note that those of one user are no longer held; after the last one's, descriptors are closed."""
+    """Note that one user's locks are no longer held; after the last user, descriptors are closed."""
     with changing:
         _users[file] -= 1
         if _users[file] <= 0:
@@ -66,7 +66,7 @@ def reading(path: Path) -> Iterator[BinaryIO]:
         yield descriptor
     finally:
         with changing:
-            # It may have been put in another's place since its name was looked up.
+            # Another file may have taken its place since its name was looked up.
             known = _named_by(os.fstat(descriptor.fileno()))
             if _users[known]:
                 _kept.setdefault(known, []).append(descriptor)

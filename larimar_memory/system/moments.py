@@ -1,8 +1,8 @@
-"""Days and moments in ISO 8601, as metadata, filters and options say them.
+"""Days and moments in ISO 8601, as in metadata, filters and options.
 
-A day is `YYYY-MM-DD`; a moment has a time as well, `THH:MM`, maybe with seconds, and maybe a zone, `Z`
-or `+HH:MM`: one without is in UTC. A text that begins with a day and goes on in another way has that
-day and is no moment; anything else is no time.
+A day is `YYYY-MM-DD`. A moment also has a time, `THH:MM`, maybe with seconds, and maybe with a zone,
+`Z` or `+HH:MM`; without a zone it is in UTC. A text that begins with a day and goes on in another way
+has that day, but is not a moment; anything else is not a time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MONTHS = [
 
 
 def day_of(written: Any) -> date | None:
-    """The day that a text begins with, as its writer had it in any zone; None where it has none."""
+    """The day that a text begins with, in the zone of its writer; None if it begins with none."""
     found = _DAY.match(written) if isinstance(written, str) else None
     try:
         return None if found is None else date.fromisoformat(found[0])
@@ -41,7 +41,7 @@ def day_of(written: Any) -> date | None:
 
 
 def moment_of(written: Any) -> datetime | None:
-    """The moment that a text in ISO 8601 says, a day's first; None where it says none."""
+    """The moment that a text in ISO 8601 states, the first one for a day; None if it states none."""
     found = _WRITTEN.fullmatch(written) if isinstance(written, str) else None
     if found is None:
         return None
@@ -51,23 +51,23 @@ def moment_of(written: Any) -> datetime | None:
         at = datetime.fromisoformat(f"{text}{'+00:00' if zone in (None, 'Z', 'z') else zone}")
         return at.astimezone(timezone.utc)
     except (ValueError, OverflowError):
-        # A 30 February; a zone of 25 hours; the first hours of the year 1 in another zone.
+        # Such as 30 February, a zone of 25 hours, or the first hours of the year 1 in another zone.
         return None
 
 
 def written(value: Any) -> str | None:
-    """A day or a moment, text or date or datetime, as ISO 8601 text; None of anything else."""
+    """A day or moment, from text, date or datetime, as ISO 8601 text; None for anything else."""
     if isinstance(value, date):
         value = value.isoformat()
     return value if moment_of(value) is not None else None
 
 
 def is_day(text: str) -> bool:
-    """Whether a text in ISO 8601 says a day without a time."""
+    """Whether a text in ISO 8601 states a day without a time."""
     return len(text) == len("YYYY-MM-DD")
 
 
 def shown_day(value: Any) -> str:
-    """The day of a text in ISO 8601 as people write it, "3 May 2026"; "" where it says none."""
+    """The day of a text in ISO 8601 as people write it, "3 May 2026"; "" if it states none."""
     day = day_of(value)
     return "" if day is None else f"{day.day} {MONTHS[day.month - 1]} {day.year}"

@@ -1,4 +1,4 @@
-"""A memory that is opened when something is first asked of it, so that a server is up at once."""
+"""A memory that is opened on its first use, so that a server starts at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Closing(Protocol):
-    """What is closed."""
+    """An object that can be closed."""
 
     def close(self) -> None:
         """Release what it holds."""
@@ -19,10 +19,10 @@ _Opened = TypeVar("_Opened", bound=Closing)
 
 
 class OnDemand(Generic[_Opened]):
-    """A memory by the function that opens it; safe for threads.
+    """Holds a memory that it opens when it is needed; thread-safe.
 
     Args:
-        open: opens the memory. What it raises, each call raises, and the next one tries again.
+        open: opens the memory. Each call raises what it raises, and the next call tries again.
     """
 
     def __init__(self, open: Callable[[], _Opened]) -> None:
@@ -31,14 +31,14 @@ class OnDemand(Generic[_Opened]):
         self._opened: _Opened | None = None
 
     def __call__(self) -> _Opened:
-        """The memory, opened if it is not."""
+        """The memory, opened if it is not open."""
         with self._lock:
             if self._opened is None:
                 self._opened = self._open()
             return self._opened
 
     def close(self) -> None:
-        """Close the memory where it is open; a later call opens it again."""
+        """Close the memory if it is open; a later call opens it again."""
         with self._lock:
             opened, self._opened = self._opened, None
         if opened is not None:

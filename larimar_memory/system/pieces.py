@@ -1,4 +1,4 @@
-"""Look for what was erased, piece by piece, in the bytes of files."""
+"""Look in the bytes of files for what was erased, piece by piece."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 from larimar_memory.system.locked_files import reading
 
 LEAST, LENGTH = 6, 16
-"""Bytes of a piece. Fewer than six are in any large file by chance."""
+"""Least and usual length of a piece, in bytes. Fewer than six are in any large file by chance."""
 
 MOST = 1 << 18
-"""Pieces that are looked for. Of more, every second, fourth, ... is: a file is read once for all."""
+"""The most pieces that are looked for. Of more, every second, fourth, ... is: a file is read once for
+all."""
 
 _CHUNK = 8 << 20
 _PREFIX = np.uint64((1 << 8 * LEAST) - 1)
@@ -24,13 +25,14 @@ _SHIFT = np.uint64(64 - _BUCKETS)
 
 
 class Pieces:
-    """What to look for: bytes, cut into pieces of `LENGTH`.
+    """The bytes to look for, cut into pieces of `LENGTH`.
 
-    Whatever is left of 31 bytes or more, one after the other, of what was added holds a whole piece.
+    Any remainder of 31 consecutive bytes or more of an added value holds a whole piece.
 
     Attributes:
-        added: different pieces that values were cut into; `len` says how many are looked for.
-        too_short: values of fewer than `LEAST` bytes, which are not.
+        added: the number of different pieces into which values were cut; `len` says how many are looked
+            for.
+        too_short: the number of values with fewer than `LEAST` bytes, which are not looked for.
     """
 
     def __init__(self) -> None:
@@ -45,10 +47,11 @@ class Pieces:
         return iter(self._held)
 
     def add(self, value: bytes, ends: bool = False) -> None:
-        """Add a value's pieces; the last one ends with it.
+        """Add a value's pieces; the last piece ends with the value.
 
         Args:
-            ends: only those at its beginning, middle and end: of numbers, which are kept or lost whole.
+            ends: only the pieces at its beginning, middle and end, as for numbers, which are kept or
+                lost whole.
         """
         if len(value) < LEAST:
             self.too_short += 1
@@ -56,7 +59,7 @@ class Pieces:
         last = max(len(value) - LENGTH, 0)
         for start in (0, last // 2, last) if ends else (*range(0, last, LENGTH), last):
             piece = value[start : start + LENGTH]
-            # Zeros and the like are everywhere.
+            # Zeros and other repeated bytes are in every file.
             if piece in self._held or len(set(piece)) == 1:
                 continue
             if self.added % self._every == 0:
@@ -67,10 +70,10 @@ class Pieces:
                 self._every *= 2
 
     def found_in(self, chunks: Iterable[bytes]) -> set[bytes]:
-        """The pieces that are in some bytes.
+        """The pieces that some bytes contain.
 
         Args:
-            chunks: of one sequence of bytes; pieces are found across them, too.
+            chunks: of one sequence of bytes; pieces across two chunks are found, too.
         """
         found = set[bytes]()
         if not self._held:
@@ -92,7 +95,7 @@ class Pieces:
 
 
 def chunks_of(path: Path) -> Iterator[bytes]:
-    """A file's bytes, some at a time, also of one that is in use.
+    """A file's bytes in chunks; the file may be in use.
 
     Raises:
         OSError: if it cannot be read.
@@ -102,8 +105,8 @@ def chunks_of(path: Path) -> Iterator[bytes]:
 
 
 def _starts(text: bytes, prefixes: np.ndarray, likely: np.ndarray) -> Iterator[int]:
-    """Where in some bytes one of the prefixes begins."""
-    # What is behind the end begins no piece.
+    """The places in some bytes where one of the prefixes begins."""
+    # No piece begins in the padding after the end.
     padded = text + bytes(15)
     for offset in range(8):
         words = np.frombuffer(padded, dtype="<u8", offset=offset, count=(len(padded) - offset) // 8)

@@ -1,10 +1,10 @@
-"""Metadata: JSON objects, made of what callers have; what cannot be one is refused by its name.
+"""Metadata: JSON objects, made of what callers give; a value that JSON cannot hold is refused by name.
 
 NumPy's booleans, numbers and text become Python's; tuples become lists. Dates and times become text in
-ISO 8601, whose order is that of time: a moment with a time zone is said in UTC
-("2026-03-01T08:30:00+00:00"), one without as it stands ("2026-03-01T08:30:00"), a date as
-"2026-03-01". A filter's values are made the same way, so that they compare; a date comes before all
-moments of its day. What comes back is what JSON says: text for a date.
+ISO 8601, whose order is that of time: a moment with a time zone is converted to UTC
+("2026-03-01T08:30:00+00:00"), one without stays as it is ("2026-03-01T08:30:00"), a date becomes
+"2026-03-01". A filter's values are converted in the same way, so that they compare; a date comes before
+all moments of its day. What comes back is what JSON holds: text for a date.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 NO_UNICODE = "half of a surrogate pair, which is no Unicode text"
 
 _MAX_BITS = 14_000
-"""Of a whole number: Python writes none of more than 4,300 digits."""
+"""The most bits of a whole number: Python writes no more than 4,300 digits."""
 
 _USUAL = "Use str keys and values of text, numbers, booleans, None, lists, mappings, dates and times."
 _REMEDIES: tuple[tuple[Any, str], ...] = (
@@ -40,10 +40,10 @@ _REMEDIES: tuple[tuple[Any, str], ...] = (
 
 
 class NotPlainError(ValueError):
-    """A value that JSON cannot say.
+    """A value that JSON cannot hold.
 
     Args:
-        why: which one, and why.
+        why: which value, and why.
         remedy: what to give in its place.
     """
 
@@ -53,11 +53,11 @@ class NotPlainError(ValueError):
 
 
 def scalar(value: Any) -> Any:
-    """A date, a time or a scalar of NumPy's as JSON has it; anything else, and NaT, as it is."""
+    """A date, a time or a NumPy scalar in its form for JSON; anything else, and NaT, as it is."""
     if isinstance(value, np.datetime64):
         return _moment(value)
     if isinstance(value, np.timedelta64):
-        # To NumPy, it is a whole number.
+        # NumPy counts it as a whole number.
         return value
     if isinstance(value, np.bool_ | np.integer | np.str_):
         return value.item()
@@ -73,7 +73,7 @@ def scalar(value: Any) -> Any:
 
 
 def _moment(value: np.datetime64) -> Any:
-    """As `datetime` says it, and with nanoseconds where there are some."""
+    """In the form of `datetime`, with nanoseconds if it has any."""
     micro = value.astype("datetime64[us]")
     moment = value.item() if isinstance(value.item(), date) else micro.item()
     if not isinstance(moment, date):
@@ -82,7 +82,7 @@ def _moment(value: np.datetime64) -> Any:
 
 
 def lone_surrogate(text: str) -> int | None:
-    """Where a text holds half of a surrogate pair, which cannot be stored; None if it does not."""
+    """Where a text holds half of a surrogate pair, which cannot be stored; None if it holds none."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -91,11 +91,11 @@ def lone_surrogate(text: str) -> int | None:
 
 
 class Plain:
-    """Makes mappings to dict and sequences to list, all the way down.
+    """Turns mappings into dict and sequences into list, all the way down.
 
     Args:
         name: of the value.
-        max_depth: levels it may be nested.
+        max_depth: how many levels deep it may be nested.
     """
 
     def __init__(self, name: str, max_depth: int) -> None:

@@ -1,4 +1,4 @@
-"""What servers take of their clients, and what they tell them of errors."""
+"""What servers accept from their clients, and what they tell them about errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WRONG_SHOWN, _WRONG_CHARS = 3, 200
 
 
 class Arguments(BaseModel):
-    """Arguments of a request: nothing else is taken."""
+    """Arguments of a request; any others are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -30,7 +30,7 @@ def arguments(kind: type[_Given], given: Mapping[str, Any] | None) -> _Given:
     """The arguments of a call.
 
     Raises:
-        InputError: if they are others than are wanted.
+        InputError: if they do not fit `kind`.
     """
     try:
         return kind.model_validate(dict(given or {}))
@@ -47,10 +47,10 @@ def parsed(text: str | bytes, what: str) -> dict[str, Any]:
     """A JSON object.
 
     Args:
-        what: it is of, as an error begins.
+        what: the source of the text, with which the error begins.
 
     Raises:
-        InputError: if it is none.
+        InputError: if the text is not a JSON object.
     """
     try:
         found = json.loads(text)
@@ -62,7 +62,7 @@ def parsed(text: str | bytes, what: str) -> dict[str, Any]:
 
 
 def unforeseen(error: Exception) -> LarimarError:
-    """What a client is told of an error that nobody expected: nothing of what it says."""
+    """The error that a client gets for an unexpected one, without the unexpected error's message."""
     log.error(
         "a request failed: %s", type(error).__name__, exc_info=bool(os.environ.get("LARIMAR_DEBUG"))
     )

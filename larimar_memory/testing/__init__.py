@@ -1,4 +1,4 @@
-"""Laws of the contracts: subclass one in a test file, and a part of your own is tested by pytest.
+"""Laws of the contracts: subclass one in a test file, and pytest tests a part of your own.
 
 from larimar_memory.testing import EncoderLaws
 

@@ -1,4 +1,4 @@
-"""What holds of every decoder."""
+"""The laws of a decoder."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class DecoderLaws(ABC):
         assert decoder.context > len(decoder.chat_tokens(_CHAT))
 
     def test_tokens_are_counted(self) -> None:
-        """Nothing has none; text has some, and two texts have about as many as both together."""
+        """An empty text has none, others have some; a text twice has up to about twice as many."""
         count = self.decoder().count
         assert count("") == 0
         for text in _TEXTS[:-1]:
             assert 0 < count(text) <= count(f"{text} {text}") <= 2 * count(text) + 2
 
     def test_a_chat_becomes_tokens(self) -> None:
-        """Of any contents, the same for the same chat, and longer by what the answer begins with."""
+        """Any chat becomes the same tokens every time; the answer's beginning adds its own tokens."""
         decoder = self.decoder()
         for text in _TEXTS:
             chat = [*_CHAT, {"role": "assistant", "content": text}, _CHAT[1]]
@@ -55,7 +55,7 @@ class DecoderLaws(ABC):
             assert len(begun) == len(ids) + decoder.count("It is")
 
     def test_what_is_written_comes_in_pieces(self) -> None:
-        """Pieces are text, and come once; usage counts what was read, and written up to the limit."""
+        """Pieces are text, and come only once; usage counts the prompt, and what was written."""
         decoder = self.decoder()
         prompt = decoder.chat_tokens(_CHAT)
         for limit in (1, 5):
@@ -68,7 +68,7 @@ class DecoderLaws(ABC):
             assert 1 <= generation.usage.completion_tokens <= limit
 
     def test_log_probabilities_are_of_what_is_written(self) -> None:
-        """One of each token written and none above 0, also of sampled ones; or none at all."""
+        """Every written token has one, at most 0, even if it was sampled; or no token has one."""
         decoder = self.decoder()
         prompt = decoder.chat_tokens(_CHAT)
         for options in ({}, {"temperature": 1.5, "seed": 3}):
@@ -84,14 +84,14 @@ class DecoderLaws(ABC):
             assert self._said(**options) == self._said(**options)
 
     def test_an_answer_ends_at_a_stop_text(self) -> None:
-        """What is written ends before the first stop text, which is no part of it."""
+        """The text ends before the first stop text, which is not part of it."""
         whole = self._said()
         for stop in {whole[len(whole) // 2 :][:2], "\ufffe"} - {""}:
             found = whole.find(stop)
             assert self._said(stop=[stop]) == (whole if found < 0 else whole[:found])
 
     def test_a_generation_that_is_left_harms_no_other(self) -> None:
-        """Closing the iterator stops the model, and the next generation is as ever."""
+        """Closing the iterator stops the model, and leaves the next generation as it would be."""
         expected, decoder = self._said(), self.decoder()
         left = iter(decoder.generate(decoder.chat_tokens(_CHAT), max_tokens=50))
         next(left, None)
@@ -100,13 +100,13 @@ class DecoderLaws(ABC):
         assert self._said() == expected
 
     def test_threads_share_a_decoder(self) -> None:
-        """Texts generated in several threads at once are those generated in one."""
+        """Several threads at once generate the same texts as one."""
         expected = self._said()
         with ThreadPoolExecutor(3) as pool:
             assert set(pool.map(lambda _: self._said(), range(3))) == {expected}
 
     def test_what_does_not_fit_is_refused(self) -> None:
-        """A prompt that leaves no room, no tokens to write, a temperature below 0: `InputError`."""
+        """`InputError` for a prompt that leaves no room, no tokens to write, a negative temperature."""
         decoder = self.decoder()
         prompt = decoder.chat_tokens(_CHAT)
         for tokens, options in (

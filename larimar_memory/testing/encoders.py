@@ -1,4 +1,4 @@
-"""What holds of every encoder."""
+"""The laws of an encoder."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class EncoderLaws(ABC):
     """The laws of an encoder, as pytest-style tests: subclass it as `Test...` and give the encoder.
 
     Attributes:
-        tolerance: most that a cosine may lose to rounding where the same text is encoded in other
-            company, as in batches of another shape.
+        tolerance: most that a cosine may lose to rounding if the same text is encoded along with other
+            texts, as in batches of another shape.
     """
 
     tolerance = 1e-3
@@ -55,30 +55,30 @@ class EncoderLaws(ABC):
             np.testing.assert_allclose(lengths[lengths > 0], 1.0, atol=1e-3)
 
     def test_no_texts_have_no_keys(self) -> None:
-        """Of no texts, the keys are an array of shape (0, d)."""
+        """For no texts, the keys are an array of shape (0, d)."""
         for kind in _KINDS:
             self._keys([], kind)
 
     def test_keys_come_in_the_order_of_the_texts(self) -> None:
-        """The keys of texts in another order are the keys in that order."""
+        """Texts in another order have the same keys, in that order."""
         for kind in _KINDS:
             self._same(self._keys(_TEXTS, kind)[::-1], self._keys(_TEXTS[::-1], kind))
 
     def test_a_batch_is_its_texts_one_by_one(self) -> None:
-        """A text's key does not depend on its company."""
+        """A text's key does not depend on the other texts of a call."""
         for kind in _KINDS:
             alone = [self._keys([text], kind) for text in _TEXTS]
             self._same(self._keys(_TEXTS, kind), np.concatenate(alone))
 
     def test_equal_texts_have_equal_keys(self) -> None:
-        """To the last bit within a call, to rounding between calls; others have others."""
+        """Bit for bit within a call, up to rounding between calls; other texts have other keys."""
         first, other, again = keys = self._keys([_TEXTS[0], _TEXTS[1], _TEXTS[0]], "segment")
         np.testing.assert_array_equal(first, again)
         assert first @ other < 1 - self.tolerance
         self._same(keys, self._keys([_TEXTS[0], _TEXTS[1], _TEXTS[0]], "segment"))
 
     def test_a_fingerprint_is_stable(self) -> None:
-        """It names the model, before and after work, and of each object made of it."""
+        """It names the model: the same before and after use, and in every object of the model."""
         encoder = self.encoder()
         fingerprint = encoder.fingerprint
         assert isinstance(fingerprint, str)
@@ -87,7 +87,7 @@ class EncoderLaws(ABC):
         assert encoder.fingerprint == self.encoder().fingerprint == fingerprint
 
     def test_threads_share_an_encoder(self) -> None:
-        """Keys made in several threads at once are those made in one."""
+        """Several threads at once make the same keys as one."""
         encoder = self.encoder()
         expected = encoder.encode(_TEXTS)
         with ThreadPoolExecutor(4) as pool:
@@ -95,7 +95,7 @@ class EncoderLaws(ABC):
                 self._same(expected, keys)
 
     def test_two_steps_are_one(self) -> None:
-        """Where it tokenises, `encode_tokens(tokenize(texts))` is `encode(texts)`."""
+        """If the encoder tokenises, `encode_tokens(tokenize(texts))` equals `encode(texts)`."""
         encoder = self.encoder()
         if isinstance(encoder, TokenizingEncoder):
             for texts in (_TEXTS, ()):
@@ -105,8 +105,8 @@ class EncoderLaws(ABC):
                 self._same(encoder.encode_tokens(batch), encoder.encode(texts))
 
     def test_coarse_keys_are_keys(self) -> None:
-        """Where it has a table of coarse keys, they are of unit length, or zeros of what it cannot read
-        and of nothing; a text's does not depend on its company, nor on the order of its tokens.
+        """Coarse keys, if there is a table of them, have unit length, or are zeros for what cannot be
+        read and for no tokens. A text's key depends neither on other texts nor on the tokens' order.
         """
         encoder = self.encoder()
         table = coarse_table(encoder)

@@ -1,6 +1,6 @@
-"""The laws of what a store knows beside its texts: keys of the encoder, episodes, how often words are.
+"""The laws of what a store knows besides texts: fine keys, episodes, and how frequent words are.
 
-They hold of every store; `StoreLaws` has them.
+They hold for every store; `StoreLaws` includes them.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class KeyLaws:
         raise NotImplementedError
 
     def reopen(self, store: Store) -> Store:
-        """A store over what this one keeps after it is closed; the same one where nothing is kept."""
+        """A new store over what this one keeps once closed; the same store if it keeps nothing."""
         return store
 
     def test_the_encoders_keys_are_there_or_come_later(self, store: Store) -> None:
-        """A lazy store lacks what it was not given; another one lacks none, and keeps those it has."""
+        """A lazy store lacks the keys it was not given; an eager one lacks none, and keeps its own."""
         texts, fine = ["one", "two", "three"], [key_of("fine one"), None, None]
         store.write("n", [replace(batch("d", texts), fine=fine)])
         one, two, three = store.segments("n", "d")
@@ -66,11 +66,11 @@ class KeyLaws:
                 np.testing.assert_array_equal(segment.key, rounded)
             assert segment.best_key.dtype == np.float32
             assert found(store, "n", text, 1) == [text]
-        # What a search finds does not depend on which of them are there.
+        # What a search finds does not depend on which fine keys are there.
         assert [store.nearest("n", key_of(text), 3) for text in texts] == before
 
     def test_the_encoders_keys_go_with_their_segments(self, store: Store) -> None:
-        """A segment that is written again lacks its key again; what is deleted counts no more."""
+        """A segment that is written again lacks its fine key again; a deleted one no longer counts."""
         fine = [key_of("fine")]
         store.write("n", [replace(batch(name, [f"text {name}"]), fine=fine) for name in "ab"])
         assert store.stats("n").keyed == 2
@@ -81,7 +81,7 @@ class KeyLaws:
         assert store.stats("n").keyed == (0 if store.lazy else 1)
 
     def test_latents_and_keys_are_given_together_without_waiting(self, store: Store) -> None:
-        """One call gives both, or either; where nobody writes, there is nothing to wait for."""
+        """One call gives both, or either; if nobody writes, there is nothing to wait for."""
         store.write("n", [batch("d", ["one", "two"])])
         rows = [segment.row for segment in store.segments("n", "d")]
         latents = [np.full(3, n, dtype=np.int8) for n in range(2)]
@@ -94,7 +94,7 @@ class KeyLaws:
         assert store.stats("n").keyed == 2
 
     def test_the_documents_of_an_episode_around_one(self, store: Store) -> None:
-        """In the order of first writing; others come between, and those without text do not count."""
+        """They come in the order of first writing, whatever stands between; empty ones do not count."""
         for name in "axbycd":
             store.write("n", [in_episode(name, [f"text {name}"], "E" if name in "abcd" else None)])
             store.write("other", [in_episode(f"other {name}", ["text"], "E")])
@@ -115,7 +115,7 @@ class KeyLaws:
         assert names(store.beside("n", ["a"], 1)) == ["ac"]
 
     def test_documents_and_episodes_by_pages(self, store: Store) -> None:
-        """A page follows a document, either way; one that is gone is followed by the first page."""
+        """A page follows a document, in either order; after one that is gone comes the first page."""
         for name in ["a", "B/x", "c", "d%", "b/X\u00e9"]:
             episode = {"a": "E", "c": "E", "d%": "F'"}.get(name)
             texts = [] if name == "c" else [f"text {name}"]
@@ -163,7 +163,7 @@ class KeyLaws:
         assert store.episodes("n", 9) == [("E", 2)]
 
     def test_an_episode_stays_until_it_is_changed(self, store: Store) -> None:
-        """New metadata keeps it; a document whose episode alone changes keeps its segments."""
+        """New metadata keeps the episode; a new episode alone keeps the document's segments."""
         episode = "\u00e9pisode '; --"
         store.write("n", [in_episode("a", ["text a"], episode), in_episode("b", ["text b"], episode)])
         store.set_metadata("n", "a", {"v": 1})
@@ -178,7 +178,7 @@ class KeyLaws:
         assert said(store.segments("n", "a")) == ["text a"]
 
     def test_how_many_segments_hold_a_term(self, store: Store) -> None:
-        """Counted once a segment, in this namespace alone, and no further than asked for."""
+        """A term counts once per segment, in this namespace only, and no further than asked for."""
         store.write("n", [batch("d", ["the cat", "the the dog", "the bird"])])
         store.write("other", [batch("d", ["the cat"])])
         assert store.frequencies("n", ["the", "dog", "absent", "cat", "the"]) == [3, 1, 0, 1, 3]

@@ -1,4 +1,4 @@
-"""The laws of what a store keeps of deletions, and of the search of its files; part of `StoreLaws`."""
+"""The laws of the receipts that a store keeps, and of the search in its files; part of `StoreLaws`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _TEXT = "quixotic zymurgy on the isle of Ren"
 
 
 class ReceiptLaws:
-    """What holds of receipts; a store that keeps none refuses them."""
+    """The laws of receipts; a store that keeps none refuses them."""
 
     def reopen(self, store: Store) -> Store:
         """See `StoreLaws`."""
         return store
 
     def test_lines_of_receipts_are_kept_in_order_for_good(self, store: Store) -> None:
-        """Each is made of the last one, by one thread at a time; deleting and purging leave them."""
+        """Each line is made from the last, by one thread at a time; deleting and purging keep them."""
         assert store.receipts() == ([], 0)
         try:
             store.add_receipts(lambda last: [f"{last} one", "two \u2028 \u00e9"])
@@ -50,7 +50,7 @@ class ReceiptLaws:
         assert store.receipts() == (lines, 11)
 
     def test_lines_that_cannot_be_made_change_nothing(self, store: Store) -> None:
-        """An error of who makes them comes through."""
+        """An error of the function that makes the lines reaches the caller."""
 
         def fails(last: str | None) -> list[str]:
             raise ZeroDivisionError(last)
@@ -60,7 +60,7 @@ class ReceiptLaws:
         assert store.receipts() == ([], 0)
 
     def test_what_is_erased_is_in_no_file(self, store: Store) -> None:
-        """What was written is found in the files, if there are any, until it is erased."""
+        """What was written is in the files, if there are any, until it is erased."""
         latents = [np.arange(64, dtype=np.int8)]
         store.write(
             "n", [batch("d", [_TEXT], {"of": "mallory"}, latents=latents), batch("e", ["other"])]

@@ -26,7 +26,7 @@ from larimar_memory.text.words import words
 
 
 class StoreLaws(KeyLaws, ReceiptLaws):
-    """What holds of every store; a subclass gives the fixture `store`, and perhaps `reopen`."""
+    """The laws of a store; a subclass gives the fixture `store`, and perhaps `reopen`."""
 
     @pytest.fixture
     def store(self) -> Store:
@@ -34,13 +34,13 @@ class StoreLaws(KeyLaws, ReceiptLaws):
         raise NotImplementedError
 
     def reopen(self, store: Store) -> Store:
-        """A store over what this one keeps after it is closed; the same one where nothing is kept."""
+        """A new store over what this one keeps once closed; the same store if it keeps nothing."""
         return store
 
     # --- what is written is there ---
 
     def test_segments_come_back_whole(self, store: Store) -> None:
-        """All of a segment comes back, its key rounded to float16, a coarse one to a byte a number."""
+        """All of a segment comes back; keys are rounded to float16, coarse ones to a byte a number."""
         store.write("n", [batch("d", ["one", "two"], {"source": "s", "n": [1, None]})])
         store = self.reopen(store)
         one, two = store.segments("n", "d")
@@ -69,7 +69,7 @@ class StoreLaws(KeyLaws, ReceiptLaws):
         assert store.namespaces() == sorted(names) == list(store.stats().names)
 
     def test_a_write_is_one_transaction(self, store: Store) -> None:
-        """Where one batch cannot be stored, none is."""
+        """If one batch cannot be stored, none is."""
         store.write("n", [batch("d", ["old"])])
         unfit = [np.ones(2, dtype=np.complex64)]
         with pytest.raises(InputError, match="array of type complex64 with 1 dimensions"):
@@ -117,7 +117,7 @@ class StoreLaws(KeyLaws, ReceiptLaws):
         assert list(store.documents("n", ids=[])) == []
 
     def test_the_latest_texts_and_those_around_one(self, store: Store) -> None:
-        """In the order of first writing; documents without text are passed over."""
+        """Both go by the order of first writing, and skip documents without text."""
         assert store.latest("n", 3) == store.around("n", "a", 3) == []
         for name in "abcdefgb":
             store.write("n", [batch(name, [f"text {name}"] * (name not in "ce"))])
@@ -151,7 +151,7 @@ class StoreLaws(KeyLaws, ReceiptLaws):
         assert store.namespaces() == ["alone"]
 
     def test_metadata_can_change_alone(self, store: Store) -> None:
-        """New metadata leaves the segments."""
+        """New metadata leaves the segments as they are."""
         store.write("n", [batch("d", ["text"], {"v": 1})])
         (before,) = store.documents("n")
         store.set_metadata("n", "d", {"v": 2})
@@ -165,7 +165,7 @@ class StoreLaws(KeyLaws, ReceiptLaws):
     # --- what is asked for is found ---
 
     def test_a_written_segment_is_nearest_to_itself(self, store: Store) -> None:
-        """Its own key finds a segment, with a cosine of one."""
+        """A segment's own key finds it, with a cosine of one."""
         texts = [f"text number {i}" for i in range(20)]
         store.write("n", [batch("d", texts)])
         store = self.reopen(store)
@@ -221,7 +221,7 @@ class StoreLaws(KeyLaws, ReceiptLaws):
             assert "".join(d.id for d in store.documents("n", where)) == wanted, where
 
     def test_threads_share_a_store(self, store: Store) -> None:
-        """What several threads write is all there, and what they read meanwhile is whole."""
+        """Everything that several threads write is there, and what they read meanwhile is whole."""
 
         def work(name: str) -> None:
             for n in range(5):
@@ -248,7 +248,7 @@ class StoreLaws(KeyLaws, ReceiptLaws):
         assert worded(store, "n", "the", most=3) == []
 
     def test_words_are_found_in_every_script(self, store: Store) -> None:
-        """A store cuts texts by the function that cuts questions."""
+        """A store cuts texts into words by the function that cuts questions."""
         texts = [
             "Йван, Αθήνα, naïve: ½",
             "회의실 열쇠는 책상에",
@@ -265,7 +265,7 @@ class StoreLaws(KeyLaws, ReceiptLaws):
         assert [worded(store, "n", *words(text)) for text in texts] == [[]] * len(texts)
 
     def test_spans_are_what_they_say(self, store: Store) -> None:
-        """Spans overlap, end anywhere, and bring latents where they are asked for."""
+        """Spans may overlap and end anywhere, and bring latents if asked to."""
         texts = [f"text {n}" for n in range(9)]
         latents = [np.full(3, n, dtype=np.int8) for n in range(9)]
         store.write("n", [batch("d", texts, latents=latents), batch("e", ["other"])])
@@ -282,7 +282,7 @@ class StoreLaws(KeyLaws, ReceiptLaws):
         assert said(store.segments("n", "d", 7)) == texts[7:]
 
     def test_latents_come_back_bit_for_bit(self, store: Store) -> None:
-        """Latents given at once, later, or never are told apart."""
+        """They do whether they were given at once or later; segments without any have None."""
         given: list[np.ndarray] = [
             np.ones((2, 3), dtype=np.float32),
             np.array([[1, -128]], dtype=np.int8),
@@ -319,7 +319,7 @@ class StoreLaws(KeyLaws, ReceiptLaws):
         assert found(self.reopen(store), "n", "back again") == ["back again"]
 
     def test_keys_ascend_and_generations_tell_what_was_deleted(self, store: Store) -> None:
-        """Rows only grow; a generation is another one after a deletion."""
+        """Row numbers only grow; after a deletion, the generation is a new one."""
         assert list(store.keys("n")) == []
         store.write("n", [batch("d", ["one", "two"])])
         ((rows, keys),) = store.keys("n")

@@ -1,4 +1,4 @@
-"""What the laws of a store write, and how they say what it finds."""
+"""Helpers for the laws of a store: what they write, and the texts of what a store finds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def batch(
     complete: bool = True,
     latents: Sequence[np.ndarray | None] | None = None,
 ) -> WriteBatch:
-    """Segments of a document, from index `first` on."""
+    """A batch of a document's segments, from index `first` on."""
     segments = [Segment(first + i, 10 * i, 10 * i + len(t), t) for i, t in enumerate(texts)]
     keys = np.array([key_of(t) for t in texts], dtype=np.float32).reshape(len(texts), DIMENSION)
     document = Document(name, f"hash of {texts}", 10 * len(texts), metadata or {}, complete)
@@ -38,7 +38,7 @@ def batch(
 
 
 def said(segments: Sequence[StoredSegment]) -> list[str]:
-    """What segments say."""
+    """The texts of segments."""
     return [segment.text for segment in segments]
 
 

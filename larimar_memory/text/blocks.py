@@ -1,4 +1,4 @@
-"""Texts in blocks: what is too large to be held is read in parts, and more than once."""
+"""Texts in blocks: a text too large to hold whole is read in parts, and more than once."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from larimar_memory.validate import NO_UNICODE, check_episode, check_metadata, c
 BLOCK_CHARS = 100_000
 
 Blocks: TypeAlias = Callable[[], Iterator[str]]
-"""Gives the blocks of a text, in order, each time it is called."""
+"""A function that gives the blocks of a text, in order, each time it is called."""
 
 
 @dataclass(slots=True)
 class Measure:
-    """What is known of a text once it has been read to its end.
+    """The facts about a text that are known once it has been read to its end.
 
     Attributes:
         characters: its length.
@@ -34,7 +34,7 @@ class Measure:
         """Pass blocks on, measuring them.
 
         Raises:
-            UnicodeEncodeError: if one holds half of a surrogate pair.
+            UnicodeEncodeError: if a block holds half of a surrogate pair.
         """
         for block in blocks:
             self._digest.update(block.encode("utf-8"))
@@ -43,7 +43,7 @@ class Measure:
             yield block
 
     def digest(self, suffix: str = "") -> str:
-        """A hash of the text and of what is said with it."""
+        """A hash of the text and the suffix."""
         digest = self._digest.copy()
         digest.update(suffix.encode("utf-8"))
         return str(digest.hexdigest())
@@ -68,7 +68,7 @@ class Text:
 
 
 def blocks_of(text: str | Blocks) -> Iterator[str]:
-    """The blocks of a text; a whole one is cut."""
+    """The blocks of a text; a str is cut into blocks."""
     if not isinstance(text, str):
         return text()
     return (text[at : at + BLOCK_CHARS] for at in range(0, len(text), BLOCK_CHARS))
@@ -86,7 +86,7 @@ def checked_measure(blocks: Iterable[str], name: str) -> Measure:
     """The measure of a text that can be written.
 
     Raises:
-        InputError: if it is empty, or no Unicode; the message calls it by the name.
+        InputError: if it has no visible character, or is not Unicode; the message calls it `name`.
     """
     measure = Measure()
     try:
@@ -102,7 +102,7 @@ def checked_measure(blocks: Iterable[str], name: str) -> Measure:
 
 
 def note_id(text: str) -> str:
-    """An id for what a model remembers: the same for the same text, and short enough to repeat."""
+    """The id of a note that a model keeps: the same for the same text, and short enough to repeat."""
     return f"note-{hashlib.blake2b(text.encode('utf-8', 'replace'), digest_size=8).hexdigest()}"
 
 
@@ -112,12 +112,12 @@ def check_texts(
     metadatas: Sequence[Metadata] | None,
     episode: str | None = None,
 ) -> list[Text]:
-    """The texts of a write with their ids and metadata, all sound, and all of one episode.
+    """The texts of a write, checked, with their ids and metadata, all in one episode.
 
-    An id left out is a hash of what the text says.
+    If no ids are given, a text's id is a hash of the text.
 
     Raises:
-        InputError: if one of them cannot be used, or their numbers differ.
+        InputError: if a text, an id or metadata cannot be used, or their numbers differ.
     """
     if not isinstance(texts, str) and not is_many(texts):
         why = f"The texts are a {type(texts).__name__}, and not a list of str."
@@ -143,10 +143,10 @@ def check_texts(
 
 
 def one_per_text(name: str, given: Any, texts: int) -> list[Any] | None:
-    """A list of what is given beside texts, one for each; None where nothing is.
+    """The values given beside texts, as a list with one for each text; None if none are given.
 
     Raises:
-        InputError: if there are not as many, or it is no list of them.
+        InputError: if they are not a list, or not one for each text.
     """
     if given is None:
         return None

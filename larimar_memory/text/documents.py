@@ -25,7 +25,7 @@ from larimar_memory.text.markup import CELL
 from larimar_memory.validate import sound
 
 EXTRA = "documents"
-"""What is installed for the kinds that need a library of their own."""
+"""The extra that installs the libraries that some kinds of documents need."""
 
 _Read: TypeAlias = Callable[[BinaryIO, str, Limits], Iterable[str]]
 _XML = (".xml", ".rels")
@@ -43,7 +43,7 @@ _OPEN_DOCUMENT = {
     "table-cell": "td",
     "line-break": "br",
     "page": "section",
-    # What was deleted, and remarks beside the text.
+    # Deleted text, and comments beside the text.
     "tracked-changes": "template",
     "annotation": "template",
 }
@@ -83,7 +83,7 @@ def document_text(suffix: str, file: BinaryIO, name: str, limits: Limits) -> str
             f"To read {suffix} files, larimar-memory[{EXTRA}] must be installed.",
             f'Run `pip install "larimar-memory[{EXTRA}]"`.',
         ) from error
-    # Whatever the parsers stumble over comes through.
+    # The parsers raise errors of every kind.
     except Exception as error:
         deep = isinstance(error, RecursionError)
         what = "it is nested too deep" if deep else str(error).rstrip(".") or type(error).__name__
@@ -94,7 +94,7 @@ def document_text(suffix: str, file: BinaryIO, name: str, limits: Limits) -> str
 
 
 def page_text(page: str, name: str, limits: Limits) -> str:
-    """The text of XHTML: elements may be closed where they open, which HTML does not know."""
+    """The text of XHTML, whose elements may close themselves (`<script/>`), as HTML's may not."""
     return html_text(iter([_CLOSED_AT_ONCE.sub(r"<\1\2></\1>", page)]), name, limits)
 
 
@@ -129,7 +129,7 @@ def _slide_texts(slide: Any) -> Iterator[str]:
 
 
 def _lines(text: str) -> str:
-    # A line break inside of a paragraph is a vertical tab in PowerPoint.
+    # PowerPoint writes a line break within a paragraph as a vertical tab.
     return text.replace("\v", "\n").strip()
 
 
@@ -139,7 +139,7 @@ def _xlsx(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
     book = load_workbook(_lean(file, name, limits), read_only=True, data_only=True, keep_links=False)
     count = length = 0
     for sheet in book.worksheets:
-        # What a sheet says of its size can be anything.
+        # The size that a sheet states may be wrong.
         sheet.reset_dimensions()
         rows = list[str]()
         for cells in sheet.iter_rows():
@@ -182,7 +182,7 @@ def _epub(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
         if path.encode() in closed:
             raise unreadable(name, "It is encrypted.", "Take a copy without protection.")
         if path in parts:
-            # Once, however often it is listed.
+            # A page listed several times is read once.
             page = whole(decoded(io.BytesIO(parts.pop(path)), name, "utf-8"), name, limits)
             yield page_text(page, name, limits)
 
@@ -197,7 +197,7 @@ def _odf(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
 
 
 class _OpenDocument:
-    """Writes texts, sheets and slides of OpenDocument as HTML: the elements have other names there."""
+    """Writes OpenDocument texts, sheets and slides as HTML, whose elements have other names."""
 
     def __init__(self) -> None:
         self._page = list[str]()
@@ -208,7 +208,7 @@ class _OpenDocument:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         name = tag.rpartition("}")[2]
         if name == "note":
-            # Where it stands, a note would tear the sentence that it is on.
+            # Left in place, a note would split the sentence that it belongs to.
             self._around.append(self._page)
             self._page = []
         self._sheets = self._sheets or name == "spreadsheet"
@@ -234,7 +234,7 @@ class _OpenDocument:
 
 def _ipynb(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
     book = json.loads(whole(decoded(file, name, "utf-8"), name, limits))
-    # Before version 4, cells lay in worksheets.
+    # Before version 4, cells were in worksheets.
     sheets = [book] if "cells" in book else book["worksheets"]
     for cell in (cell for sheet in sheets for cell in sheet["cells"]):
         yield _noted(cell.get("source") or cell.get("input") or "")
@@ -254,7 +254,7 @@ def _ipynb(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
 
 
 def _noted(text: str | list[str]) -> str:
-    """A notebook's text, which may be in lines, without images and colours of a terminal."""
+    """A notebook's text, maybe a list of lines, without embedded images and terminal colours."""
     return _COLOURS.sub("", _DATA.sub("", text if isinstance(text, str) else "".join(text)))
 
 
@@ -275,7 +275,7 @@ def _eml(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
             )
         bodies = [body for kind in ("plain", "html") if (body := mail.get_body((kind,))) is not None]
         if not bodies and mail.get_content_maintype() in ("text", "multipart"):
-            # An invitation, or one whose parts cannot be told apart.
+            # An invitation, or a mail whose parts cannot be told apart.
             bodies = [mail]
         yield next((text for body in bodies if (text := _mailed(body, name, limits)).strip()), "")
         names = list[str]()
@@ -285,14 +285,14 @@ def _eml(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
             elif title := part.get_filename():
                 names.append(title)
             elif (kind := part.get_content_type()).startswith("text/") and part not in bodies:
-                # Texts between images; pages have their styles and programs there as well.
+                # Text between images. Saved web pages also keep their styles and scripts here.
                 yield "" if kind in _NO_TEXTS else _mailed(part, name, limits)
         if names:
             yield f"Attachments: {', '.join(names)}"
 
 
 class _MailPolicy(EmailPolicy):
-    """Reads the beginning of a header: a long one takes the square of its length."""
+    """Reads only the beginning of a header: parsing takes time quadratic in its length."""
 
     def header_fetch_parse(self, name: str, value: str) -> Any:
         return super().header_fetch_parse(name, value[:_HEADER_CHARS])
@@ -321,10 +321,10 @@ def _rtf(file: BinaryIO, name: str, limits: Limits) -> Iterator[str]:
 
 
 def _parts(file: BinaryIO, name: str, limits: Limits, kinds: tuple[str, ...]) -> dict[str, bytes]:
-    """The files of these kinds in a ZIP archive, no longer in all than allowed."""
+    """The files of these kinds in a ZIP archive, if their total size is allowed."""
     with zipfile.ZipFile(file) as archive:
         chosen = [one for one in archive.infolist() if one.filename.lower().endswith(kinds)]
-        # No more is expanded of a file than what is said here, whatever is in it.
+        # zipfile expands no more of a file than the size stated here, whatever the file holds.
         check_characters(sum(one.file_size for one in chosen), name, limits, "What is packed in it")
         parts = {one.filename: archive.read(one) for one in chosen}
     for path, part in parts.items():
@@ -334,7 +334,7 @@ def _parts(file: BinaryIO, name: str, limits: Limits, kinds: tuple[str, ...]) ->
 
 
 def _lean(file: BinaryIO, name: str, limits: Limits) -> BinaryIO:
-    """An office document without what is no text in it: images and films are empty."""
+    """A copy of an office document that keeps only its XML: images and films become empty."""
     parts = _parts(file, name, limits, _XML)
     lean = io.BytesIO()
     with zipfile.ZipFile(file) as archive, zipfile.ZipFile(lean, "w") as copy:
@@ -361,4 +361,4 @@ READERS: dict[str, _Read] = {
     ".mhtml": _eml,
     ".rtf": _rtf,
 }
-"""What reads the documents of each kind, by the end of their names."""
+"""The function that reads each kind of document, by file suffix."""

@@ -1,7 +1,7 @@
-"""Files and folders as texts to be written, however large and however many, in flat memory.
+"""Files and folders as texts to write, of any size and number, in constant memory.
 
-Plain text and code, Markdown, HTML, PDF, the documents of `documents`, standard input. Text files of
-any size are read in blocks. The others cannot be, and have limits.
+Reads plain text and code, Markdown, HTML, PDF, the kinds in `documents`, and standard input. Text files
+of any size are read in blocks; other files cannot be, so they have limits.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _TEXT_KINDS = (
 HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 READABLE = frozenset(_TEXT_KINDS.split()) | HTML_SUFFIXES | {".pdf"} | READERS.keys()
 WHOLE_BYTES = 1 << 20
-"""Files up to this size are held whole, and so read once."""
+"""Files up to this size are held whole, and are read only once."""
 
 _LIMITS = Limits()
 _PDF_MARK = b"%PDF-"
 _JUNK = frozenset({"__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini"})
 NO_TEXT = "There is no text in it."
-"""Why a file is passed over that is empty, or that nothing can be seen of."""
+"""The reason given for a file that is empty or has no visible text."""
 
 _Open: TypeAlias = Callable[[], AbstractContextManager[BinaryIO]]
 
@@ -69,21 +69,21 @@ class Skipped:
 
 
 class Files:
-    """Texts of files, and of the readable files in folders, for `Larimar.write_each`; read once.
+    """The texts of files and of readable files in folders, for `Larimar.write_each`; iterated once.
 
     files = Files(["notes/"])
     memory.write_each(files, on_progress=files.progress(show))
 
-    After an interruption, what was committed stays. Run again, it continues from there, and ends with
-    the same memory as without the interruption.
+    What was committed before an interruption stays. A second run continues from there, and leaves the
+    same memory as a run without the interruption.
 
     Args:
         paths: files and folders; `-` is standard input.
         encoding: encoding of text files.
         limits: limits for files that are not plain text.
         password: password of encrypted PDFs.
-        on_found: called with each file as it is read, or with why it was skipped. It is not called for
-            hidden files and files that systems leave behind (`__pycache__`, `Thumbs.db`, `~$` files).
+        on_found: called with each file as it is read or skipped; not for hidden files, nor for files
+            that systems leave behind (`__pycache__`, `Thumbs.db`, `~$` files).
 
     Raises:
         InputError: if a path does not exist, or nothing can be read; while the texts are read, if a
@@ -99,7 +99,7 @@ class Files:
         password: str | None = None,
         on_found: Callable[[FileText | Skipped], None] | None = None,
     ) -> None:
-        # Bytes of the files to come, characters of those read.
+        # Bytes of the files still to come, plus characters of the files already read.
         self._characters = sum(map(size_of, find_files(paths)))
         self._skipped: Skipped | None = None
         texts = self._read(paths, encoding, limits, password, on_found)
@@ -118,7 +118,7 @@ class Files:
         return self._left
 
     def progress(self, report: OnProgress | None) -> OnProgress | None:
-        """What reports progress with the number of characters there will be, as far as it is known."""
+        """A function that adds the total of characters, as far as it is known, to each report."""
         if report is None:
             return None
 
@@ -145,7 +145,7 @@ class Files:
                 try:
                     found = read_file(path, encoding=encoding, limits=limits, password=password)
                 except InputError as error:
-                    # A file that was named must be readable; one in a folder is passed over.
+                    # A named file must be readable; a file in a folder may be skipped.
                     if path in named:
                         raise
                     found = Skipped(shown(path), error.why, error.remedy)
@@ -159,9 +159,9 @@ class Files:
 
 
 def find_files(paths: Sequence[str]) -> Iterator[Path]:
-    """The files named, and those of readable kinds inside the folders named, each folder's sorted.
+    """The named files, and the files of readable kinds in the named folders, each folder in order.
 
-    Names are held for the folders on the way only; links to folders are not followed.
+    Only the listings of the folders on the current path are held. Links to folders are not followed.
 
     Raises:
         InputError: at once, if a path does not exist, or a folder holds nothing readable.
@@ -170,7 +170,7 @@ def find_files(paths: Sequence[str]) -> Iterator[Path]:
 
 
 def _walked(paths: Sequence[str]) -> Iterator[Path | Skipped]:
-    """As `find_files`, with what is passed over inside of the folders."""
+    """As `find_files`, with the files in folders that are skipped."""
     named = [Path(name) if name == STDIN else Path(name).expanduser() for name in paths]
     for path in named:
         if str(path) != STDIN and not exists(path):
@@ -194,7 +194,7 @@ def read_file(
 
     Raises:
         InputError: if the file is binary, empty, not in that encoding, too large, damaged, or
-            encrypted; or what reads its kind is not installed.
+            encrypted; or the library that reads its kind is not installed.
     """
     name, suffix = shown(path), path.suffix.lower()
     metadata: dict[str, Any] = {"source": name}
@@ -229,14 +229,14 @@ def read_file(
 
 
 def shown(path: Path) -> str:
-    """A path as text; bytes in it that are no UTF-8 are written as escapes."""
+    """A path as text; bytes that are not UTF-8 are written as escapes."""
     if str(path) == STDIN:
         return "standard input"
     return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _opener(path: Path) -> tuple[_Open, int]:
-    """What opens a file from its beginning, as often as it is called, and its size in bytes."""
+    """A function that opens a file at its beginning on every call, and the file's size in bytes."""
     if str(path) == STDIN:
         return _kept(sys.stdin.buffer)
     if path.is_file():
@@ -246,8 +246,8 @@ def _opener(path: Path) -> tuple[_Open, int]:
 
 
 def _kept(stream: BinaryIO) -> tuple[_Open, int]:
-    """As `_opener`, of what can be read only once: a large one is kept in a file without a name."""
-    # It is gone when nothing refers to it any more.
+    """As `_opener`, for a stream that can be read only once: a large one is kept in an unnamed file."""
+    # The file is deleted when nothing refers to it any more.
     kept = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=WHOLE_BYTES))  # noqa: SIM115
     shutil.copyfileobj(stream, kept)
 
@@ -264,10 +264,10 @@ def _is_folder(path: Path) -> bool:
 
 
 def inside(folder: Path, ignored: Callable[[Path], bool] = lambda _: False) -> Iterator[Path | Skipped]:
-    """The readable files in a folder and its folders, in the order of their paths, and the others.
+    """The files in a folder and its subfolders, in path order: readable ones, and skipped ones.
 
     Args:
-        ignored: which files and folders are neither; nothing in such a folder is looked at.
+        ignored: whether to leave a file or folder out altogether; a folder left out is not opened.
 
     Raises:
         InputError: if the folder itself cannot be read.
@@ -292,18 +292,18 @@ def inside(folder: Path, ignored: Callable[[Path], bool] = lambda _: False) -> I
 
 
 def looked_at(path: Path) -> Path | Skipped:
-    """A file in a folder, or why it is not read, as far as that is seen from outside."""
+    """A file in a folder, or why it is skipped, as far as its name and first bytes tell."""
     why, remedy = _obstacle(path)
     return Skipped(shown(path), why, remedy) if why else path
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of that name is passed over in a folder without a word."""
+    """Whether a file or folder of that name is left out of a folder without a report."""
     return name.startswith((".", "~$")) or name in _JUNK
 
 
 def _obstacle(path: Path) -> tuple[str, str]:
-    """Why a file in a folder is not read, and what to do; empty where nothing is seen from outside."""
+    """Why a file in a folder is not read, and what to do; empty strings where no obstacle is seen."""
     suffix = path.suffix.lower()
     if not path.is_file():
         return "It is no regular file, or a link to nothing.", "Name the file itself."
@@ -312,7 +312,7 @@ def _obstacle(path: Path) -> tuple[str, str]:
     if suffix:
         return f"Files of the kind {suffix} are not read.", "Convert it to text, or to PDF."
     try:
-        # README, LICENSE, Makefile.
+        # Such as README, LICENSE, Makefile.
         with path.open("rb") as file:
             binary = b"\0" in file.read(PROBE_BYTES)
     except OSError as error:
@@ -330,7 +330,7 @@ def _listed(folder: Path) -> Iterator[Path]:
 
 
 def size_of(path: Path) -> int:
-    """A file's bytes; 0 where that cannot be known."""
+    """A file's size in bytes; 0 where it cannot be known."""
     try:
         return 0 if str(path) == STDIN else path.stat().st_size
     except OSError:

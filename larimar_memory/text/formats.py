@@ -23,12 +23,12 @@ _ZEROS_ALLOWED = re.compile(r"utf[-_ ]?(16|32)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may be made of a file that cannot be read in parts. Text has no limit.
+    """The largest sizes of files that cannot be read in parts. Plain text has no limit.
 
     Attributes:
         pages: of a PDF.
         characters: of HTML, of the XML packed in a document, of a notebook or a mail, each with all
-            that is no text; and of the text drawn from a PDF or a document.
+            that is not text; and of the text extracted from a PDF or a document.
     """
 
     pages: int = 10_000
@@ -47,7 +47,7 @@ def decoded(file: BinaryIO, name: str, encoding: str) -> Iterator[str]:
         raise unreadable(name, "It is a binary file.", "Convert it to text first.")
     chosen = "utf-16" if marked else "utf-8-sig" if encoding.lower() == "utf-8" else encoding
     try:
-        # This refuses what makes no text of bytes, such as base64.
+        # This refuses codecs that do not turn bytes into text, such as base64.
         io.TextIOWrapper(io.BytesIO(), encoding=chosen)
         decoder = codecs.getincrementaldecoder(chosen)()
     except (LookupError, ValueError) as error:
@@ -92,7 +92,7 @@ def html_text(blocks: Iterator[str], name: str, limits: Limits) -> str:
 
 
 def whole(blocks: Iterator[str], name: str, limits: Limits) -> str:
-    """What cannot be read in parts, in one.
+    """The blocks of a text joined, for formats that cannot be read in parts.
 
     Raises:
         InputError: if it is longer than allowed.
@@ -106,10 +106,10 @@ def whole(blocks: Iterator[str], name: str, limits: Limits) -> str:
 
 
 def pdf_text(file: BinaryIO, name: str, limits: Limits, password: str | None = None) -> tuple[str, int]:
-    """The text of an open PDF, a blank line between pages, and how many there are.
+    """The text of an open PDF, a blank line between pages, and the number of pages.
 
     Args:
-        password: of one that does not open without, its user's or its owner's.
+        password: the user's or the owner's, for a PDF that does not open without one.
 
     Raises:
         InputError: if it is damaged, has more pages or characters than allowed, or is encrypted and the
@@ -122,7 +122,7 @@ def pdf_text(file: BinaryIO, name: str, limits: Limits, password: str | None = N
     texts, length = list[str](), 0
 
     def count(text: str, *_: Any) -> None:
-        # While a page is being read: a single one can expand to any length.
+        # Counts during extraction: a single page can expand to any length.
         nonlocal length
         length += len(text)
         check_characters(length, name, limits)
@@ -150,7 +150,7 @@ def pdf_text(file: BinaryIO, name: str, limits: Limits, password: str | None = N
             "It is encrypted, and what decrypts it is not installed.",
             'Run `pip install "pypdf[crypto]"`; larimar-memory is installed with it by default.',
         ) from error
-    # Not the errors of pypdf alone: whatever its parsers stumble over comes through.
+    # Not only pypdf's own errors: its parsers raise errors of every kind.
     except Exception as error:
         raise unreadable(
             name,
@@ -161,9 +161,9 @@ def pdf_text(file: BinaryIO, name: str, limits: Limits, password: str | None = N
 
 
 def _unlock(reader: Any, name: str, password: str | None) -> None:
-    """Open an encrypted PDF: most have no password for reading, only one for printing or changing."""
+    """Decrypt a PDF; most open without a password, and need one only for printing or changing."""
     given = password or ""
-    # Which bytes a password is made of differs with the age of the program that encrypted.
+    # Older programs encode passwords differently from newer ones.
     tries = [b"", unicodedata.normalize("NFKC", given).encode("utf-8", "replace")]
     tries += [given.encode(encoding, "replace") for encoding in ("utf-8", "latin-1")]
     if any(reader.decrypt(one) for one in tries):
@@ -187,10 +187,10 @@ def unreadable(name: str, why: str, remedy: str) -> InputError:
 
 
 def check_characters(length: int, name: str, limits: Limits, what: str = "The text in it") -> None:
-    """Refuse what has more characters than allowed.
+    """Check that a text has no more characters than allowed.
 
     Raises:
-        InputError: if it has.
+        InputError: if it has more.
     """
     if length > limits.characters:
         raise unreadable(

@@ -12,10 +12,10 @@ RULES = ".gitignore"
 
 
 class Ignored:
-    """Says of a path in a folder whether Git would ignore it; rules are read once.
+    """Tells whether Git would ignore a path in a folder; each file of rules is read once.
 
-    Rules hold from the folder's repository down, if it is in one and not itself ignored there: who
-    names a folder wants it.
+    Rules apply from the root of the folder's repository down. If the folder is in no repository, or is
+    itself ignored there, they apply from the folder down: a folder that is named is wanted.
 
     Raises:
         ImportError: if pathspec is not installed.
@@ -35,12 +35,12 @@ class Ignored:
             self._top = folder
 
     def __call__(self, path: Path) -> bool:
-        """Whether it, or a folder that it is in, is ignored."""
+        """Whether the path, or a folder that it is in, is ignored."""
         return self._in_ignored(path, self._folder)
 
     def _in_ignored(self, path: Path, top: Path) -> bool:
         above = [folder for folder in (path, *path.parents) if folder != top]
-        # What is in an ignored folder cannot be taken back by a rule.
+        # As in Git, no rule can bring back a file in an ignored folder.
         return any(self._is_ignored(folder) for folder in reversed(above) if folder.is_relative_to(top))
 
     def _is_ignored(self, path: Path) -> bool:
@@ -48,7 +48,7 @@ class Ignored:
         above = [folder for folder in path.parents if folder.is_relative_to(self._top)]
         for folder in reversed(above):
             said = self._of(folder).check_file(path.relative_to(folder).as_posix() + ending).include
-            # Those of the nearest folder count most.
+            # The rules of the nearest folder win.
             ignored = ignored if said is None else said
         return ignored
 

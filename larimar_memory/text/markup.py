@@ -1,4 +1,4 @@
-"""HTML as text: what a reader of the page sees, in the lines that he sees it in."""
+"""HTML as text: what a reader of the page sees, line by line."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 from typing import Any, TypeAlias
 
 _LINE, _PARAGRAPH, _BREAK, _CELL = 1, 2, 3, 4
-"""Between texts: a new line, a blank line, one new line more, the border of two cells."""
+"""Tokens between texts: a new line, a blank line, one more line break, the border between two cells."""
 
 CELL = " | "
-"""Between the cells of a row. A tab would be lost on the encoder, which sees white space nowhere; this
-is how the decoder has seen tables in Markdown."""
+"""The text between the cells of a row. The encoder ignores white space, so a tab would be lost; the
+decoder knows this form from tables in Markdown."""
 
 _Token: TypeAlias = str | int
 
 _UNSEEN = (
     "script style noscript noframes template svg head iframe object audio video canvas datalist "
-    # Readings beside Chinese characters would stand inside of words.
+    # Readings beside Chinese characters would end up inside words.
     "annotation annotation-xml rt rp"
 )
 _UNSEEN_BY_ATTRIBUTE = ", ".join(
@@ -41,12 +41,12 @@ _BETWEEN: dict[str, _Token] = {
 
 _WHITE = re.compile("[ \t\n\r\f\xa0]+")
 _LAYOUT_CHARS = 600
-"""A row of cells with several lines and more text than this is a page laid out by a table, not data."""
+"""Characters above which a row whose cells have several lines is page layout, not data."""
 _NESTED_ROWS = 20
-"""Tables nested deeper are not looked at as rows: each level takes the time of all that is inside."""
+"""Rows nested deeper are not joined into lines: each level would process all that is inside again."""
 
-# What makes a parser slow or large: a tag may look through all that are open around it, and formats
-# that are never closed are made anew in each block.
+# What makes a parser slow or its tree large: a tag may search all open tags around it, and formats that
+# are never closed are created again in each block.
 _TAG = re.compile("<(/?)([a-z][a-z0-9]*)", re.IGNORECASE)
 _CLOSED_BY_OTHERS = (
     "a area base br button col dd dt embed form hr img input li link meta option p param select source "
@@ -67,12 +67,12 @@ class _Verbatim(str):
 def text_of(markup: str) -> str:
     """The text of a page.
 
-    Lines break at block elements and `<br>`, a blank line parts paragraphs, headings and tables, the
-    cells of a row stay in one line, and white space is collapsed outside of `<pre>`. What a browser
+    Lines break at block elements and `<br>`. A blank line separates paragraphs, headings and tables.
+    The cells of a row stay on one line. White space is collapsed outside `<pre>`. Text that a browser
     does not show is left out.
 
     Raises:
-        ValueError: if it is nested so deep that no parser is quick.
+        ValueError: if it is nested so deeply that every parser would be slow.
         RuntimeError: if the parser gives up.
     """
     from selectolax.lexbor import LexborHTMLParser
@@ -105,9 +105,9 @@ def _check_nesting(markup: str) -> None:
 
 
 def _tokens(root: Any, unseen: set[int]) -> list[_Token]:
-    """Texts, and what is between them."""
+    """The texts of a page, and the breaks between them."""
     tokens: list[_Token] = []
-    # Ids, tags and breaks of the elements around; in loops, since pages nest deeper than Python calls.
+    # Id, tag and break of each enclosing element; a loop, since pages nest deeper than Python calls.
     around: list[tuple[int, str, _Token]] = []
     rows: list[int] = []
     lists = verbatim = hidden = 0
@@ -138,7 +138,7 @@ def _tokens(root: Any, unseen: set[int]) -> list[_Token]:
         identity = node.mem_id
         hidden += identity in unseen
         if hidden:
-            # It has no box, and so parts nothing.
+            # A hidden element has no box, so it adds no break.
             around.append((identity, "", 0))
             continue
         between = _BETWEEN.get(tag, 0)
@@ -164,7 +164,7 @@ def _end_row(tokens: list[_Token], start: int, outside: int) -> None:
     """Put the cells of a row into one line, unless the row lays out a page.
 
     Args:
-        outside: rows around it.
+        outside: number of rows around it.
     """
     if outside >= _NESTED_ROWS:
         return
@@ -186,7 +186,7 @@ def _end_row(tokens: list[_Token], start: int, outside: int) -> None:
         return
     line: list[_Token] = []
     for n, cell in enumerate(trimmed):
-        # Empty cells count: those of a column stay below each other.
+        # Empty cells are kept, so that the cells of a column stay aligned.
         line += [CELL] if n else []
         for token in cell:
             # A line break at the end of `<pre>` would end the row.
@@ -198,7 +198,7 @@ def _end_row(tokens: list[_Token], start: int, outside: int) -> None:
 
 
 def _trimmed(cell: list[_Token]) -> list[_Token]:
-    """A cell without what cannot be seen at its ends."""
+    """A cell without the breaks and white space at its ends."""
     seen = [at for at, token in enumerate(cell) if isinstance(token, str) and token.strip()]
     return cell[seen[0] : seen[-1] + 1] if seen else []
 

@@ -1,7 +1,8 @@
-"""The one form of a text that keys and words are made of; what is stored stays as it was written.
+"""The normal form of a text, from which keys and words are made; the stored text stays as written.
 
-Ligatures, fullwidth letters, superscripts and mathematical letters become plain ones (Unicode's NFKC),
-and what says nothing goes: soft hyphens, marks of direction and of trade, zero-width spaces.
+Ligatures, fullwidth letters, superscripts and mathematical letters become plain ones (Unicode's NFKC).
+Characters that say nothing are removed: soft hyphens, direction marks, trademark signs, zero-width
+spaces.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _TEX = {
     **dict(zip("\x0b\x0c\x0e\x0f", ("ff", "fi", "ffi", "ffl"), strict=True)),
     **dict(zip("\x1b\x1c\x1d\x1e\x1f", _LIGATURES, strict=True)),
 }
-"""Where TeX's fonts have the ligatures: a PDF that does not say what its letters mean gives these."""
+"""Ligatures by their codes in TeX's fonts: PDFs that do not say what their letters mean give these."""
 
 _LOST = "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F\ufffd\ue000-\uf8ff]"
 _NOT_PLAIN = re.compile(r"[^\t\n\r -~]")
@@ -30,25 +31,25 @@ _MOST_READINGS = 25
 
 
 def normalised(text: str) -> str:
-    """The form of a text that keys and words are made of."""
+    """The normal form of a text, from which keys and words are made."""
     return text if is_plain(text) else unicodedata.normalize("NFKC", _UNSEEN.sub("", text))
 
 
 def is_plain(text: str) -> bool:
     """Whether a text is ASCII without controls, and so in its normal form."""
-    # Most are told in a third of the time that the pattern takes.
+    # Decides most texts in a third of the time that the pattern takes.
     printable = text.isascii() and text.replace("\n", " ").isprintable()
     return printable or _NOT_PLAIN.search(text) is None
 
 
 def spelt_out(text: str, say: Callable[[list[str]], str]) -> str:
-    """A normalised text in which what is said stands for each word that a line's end or a font broke.
+    """A normalised text in which `say` has replaced each word that a line end or a font broke.
 
-    A hyphen at the end of a line may be the word's own. In place of ligatures, PDFs give NULs and other
-    controls, which others use between words.
+    A hyphen at the end of a line may belong to the word. PDFs give NULs and other control characters in
+    place of ligatures, but other texts use them between words.
 
     Args:
-        say: given all that a word may have been.
+        say: given all possible readings of a broken word, returns the text that replaces it.
     """
     if "\n" in text and ("-" in text or "\u2010" in text):
         text = _HYPHENATED.sub(lambda found: say([f"{found[1]}-{found[2]}", found[1] + found[2]]), text)

@@ -1,8 +1,8 @@
 """Cut text into sentence-sized segments whose character spans rebuild the source exactly.
 
-A segment is a sentence, because a sentence on its own is found better than the same sentence
-inside a longer passage. Short sentences are joined within their paragraph, long ones are split.
-Boundaries come from `sentencex` (many languages, linear time).
+A segment is a sentence, because a sentence is found more easily on its own than inside a longer
+passage. Short sentences are joined within their paragraph, long ones are split. Boundaries come from
+`sentencex` (many languages, linear time).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from larimar_memory.types import Segment
 MIN_CHARS = 40
 MAX_CHARS = 280
 WINDOW_CHARS = 100_000
-"""Text handed to the splitter at a time: keeps memory flat on texts of any length."""
+"""Characters handed to the splitter at a time; keeps memory constant on texts of any length."""
 
 _CUTS = ("\n", ".!?\u3002\uff01\uff1f\u2026", ";:,\uff1b\uff1a\uff0c\u3001", " \t\u00a0\u3000")
 _SENTENCE_ENDS = _CUTS[1] + "\"'\u201d\u2019)\u300d"
@@ -37,9 +37,9 @@ def segment(
 ) -> Iterator[Segment]:
     """Yield the segments of `text` in order.
 
-    The spans are contiguous and cover the text: `"".join(s.text for s in segment(t)) == t`. Where a
-    text is given in blocks, they have no say in where it is cut, and no more of it is held than a
-    block and two windows.
+    The spans are contiguous and cover the text: `"".join(s.text for s in segment(t)) == t`. If a text
+    is given in blocks, the segments do not depend on where blocks end, and at most a block and two
+    windows are held.
 
     Args:
         text: any text, of any length, whole or in blocks.
@@ -65,10 +65,11 @@ def segment(
 
 
 def is_heading(text: str) -> bool:
-    """Whether a segment is one line of words that ends no sentence, maybe underlined, as titles are.
+    """Whether a segment looks like a heading: a line of words, maybe underlined, that ends no sentence.
 
-    A title is found by questions about what follows it, so a reader wants that as well. It stays a
-    segment of its own: joined, it would draw the key of what follows away from what that says.
+    Questions about the text below a heading find the heading, so a reader wants that text as well. A
+    heading stays a segment of its own: joined to the text below, it would pull that text's key away
+    from what the text says.
     """
     first, *rest = text.strip().split("\n")
     words = first.lstrip("#=* \t0123456789.").rstrip("#=* \t")
@@ -105,7 +106,7 @@ def _sentences(blocks: Iterable[str], language: str) -> Iterator[str]:
 
 
 def _split_long(sentences: Iterator[str], max_chars: int) -> Iterator[str]:
-    """Sentences with the white space that follows them, those that are too long in pieces."""
+    """Sentences with the white space that follows them; sentences that are too long come in pieces."""
     pending = ""
     for sentence in sentences:
         if pending and sentence.strip():

@@ -1,4 +1,4 @@
-"""Stems of English words as SQLite's text index makes them, so that every store finds by the same."""
+"""Stems of English words as SQLite's text index makes them, so that all stores match words alike."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Iterable
 import Stemmer
 
 _SHORTEST, _LONGEST = 3, 64
-"""Bytes of the words that are stemmed."""
+"""Lengths in bytes of the shortest and the longest word that is stemmed."""
 
 _MEASURED = re.compile("(?:[aeiou]|[^aeiou]y).*?[^aeiouy]|[aeiou]y")
 _of_thread = threading.local()
 
 
 def stems(words: Iterable[str]) -> list[str]:
-    """The stems of words, by Porter's algorithm (1980) and its author's two later rules, in order.
+    """The stems of words, in order, by Porter's algorithm (1980) and its author's two later rules.
 
     Args:
         words: as `text.words.words` makes them.
     """
     listed = list(words)
-    # A stemmer is for one thread at a time.
+    # A stemmer is not thread-safe.
     stemmer = getattr(_of_thread, "stemmer", None)
     if stemmer is None:
         stemmer = _of_thread.stemmer = Stemmer.Stemmer("porter")

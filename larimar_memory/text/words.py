@@ -1,9 +1,9 @@
-"""Words of a text for lexical search: made by one function, of stored texts and of questions.
+"""Words of a text for lexical search; one function makes them for stored texts and for questions.
 
-Case, accents and vowel points do not count. Scripts that put no spaces between words give their letters
-and every pair of neighbouring ones: so a word is found inside a sentence without a dictionary, as
-Lucene's CJKAnalyzer does it. Korean, which hangs particles on its words, gives the pairs. An emoji, a
-flag and the like are words.
+Case, accents and vowel points are ignored. Scripts without spaces between words give each letter and
+each pair of neighbouring letters, as Lucene's CJKAnalyzer does, so that a word is found inside a
+sentence without a dictionary. Korean attaches particles to its words, so its longer words give the
+pairs only. Emoji, flags and the like are words.
 """
 
 from __future__ import annotations
@@ -59,12 +59,13 @@ _POINTS = regex.compile(
     r"\u200C\u200D\u20DD-\u20E4\uFE00-\uFE0F\U0001F3FB-\U0001F3FF\U000E0100-\U000E01EF]"
 )
 _ALIKE = str.maketrans("\u0131\u0649\u06cc\u06a9\u0629", "i\u064a\u064a\u0643\u0647")
-"""Letters written one for the other: Turkish dotless i; Arabic and Persian yeh, kaf and teh marbuta."""
+"""Letters that are written for one another: Turkish dotless i; Arabic and Persian yeh, kaf and teh
+marbuta."""
 
 _SYLLABLE = regex.compile(
     r"([\u0E4D\u0ECD])([\u0E48-\u0E4B\u0EC8-\u0ECB])|(\u0E40\u0E40)|(\u0EC0\u0EC0)"
 )
-"""What looks alike in Thai and Lao: am around its tone in either order, ae as two e."""
+"""Spellings that look alike in Thai and Lao: am and its tone mark in either order, ae as two e."""
 
 _DIGIT = regex.compile(r"(?![0-9])\p{Nd}")
 
@@ -82,9 +83,9 @@ def words(text: str) -> list[str]:
 
 
 def indexed(text: str) -> str:
-    """What a text index is given, which cuts at all that is ASCII and neither letter nor digit.
+    """The form of a text for a text index, which cuts at every ASCII character but letters and digits.
 
-    Of most texts in ASCII that is the text itself.
+    For most ASCII texts it is the text itself.
     """
     return text if _is_plain(text) else " ".join(words(text))
 
@@ -99,7 +100,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    """A text with its words as they are compared, and what it may say where a word was broken."""
+    """A text with its words as they are compared; a broken word becomes all its possible readings."""
     text = spelt_out(normalised(text), " ".join)
     split = unicodedata.normalize("NFD", text.casefold())
     letters = _SYLLABLE.sub(_one_order, _POINTS.sub("", split).translate(_ALIKE))
@@ -112,12 +113,12 @@ def _one_order(found: regex.Match[str]) -> str:
 
 
 def _of_run(found: regex.Match[str]) -> Iterator[str]:
-    """A word, or a run's letters, each followed by the pair it begins."""
+    """A word; or the letters of a run, each followed by the pair that it begins."""
     if found["run"] is None:
         yield found[0]
         return
     letters = _LETTER.findall(found[0])
-    # In longer words, syllables of Hangul would draw away from the words that differ.
+    # In longer words, single Hangul syllables would outweigh the words that differ.
     every = found["hangul"] is None or len(letters) < 3
     for n, letter in enumerate(letters):
         if every and (n == 0 or found["hangul"] is None):

@@ -1,4 +1,4 @@
-"""Training of latents and of the answering adapter: checkpoints that resume exactly, checks.
+"""Training of latents and of the answering adapter, with checks, and with exact resumption.
 
 trained = train(load_recipe("cpu"), Decoder.load(), Path("texts"), Path("run"), time_limit=3600)
 codec = load_bundle(trained.bundle, decoder)

@@ -1,4 +1,4 @@
-"""Training of the answering adapter: one pass over packed questions, exact to resume."""
+"""Training of the answering adapter: one pass over packed questions, which resumes exactly."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from larimar_memory.train.side_by_side import attention_within_packs, hidden_sta
 
 @dataclass(slots=True)
 class Learnt:
-    """How far training has come; what a resumed run needs besides tensors.
+    """How far training has come; a resumed run needs this besides tensors.
 
     Attributes:
         total_steps: optimizer steps taken.
-        questions, tokens: read so far.
+        questions, tokens: how many were read so far.
         checked: the last check's figures.
     """
 
@@ -44,11 +44,11 @@ class Learnt:
 
 @dataclass(frozen=True, slots=True)
 class AdapterTrained:
-    """What a run of `train_answers` ended with.
+    """The outcome of a run of `train_answers`.
 
     Attributes:
-        done: whether all steps are taken; if not, the time was up, and it can be resumed.
-        folder: of the exported adapter.
+        done: whether all steps are taken; if not, the time was up, and the run can be resumed.
+        folder: folder of the exported adapter.
     """
 
     done: bool
@@ -72,17 +72,17 @@ def train_answers(
     The loss is that of answers alone. The decoder's weights stay as they are.
 
     Args:
-        data: a folder of JSON lines, as `read_rows` takes it; what it holds out is only checked on.
-        start: an adapter for the same decoder to go on from, where there is no checkpoint; without
-            one, the updates begin at zero.
-        resume: go on from the checkpoint in `out`, if there is one; else begin anew.
+        data: a folder of JSON lines, as `read_rows` takes it; held-out rows are only used for checks.
+        start: an adapter for the same decoder to start from if there is no checkpoint; without one, the
+            updates begin at zero.
+        resume: continue from the checkpoint in `out`, if there is one; otherwise start anew.
         time_limit: seconds after which to stop, with a checkpoint.
         show: draw a progress bar.
 
     Raises:
         InputError: if there are no rows, the checkpoint is of another recipe or damaged, or `start`
             has another rank than the recipe.
-        ModelError: if the decoder is not llama-like, or `start` is no adapter for it.
+        ModelError: if the decoder is not llama-like, or `start` is not an adapter for it.
     """
     began = time.perf_counter()
     rows = read_rows(data, recipe.without)
@@ -132,7 +132,7 @@ class _Run:
         self._checks = _made(held_out, list(itertools.islice(held_out.plan(), recipe.check_packs)))
 
     def start_from(self, folder: Path) -> None:
-        """Take over the updates of an adapter."""
+        """Start from the updates of an adapter."""
         rank = described(folder)["rank"]
         if rank != self.recipe.rank:
             raise InputError(
@@ -143,7 +143,7 @@ class _Run:
         self.adapters.load_state_dict(load_adapter(folder, self.decoder).adapters.state_dict())
 
     def restore(self) -> bool:
-        """Go on where the checkpoint is; false if there is none."""
+        """Continue from the checkpoint; false if there is none."""
         if (found := checkpoint.load(self.out)) is None:
             return False
         tensors, counters = found
@@ -154,7 +154,7 @@ class _Run:
         return True
 
     def to_the_end(self, began: float, limit: float | None, advance: Any) -> bool:
-        """Take all steps that are left; false if time was up before."""
+        """Take all steps that are left; false if the time is up first."""
         at, saved = self.progress, time.perf_counter()
         base, before, mean = at.seconds, at.total_steps, 0.0
         planned = self._packs.plan()
@@ -162,7 +162,7 @@ class _Run:
             pass
         while at.total_steps < self.recipe.steps:
             now = time.perf_counter()
-            # However short the time, a run takes a step: repeated runs come to an end.
+            # However short the time, a run takes one step, so that repeated runs come to an end.
             late = limit is not None and now - began > limit and at.total_steps > before
             if late or now - saved > self.recipe.save_every:
                 self.save()
@@ -204,7 +204,7 @@ class _Run:
             group["lr"] = group["highest"] * share
         weight = sum(sum(n**0.5 for n in p.labels) for p in packs)
         losses, _ = answer_losses(self.decoder, self.adapters, packs)
-        # A long answer counts by the root of its length: else a few would be most of the loss.
+        # An answer counts by the root of its length, lest a few long ones be most of the loss.
         parts = losses.split([n for p in packs for n in p.labels])
         loss = torch.stack([part.sum() / len(part) ** 0.5 for part in parts]).sum() / weight
         loss.backward()
@@ -215,7 +215,7 @@ class _Run:
 
     @torch.no_grad()
     def _check(self) -> dict[str, float]:
-        """On held-out rows: loss a token, and answers whose every token would be chosen."""
+        """On held-out rows: loss per token, and shares of answers and refusals that are all right."""
         loss = labels = answered = exact = refusals = refused = 0.0
         for at in range(0, len(self._checks), self.recipe.packs):
             packs = self._checks[at : at + self.recipe.packs]
@@ -245,8 +245,8 @@ def answer_losses(
 ) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]:
     """The cross-entropy of every answer token of some packs, in order, and whether it would be chosen.
 
-    All questions stand in one sequence: each attends to its shared prompt and to itself, at the places
-    that it would have alone.
+    All questions stand in one sequence. Each attends to its shared prompt and to itself, at the
+    positions that it would have alone.
     """
     model = decoder.model
     laid = laid_out(packs, model)

@@ -27,11 +27,11 @@ _TOP = 64
 
 @dataclass(frozen=True, slots=True)
 class Taught(Recital):
-    """Questions with the teacher's answers; after the prefix, the rest of the chat is read.
+    """Questions with the teacher's answers; the rest of the chat is read after the prefix.
 
     Attributes:
         tokens, scores: the teacher's likeliest next tokens and the logarithms of their probabilities,
-            in a row for every label.
+            one row per label.
     """
 
     tokens: Int[Tensor, "n top"]
@@ -41,9 +41,9 @@ class Taught(Recital):
 class Answers(Recite):
     """Answer from readouts as the plain decoder answers from the text in its prompt; recite too.
 
-    The teacher is the same decoder without adapters; what it says, greedily, is what is learnt, by the
-    divergence of the student's next-token distribution from the teacher's. Answering costs the teacher
-    more than learning costs the student, so a limited number of questions is asked over and over.
+    The teacher is the same decoder without adapters. The student learns the teacher's greedy answers;
+    the loss is the divergence of its next-token distribution from the teacher's. Answering costs the
+    teacher more than learning costs the student, so a limited number of questions is asked repeatedly.
     """
 
     def __init__(self, codec: LatentCodec, stage: Stage, recipe: Recipe, source: SampleSource) -> None:
@@ -75,9 +75,9 @@ class Answers(Recite):
 
     @torch.no_grad()
     def held_out(self, source: SampleSource, questions: int) -> float:
-        """Mean divergence from the teacher, in nats a token, on questions about text not trained on.
+        """Mean divergence from the teacher, in nats per token, on questions about held-out text.
 
-        The same questions at every call.
+        The questions are the same at every call.
         """
         learner = Answers(self.codec, self.stage.model_copy(update={"noise": 0.0}), self.recipe, source)
         if not self._held_out:
@@ -86,7 +86,7 @@ class Answers(Recite):
         return loss / sum(batch.size for batch in self._held_out)
 
     def _taught(self, number: int) -> Taught:
-        """The questions of a number, the same in every run: nothing of them needs to be kept."""
+        """The questions with a number; they are the same in every run, so none need be kept."""
         rng = random.Random(f"{self.recipe.seed}:questions:{number}")  # noqa: S311 - no secrets are drawn
         count = rng.randint(1, self.stage.readouts)
         shortest, longest = max(8, self.stage.shortest), self.recipe.longest(self.stage)
@@ -100,7 +100,7 @@ class Answers(Recite):
         for row in rows:
             wanted = rng.choice(row)
             questions.append(ask(passage(wanted.text), wanted.rare, rng))
-            # Best first, as recall gives them; a readout's place is that of its passage in the prompt.
+            # Best first, as recall gives them; the prompt reverses them, into the order of the latents.
             texts = [passage(sample.text) for sample in reversed(row)]
             prompts.append(decoder.chat_tokens(messages(questions[-1], texts)))
         answers, logits = self._teach(prompts)
@@ -123,7 +123,7 @@ class Answers(Recite):
 
     @torch.no_grad()
     def _teach(self, prompts: list[list[int]]) -> tuple[list[list[int]], Float[Tensor, "n v"]]:
-        """The plain decoder's greedy answers, ends included, and all its logits for their tokens."""
+        """The plain decoder's greedy answers, with their ends, and its logits for all their tokens."""
         end, device = self.codec.anatomy.end, self.codec.device
         tokens = rectangle(prompts, end, device, "left")
         out = self.codec.anatomy.model.generate(

@@ -1,4 +1,4 @@
-"""A recipe of the answering adapter: everything that decides what it is, but rows and decoder."""
+"""A recipe of the answering adapter: everything that determines it, except rows and decoder."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class AnswersRecipe(BaseModel):
-    """Everything that decides what the adapter is, except the rows and the decoder.
+    """Everything that determines the adapter, except the rows and the decoder.
 
     Attributes:
-        kind: tells it from a recipe of latents.
-        rank: of the updates.
+        kind: distinguishes it from a recipe of latents.
+        rank: rank of the updates.
         steps: optimizer steps.
-        packs: prompts with their questions a step.
+        packs: packs, which are prompts with their questions, per step.
         down_rate, up_rate: highest learning rates of A and B; they rise over `warmup` steps and then
             follow half a cosine down to `floor` of themselves.
-        mix: of each file, and of made-up `facts`, its share of the packs; none takes all files by
+        mix: the share of the packs that each file, and made-up `facts`, get; none takes all files by
             their texts.
         without: files to leave out.
         longest: most tokens of a prompt without its question.

@@ -1,10 +1,10 @@
-"""Scales the numbers of latents so that steps of one size suit all of them.
+"""Scale the numbers of latents so that steps of one size suit all of them.
 
 To second order, rounding a number to steps of size d adds s d^2 / 24 to the loss, with s the mean
 square of the loss's gradient (Fisher information, as in `importance`). Some numbers of a latent matter
-a thousand times as much as others. Were each coded for itself, all would have to add alike, and scales
-be as the square root of s. One Huffman code serves all numbers of a latent and loses by their
-unlikeness, so that less than the square root is better.
+a thousand times as much as others. If each number had a code of its own, all should add the same loss,
+and the best scale would be the square root of s. But one Huffman code serves all numbers of a latent,
+and it loses by differences between them, so that a power below the square root is better.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.train.stages import Learner
 
 _POWER = 0.3
-"""Of s: where measured, latents of one size kept more with it than with 0 or with .5."""
+"""Power of s: in measurements, latents of the same size kept more with it than with 0 or .5."""
 
 
 def sensitivity(codec: LatentCodec, learner: Learner, batches: Sequence[Any]) -> Float[Tensor, " dz"]:
-    """Mean squares over labels of the loss's gradients by each number of a latent; 0 without any."""
+    """Mean squares, over labels, of the loss's gradients by each number of a latent; 0 without any."""
     total = torch.zeros(codec.config.dz, device=codec.device)
     made = list[Tensor]()
 
@@ -50,7 +50,7 @@ def sensitivity(codec: LatentCodec, learner: Learner, batches: Sequence[Any]) ->
 
 @torch.no_grad()
 def rescale(codec: LatentCodec, scale: Float[Tensor, " dz"]) -> None:
-    """Multiply every number of all latents; keys and values made of them stay the same."""
+    """Multiply the numbers of all latents by their scales; keys and values made from them stay."""
     last = codec.encoder.last
     last.weight.mul_(scale[:, None])
     last.bias.mul_(scale)
@@ -59,7 +59,7 @@ def rescale(codec: LatentCodec, scale: Float[Tensor, " dz"]) -> None:
 
 
 def balance(codec: LatentCodec, learner: Learner, batches: Sequence[Any]) -> None:
-    """Scale a codec's latents by what errors in them cost; their mean deviation hardly changes."""
+    """Scale a codec's latents by the cost of errors in them; their mean deviation hardly changes."""
     found = sensitivity(codec, learner, batches)
     if found.max() > 0:
         scale = found.clamp_min(found.max() * 1e-8).pow(_POWER)

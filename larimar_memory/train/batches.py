@@ -85,14 +85,22 @@ def recite_loss(codec: LatentCodec, prefix: Prefix, batch: Recital) -> Float[Ten
 
 def after(model: Any, prefix: Prefix, inputs: Int[Tensor, "b t"]) -> Float[Tensor, "b t h"]:
     """Last hidden states of tokens that follow a prefix; padding must be on the right."""
-    out: Tensor = model.model(
+    return after_layers(model, prefix, inputs)[-1]
+
+
+def after_layers(
+    model: Any, prefix: Prefix, inputs: Int[Tensor, "b t"]
+) -> tuple[Float[Tensor, "b t h"], ...]:
+    """The same after every layer."""
+    out: tuple[Tensor, ...] = model.model(
         input_ids=inputs,
         **caches.given(model.model, prefix.cache()),
         attention_mask=prefix.covering(torch.ones_like(inputs, dtype=torch.bool)),
         position_ids=prefix.positions(inputs.shape[1]),
         use_cache=True,
-    ).last_hidden_state
-    return out
+        output_hidden_states=True,
+    ).hidden_states
+    return out[1:]
 
 
 def rectangle(

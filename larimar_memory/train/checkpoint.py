@@ -1,4 +1,4 @@
-"""Training's state on disk: tensors as safetensors, counters as JSON, always of one moment."""
+"""Training's state on disk: tensors as safetensors and counters as JSON, always of the same moment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COUNTERS = "checkpoint.json"
 def save(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
     """Write a checkpoint; the one before stays valid until this one is complete."""
     folder.mkdir(parents=True, exist_ok=True)
-    # Another name at every turn: the counters still name the tensors of the one before.
+    # A new name every time: the counters still name the tensors of the checkpoint before.
     name = f"checkpoint-{counters['total_steps']}-{secrets.token_hex(4)}.safetensors"
     with put_in_place(folder / name) as new:
         save_file({key: x.detach().cpu().contiguous() for key, x in tensors.items()}, new)
@@ -30,13 +30,13 @@ def save(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any
     with put_in_place(folder / _COUNTERS) as new:
         new.write_text(json.dumps({**counters, "tensors": name}, indent=1) + "\n", encoding="utf-8")
     for old in folder.glob("checkpoint-*"):
-        # What one that was killed did not finish is of no use either.
+        # Unfinished files of a run that was killed are of no use either.
         if old.name != name:
             old.unlink()
 
 
 def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The checkpoint in a folder, or None where there is none.
+    """The checkpoint in a folder, or None if there is none.
 
     Raises:
         InputError: if it is damaged.
@@ -49,7 +49,7 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
             return None
         reason = "its tensors are missing"
     except Exception as error:
-        # safetensors raises its own errors for files cut short, json and the file system theirs.
+        # For files cut short, safetensors, json and the file system each raise errors of their own.
         reason = f"{type(error).__name__}: {error}"
     raise InputError(
         f"The checkpoint in {folder} cannot be used.",
@@ -59,7 +59,7 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
 
 
 def check_recipe(counters: Mapping[str, Any], recipe: BaseModel) -> None:
-    """Raise InputError if a checkpoint is not of the recipe that is to go on from it."""
+    """Raise InputError if a checkpoint is not of the recipe that is to continue from it."""
     if type(recipe).model_validate(counters["recipe"]) != recipe:
         raise InputError(
             "Training cannot be resumed.",
@@ -69,19 +69,19 @@ def check_recipe(counters: Mapping[str, Any], recipe: BaseModel) -> None:
 
 
 def log(folder: Path, values: Mapping[str, Any], seconds: float) -> None:
-    """Add a line to the run's log, `log.jsonl`, with the seconds it has taken so far."""
+    """Add a line to the run's log, `log.jsonl`, with the seconds that the run has taken so far."""
     line = {key: round(x, 5) if isinstance(x, float) else x for key, x in values.items()}
     with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({**line, "seconds": round(seconds, 1)}) + "\n")
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin so, by the rest of their names."""
+    """The tensors whose names begin with a prefix, by the rest of their names."""
     return {k.removeprefix(prefix): x for k, x in tensors.items() if k.startswith(prefix)}
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
-    """The state of an optimizer of a module's parameters, as named tensors."""
+    """The state of the optimizer of a module's parameters, as named tensors."""
     return {
         f"optimizer.{name}.{key}": torch.as_tensor(value)
         for name, parameter in module.named_parameters()
@@ -92,10 +92,10 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> di
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, module: nn.Module, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Put back what `optimizer_tensors` took."""
+    """Restore the state that `optimizer_tensors` gave."""
     for name, parameter in module.named_parameters():
         if state := with_prefix(f"optimizer.{name}.", tensors):
-            # The count of steps stays where the optimizer keeps it, the moments follow the weights.
+            # The count of steps stays on the device where it is; the moments go to that of the weights.
             optimizer.state[parameter] = {
                 key: x if key == "step" else x.to(parameter) for key, x in state.items()
             }

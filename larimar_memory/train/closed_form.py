@@ -1,7 +1,7 @@
-"""The best linear code of a given size, in closed form: where encoder and head begin.
+"""The best linear code of a given size, in closed form, from which encoder and head begin.
 
-Reduced-rank ridge regression (Izenman, 1975): of all maps from features x to targets y that pass
-through r numbers, the one with the least squared error. From some thousand positions it leaves less
+It is reduced-rank ridge regression (Izenman, 1975): of all maps from features x to targets y that pass
+through r numbers, the one with the least squared error. From a few thousand positions, it leaves less
 error than many minutes of gradient steps on a CPU.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class LinearCode:
-    """z = x @ encode + shift has mean 0 and deviation 1; z @ decode approximates y in its own units."""
+    """z = x @ encode + shift has mean 0 and deviation 1; z @ decode approximates y in y's units."""
 
     encode: Float[Tensor, "f r"]
     shift: Float[Tensor, " r"]
@@ -24,7 +24,7 @@ class LinearCode:
 
 
 class Moments:
-    """Sums over positions of features and targets: enough to fit a code, no position is kept."""
+    """Sums over positions of features and targets: enough to fit a code without keeping positions."""
 
     def __init__(self, features: int, targets: int, device: torch.device) -> None:
         def zeros(*shape: int) -> Tensor:
@@ -35,7 +35,7 @@ class Moments:
         self._xx, self._xy = zeros(features, features), zeros(features, targets)
 
     def add(self, x: Float[Tensor, "n f"], y: Float[Tensor, "n o"]) -> None:
-        """Count n positions in."""
+        """Add n positions."""
         self.count += len(x)
         self._x += x.sum(0)
         self._y += y.sum(0)
@@ -57,15 +57,15 @@ class Moments:
         """The code of `rank` numbers for targets in units of their deviation from their mean.
 
         Args:
-            importance: symmetric matrices for n blocks of c targets, over and over to the last; errors
-                count after multiplication with them.
-            ridge: added to the variance of every feature; about 1 where features have deviation 1.
+            importance: symmetric matrices for n blocks of c targets, repeated up to the last target;
+                errors count after multiplication with them.
+            ridge: added to each feature's variance, which is about 1 if features have deviation 1.
         """
         n, center = self.count, (self._x / self.count).double()
         covariance = self._xx.double() / n - torch.outer(center, center)
         cross = (self._xy / n - torch.outer(self._x / n, self.mean())) / self.deviation()
         values, vectors = torch.linalg.eigh(covariance)
-        # Among whitened features, ridge included, the best code is a singular value decomposition.
+        # For whitened features, with the ridge, a singular value decomposition gives the best code.
         white = vectors / (values.clamp_min(0) + ridge).sqrt()
         turned = white.T @ cross.double()
         judged = turned

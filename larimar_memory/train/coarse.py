@@ -3,9 +3,10 @@
 table = train_keys(encoder, Files(["texts/"]))
 table.save(place_for(encoder.fingerprint))
 
-The loss is one less the cosine with the encoder's key. A token's vector begins as the mean of the keys
-of the texts that hold it, less the mean of all keys; rare tokens nearer to nothing, frequent ones with
-less weight, as in smooth inverse frequency (Arora et al. 2017). Adam then takes minutes on one core.
+The loss is one minus the cosine with the encoder's key. A token's vector begins as the mean of the keys
+of the texts that hold it, minus the mean of all keys. Rare tokens begin nearer to zero, and frequent
+ones with less weight, as in smooth inverse frequency (Arora et al. 2017). Adam then takes minutes on
+one core.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from larimar_memory.text.segments import segment
 EPOCHS = 4
 MINUTES = 10.0
 MOST = 400_000
-"""Texts that are taken of those that a folder holds: more change the third digit of the cosine."""
+"""Most texts taken from a folder: more of them change only the third digit of the cosine."""
 
 _WINDOWS = 0.15
-"""Windows of two to four neighbouring segments beside each segment."""
+"""Windows of two to four neighbouring segments, per segment."""
 
 _FEWEST = 200
 _HELD_OUT, _MOST_HELD_OUT = 0.02, 4000
@@ -45,16 +46,16 @@ _RARE, _FREQUENT = 3.0, 3000.0
 _LEAST_WEIGHT = 0.02
 
 OnStep = Callable[[int, int, str], None]
-"""Called with what is done, of how much, and what it is."""
+"""Called with how much is done, of how much, and what it is."""
 
 
 @dataclass(frozen=True)
 class Taught:
-    """Texts as token ids, special ones left out, and the encoder's keys of them.
+    """Texts as token ids, without special tokens, and the encoder's keys of them.
 
     Attributes:
-        ids: of all texts, one after the other.
-        ends: where in `ids` each text ends; a zero before the first.
+        ids: ids of all texts, one text after the other.
+        ends: where in `ids` each text ends, with a zero in front.
     """
 
     ids: Int[np.ndarray, " t"]
@@ -65,7 +66,7 @@ class Taught:
     def of(
         cls, batches: list[TokenBatch], keys: list[Float[np.ndarray, "_ d"]], special: list[int]
     ) -> Taught:
-        """What the encoder made of tokenised texts; those that it cannot read are left out."""
+        """Tokenised texts with the encoder's keys; texts that it cannot read are left out."""
         every, made = [own for batch in batches for own in batch.ids], np.concatenate(keys)
         read = np.flatnonzero(made.any(axis=1))
         kept = [every[row] for row in read]
@@ -80,7 +81,7 @@ class Taught:
         return len(self.keys)
 
     def bags(self, rows: Int[np.ndarray, " b"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Ids of those texts, where each text's begin, and the keys."""
+        """The ids of texts, where each text's ids begin, and the keys."""
         lengths = self.ends[rows + 1] - self.ends[rows]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         at = np.arange(starts[-1]) + np.repeat(self.ends[rows] - starts[:-1], lengths)
@@ -97,13 +98,13 @@ def train_keys(
     seed: int = 0,
     on_progress: OnStep = lambda done, total, what: None,
 ) -> CoarseTable:
-    """A table for an encoder, which says of itself how near its keys come to the encoder's.
+    """A table for an encoder, which also holds how near its keys come to the encoder's.
 
     Args:
-        texts: any, as they are cut when they are written; of more than `MOST` segments and windows of
-            neighbouring ones, so many are taken at random.
+        texts: any texts, which are cut as when they are written; of more than `MOST` segments and
+            windows of neighbouring ones, `MOST` are drawn at random.
         epochs: how often each is learnt from.
-        minutes: the longest that the encoder's keys of texts are made for.
+        minutes: longest time in which the encoder makes keys of texts.
 
     Raises:
         InputError: if there is too little text.
@@ -147,11 +148,11 @@ def fit(
     epochs: int = EPOCHS,
     on_progress: OnStep = lambda done, total, what: None,
 ) -> CoarseTable:
-    """The table that fits texts in random order, the last of which are held out.
+    """The table that fits texts, which come in random order; the last ones are held out.
 
     Args:
-        vocabulary: how many tokens there are.
-        alone: how many of the first texts are tokens alone.
+        vocabulary: number of tokens in the vocabulary.
+        alone: how many of the first texts are single tokens.
     """
     texts = max(len(taught) - alone, 1)
     held = min(max(int(texts * _HELD_OUT), 1), _MOST_HELD_OUT)
@@ -181,7 +182,7 @@ def fit(
 
 
 def cosine(table: CoarseTable, taught: Taught, rows: Int[np.ndarray, " n"] | None = None) -> float:
-    """Mean cosine of a table's keys with the encoder's, of those texts or of all."""
+    """Mean cosine of a table's keys with the encoder's, over some texts or all."""
     every = np.arange(len(taught)) if rows is None else rows
     ids = [taught.ids[first:last].tolist() for first, last in pairwise(taught.ends)]
     keys = table.keys([ids[row] for row in every])
@@ -189,7 +190,7 @@ def cosine(table: CoarseTable, taught: Taught, rows: Int[np.ndarray, " n"] | Non
 
 
 def _batches(encoder: SentenceEncoder, pieces: list[str]) -> Iterator[TokenBatch]:
-    """Every token alone, so that all have a vector, and then the texts."""
+    """Batches of every token alone, so that all have a vector, and then of the texts."""
     for first in range(0, encoder.vocabulary, _TEXTS_AT_A_TIME):
         yield encoder.alone(range(first, min(first + _TEXTS_AT_A_TIME, encoder.vocabulary)))
     for first in range(0, len(pieces), _TEXTS_AT_A_TIME):
@@ -207,7 +208,7 @@ def _keys(
 def _beginning(
     taught: Taught, rows: Int[np.ndarray, " n"], vocabulary: int
 ) -> tuple[nn.Parameter, nn.Parameter]:
-    """Mean keys by token, times a weight, and the bias."""
+    """The initial vectors, which are mean keys by token times a weight, and the initial bias."""
     mean = torch.from_numpy(taught.keys[rows].mean(axis=0, dtype=np.float32))
     table, counts = torch.zeros(vocabulary, len(mean)), torch.zeros(vocabulary)
     for first in range(0, len(rows), 4 * _BATCH):
@@ -221,7 +222,7 @@ def _beginning(
 
 
 def _pieces(texts: Iterable[Text], draw: random.Random) -> Iterator[str]:
-    """The segments of texts as keys are made of them, and windows of neighbouring ones."""
+    """The segments of texts, normalised as for keys, and windows of neighbouring segments."""
     for text in texts:
         near = list[str]()
         for found in segment(blocks_of(text.text)):
@@ -232,7 +233,7 @@ def _pieces(texts: Iterable[Text], draw: random.Random) -> Iterator[str]:
 
 
 def _drawn(pieces: Iterator[str], draw: random.Random) -> list[str]:
-    """At most `MOST` different ones in random order, each as likely as any (reservoir sampling)."""
+    """Up to `MOST` pieces, all equally likely (reservoir sampling), each text once, in random order."""
     kept = list[str]()
     for number, piece in enumerate(pieces):
         if len(kept) < MOST:

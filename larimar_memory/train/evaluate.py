@@ -1,4 +1,4 @@
-"""Free-running recall: what the decoder says when nothing but latents tells it what to say."""
+"""Free-running recall: what the decoder says with nothing but latents to go by."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """How well segments were said again, shares in [0, 1].
+    """How well segments were said again, as shares in [0, 1].
 
     Attributes:
-        exact: segments said without any difference, the end included.
+        exact: share of segments said without any difference, the end included.
         edit: mean edit distance in tokens, as a share of the segment's tokens.
-        rare: rare strings said.
-        by_length: exact shares of lengths, in tokens up to the key.
+        rare: share of rare strings that were said.
+        by_length: `exact` by length; a key is the most tokens of its segments.
     """
 
     segments: int
@@ -35,7 +35,7 @@ class Recall:
     by_length: dict[int, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
+        """The same as JSON values."""
         shares = {str(k): round(v, 4) for k, v in sorted(self.by_length.items())}
         values = {**asdict(self), "by_length": shares}
         return {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
@@ -47,16 +47,16 @@ def from_latents(codec: LatentCodec, segments: list[list[int]]) -> Prefix:
 
 
 def from_exact(codec: LatentCodec, segments: list[list[int]]) -> Prefix:
-    """Prefixes of the decoder's own keys and values, the best any latent could do."""
+    """Prefixes of the decoder's own keys and values, the best that any latent could give."""
     return codec.placed(codec.exact(codec.padded(segments)))
 
 
 @torch.no_grad()
 def say(codec: LatentCodec, prefix: Prefix, limit: int) -> list[list[int]]:
-    """What the decoder says after the mark, greedily, one list of ids for each prefix.
+    """What the decoder says greedily after the mark, as a list of ids for each prefix.
 
     Args:
-        limit: most tokens, the end mark included; a list without an end was cut off there.
+        limit: most tokens, with the end mark; a list that never ended is cut off there.
     """
     end = codec.anatomy.end
     tokens = torch.full((len(prefix.mask), 1), codec.mark, device=codec.device)
@@ -70,7 +70,7 @@ def say(codec: LatentCodec, prefix: Prefix, limit: int) -> list[list[int]]:
         )
     said = list[list[int]]()
     for row in out[:, 1:].tolist():
-        # -1 marks a row that never ended: no segment equals it.
+        # -1 marks a row that never ended, so that no segment equals it.
         said.append(row[: row.index(end)] if end in row else [*row, -1])
     return said
 
@@ -78,10 +78,10 @@ def say(codec: LatentCodec, prefix: Prefix, limit: int) -> list[list[int]]:
 def recall(
     codec: LatentCodec, samples: Sequence[Sample], make: MakePrefix = from_latents, step: int = 8
 ) -> Recall:
-    """Say every sample again from its latent alone.
+    """Let the decoder say every sample again from its latent alone.
 
     Args:
-        make: makes the prefixes, of latents or of something else.
+        make: makes the prefixes, from latents or from something else.
         step: lengths are reported in steps of this many tokens.
     """
     by_length = defaultdict[int, list[bool]](list)
@@ -109,7 +109,7 @@ def recall(
 
 
 def edit_distance(a: Sequence[int], b: Sequence[int]) -> int:
-    """Fewest insertions, deletions and replacements that make `b` of `a`."""
+    """Fewest insertions, deletions and replacements that turn `a` into `b`."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, start=1):
         previous, row[0] = row[0], i

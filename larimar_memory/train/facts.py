@@ -1,4 +1,4 @@
-"""Made-up facts whose values no model can guess: what is learnt from them is to copy exactly.
+"""Made-up facts whose values no model can guess, so that it learns to copy exactly.
 
 None of them is worded like a benchmark's.
 """
@@ -24,7 +24,7 @@ _PLACES = (
     "the backup server", "the blue tractor", "the night train", "the second turbine", "the test bench",
 )  # fmt: skip
 _HELD_BY = ("architect", "keeper", "founder", "first owner", "inspector")
-"""What somebody is of a place: the value is a name."""
+"""Roles that somebody has at a place; the value is a name."""
 _OF_PEOPLE = (
     "badge number", "phone extension", "e-mail address", "licence plate", "customer number", "locker",
     "flight", "booking reference", "desk", "user name", "membership number", "ward", "invoice",
@@ -38,7 +38,7 @@ _OF_STRINGS = (
     "checksum", "reference", "token", "identifier", "successor", "owner", "code", "label", "mirror",
     "parent", "session", "number",
 )  # fmt: skip
-"""What something has that is called by a string: another string, often of the same kind."""
+"""Properties of things that are named by a string; the value is a string too, often of that kind."""
 _ASKING_TOGETHER = ("What are the {things} of {holder}?", "Which {things} do {holder} have?")
 _BEGINNINGS = (
     "The {things} of {holder} are",
@@ -60,7 +60,7 @@ _BEGINNINGS_OF_MANY = (
     "They are",
 )
 _NAMELESS = ("", "file", "case", "order", "machine", "the unit", "account")
-"""What is called by a number or a code."""
+"""Things that are named by a number or a code."""
 
 _SAYINGS = (
     "{Of} {thing} is {value}.",
@@ -96,7 +96,7 @@ _ASKING = (
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Somebody's or something's value, or one of its values."""
+    """A value of somebody or something: the only one, or one of several."""
 
     holder: str
     thing: str
@@ -104,11 +104,11 @@ class Fact:
     of_many: bool = False
 
     def said(self, rng: random.Random) -> str:
-        """A sentence that says it."""
+        """A sentence that states the fact."""
         return self.worded(rng.choice(_SAYINGS_OF_MANY if self.of_many else _SAYINGS))
 
     def asked(self, rng: random.Random) -> str:
-        """A question for it, or for all values."""
+        """A question for the value, or for all values."""
         return self.worded(rng.choice(_ASKING_FOR_MANY if self.of_many else _ASKING))
 
     def worded(self, form: str) -> str:
@@ -125,10 +125,10 @@ class Fact:
 
 
 def draw_facts(rng: random.Random, count: int) -> list[Fact]:
-    """Facts that differ in holder or thing; often several of one thing, or of one holder.
+    """Facts that differ in holder or thing, often with one thing or one holder in common.
 
-    Of a half, holders are called by rare strings too, which are often of their values' kind: which is
-    which can only be read.
+    In half of the calls, holders are named by rare strings too, often of the same kind as the values:
+    only reading tells which is which.
     """
     people = rng.random() < 0.5
     holders: tuple[str, ...] = _PEOPLE if people else _PLACES
@@ -152,7 +152,7 @@ def draw_facts(rng: random.Random, count: int) -> list[Fact]:
 
 
 def with_many(facts: list[Fact], rng: random.Random) -> list[Fact]:
-    """The same, but of a few holders there are two to four values; and some have one of many."""
+    """The facts as values of holders that may have several: one to four of each holder and thing."""
     made = list[Fact]()
     for fact in facts:
         values = [fact.value, *(rare_string(rng) for _ in range(rng.choice((0, 1, 2, 3, 3))))]
@@ -161,7 +161,10 @@ def with_many(facts: list[Fact], rng: random.Random) -> list[Fact]:
 
 
 def several(facts: list[Fact]) -> tuple[str, str] | None:
-    """One question for the values of one thing, and its answer, a line a holder; None of one fact."""
+    """One question for a thing of several holders, and its answer, a line per holder; or None.
+
+    It is None for a single fact, or for facts of different things.
+    """
     if len(facts) < 2 or len({fact.thing for fact in facts}) > 1:
         return None
     listed = _listed([fact.holder for fact in facts])
@@ -175,12 +178,12 @@ def begun_of(
     """A question for a thing of one holder or of several, words its answer begins with, and the rest.
 
     Args:
-        facts: one of each holder and thing.
-        values: of each holder and thing, all values, in the order of the answer.
+        facts: one fact for each holder and thing.
+        values: all values of each holder and thing, in the order of the answer.
     """
     first = rng.choice(facts)
     others = [fact for fact in facts if fact.thing == first.thing and fact is not first]
-    # Often one alone, though the others have such a thing as well.
+    # Often only one holder, although others have such a thing as well.
     chosen = [first, *rng.sample(others, rng.choice((0, rng.randint(0, len(others)), len(others))))]
     rng.shuffle(chosen)
     holders = _listed([fact.holder for fact in chosen])

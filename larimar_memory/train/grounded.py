@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from larimar_memory.decoders.base import LatentDecoder
 from larimar_memory.decoders.prompt import INSTRUCTIONS, passage, passages
 from larimar_memory.errors import InputError
+from larimar_memory.latents.adapters import Joined
 from larimar_memory.latents.answering import AnsweringAdapter, adapter_for, load_adapter
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.latent_memory import in_windows
 from larimar_memory.latents.prefix import Prefix
 from larimar_memory.latents.states import Segments
 from larimar_memory.text.segments import segment
-from larimar_memory.train.batches import IGNORED, Recital, after, rectangle
-from larimar_memory.train.losses import cross_entropy, divergence
+from larimar_memory.train.batches import IGNORED, Recital, after_layers, rectangle
+from larimar_memory.train.losses import cross_entropy, divergence, unexplained
 from larimar_memory.train.packs import Asked, Packs, answer_ids, prompt_ids
 from larimar_memory.train.recipe import Recipe, Stage
 from larimar_memory.train.rows import Row, read_rows
@@ -90,12 +91,30 @@ class Reading:
         return sum(self.lengths)
 
 
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """What the teacher, which has read the texts, makes of a `Reading`.
+
+    Attributes:
+        tokens: its likeliest ones at every label.
+        scores: the natural logarithms of their probabilities.
+        read: which of the reading's inputs it has read too, as tokens of their own.
+        layers: its hidden states there, after every layer.
+    """
+
+    tokens: Int[Tensor, "n top"]
+    scores: Float[Tensor, "n top"]
+    read: Bool[Tensor, "b t"]
+    layers: Sequence[Float[Tensor, "m h"]]
+
+
 class Grounded(Recite):
     """Answer from latents as the adapted decoder answers from text; recite too.
 
     What is learnt is the answers, and how likely the teacher finds each token, reading the text: the
-    same decoder with its answering adapter on. Encoder and head learn; the adapter serves text as well,
-    and stays.
+    same decoder with its answering adapter on. Where the stage says so, the decoder's hidden states are
+    to be the teacher's too, all the way from the question to the answer. Encoder, head and the codec's
+    own adapters learn; the answering adapter, which acts beside them, serves text as well, and stays.
 
     Args:
         lessons: where the questions come from.
@@ -148,14 +167,21 @@ class Grounded(Recite):
             return super().loss(batch)
         model, prefix = self.codec.anatomy.model, self._prefix(batch)
         wanted = batch.labels != IGNORED
-        with self._adapter.attached():
-            hidden = after(model, prefix, batch.inputs)[wanted]
-        told = cross_entropy(hidden, model.lm_head.weight, batch.labels[wanted])
-        if not self.stage.taught:
-            return told
-        tokens, scores = self._teach(batch)
-        taught = divergence(hidden, model.lm_head.weight, tokens, scores)
-        return (1 - self.stage.taught) * told + self.stage.taught * taught
+        with Joined(self.codec.adapters, self._adapter.adapters).attached():
+            layers = after_layers(model, prefix, batch.inputs)
+        hidden = layers[-1][wanted]
+        loss = cross_entropy(hidden, model.lm_head.weight, batch.labels[wanted])
+        if not self.stage.taught and not self.stage.near:
+            return loss
+        teacher = self._teach(batch)
+        if self.stage.taught:
+            taught = divergence(hidden, model.lm_head.weight, teacher.tokens, teacher.scores)
+            loss = (1 - self.stage.taught) * loss + self.stage.taught * taught
+        if self.stage.near:
+            read = [layer[teacher.read] for layer in layers]
+            apart = [unexplained(*pair) for pair in zip(read, teacher.layers, strict=True)]
+            loss = loss + self.stage.near * batch.size * torch.stack(apart).mean()
+        return loss
 
     @torch.no_grad()
     def held_out(self, source: SampleSource, questions: int) -> float:
@@ -236,16 +262,41 @@ class Grounded(Recite):
         return Prefix(keys, values, one.mask.expand(b, -1))
 
     @torch.no_grad()
-    def _teach(self, batch: Reading) -> tuple[Int[Tensor, "n top"], Float[Tensor, "n top"]]:
-        """The teacher's likeliest tokens at every label, and their log-probabilities."""
+    def _teach(self, batch: Reading) -> Teacher:
+        """What the teacher makes of the texts, each with a question and its answer."""
         model, end = self.codec.anatomy.model, self.codec.anatomy.end
-        tokens = rectangle(batch.prompts, end, self.codec.device)
+        # The texts, with which all prompts begin, are read once.
+        after = [int((labels != IGNORED).nonzero().max()) + 1 for labels in batch.labels]
+        shared = min(len(p) - 1 - n for p, n in zip(batch.prompts, after, strict=True))
+        begun = [set(ids) for ids in zip(*batch.prompts, strict=False)][:shared]
+        shared = next((n for n, ids in enumerate(begun) if len(ids) > 1), shared)
+        texts = torch.tensor([batch.prompts[0][:shared]], device=self.codec.device)
+        prompts = [prompt[shared:] for prompt in batch.prompts]
+        tokens = rectangle(prompts, end, self.codec.device)
         with self._adapter.attached():
-            hidden = model.model(input_ids=tokens, use_cache=False).last_hidden_state
-        rows = [
-            hidden[n, len(prompt) - length - 1 : len(prompt) - 1]
-            for n, (prompt, length) in enumerate(zip(batch.prompts, batch.lengths, strict=True))
-        ]
-        scores = model.lm_head(torch.cat(rows)).float().log_softmax(-1)
+            cache = model.model(input_ids=texts, use_cache=True).past_key_values
+            cache.batch_repeat_interleave(len(prompts))
+            layers = model.model(
+                input_ids=tokens, past_key_values=cache, use_cache=True, output_hidden_states=True
+            ).hidden_states[1:]
+        labels, places = list[Tensor](), list[tuple[int, int, int]]()
+        for n, (prompt, length) in enumerate(zip(prompts, batch.lengths, strict=True)):
+            labels.append(layers[-1][n, len(prompt) - length - 1 : len(prompt) - 1])
+            # The end of a prompt is what is read after the latents, but where a token spans both.
+            read, used, ids = len(prompt) - 1, after[n], batch.inputs[n].tolist()
+            same = 0
+            while same < min(used, read) and prompt[read - 1 - same] == ids[used - 1 - same]:
+                same += 1
+            places += [(n, read - 1 - k, used - 1 - k) for k in range(same)]
+        rows, theirs, ours = torch.tensor(places, device=self.codec.device).T
+        read_here = torch.zeros_like(batch.inputs, dtype=torch.bool)
+        read_here[rows, ours] = True
+        order = torch.argsort(rows * read_here.shape[1] + ours)
+        scores = model.lm_head(torch.cat(labels)).float().log_softmax(-1)
         likeliest = scores.topk(min(_TOP, scores.shape[1]))
-        return likeliest.indices, likeliest.values
+        return Teacher(
+            likeliest.indices,
+            likeliest.values,
+            read_here,
+            [layer[rows[order], theirs[order]] for layer in layers],
+        )

@@ -23,9 +23,9 @@ _FLOOR = 0.01
 def importance(codec: LatentCodec, batches: Sequence[Recital]) -> Float[Tensor, "n c c"]:
     """Square roots of F for the keys and the values of n layers and heads, in units of deviation.
 
-    Gradients are taken between exact keys and values and what the codec makes of their latents: where
-    everything is said rightly there are none, and where nothing is they do not tell one error from
-    another. A small share of the identity is added, since few segments do not show every error.
+    Gradients are taken at points between the exact keys and values and those that the codec makes: if
+    everything is said rightly, there are no gradients, and if nothing is, they do not tell one error
+    from another. A small share of the identity is added, since few segments do not show every error.
     """
     two, layers, heads, channels = codec.head.shape
     total = torch.zeros(two * layers * heads, channels, channels, device=codec.device)
@@ -44,7 +44,7 @@ def importance(codec: LatentCodec, batches: Sequence[Recital]) -> Float[Tensor, 
         (gradient,) = torch.autograd.grad(recite_loss(codec, prefix, batch), unit)
         rows = gradient[mask].reshape(-1, len(total), channels).transpose(0, 1)
         total += rows.transpose(1, 2) @ rows
-    # As a share of the mean, so that weighted errors are as large as plain ones.
+    # Divided by the mean, so that weighted errors are as large as plain ones.
     total /= total.diagonal(dim1=1, dim2=2).mean().clamp_min(1e-30)
     total += _FLOOR * torch.eye(channels, device=codec.device)
     strengths, vectors = torch.linalg.eigh(total.double())
@@ -56,7 +56,7 @@ def importance(codec: LatentCodec, batches: Sequence[Recital]) -> Float[Tensor, 
 def weighted(
     unit: Float[Tensor, "*p two l g c"], roots: Float[Tensor, "n c c"]
 ) -> Float[Tensor, "*p n c"]:
-    """Keys and values, or errors in them, turned so that all directions matter alike."""
+    """Keys and values, or errors in them, transformed so that all directions matter alike."""
     flat = unit.reshape(*unit.shape[:-4], len(roots), unit.shape[-1])
     out: Tensor = torch.einsum("...nc,ncd->...nd", flat, roots)
     return out
@@ -65,10 +65,10 @@ def weighted(
 def grouped(
     codec: LatentCodec, batch: Recital
 ) -> tuple[Float[Tensor, "b p two l g c"], Bool[Tensor, "b p"]]:
-    """A batch's exact keys and values, averaged over the tokens that are to share a virtual position.
+    """A batch's exact keys and values, averaged over the tokens that share a virtual position.
 
     Returns:
-        The averages, and which of them are of any token.
+        The averages, and a mask of those that cover at least one token.
     """
     states, size = codec.exact(batch.segments, batch.window), codec.config.tokens_per_key
     exact, mask = torch.stack([states.keys, states.values]).permute(2, 4, 0, 1, 3, 5), states.mask

@@ -1,4 +1,4 @@
-"""The training loop: stages in turn, exact to resume, measured while it runs."""
+"""The training loop: stages in turn, resumed exactly, measured on the way."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ _SMOOTHING = 0.9
 
 @dataclass(slots=True)
 class Progressed:
-    """How far training has come; everything a resumed run needs besides tensors.
+    """How far training has come; everything that a resumed run needs besides tensors.
 
-    Random numbers are drawn from generators seeded by (recipe's seed, stage, step), so the two counters
-    are the state of randomness too.
+    Random numbers come from generators seeded by (recipe's seed, stage, step), so these two counters
+    are the random state too.
     """
 
     stage: int = 0
@@ -59,12 +59,12 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a run of `train` ended with.
+    """The outcome of a run of `train`.
 
     Attributes:
-        done: whether all stages are finished; if not, the time was up, and it can be resumed.
+        done: whether all stages are finished; if not, the time was up, and the run can be resumed.
         bundle: folder of the exported codec.
-        progress: with the last free-running check's figures.
+        progress: how far training came, with the last free-running check's figures.
     """
 
     codec: LatentCodec
@@ -87,15 +87,15 @@ def train(
 ) -> Trained:
     """Train a codec for a decoder by a recipe, then export it to `out / "bundle"`.
 
-    `out` also receives checkpoints and `log.jsonl`. A run that was stopped goes on where its last
-    checkpoint is, and ends with the same weights as one that was not.
+    `out` also receives checkpoints and `log.jsonl`. A run that was stopped continues from its last
+    checkpoint, and ends with the same weights as one that was not.
 
     Args:
         data: a folder of text, or a source to train on and one to check on.
-        start: a bundle for the same decoder to go on from with new stages, as `start_from` takes it;
+        start: a bundle for the same decoder, from which new stages start, as `start_from` takes it;
             without one, everything begins at random.
         lessons: questions and the answering adapter, for stages that "ground" answers.
-        resume: go on from the checkpoint in `out`, if there is one; else begin anew.
+        resume: continue from the checkpoint in `out`, if there is one; otherwise start anew.
         time_limit: seconds after which to stop, with a checkpoint.
         show: draw a progress bar.
 
@@ -103,7 +103,7 @@ def train(
         InputError: if there is no text, the checkpoint is of another recipe or damaged, the adapters of
             `start` are of another rank than the recipe's, there is no `start` to `keep` a share of, or
             there are no `lessons` for a stage that needs them.
-        ModelError: if the decoder cannot use latents, or `start` is no bundle for it.
+        ModelError: if the decoder cannot use latents, or `start` is not a bundle for it.
     """
     began = time.perf_counter()
     if recipe.keep and start is None:
@@ -118,7 +118,7 @@ def train(
             'The recipe has a stage that learns to "ground" answers, and there are no questions.',
             "Name a folder of rows (--rows), or a recipe without that stage.",
         )
-    # The decoder may be in use for answers afterwards: what training changes, it puts back.
+    # The decoder may answer afterwards, so training restores what it changes.
     with torch.random.fork_rng(), plain_attention(decoder.model):
         torch.manual_seed(recipe.seed)
         codec = LatentCodec(decoder, recipe.codec)
@@ -152,7 +152,7 @@ def train(
 
 @dataclass
 class _Run:
-    """A run of `train`; `tensors` are its checkpoint's, until they are put back."""
+    """A run of `train`; `tensors` are those of its checkpoint, until they are restored."""
 
     recipe: Recipe
     codec: LatentCodec
@@ -165,7 +165,7 @@ class _Run:
     learner: Learner | None = None
 
     def to_the_end(self, began: float, limit: float | None, advance: Any) -> bool:
-        """Run all stages that are left; false if time was up before."""
+        """Run all stages that are left; false if the time is up first."""
         at, saved = self.progress, time.perf_counter()
         base, before = at.seconds, at.total_steps
         while at.stage < len(self.recipe.stages):
@@ -180,7 +180,7 @@ class _Run:
             mean = 0.0
             while at.step < stage.steps:
                 now = time.perf_counter()
-                # However short the time, a run takes a step: repeated runs come to an end.
+                # However short the time, a run takes one step, so that repeated runs come to an end.
                 late = limit is not None and now - began > limit and at.total_steps > before
                 if late or now - saved > self.recipe.save_every:
                     self._save(optimizer, learner)
@@ -201,8 +201,8 @@ class _Run:
         return True
 
     def balance(self) -> None:
-        """After the last stage, by its own loss; checkpoints keep the latents as they were before."""
-        # Where it has just run, it need not ask its teacher again.
+        """Balance latents by the last stage's loss; checkpoints keep them as they were before."""
+        # If the stage has just run, its learner need not ask the teacher again.
         learner = self.learner or self._learner(self.recipe.stages[-1])
         balance(self.codec, learner, learner.labelled(self._rng("balance"), self.recipe.balance))
 
@@ -218,7 +218,7 @@ class _Run:
         size = sum(batch.size for batch in batches)
         total = 0.0
         for batch in batches:
-            # Weighted by labels, so that a step does not depend on how it was cut into batches.
+            # Weighted by labels, so that a step does not depend on how it is cut into batches.
             loss = learner.loss(batch) / size
             loss.backward()
             total += float(loss.detach())
@@ -232,7 +232,7 @@ class _Run:
         return total, size
 
     def _optimizer(self, stage: Stage) -> Optimizer:
-        """AdamW over what the stage trains; everything else is frozen."""
+        """AdamW for the parameters that the stage trains; everything else is frozen."""
         codec, groups = self.codec, list[dict[str, Any]]()
         codec_rate = 0.0 if stage.kind == "exact" else stage.codec_rate
         adapter_rate = 0.0 if stage.kind == "regress" else stage.adapter_rate
@@ -282,7 +282,7 @@ class _Run:
 
 
 def schedule(stage: Stage | AnswersRecipe, step: int) -> float:
-    """Share of the highest learning rate at a step: a linear rise, then half a cosine to the floor."""
+    """Learning rate at a step, as a share of the highest: a linear rise, then half a cosine down."""
     if step < stage.warmup:
         return (step + 1) / stage.warmup
     done = (step - stage.warmup) / max(1, stage.steps - stage.warmup)
@@ -292,7 +292,7 @@ def schedule(stage: Stage | AnswersRecipe, step: int) -> float:
 def _restored(
     codec: LatentCodec, recipe: Recipe, tensors: dict[str, Tensor], counters: dict[str, Any]
 ) -> Progressed:
-    """Put a checkpoint's weights into the codec, and say how far it had come."""
+    """Put a checkpoint's weights into the codec; returns how far its run had come."""
     checkpoint.check_recipe(counters, recipe)
     codec.load_state_dict(checkpoint.with_prefix("codec.", tensors))
     return Progressed(**{field.name: counters[field.name] for field in fields(Progressed)})
@@ -300,7 +300,7 @@ def _restored(
 
 @contextmanager
 def plain_attention(model: Any) -> Iterator[None]:
-    """On CPU, attention as plain matrix products: its backward pass is faster at these lengths."""
+    """On a CPU, attend by plain matrix products: their backward pass is faster at these lengths."""
     before = model.config._attn_implementation
     if model.device.type == "cpu":
         model.set_attn_implementation("eager")

@@ -52,6 +52,16 @@ def divergence(
     return out
 
 
+def unexplained(found: Float[Tensor, "n h"], wanted: Float[Tensor, "n h"]) -> Float[Tensor, ""]:
+    """Squared error of hidden states, as a share of their own variance over the n tokens.
+
+    Numbers that are the same at every token, some of them huge, thus count for nothing.
+    """
+    wanted = wanted.float()
+    variance = (wanted - wanted.mean(0)).square().sum()
+    return (found.float() - wanted).square().sum() / variance.clamp_min(_TINY)
+
+
 class _InBlocks(torch.autograd.Function):
     """A loss of rows and their targets, block by block.
 

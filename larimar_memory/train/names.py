@@ -1,4 +1,4 @@
-"""Names of people, most of them spelt as no language model expects: they have to be read."""
+"""Names of people, most of them spelt as no language model expects, so that they must be read."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _RESPELT = 0.6
 
 
 def a_name(rng: random.Random) -> str:
-    """A first name and a last, or one of them, more often than not with a letter changed."""
+    """A first name and a last name, or one of the two, usually with a letter changed."""
     first, last = _spelt(rng.choice(_FIRST), rng), _spelt(rng.choice(_LAST), rng)
     return rng.choices((f"{first} {last}", first, last), (0.7, 0.15, 0.15))[0]
 
 
 def _spelt(name: str, rng: random.Random) -> str:
-    """A name as it is, or with another vowel for a vowel, another consonant for a consonant."""
+    """A name as it is, or with a vowel or a consonant replaced by another one."""
     if rng.random() > _RESPELT:
         return name
     at = rng.randrange(1, len(name))

@@ -1,4 +1,4 @@
-"""Prompts to learn to answer from: one recalled text, and questions asked of it side by side."""
+"""Prompts that answering is learnt from: a recalled text, and several questions about it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from larimar_memory.train.shown import Shown, Units, recalled, units_of, whole
 from larimar_memory.types import Style
 
 FACTS = "facts"
-"""What the mix calls made-up facts."""
+"""The name of made-up facts in the mix."""
 
 _MOST_ASKED = 6
 _WHOLE = 0.45
@@ -39,16 +39,16 @@ _NUMBER = re.compile(r"[\d.,:]*\d")
 _WHAT_IS_DONE = re.compile(
     r"what (?:do|does|did|will|would|can|is|are|was|were)\b.* do(?:ing|ne)?\b", re.IGNORECASE
 )
-"""Asks for what somebody or something does: a verb alone, such as "causes", is no answer to it."""
+"""Questions for what somebody or something does; a single verb, such as "causes", is no answer."""
 _NAMED = re.compile(r"[A-Z\d$]")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question in its style, and what is to be answered.
+    """A question in its style, and the answer to give.
 
     Attributes:
-        begun: words that the answer begins with, which are given.
+        begun: words that the answer begins with, which the prompt already has.
     """
 
     question: str
@@ -59,13 +59,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A prompt up to where its questions begin to differ, and every question's own rest.
+    """Prompts of several questions: the beginning that they share, and each question's own rest.
 
     Attributes:
         shared: token ids that all prompts begin with.
-        rests: of every question, the ids of its prompt's rest and of its answer.
-        labels: how many ids at the end of every rest are its answer, the end token included.
-        refused: of every question, whether it is to be refused.
+        rests: for each question, the ids of the rest of its prompt, and of its answer.
+        labels: how many ids at the end of each rest are its answer, with the end token.
+        refused: for each question, whether it is to be refused.
     """
 
     shared: list[int]
@@ -75,23 +75,23 @@ class Pack:
 
     @property
     def size(self) -> int:
-        """Tokens in all."""
+        """Number of tokens."""
         return len(self.shared) + sum(map(len, self.rests))
 
 
 def prompt_ids(tokenizer: Any, texts: Sequence[str], asked: Asked) -> list[int]:
-    """Token ids of the prompt that asks a question of passages, best first."""
+    """Token ids of the prompt of a question about passages, which come best first."""
     chat = messages(asked.question, texts, instruction=INSTRUCTIONS[asked.style])
     return chat_tokens(tokenizer, chat, asked.begun)
 
 
 def answer_ids(tokenizer: Any, asked: Asked) -> list[int]:
-    """Token ids of an answer, the end token included."""
+    """Token ids of an answer, with the end token."""
     return [*plain_ids(tokenizer, asked.answer), tokenizer.eos_token_id]
 
 
 def pack(tokenizer: Any, shown: Shown, asked: Sequence[Asked]) -> Pack:
-    """Prompts as the package makes them, and the answers."""
+    """The pack of prompts, as the package makes them, and of the answers."""
     texts = passages(shown.texts, shown.by)
     prompts = [prompt_ids(tokenizer, texts, a) for a in asked]
     answers = [answer_ids(tokenizer, a) for a in asked]
@@ -110,9 +110,9 @@ class Packs:
     """Packs drawn from rows of reading comprehension and from made-up facts.
 
     Args:
-        rows: of all files.
-        mix: of each file, and of `FACTS`, its share of the packs; None takes files by their texts.
-        longest: tokens of a recalled text above which it is drawn anew, and then left out.
+        rows: the rows of all files.
+        mix: the share of the packs that each file, and `FACTS`, get; None takes files by their texts.
+        longest: most tokens of a shared prompt; a longer one is drawn anew, and in the end left out.
     """
 
     def __init__(
@@ -139,9 +139,9 @@ class Packs:
         }
 
     def plan(self) -> Iterator[tuple[str, int, int]]:
-        """File, number of the text and turn of every pack: each text in its turn, without end.
+        """The file, the text's number and the turn of every pack: each text in its turn, without end.
 
-        There are none where nothing is in the mix.
+        If the mix is empty, there are none.
         """
         rng = random.Random(f"{self._seed}:plan")  # noqa: S311 - as above
         names, shares = list(self._mix), list(self._mix.values())
@@ -158,7 +158,7 @@ class Packs:
         return bool(self._mix)
 
     def drawn(self, rng: random.Random) -> tuple[Shown, list[Asked]]:
-        """What is shown and asked, by the mix alone, however long; perhaps nothing is asked."""
+        """Passages and questions drawn by the mix, of any length; perhaps without questions."""
         name = rng.choices(list(self._mix), list(self._mix.values()))[0]
         return self._drawn(name, rng.randrange(max(1, len(self._texts.get(name, ())))), rng)
 
@@ -166,7 +166,7 @@ class Packs:
         return self._facts(rng) if name == FACTS else self._asked(name, number, rng)
 
     def made(self, name: str, number: int, turn: int) -> Pack | None:
-        """The pack of a plan's entry; None where its text is too long however it is shown."""
+        """The pack of a plan's entry; None if every draw was too long or without questions."""
         rng = random.Random(f"{self._seed}:{name}:{number}:{turn}")  # noqa: S311 - as above
         for _ in range(3):
             shown, asked = self._drawn(name, number, rng)
@@ -219,7 +219,7 @@ class Packs:
             texts.insert(rng.randint(0, len(texts)), rng.choice(units.texts))
         shown = Shown(tuple(texts), ("",) * len(texts))
         values = dict[tuple[str, str], list[str]]()
-        # A prompt has its best passage last, and an answer takes them as they stand there.
+        # A prompt has its best passage last, and an answer lists values in the prompt's order.
         for fact in told[::-1]:
             values.setdefault((fact.holder, fact.thing), []).append(fact.value)
         one_each = list({(fact.holder, fact.thing): fact for fact in told}.values())[:4]
@@ -236,7 +236,7 @@ class Packs:
 
 
 def _put_in(context: str, rows: list[Row], rng: random.Random) -> tuple[str, list[Row]]:
-    """The first row's answer replaced by one that can only be read; rows that are still true."""
+    """The text with the first row's answer replaced by one that must be read; rows that still hold."""
     answer = rows[0].answers[0]
     whole_word = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)")
     if not _NAMED.match(answer) or len(answer.split()) > 3 or not whole_word.search(context):
@@ -262,7 +262,7 @@ def _other_number(number: str, rng: random.Random) -> str:
 
 
 def _answered(row: Row, units: Units, shown: Shown, complete: bool, rng: random.Random) -> Asked | None:
-    """A row as it is asked of what is shown; None where it is not known whether that answers it."""
+    """A row as a question about what is shown; None if it is not known whether that answers it."""
     if not row.answers:
         return Asked(row.question, NOT_IN_MEMORY)
     if not complete and not any(shown.holds(a) for a in row.answers[:1]):

@@ -1,4 +1,4 @@
-"""Text to train on: every passage of a folder, in memory, found by its number."""
+"""Text to train on: the passages of a folder, in RAM, each found by its number."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _SMALLEST = 40
 class Passages:
     """Passages of text, kept as UTF-8 in one buffer.
 
-    Being addressed by number makes every batch a function of a seed and a step alone, so that training
-    resumes exactly without remembering how far any file was read.
+    Because passages are addressed by number, every batch is a function of a seed and a step alone, and
+    training resumes exactly without remembering how far any file was read.
     """
 
     def __init__(self, texts: Iterator[str], limit: int) -> None:
@@ -52,7 +52,8 @@ def read_folder(
     need a "text"; text files are cut at blank lines into passages of up to a few thousand characters.
 
     Args:
-        folder: searched with all its folders for .txt, .md, .jsonl and .jsonl.xz; or one such file.
+        folder: a folder, searched with its subfolders for .txt, .md, .jsonl and .jsonl.xz; or one such
+            file.
         seed: the order in which files are read until the limit is reached.
         limit_mb: most megabytes of text to train on.
         held_out_mb: most megabytes that are held out.

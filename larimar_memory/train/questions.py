@@ -1,4 +1,4 @@
-"""Questions made from a text by rule: no question is written by hand, and none is of any benchmark."""
+"""Questions made from a text by rule: none is written by hand, and none is from a benchmark."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ask(text: str, rare: tuple[str, ...], rng: random.Random) -> str:
 
     Args:
         text: a sentence or a stretch of text.
-        rare: strings in it worth asking for.
+        rare: strings in the text that are worth asking for.
     """
     kinds = [_about, _repeat, _complete, _which, _which, _whole]
     return rng.choice(kinds)(text, rare, rng)
@@ -64,7 +64,7 @@ def _complete(text: str, _: tuple[str, ...], rng: random.Random) -> str:
 
 
 def _which(text: str, rare: tuple[str, ...], rng: random.Random) -> str:
-    """Ask for a span by showing what stands around it."""
+    """A question for a span, which shows what stands around it."""
     spans = [(m.start(), m.end(), kind) for kind, form in _SPANS for m in form.finditer(text)]
     spans += [(text.index(s), text.index(s) + len(s), "What") for s in rare if s in text]
     if not spans:

@@ -1,7 +1,7 @@
-"""Fit what features are worth: a ranking that puts evidence first, and a probability that it is there.
+"""Fit weights of features and signs: a ranking that puts evidence first, and a probability of it.
 
-Both are linear. The ranking starts from weights set by hand and is drawn back to them, so that what the
-examples say nothing about (another encoder's scripts, two people who talk) keeps them.
+Both are linear. The ranking starts from weights set by hand and is drawn back to them, so that features
+about which the examples say nothing (another encoder's scripts, two people who talk) keep them.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ _SAID = {
     "date": 0.2,
 }
 PRIOR: Mapping[str, Mapping[str, float]] = {"prose": _PROSE, "conversation": {**_PROSE, **_SAID}}
-"""Weights set by hand, of rankings tried on long conversations and on XQuAD."""
+"""Weights set by hand, from rankings that were tried on long conversations and on XQuAD."""
 
 KEPT = ("phrase", "spelt_words", "latest", "earliest")
-"""Weights that are not fitted: of words in their order, of scripts, and of what was said last or first,
-the examples say too little."""
+"""Weights that are not fitted: the examples say too little about words in their order, about scripts,
+and about what was said last or first."""
 
 SHARPNESS = 8.0
-"""What a score is multiplied by to be a logit among candidates."""
+"""Factor that turns a score into a logit among candidates."""
 
 HELD_TO_PRIOR: Mapping[str, float] = {"prose": 0.03, "conversation": 0.1}
-"""How much it costs to leave the prior: more where few kinds of talk stand for all."""
+"""Cost of leaving the prior; higher for conversations, where few kinds of talk stand for all."""
 
 LEAST_SPREAD = 0.02
 _STEPS, _RATE = 80, 0.05
@@ -63,9 +63,9 @@ class Example:
     """A question's candidates.
 
     Attributes:
-        features: as `recall.features.table` has them.
-        groups: what each is part of, numbered from 0: a turn, or the segment itself.
-        gold: of each group, whether it is evidence.
+        features: features of each candidate, as `recall.features.table` gives them.
+        groups: each candidate's group, numbered from 0: a turn, or the segment itself.
+        gold: whether each group is evidence.
     """
 
     features: Float[np.ndarray, "n f"]
@@ -80,8 +80,8 @@ def fit_ranking(sets: Sequence[tuple[Sequence[Example], float]], kind: Kind) -> 
     of them, under a softmax over groups, each scored by its best candidate.
 
     Args:
-        sets: of examples, with what each set counts.
-        kind: of text, for the weights to begin from, and to stay near.
+        sets: sets of examples, each with its weight in the loss.
+        kind: kind of text, by whose prior the weights begin and stay near.
     """
     held = [(example, share / len(some)) for some, share in sets for example in some]
     spread = np.concatenate([example.features for example, _ in held]).std(axis=0)
@@ -120,10 +120,10 @@ def fit_ranking(sets: Sequence[tuple[Sequence[Example], float]], kind: Kind) -> 
 def fit_scope(
     signs: Float[np.ndarray, "n s"], answered: Bool[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, " s"], float]:
-    """Weights of signs, float32, and a bias, of a logistic regression; both kinds count alike.
+    """Weights of signs, float32, and a bias, of a logistic regression; both classes count alike.
 
     Args:
-        answered: of each question, whether its answer is stored.
+        answered: for each question, whether its answer is stored.
     """
     mean, spread = signs.mean(axis=0), signs.std(axis=0) + 1e-3
     values = torch.from_numpy(((signs - mean) / spread).astype(np.float32))

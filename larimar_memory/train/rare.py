@@ -1,4 +1,4 @@
-"""Strings no language model can guess, in ordinary sentences: only a latent brings them back."""
+"""Strings that no language model can guess, in ordinary sentences: only a latent recalls them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rare_string(rng: random.Random) -> str:
 
 
 def same_kind(rng: random.Random) -> Callable[[random.Random], str]:
-    """One kind of rare strings: what is called by one of them is easily taken for another."""
+    """A generator of rare strings of one kind, so that things named by them are easily confused."""
     kind: Callable[[random.Random], str] = rng.choice(_ALIKE)
     return kind
 

@@ -43,6 +43,8 @@ class Stage(BaseModel):
         beside: in "ground", most tokens of other passages that are read with those asked about.
         taught: in "ground", the share of the loss that is learnt from the teacher; the rest is learnt
             from the rows' answers.
+        near: in "ground", the weight of the distance from the teacher's hidden states, beside a label's
+            loss.
         consecutive: in "answer", the share of questions on sentences that follow one another in a
             passage, whatever their lengths; the others are on segments of unrelated passages.
     """
@@ -66,6 +68,7 @@ class Stage(BaseModel):
     mix: dict[str, float] | None = None
     beside: int = Field(default=0, ge=0)
     taught: float = Field(default=0.5, ge=0, le=1)
+    near: float = Field(default=0.0, ge=0)
 
 
 class Recipe(BaseModel):

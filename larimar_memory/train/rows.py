@@ -1,4 +1,4 @@
-"""Rows of reading comprehension: a text, a question on it, and its answers, or that it has none."""
+"""Rows of reading comprehension: a text, a question about it, and its answers, if it has any."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from larimar_memory.train.unpacked import unpacked_lines
 
 _HELD_OUT_SPLITS = ("val", "valid", "validation", "dev", "test")
 _ONE_IN = 6
-"""Of files that name no split, one text in so many is held out."""
+"""In files without splits, one text in this many is held out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A question on a text.
+    """A question about a text.
 
     Attributes:
-        file: stem of the file it is from.
-        answers: best first; none where the text does not answer it.
-        held_out: whether it is for checking, never for training.
+        file: stem of the file that the row is from.
+        answers: best first; empty if the text does not answer the question.
+        held_out: whether the row is for checks, and never for training.
     """
 
     file: str
@@ -37,13 +37,13 @@ def read_rows(folder: Path, without: tuple[str, ...] = ()) -> list[Row]:
     """All rows of a folder's JSON lines, also of those packed by xz, gzip or bzip2, in a fixed order.
 
     A line has `context`, `question`, `answers` (a list) and `answerable`, and perhaps `split`. A split
-    that is called after validation or testing is held out; of a file without splits, one text in six.
+    that is named after validation or testing is held out; in a file without splits, one text in six.
 
     Args:
         without: stems of files to leave out.
 
     Raises:
-        InputError: if there are no rows, or a line is none.
+        InputError: if there are no rows, or a line is not a row.
     """
     files = sorted(p for p in folder.iterdir() if ".jsonl" in p.suffixes) if folder.is_dir() else []
     rows = [

@@ -1,4 +1,4 @@
-"""Segments cut from passages: whole sentences, stretches from anywhere, rare strings put in."""
+"""Segments cut from passages: whole sentences or stretches from anywhere, some with rare strings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BLANK = re.compile(r"\s+")
 _CHARACTERS_PER_TOKEN = 7
 _TRIES = 8
 _SENTENCES = 0.6
-"""Share of segments that begin where a sentence does."""
+"""Share of segments that are cut as whole sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Sample:
     """One segment to learn from.
 
     Attributes:
-        tokens: its ids, without an end mark.
-        text: what they spell.
-        rare: strings in it that were put there.
+        tokens: token ids, without an end mark.
+        text: the text of the tokens.
+        rare: rare strings that were put into the text.
     """
 
     tokens: list[int]
@@ -37,14 +37,14 @@ class Sample:
 
 @runtime_checkable
 class SampleSource(Protocol):
-    """Where training gets its segments; a function of the generator's state alone."""
+    """A source of segments for training; they depend on the generator's state alone."""
 
     def samples(self, rng: random.Random, count: int, length: int) -> list[Sample]:
         """`count` segments of up to `length` tokens, most of them nearly as long."""
         ...
 
     def consecutive(self, rng: random.Random, count: int, shortest: int, longest: int) -> list[Sample]:
-        """`count` segments that follow one another in a passage, of as many tokens as they have."""
+        """`count` segments that follow one another in a passage, each with as many tokens as it has."""
         ...
 
 
@@ -52,8 +52,8 @@ class Sampler:
     """Cuts segments out of passages.
 
     Args:
-        texts: passages.
-        tokenizer: of the decoder, as transformers has it.
+        texts: the passages.
+        tokenizer: the decoder's tokenizer, from transformers.
         rare: share of segments that rare strings are put into.
     """
 
@@ -73,7 +73,7 @@ class Sampler:
     def consecutive(self, rng: random.Random, count: int, shortest: int, longest: int) -> list[Sample]:
         """`count` sentences that follow one another in a passage, the longest cut at `longest` tokens.
 
-        Where no passage with so many is found soon, segments of unrelated passages fill up the rest.
+        If no passage with that many is found soon, segments of unrelated passages fill the rest.
         """
         best = list[Sample]()
         for _ in range(_TRIES):
@@ -95,7 +95,7 @@ class Sampler:
         return best
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        """Token ids, no special tokens among them."""
+        """Token ids of texts, without special tokens."""
         rows: list[list[int]] = self._tokenizer(
             texts, add_special_tokens=False, split_special_tokens=True
         )["input_ids"]
@@ -106,7 +106,7 @@ class Sampler:
         return Sample(ids, text, tuple(s for s in put if s in text))
 
     def _with_rare(self, text: str, rng: random.Random, length: int) -> tuple[str, list[str]]:
-        """A text into whose beginning rare strings may have been put, and those."""
+        """A text, perhaps with rare strings put into its beginning, and these strings."""
         if rng.random() >= self._rare:
             return text, []
         head = text[: length * 4]
@@ -114,7 +114,7 @@ class Sampler:
         return changed + text[len(head) :], put
 
     def _cut(self, rng: random.Random, length: int) -> tuple[str, list[str], bool]:
-        """A text to take tokens from, what was put in, and whether it is whole sentences."""
+        """A text to take tokens from, the rare strings in it, and whether it is whole sentences."""
         size = length * _CHARACTERS_PER_TOKEN
         text = ""
         # A cut may fall on blanks; passages that are all blanks do not exist.
@@ -129,19 +129,19 @@ class Sampler:
 
 
 def sentences(passage: str) -> list[str]:
-    """A passage cut after sentences, roughly, blanks collapsed."""
+    """The sentences of a passage, roughly, with blanks collapsed."""
     return [s for part in _SENTENCE_END.split(passage) if (s := _BLANK.sub(" ", part).strip())]
 
 
 def _sentence(passage: str, rng: random.Random, length: int) -> str:
-    """One sentence or a few, about as many as `length` tokens hold."""
+    """One sentence, or as many as probably fit into `length` tokens."""
     found = sentences(passage)
     if not found:
         return ""
     at = rng.randrange(len(found))
     text = found[at]
     for following in found[at + 1 :]:
-        # Four characters a token: what follows is taken only if it probably fits whole.
+        # At four characters per token, a further sentence is taken only if it probably fits whole.
         if len(text) + len(following) > length * 4:
             break
         text = f"{text} {following}"
@@ -149,7 +149,7 @@ def _sentence(passage: str, rng: random.Random, length: int) -> str:
 
 
 def _stretch(passage: str, rng: random.Random, size: int) -> str:
-    """Text from anywhere, beginning at a word or inside one, line breaks kept now and then."""
+    """A stretch from anywhere, from a word's beginning or its middle, at times with its line breaks."""
     start = rng.randrange(max(1, len(passage) - size // 2))
     if rng.random() < 0.8:
         blank = passage.find(" ", start)
@@ -159,7 +159,7 @@ def _stretch(passage: str, rng: random.Random, size: int) -> str:
 
 
 def draw_length(rng: random.Random, shortest: int, longest: int) -> int:
-    """A length, short ones as likely as long ones on a scale between linear and logarithmic."""
+    """A random length, uniform on a scale between linear and logarithmic."""
     low, high = shortest**0.5, (longest + 1) ** 0.5
     return min(longest, int(rng.uniform(low, high) ** 2))
 

@@ -1,4 +1,4 @@
-"""What a memory might recall for a question: parts of its text and of others, as a prompt shows it."""
+"""Passages that a memory might recall for a question: parts of its text, and of other texts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Units:
     """A text in the pieces that a memory stores: sentences, or turns of a conversation.
 
     Attributes:
-        texts: of prose, its segments, which add up to it.
+        texts: the pieces; in prose, they are segments, which add up to the text.
         by: who said each piece, as a prompt shows it; "" in prose.
     """
 
@@ -35,7 +35,7 @@ class Units:
         return any(self.by)
 
     def holding(self, answer: str) -> list[int]:
-        """Which pieces hold an answer's words."""
+        """Numbers of the pieces that hold an answer's words."""
         wanted = plain(answer)
         return [n for n, text in enumerate(self.texts) if wanted and wanted in plain(text)]
 
@@ -54,12 +54,12 @@ class Shown:
 
 
 def plain(text: str) -> str:
-    """A text in lower case, with single blanks and a blank at either end of every word."""
+    """The words of a text in lower case, with one blank before and after each word."""
     return f" {' '.join(_LETTERS.findall(text.lower()))} "
 
 
 def units_of(context: str) -> Units:
-    """A text in pieces: a conversation by its turns where most lines say who speaks, else sentences."""
+    """A text in pieces: turns of a conversation if most lines say who speaks, otherwise sentences."""
     dated = _DATED.match(context)
     lines = context[dated.end() if dated else 0 :].strip().split("\n")
     said = [m for line in lines if (m := _SAID.fullmatch(line.strip()))]
@@ -71,7 +71,7 @@ def units_of(context: str) -> Units:
 
 
 def whole(units: Units, rng: random.Random) -> Shown:
-    """All of a text: prose in one passage, or cut in two; a conversation turn by turn."""
+    """A whole text: prose as one passage or cut in two, a conversation turn by turn."""
     if units.talked:
         order = list(range(len(units.texts)))
         if rng.random() < 0.5:
@@ -87,14 +87,14 @@ def whole(units: Units, rng: random.Random) -> Shown:
 def recalled(
     units: Units, best: int | None, others: Sequence[Units], question: str, rng: random.Random
 ) -> Shown:
-    """Some pieces, one of them `best`, which comes first more often than not; others of other texts.
+    """Some pieces of a text, with `best` first more often than not, and some of other texts.
 
-    What is recalled beside an answer, or where there is none, is mostly what is worded like the
-    question: that it is about the same must not pass for an answer.
+    The pieces beside an answer, or without one, are mostly worded like the question: being about the
+    same subject must not pass for an answer.
 
     Args:
-        best: the piece that answers, or None where none does.
-        others: texts that what else is recalled may be from.
+        best: number of the piece that answers, or None if none does.
+        others: further texts that pieces may be from.
     """
     reach = rng.choice((0, 0, 1)) if not units.talked else 0
     count = min(rng.randint(0 if best is not None else 1, _MOST_OTHERS), rng.randint(1, _MOST_OTHERS))
@@ -124,7 +124,7 @@ def recalled(
 
 
 def likest(question: str, texts: Sequence[str]) -> list[int]:
-    """Numbers of texts by how much of the question's words they have, rare words counting more."""
+    """Numbers of texts, sorted by how many of the question's words they hold; rare words count more."""
     held = [_stems(text) for text in texts]
     weights = {
         stem: math.log((1 + len(held)) / (0.5 + sum(stem in stems for stems in held)))
@@ -135,5 +135,5 @@ def likest(question: str, texts: Sequence[str]) -> list[int]:
 
 
 def _stems(text: str) -> frozenset[str]:
-    """The beginnings of a text's words, which its inflected forms share; short words are left out."""
+    """The first letters of a text's words, which inflected forms share; short words are left out."""
     return frozenset(word[:5].lower() for word in _LETTERS.findall(text) if len(word) > 3)

@@ -1,4 +1,4 @@
-"""Packs through the decoder in one sequence: products over all tokens, attention within each pack.
+"""Run packs through the decoder in one sequence: products over all tokens, attention within packs.
 
 A step's few large products take two thirds of the time of many small ones on a CPU.
 """
@@ -19,7 +19,7 @@ from larimar_memory.train.packs import Pack
 
 _NAME = "larimar_within_packs"
 _PACK_TO, _ALL_TO = 32, 256
-"""Lengths are rounded up to these: the CPU's products are compiled for every shape anew."""
+"""Lengths are rounded up to multiples of these: the CPU compiles products anew for every shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Laid:
     """Packs in one sequence.
 
     Attributes:
-        tokens, places: ids and positions of all tokens; after each pack are some of no meaning.
-        blocks: of every pack in turn, what is added to its attention's scores, tokens x tokens.
-        wanted: where the answers' tokens are, in order.
+        tokens, places: ids and positions of all tokens; padding follows each pack.
+        blocks: for each pack in turn, the mask that is added to its attention scores, tokens x tokens.
+        wanted: places of the answers' tokens in the sequence, in order.
     """
 
     tokens: Int[Tensor, " t"]
@@ -66,7 +66,7 @@ def laid_out(packs: Sequence[Pack], model: Any) -> Laid:
 
 
 def _block(branch: list[int], padding: int, model: Any) -> Float[Tensor, "n n"]:
-    """What is added to a pack's scores: nothing where a token is attended to, else the least number."""
+    """The mask added to a pack's scores: zero if a token is attended to, otherwise the least number."""
     of = torch.tensor(branch + [-2] * padding)
     order = torch.arange(len(of))
     mask = ((of[None] == of[:, None]) | (of[None] == -1)) & (order[None] <= order[:, None])
@@ -76,11 +76,11 @@ def _block(branch: list[int], padding: int, model: Any) -> Float[Tensor, "n n"]:
 
 
 def hidden_states(model: Any, laid: Laid) -> Float[Tensor, "t h"]:
-    """The last hidden states of all tokens; inside `attention_within_packs`."""
+    """The last hidden states of all tokens; call it inside `attention_within_packs`."""
     hidden: Tensor = model.model(
         input_ids=laid.tokens[None],
         position_ids=laid.places[None],
-        # Of four dimensions, so that none is made; each pack has its own.
+        # Four dimensions, so that the model makes no mask of its own; each pack has one.
         attention_mask=torch.zeros(1, 1, 1, 1, dtype=model.dtype, device=model.device),
         use_cache=False,
         blocks=laid.blocks,
@@ -90,7 +90,7 @@ def hidden_states(model: Any, laid: Laid) -> Float[Tensor, "t h"]:
 
 @contextmanager
 def attention_within_packs(model: Any) -> Iterator[None]:
-    """Let a model's attention stay within each of the `blocks` that it is called with."""
+    """Keep a model's attention within each of the `blocks` that it is called with."""
     ALL_ATTENTION_FUNCTIONS.register(_NAME, _attend)
     before = model.config._attn_implementation
     model.set_attn_implementation(_NAME)

@@ -1,4 +1,4 @@
-"""The stages, each one step of the way from the decoder's exact keys and values to latents alone."""
+"""The stages of training, which lead from the decoder's exact keys and values to latents alone."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from larimar_memory.train.sampling import SampleSource, draw_length, in_rows
 
 _TINY = 1e-6
 _WIDEST = 5000
-"""Features of more numbers take too long to decompose: encoders of these begin at random."""
+"""Features with more numbers take too long to decompose; their encoders begin at random."""
 
 
 class Learner(ABC):
     """A stage at work: `batches` is a function of the generator, `loss` of a batch and the weights.
 
     Args:
-        codec: what is trained.
-        stage, recipe: how.
-        source: of segments.
+        codec: the codec to train.
+        stage, recipe: how to train it.
+        source: source of segments.
 
     Attributes:
-        tensors: what `begin` found out and a resumed run needs.
+        tensors: the findings of `begin` that a resumed run needs.
     """
 
     def __init__(self, codec: LatentCodec, stage: Stage, recipe: Recipe, source: SampleSource) -> None:
@@ -41,7 +41,7 @@ class Learner(ABC):
         self.tensors = dict[str, Tensor]()
 
     def begin(self, rng: random.Random) -> None:  # noqa: B027 - most stages have nothing to do
-        """What is done once, before the stage's first step."""
+        """Prepare the stage, once, before its first step."""
 
     def batches(self, rng: random.Random) -> Sequence[Any]:
         """The batches of one step, each with a `size`: segments to recite."""
@@ -52,7 +52,7 @@ class Learner(ABC):
         """The summed loss over a batch's `size`, in nats or squared deviations."""
 
     def labelled(self, rng: random.Random, count: int) -> list[Any]:
-        """The batches of as many steps as it takes to have `count` labels."""
+        """The batches of as many steps as are needed for `count` labels."""
         out = list[Any]()
         while sum(batch.size for batch in out) < count:
             out += self.batches(rng)
@@ -61,8 +61,8 @@ class Learner(ABC):
     def recitals(self, rng: random.Random, tokens: int) -> list[Recital]:
         """Batches of segments of similar length, read over about `tokens` positions.
 
-        As many batches as the tokens need, all of a size: chasing the exact count would end in many
-        small ones, which cost nearly as much as large ones.
+        There are as many batches as the tokens need, all about the same size: matching the number
+        exactly would end in many small batches, which cost nearly as much as large ones.
         """
         out, passes = list[Recital](), -(-tokens // self.recipe.batch)
         for _ in range(passes):
@@ -84,13 +84,13 @@ class Exact(Learner):
 
 
 class Regress(Learner):
-    """Learn to make the decoder's own keys and values; trains encoder and head, never goes backward
-    through the decoder.
+    """Learn to make the decoder's own keys and values; trains encoder and head, without a backward
+    pass through the decoder.
     """
 
     def begin(self, rng: random.Random) -> None:
-        """Measure what keys and values are like and which of their errors matter; start from the best
-        linear code.
+        """Measure the means and deviations of keys and values, and which errors in them matter; start
+        from the best linear code.
         """
         codec, config = self.codec, self.codec.config
         wide = config.ratio * 2 * codec.anatomy.hidden
@@ -101,7 +101,7 @@ class Regress(Learner):
         mean, deviation = moments.mean(), moments.deviation()
         shape = (config.spread, *codec.head.shape)
         with torch.no_grad():
-            # All positions of a group share one head, and so their scale.
+            # All positions of a group share one head, and therefore one scale.
             codec.head.mean.copy_(mean.reshape(shape).mean(0))
             codec.head.deviation.copy_(deviation.reshape(shape).mean(0))
         linear = not config.squeeze and wide <= _WIDEST
@@ -120,7 +120,7 @@ class Regress(Learner):
             self.codec.head.linear.weight.copy_(code.decode.T)
 
     def _positions(self, batch: Recital) -> tuple[Float[Tensor, "n f"], Float[Tensor, "n o"]]:
-        """Features of latent positions, and the exact keys and values that each is to stand for."""
+        """Features of latent positions, and the exact keys and values that each must stand for."""
         config, mask = self.codec.config, batch.segments.mask
         exact, _ = grouped(self.codec, batch)
         features = self.codec.features.in_windows(batch.segments, batch.window)
@@ -130,9 +130,7 @@ class Regress(Learner):
         return features[latent], exact.reshape(*latent.shape, -1)[latent]
 
     def loss(self, batch: Recital) -> Float[Tensor, ""]:
-        """Squared error, weighted by importance, in units of deviation; a position's mean, times
-        `size`.
-        """
+        """Mean squared error, weighted by importance, in units of deviation, times `size`."""
         codec = self.codec
         exact, mask = grouped(codec, batch)
         features = codec.features.in_windows(batch.segments, batch.window)
@@ -155,7 +153,7 @@ class Recite(Learner):
         return recite_loss(self.codec, self.prefix(batch), batch)
 
     def prefix(self, batch: Recital) -> Prefix:
-        """What latents of a batch's segments make, `count` side by side, noise added."""
+        """The prefix made from the latents of a batch's segments, `count` side by side, with noise."""
         codec = self.codec
         features = codec.features.in_windows(batch.segments, batch.window)
         with in_half_precision(codec):
@@ -165,9 +163,9 @@ class Recite(Learner):
 
 
 def noisy(z: Float[Tensor, "b m dz"], most: float, seed: int) -> Float[Tensor, "b m dz"]:
-    """Latents with Gaussian noise of 0 to `most` of their deviation, another amount in each row.
+    """Latents with Gaussian noise of 0 to `most` of their deviation, a different amount in each row.
 
-    The deviation is the geometric mean of the numbers', which balancing leaves about as it is.
+    The deviation is the geometric mean of the numbers' deviations, which balancing hardly changes.
     """
     if not most:
         return z
@@ -179,6 +177,6 @@ def noisy(z: Float[Tensor, "b m dz"], most: float, seed: int) -> Float[Tensor, "
 
 
 def in_half_precision(codec: LatentCodec) -> torch.autocast:
-    """A block of half precision, where the decoder has it."""
+    """A block in half precision, if the decoder is in bf16."""
     half = codec.anatomy.model.dtype == torch.bfloat16
     return torch.autocast(codec.device.type, torch.bfloat16, enabled=half)

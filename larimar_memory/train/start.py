@@ -1,4 +1,4 @@
-"""Where training begins: at an earlier bundle's weights, as far as the sizes allow."""
+"""Start training from an earlier bundle's weights, as far as the sizes allow."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from larimar_memory.latents.config import LatentConfig
 
 
 def start_from(codec: LatentCodec, folder: Path) -> None:
-    """Give a codec a bundle's weights: all of them where the sizes are equal.
+    """Give a codec a bundle's weights: all of them if the sizes are equal.
 
-    A code in which n of the bundle's positions become one, n times as wide, begins with the latents of
-    those side by side and the mean of their keys and values. A code of any other size takes the
-    adapters only: who reads can learn from who read other codes.
+    If n of the bundle's positions become one that is n times as wide, the codec begins with their
+    latents side by side and the mean of their keys and values. A codec of any other size takes only the
+    adapters: reading one code helps to learn to read another.
 
     Raises:
-        InputError: if the bundle's adapters are of another rank.
+        InputError: if the bundle's adapters have another rank.
         ModelError: if there is no bundle for the codec's decoder.
     """
     begun = load_bundle(folder, codec.decoder)
     wanted = codec.config
-    # Neither the step of storing nor the length of a piece is in the weights.
+    # The weights depend neither on the step of storing nor on the length of a piece.
     found = begun.config.model_copy(update={"step": wanted.step, "limit": wanted.limit})
     weights = {name: x.float() for name, x in begun.state_dict().items()}
     if found.rank != wanted.rank:
@@ -46,7 +46,7 @@ def start_from(codec: LatentCodec, folder: Path) -> None:
 
 @torch.no_grad()
 def mix_in(codec: LatentCodec, folder: Path, share: float) -> None:
-    """Mix what `start_from` gives of a bundle into a codec's weights, as so much of each.
+    """Mix the weights that `start_from` takes from a bundle into a codec's own, by a share in [0, 1].
 
     Raises:
         InputError, ModelError: as in `start_from`.
@@ -59,7 +59,7 @@ def mix_in(codec: LatentCodec, folder: Path, share: float) -> None:
 
 
 def merged(weights: Mapping[str, Tensor], n: int) -> dict[str, Tensor]:
-    """Weights of the codec that makes one position of every n of another codec's."""
+    """Weights of the codec that makes one position from every n of another codec's."""
     out = dict(weights)
     out["encoder.map.weight"] = torch.block_diag(*[weights["encoder.map.weight"]] * n)
     out["encoder.map.bias"] = weights["encoder.map.bias"].repeat(n)
@@ -69,7 +69,7 @@ def merged(weights: Mapping[str, Tensor], n: int) -> dict[str, Tensor]:
 
 
 def _merged(found: LatentConfig, wanted: LatentConfig) -> int:
-    """How many positions of the found code become one of the wanted; 0 if it is no such code."""
+    """How many positions of the found code become one of the wanted code; 0 if they do not."""
     n = wanted.ratio // found.ratio
     sizes = {"ratio": n * found.ratio, "dz": n * found.dz}
     mergeable = n > 1 and found.spread == 1 and found.squeeze == 0

@@ -1,4 +1,4 @@
-"""Lines of text files, packed or not."""
+"""Lines of text files, compressed or not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open, "
 
 
 def unpacked_lines(path: Path) -> Iterator[str]:
-    """The lines of a text in UTF-8, also of one packed by xz, gzip or bzip2."""
+    """The lines of a text file in UTF-8, which may be compressed by xz, gzip or bzip2."""
     opened = _OPENERS.get(path.suffix, open)
     with opened(path, "rt", encoding="utf-8") as lines:
         yield from lines

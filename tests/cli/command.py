@@ -12,21 +12,15 @@ from typing import Any
 from unittest.mock import patch
 
 from larimar_memory.cli import main, output
-from tests.loaded import anew
 
 FACTS = "The lighthouse at Cape Ren was built by Odile Marchetti in 1887. It has a green lamp on top.\n"
 
 
 def larimar(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process; the README's commands run in processes of their own.
-
-    The bundled models are those of this process, but where the environment says where to look for them.
-    """
-    elsewhere = environment.keys() & {"HOME", "LARIMAR_CACHE", "XDG_CACHE_HOME"}
+    """Run the command in this process; the README's commands run in processes of their own."""
     out, err = io.StringIO(), io.StringIO()
     output.console.width = output.errors.width = 200
     with (
-        anew() if elsewhere else contextlib.nullcontext(),
         patch.dict(os.environ, environment),
         patch.object(sys, "argv", ["larimar", *arguments]),
         patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()))),
@@ -42,7 +36,4 @@ def larimar(*arguments: str, stdin: str = "", **environment: str) -> subprocess.
             status = stop.code or 0
         finally:
             gc.enable()
-            if elsewhere:
-                # A model that was loaded anew is not kept until there is much else to look through.
-                gc.collect()
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())

@@ -9,6 +9,7 @@ import pytest
 
 from larimar_memory.cli import output
 from tests.cli.command import larimar
+from tests.loaded import anew
 
 pytestmark = pytest.mark.model
 
@@ -74,7 +75,8 @@ def test_reading_needs_no_cache(ingested: str, tmp_path: Path, variable: str) ->
     file = tmp_path / "file"
     file.write_text("not a folder")
     where = {"LARIMAR_CACHE": "", "XDG_CACHE_HOME": "", variable: str(file)}
-    done = larimar("read", "What is on top of the lighthouse?", "-m", ingested, **where)
+    with anew():
+        done = larimar("read", "What is on top of the lighthouse?", "-m", ingested, **where)
     assert (done.returncode, done.stderr) == (0, "")
     done = larimar("ask", "What is on top of the lighthouse?", "-m", ingested, **where)
     assert done.returncode == 1
@@ -111,7 +113,8 @@ def test_the_first_answer_says_one_line_and_shows_one_bar(
 
     monkeypatch.setattr(conversion, "_convert", convert)
     question = ("ask", "What is on top of the lighthouse?", "-m", ingested, "--max-tokens", "4")
-    done = larimar(*question, LARIMAR_CACHE=str(tmp_path / "a"))
+    with anew():
+        done = larimar(*question, LARIMAR_CACHE=str(tmp_path / "a"))
     assert done.returncode == 0
     line, bar = done.stderr.splitlines()
     assert line == "The decoder is converted once."

@@ -64,8 +64,10 @@ def test_models_run_in_a_child(path: Path, before: str, parallel: str | None) ->
     environment = {k: v for k, v in os.environ.items() if k not in kept}
     if parallel is not None:
         environment["TOKENIZERS_PARALLELISM"] = parallel
+    program = PARENT.format(root=ROOT, before=before)
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PARENT.format(root=ROOT, before=before), str(path)],
+        # Unbuffered: a child would print once more what its parent has not printed yet.
+        [sys.executable, "-u", "-W", "ignore", "-c", program, str(path)],
         capture_output=True,
         text=True,
         timeout=300,

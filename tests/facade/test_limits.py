@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
 from larimar_memory.types import ReadOptions
+from tests.growth import growth
 from tests.quick import QuickEncoder
 
 COUNT = 50
@@ -90,23 +90,13 @@ def long_questions() -> dict[str, str]:
     }
 
 
-def quickest(work: Any, times: int = 3) -> float:
-    """Seconds, at best, of a few."""
-    taken = list[float]()
-    for _ in range(times):
-        started = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - started)
-    return min(taken)
-
-
 @pytest.mark.parametrize("name", long_questions())
-def test_a_long_question_is_read_quickly(memory: Larimar, name: str) -> None:
+def test_the_time_of_a_question_grows_with_its_length_alone(memory: Larimar, name: str) -> None:
     question = long_questions()[name]
     memory.write(["and so on by the lamp of the keeper " * 30] * 5, [f"long {n}" for n in range(5)])
     assert len(memory.read(question, 3).segments) == 3
-    assert quickest(lambda: memory.read(question, 3)) < 1
-    assert quickest(lambda: memory.search(question, 3)) < 1
+    assert growth(lambda n: memory.read(question[-n:], 3), 25_000, 100_000) < 10
+    assert growth(lambda n: memory.search(question[-n:], 3), 25_000, 100_000) < 10
     with pytest.raises(InputError, match=r"characters, and 20,000 is the most\. Write the long text"):
         memory.answer(question, 3)
 
@@ -116,4 +106,4 @@ def test_a_long_question_of_a_real_encoder(encoder: SentenceEncoder) -> None:
         memory.write(["The pass key of the vault is 71432.", *TEXTS])
         question = "What is the pass key of the vault? " + "It rained. " * 9_000
         assert memory.read(question, 1, threshold=0).segments[0].text.startswith("The pass key")
-        assert quickest(lambda: memory.read(question, 5)) < 2
+        assert growth(lambda n: memory.read(question[:n], 5), 25_000, 100_000) < 10

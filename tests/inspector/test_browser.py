@@ -221,6 +221,7 @@ def test_a_document_is_edited(page: Page, served: Served, place: Path | str) -> 
         assert memory.text("books/ren.txt") == "The lighthouse is closed. <b>Bold</b>"
         assert memory.page(matching="ren.txt")[0].metadata == {"pages": 1152921504606846977}
     page.get_by_role("button", name="Edit").click()
+    expect(text).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
 

@@ -64,4 +64,5 @@ def test_a_latent_answer_leads_through_few_files(
     assert answer.grounding == "latent"
     passed = {name for name in at_first_step if name.split("/")[0] not in READING + BENEATH}
     assert "latents/prefix.py" in passed
-    assert len(passed) <= 12, sorted(passed)
+    # The twelve of a readout, and the adapter that answers.
+    assert len(passed) <= 13, sorted(passed)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from larimar_memory.errors import InputError
 from larimar_memory.text.formats import Limits, html_text
 from larimar_memory.text.markup import text_of
 from larimar_memory.text.segments import is_heading, segment
+from tests.growth import growth
 
 
 @pytest.mark.parametrize(
@@ -115,9 +114,4 @@ def test_pages_that_would_hang_or_fill_the_parser_are_refused(markup: str) -> No
 
 @pytest.mark.parametrize("markup", ["<p>Some <b>bold</b> text.</p>\n", "<tr><td>Anna<td>312"])
 def test_time_grows_with_length_alone(markup: str) -> None:
-    def seconds(times: int) -> float:
-        began = time.process_time()
-        text_of(f"<table>{markup * times}</table>")
-        return time.process_time() - began
-
-    assert seconds(80_000) < 12 * max(seconds(20_000), 0.05)
+    assert growth(lambda n: text_of(f"<table>{markup * n}</table>"), 20_000, 80_000) < 10

@@ -19,6 +19,7 @@ from larimar_memory.text.segments import segment
 from larimar_memory.train import Lessons, Recipe, Sampler, Stage, lessons, train
 from larimar_memory.train.batches import IGNORED
 from larimar_memory.train.grounded import Grounded, Reading
+from larimar_memory.train.losses import unexplained
 from larimar_memory.train.rows import Row
 from larimar_memory.train.shown import Shown
 from tests.tiny import tiny_decoder
@@ -124,11 +125,58 @@ def test_labels_are_the_answers(learner: Grounded, tiny: TransformersDecoder) ->
     assert made.size == int((made.labels != IGNORED).sum())
 
 
-def test_encoder_and_head_learn_and_the_adapter_stays(learner: Grounded) -> None:
+def test_the_teacher_has_read_what_is_read_after_the_latents(learner: Grounded) -> None:
+    """Of every input that the prompt ends with: there, what it makes of its own text."""
+    made = reading(learner)
+    taught, model = learner._teach(made), learner.codec.decoder.model
+    layers = [list[torch.Tensor]() for _ in taught.layers]
+    for n, prompt in enumerate(made.prompts):
+        count = int(taught.read[n].sum())
+        inputs = made.inputs[n][taught.read[n]].tolist()
+        assert inputs == prompt[-1 - count : -1]
+        # At least the question and the answer.
+        assert count > made.lengths[n] + 10
+        with torch.no_grad(), learner._adapter.attached():
+            found = model.model(torch.tensor([prompt]), output_hidden_states=True).hidden_states[1:]
+        for layer, states in zip(layers, found, strict=True):
+            layer.append(states[0, -1 - count : -1])
+    for layer, theirs in zip(layers, taught.layers, strict=True):
+        torch.testing.assert_close(torch.cat(layer), theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_states_that_come_nearer_lower_the_loss(learner: Grounded) -> None:
+    made, stage = reading(learner), learner.stage
+    far = float(learner.loss(made))
+    learner.stage = stage.model_copy(update={"near": 2.0})
+    before = float(learner.loss(made))
+    assert before > far
+    learning = [*learner.codec.encoder.parameters(), *learner.codec.head.parameters()]
+    learner.stage = stage.model_copy(update={"near": 1e6})
+    learner.loss(made).backward()
+    with torch.no_grad():
+        for weight in learning:
+            weight -= 1e-3 * weight.grad.sign() if weight.grad is not None else 0.0
+    learner.stage = stage.model_copy(update={"near": 2.0})
+    nearer = float(learner.loss(made)) - _without(learner, stage, made)
+    assert nearer < before - far
+
+
+def _without(learner: Grounded, stage: Stage, made: Reading) -> float:
+    learner.stage = stage
+    return float(learner.loss(made))
+
+
+def test_what_is_unexplained() -> None:
+    wanted = torch.randn(50, 8) * 3 + 100
+    assert float(unexplained(wanted, wanted)) == 0
+    assert float(unexplained(wanted.mean(0).expand_as(wanted), wanted)) == pytest.approx(1)
+
+
+def test_the_codec_learns_and_the_answering_adapter_stays(learner: Grounded) -> None:
     before = {name: x.clone() for name, x in learner._adapter.adapters.state_dict().items()}
     loss = learner.loss(reading(learner))
     loss.backward()
-    for part in (learner.codec.encoder, learner.codec.head):
+    for part in (learner.codec.encoder, learner.codec.head, learner.codec.adapters):
         assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
     assert all(p.grad is None for p in learner._adapter.adapters.parameters())
     for name, x in learner._adapter.adapters.state_dict().items():

@@ -113,7 +113,7 @@ export function askView(app, section) {
       stored(segment.before + segment.text + segment.after, "p", { class: "recalled" }),
       el("p", { class: "facts" }, stored(segment.document_id, "bdi", { class: "id" }), ` \u00b7 ${segment.start.toLocaleString("en")}\u2013${segment.end.toLocaleString("en")} `, chosen),
       pair("score", segment.score), pair("weight", segment.weight),
-      el("details", {}, el("summary", {}, `Why: rank ${share(why.rank_score)}, found ${found.join(", ") || "beside others"}`), parts("Each signal's part of the rank", rows)),
+      el("details", {}, el("summary", {}, `Why: rank ${share(why.rank_score)}, found ${found.join(", ") || "beside others"}`), parts("Each feature's part of the rank", rows)),
     );
   }
 

@@ -37,7 +37,7 @@ export function parts(caption, rows) {
   return el(
     "table", { class: "parts" },
     el("caption", {}, caption),
-    el("thead", {}, el("tr", {}, ...["signal", "value", "", "part"].map((name) => el("th", { scope: "col" }, name)))),
+    el("thead", {}, el("tr", {}, ...["feature", "value", "", "part"].map((name) => el("th", { scope: "col" }, name)))),
     el("tbody", {}, ...body),
   );
 }

@@ -1,4 +1,4 @@
-"""Addresses of databases: how they are known, and how they are shown without their password."""
+"""Addresses of databases: how to recognise them, and how to show them without their password."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def shown(address: str) -> str:
 
 
 def not_installed(name: str) -> InputError:
-    """The error where the extra is lacking."""
+    """The error if the extra is not installed."""
     return InputError(
         f"The memory {name} cannot be opened.",
         "It is in PostgreSQL, and psycopg is not installed.",

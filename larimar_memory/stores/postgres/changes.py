@@ -1,4 +1,4 @@
-"""What the PostgreSQL store changes; all inside a transaction that has the namespace to itself."""
+"""The changes of the PostgreSQL store, inside transactions that have the namespace to themselves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from larimar_memory.stores.postgres.schema import digest, storable
 from larimar_memory.types import Metadata, Segment
 
 _DROPPED = 1_000
-"""Documents that are dropped by one statement."""
+"""How many documents one statement drops."""
 
 _COLUMNS = "digest, name, content_hash, characters, metadata, facts, complete, written_at, episode"
 _TYPES = ("bytea", "text", "text", "bigint", "text", "text", "boolean", "text", "text")
@@ -33,7 +33,7 @@ _TYPES = ("bytea", "text", "text", "bigint", "text", "text", "boolean", "text", 
 def put_batches(
     db: Connection, name: str, batches: Sequence[WriteBatch], form: KeyForm, lazy: bool
 ) -> None:
-    """Write batches to a namespace, which is made if it is new."""
+    """Write batches to a namespace; a new namespace is made."""
     latents = [_packed(batch) for batch in batches]
     space = _namespace_for_writing(db, name)
     kept, replaced, documents = _last_said(batches, latents)
@@ -87,7 +87,7 @@ def _put_segments(
 def _last_said(
     batches: Sequence[WriteBatch], latents: Sequence[list[bytes | None]]
 ) -> tuple[list[tuple[WriteBatch, list[bytes | None]]], list[str], dict[str, Document]]:
-    """The batches that no later one replaces, whose documents are replaced, and all documents."""
+    """The batches that no later one replaces, the ids of replaced documents, and all documents."""
     kept = list[tuple[WriteBatch, list[bytes | None]]]()
     replaced, documents = dict[str, None](), dict[str, Document]()
     for batch, of in zip(batches, latents, strict=True):
@@ -110,32 +110,32 @@ def _fine(batch: WriteBatch) -> Sequence[Key | None]:
 
 
 def _there(rows: Sequence[int], given: Sequence[Any]) -> tuple[list[int], list[Any]]:
-    """Rows with what is given for them, where it is."""
+    """The rows for which something is given, and what is given for them."""
     pairs = [(row, value) for row, value in zip(rows, given, strict=True) if value is not None]
     return [row for row, _ in pairs], [value for _, value in pairs]
 
 
 def put_metadata(db: Connection, name: str, document_id: str, metadata: Metadata) -> None:
-    """Give a document, if there is one of that id, other metadata."""
+    """Replace the metadata of the document of that id, if there is one."""
     space, known = namespace_number(db, name), document_in(db, name, document_id)
     if space is not None and known is not None:
         _put_documents(db, space, [replace(known, metadata=metadata)])
 
 
 def put_latents(db: Connection, space: int, rows: Sequence[int], latents: Sequence[bytes]) -> None:
-    """Give the segments of those rows their latents; those that are gone are passed over."""
+    """Give the segments of those rows their latents; rows that are gone are ignored."""
     _put_beside(db, "latents (id, namespace_id, latent)", space, rows, latents, "bytea")
 
 
 def put_fine_keys(db: Connection, space: int, rows: Sequence[int], keys: Keys) -> None:
-    """Give the segments of those rows their fine keys; those that are gone are passed over."""
+    """Give the segments of those rows their fine keys; rows that are gone are ignored."""
     _put_beside(db, "fine_keys (id, namespace_id, key)", space, rows, dumped(keys), "halfvec")
 
 
 def _put_beside(
     db: Connection, table: str, space: int, rows: Sequence[int], values: Sequence[Any], kind: str
 ) -> None:
-    # Of a row that is given twice, the last counts.
+    # If a row is given twice, its last value counts.
     given = dict(zip(rows, values, strict=True))
     if not given:
         return
@@ -150,7 +150,7 @@ def _put_beside(
 
 
 def drop_documents(db: Connection, name: str, chosen: Condition, to_purge: bool) -> int:
-    """Delete the documents that satisfy a condition, and the namespace if none is left; how many.
+    """Delete documents that satisfy a condition, and the namespace if it is empty; returns how many.
 
     Args:
         to_purge: note that a purge is due.
@@ -191,7 +191,7 @@ def _namespace_for_writing(db: Connection, name: str) -> int:
 def _put_documents(
     db: Connection, space: int, documents: Sequence[Document]
 ) -> tuple[dict[str, int], set[str]]:
-    """Write documents' rows, in place of what there was of their names.
+    """Write documents' rows, replacing those of the same names.
 
     Returns:
         their numbers by name, and the names of those that were there.
@@ -223,7 +223,7 @@ def _put_documents(
     ).fetchall()
     known = {name for name, _, was_there in found if was_there}
     if known:
-        # What an update leaves behind is erased as what a deletion does.
+        # What an update leaves behind is erased like what a deletion leaves.
         note(db)
     return {name: number for name, number, _ in found}, known
 

@@ -1,4 +1,4 @@
-"""Connections to a memory's database, and what a lost one is made up for by."""
+"""Connections to a memory's database, and recovery from a lost connection."""
 
 from __future__ import annotations
 
@@ -34,19 +34,18 @@ Connection: TypeAlias = psycopg.Connection[Any]
 _T = TypeVar("_T")
 
 MOST_CONNECTIONS = 16
-"""Of one process; more threads wait for each other."""
+"""Connections of one process; if all are in use, threads wait."""
 
 _CONNECT_SECONDS = 10
 _IDLE_SECONDS = 300.0
 
 
 class Database:
-    """The connections of a process to one memory; safe for threads, and for forks while nobody uses it.
+    """A process's connections to one memory; thread-safe, and safe to fork while no thread uses them.
 
     Args:
         address: `postgresql://...`, by libpq's rules.
-        options: as of a file; `busy_seconds` is 30 by default, and goes for every lock that is waited
-            for.
+        options: as of a file; `busy_seconds` is 30 by default, and holds for every wait for a lock.
 
     Attributes:
         name: the address without its password.
@@ -81,10 +80,10 @@ class Database:
     # --- what is done with them ---
 
     def read(self, work: Callable[[Connection], _T], namespace: str | None = None) -> _T:
-        """Do work that changes nothing, and do it again where its connection is lost.
+        """Do work that changes nothing; do it once more if the connection is lost.
 
         Args:
-            namespace: what a restricted role sees.
+            namespace: the one that a restricted role sees.
         """
         held: Connection | None = getattr(self._held, "db", None)
         with translated(self.name):
@@ -104,10 +103,10 @@ class Database:
     ) -> _T | None:
         """Do work in a transaction, one at a time in a namespace; committed on success, else undone.
 
-        Where the connection is lost and the server did not commit, it is done once more.
+        If the connection is lost and the server did not commit, the work is done once more.
 
         Args:
-            wait: False gives None where another writes there just now, and does not wait for the disk.
+            wait: False gives None if another writer is active there, and does not wait for the disk.
         """
         if self.read_only:
             raise not_changeable(self.name)
@@ -131,7 +130,7 @@ class Database:
 
     @contextmanager
     def one_moment(self) -> Iterator[None]:
-        """What this thread reads inside is one moment's."""
+        """A context in which this thread reads one moment of the database."""
         if getattr(self._held, "db", None) is not None:
             yield
             return
@@ -153,7 +152,7 @@ class Database:
             pool.close()
 
     def before_fork(self) -> None:
-        """Nothing is to be done: a child leaves alone what is its parent's."""
+        """Do nothing: a child leaves its parent's connections alone."""
 
     def after_fork_in_child(self) -> None:
         """Leave the parent's connections alone, and never close them."""
@@ -194,7 +193,7 @@ class Database:
         return result
 
     def _committed(self, number: str, error: psycopg.Error) -> bool:
-        """Whether a transaction was committed whose connection was lost then."""
+        """Whether a transaction whose connection was lost had been committed."""
         deadline = time.monotonic() + self.busy_seconds
         try:
             while time.monotonic() < deadline:
@@ -208,7 +207,7 @@ class Database:
         raise Lost from error
 
     def _lost(self, error: psycopg.OperationalError) -> bool:
-        """Whether an error ended its connection; then others that ended are taken from the pool."""
+        """Whether an error ended its connection; if so, other dead connections leave the pool, too."""
         if isinstance(error, (errors.QueryCanceled, errors.LockNotAvailable)):
             return False
         if error.sqlstate is not None and not isinstance(
@@ -229,7 +228,7 @@ class Database:
         try:
             db = pool.getconn()
         except PoolTimeout as error:
-            # Says why there is none, if it is not that all are in use.
+            # Connecting raises the reason, unless all connections are merely in use.
             with self._connected():
                 raise no_connection_left(self.name, self.busy_seconds) from error
         try:
@@ -257,7 +256,7 @@ class Database:
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        """A connection of its own."""
+        """A connection outside the pool."""
         try:
             db = psycopg.connect(**self._kwargs)
         except psycopg.OperationalError as error:
@@ -271,9 +270,9 @@ class Database:
             "lock_timeout": f"{int(1000 * self.busy_seconds)}ms",
             "default_transaction_read_only": "on" if self.read_only else "off",
         }
-        # Every query has its index, and none is to be planned by what was in the tables an hour ago.
+        # Every query has an index, and no plan may follow from what the tables held an hour ago.
         settings |= {"enable_seqscan": "off", "jit": "off"}
-        # A search of an index that is asked for more goes on.
+        # An index search goes on if more rows are asked for.
         settings |= {"hnsw.ef_search": "400", "hnsw.iterative_scan": "relaxed_order"}
         if self._synchronous == "normal":
             settings["synchronous_commit"] = "off"
@@ -302,7 +301,7 @@ class _Undone(Exception):  # noqa: N818 - never leaves this module
 
 
 def together(db: Connection) -> AbstractContextManager[object]:
-    """What is sent in the block is answered at its end, all of it after one wait."""
+    """A context that sends statements together, and waits once, at its end, for all their results."""
     return db.pipeline() if psycopg.Pipeline.is_supported() else nullcontext()
 
 
@@ -313,11 +312,11 @@ def _one(db: Connection, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
 
 
 def try_lock(db: Connection, number: int) -> bool:
-    """Take a lock of this number for the connection, if nobody has it."""
+    """Take the lock of this number for the connection, if it is free; returns whether it was."""
     return bool(_one(db, "SELECT pg_try_advisory_lock(%s)", (number,)))
 
 
 def unlock(db: Connection, number: int) -> None:
-    """Give it back; where the connection is lost, the server has done so."""
+    """Release the lock; if the connection is lost, the server has done so."""
     if not db.closed:
         db.execute("SELECT pg_advisory_unlock(%s)", (number,))

@@ -1,8 +1,8 @@
 """Erase what was forgotten from the tables' files, and note what is still to be erased.
 
-A deletion leaves a row in its table's file, a vacuum its bytes in free space: only a table that is
-written anew is without them. What an interrupted process left due is done by the next that opens the
-memory for writing.
+A deleted row stays in its table's file, and after a vacuum its bytes stay in free space: only a table
+that is written again is without them. If a process is interrupted, the next one that opens the memory
+for writing does what is due.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _LOOK_SECONDS = 0.05
 
 
 def note(db: Connection, *, due: bool = False) -> None:
-    """Note, inside the transaction that removes, that there is something to erase.
+    """Note, inside the transaction that deletes, that there is something to erase.
 
     Args:
-        due: a purge follows, and is done by another process where this one is interrupted.
+        due: a purge follows; another process does it if this one is interrupted.
     """
-    # What is noted already is kept there until this transaction ends.
+    # The row lock keeps an existing note until this transaction ends.
     noted = "SELECT 1 FROM erasures WHERE due = %s LIMIT 1 FOR KEY SHARE"
     if due or db.execute(noted, (due,)).fetchone() is None:
         db.execute("INSERT INTO erasures (due) VALUES (%s)", (due,))
@@ -36,8 +36,8 @@ def erase(database: Database) -> None:
     """Erase every trace of what is deleted from the tables' files.
 
     Raises:
-        MemoryBusyError: if another reader or writer keeps it from its end; it stays noted.
-        MemoryFileError: if the role may not.
+        MemoryBusyError: if another reader or writer keeps it from finishing; the note stays.
+        MemoryFileError: if the role may not vacuum.
     """
     try:
         with database.alone() as db:
@@ -46,7 +46,7 @@ def erase(database: Database) -> None:
             if not _may_vacuum(db):
                 raise not_erasable(database.name)
             deadline = time.monotonic() + database.busy_seconds
-            # Who waits in a statement would be waited for by who erases.
+            # Polled: a process that waits inside a statement would keep the one that erases waiting.
             while not try_lock(db, UPKEEP_LOCK):
                 if time.monotonic() > deadline:
                     raise not_erased(database.name)
@@ -72,7 +72,7 @@ def _erase(database: Database, db: Connection, deadline: float) -> None:
 
 
 def _wait_for_older(database: Database, db: Connection, began: str, deadline: float) -> None:
-    """Wait for who still sees what was deleted: for them, a vacuum would keep it."""
+    """Wait for transactions that still see what was deleted: a vacuum would keep it for them."""
     while db.execute(
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
         "AND age(backend_xmin) >= age(%s::xid8::xid) LIMIT 1",
@@ -84,18 +84,18 @@ def _wait_for_older(database: Database, db: Connection, began: str, deadline: fl
 
 
 def erase_if_due(database: Database) -> None:
-    """Do what another process did not come to the end of, as far as that is possible now."""
+    """Finish an erasure that another process did not finish, if that is possible now."""
     with database.alone() as db:
         if db.execute("SELECT 1 FROM erasures WHERE due LIMIT 1").fetchone() is None:
             return
-        # Who is at it does it.
+        # The process that holds the lock does it.
         if not try_lock(db, UPKEEP_LOCK):
             return
         unlock(db, UPKEEP_LOCK)
     try:
         erase(database)
     except MemoryFileError as error:
-        # It stays noted, and is no reason not to open the memory.
+        # The note stays, and the memory can be opened all the same.
         log.warning("%s", error)
 
 

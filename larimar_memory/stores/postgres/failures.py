@@ -1,4 +1,4 @@
-"""Every error about a memory in a database, and how what psycopg raises becomes one of them."""
+"""Every error about a memory in a database, and the translation of psycopg's errors into them."""
 
 from __future__ import annotations
 
@@ -49,11 +49,12 @@ _CONNECTING: tuple[tuple[tuple[str, ...], str, str], ...] = (
         "Raise max_connections, or let fewer processes use the memory.",
     ),
 )
-"""What a refused connection's message has in it, and what is said then; the first that fits."""
+"""Parts of the message of a refused connection, with the reason and the remedy to give; the first match
+counts."""
 
 
 class Lost(Exception):  # noqa: N818 - turned into a MemoryFileError, which names the memory
-    """A connection that ended in the middle of a write of which nobody can say how it ended."""
+    """A connection that was lost during a write, whose outcome nobody can tell."""
 
 
 @contextmanager
@@ -125,7 +126,7 @@ def not_kept(name: str, why: str) -> MemoryFileError:
 
 
 def not_connected(error: psycopg.Error, name: str) -> MemoryFileError:
-    """The error for a server that lets nobody in, or is not there."""
+    """The error for a server that refuses the connection, or is not there."""
     text = _text(error)
     for needles, why, remedy in _CONNECTING:
         if any(needle in text for needle in needles):
@@ -145,11 +146,11 @@ def _text(error: psycopg.Error) -> str:
 
 
 class NoMemoryError(MemoryFileError):
-    """There is a database, and no memory in it."""
+    """There is a database, but no memory in it."""
 
 
 def no_memory(name: str) -> NoMemoryError:
-    """The error where there is a database, and no memory in it."""
+    """The error for a database without a memory."""
     return NoMemoryError(
         f"There is no memory at {name}.",
         "The database holds none, and none is to be made.",
@@ -167,7 +168,7 @@ def no_address(name: str, text: str) -> InputError:
 
 
 def unfit(name: str, why: str, remedy: str) -> MemoryFileError:
-    """The error for a database in which no memory can be, as it is."""
+    """The error for a database that cannot hold a memory as it is."""
     return MemoryFileError(f"The memory {name} cannot be opened.", why, remedy)
 
 
@@ -181,7 +182,7 @@ def newer(name: str, version: int, known: int) -> MemoryFileError:
 
 
 def not_changeable(name: str) -> MemoryFileError:
-    """The error for a change to a memory that is only read."""
+    """The error for a change to a read-only memory."""
     return MemoryFileError(
         f"The memory {name} cannot be changed.",
         "It was opened read-only, or its server is a standby.",
@@ -190,7 +191,7 @@ def not_changeable(name: str) -> MemoryFileError:
 
 
 def no_connection_left(name: str, seconds: float) -> MemoryBusyError:
-    """The error where threads wait for each other's connections."""
+    """The error if no connection became free in time."""
     return MemoryBusyError(
         f"The memory {name} is busy.",
         f"For {seconds:g} seconds no connection to it was free.",
@@ -199,7 +200,7 @@ def no_connection_left(name: str, seconds: float) -> MemoryBusyError:
 
 
 def not_erased(name: str) -> MemoryBusyError:
-    """The error for a purge that others keep from its end."""
+    """The error for a purge that other readers or writers keep from finishing."""
     return MemoryBusyError(
         f"What was forgotten in the memory {name} is not found any more, but not yet erased.",
         "Another reader or writer has been using its tables for longer than the waiting time.",
@@ -217,7 +218,7 @@ def not_erasable(name: str) -> MemoryFileError:
 
 
 def closed(name: str) -> ClosedError:
-    """The error for a use of a memory after its end."""
+    """The error for the use of a closed memory."""
     return ClosedError(
         f"The memory {name} cannot be used.",
         "It has been closed.",

@@ -23,11 +23,11 @@ _DAY = (
 _TIME = r"[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,20})?)?"
 _ZONE = r"([Zz]|[+-](0\d|1[0-4]):[0-5]\d)"
 _DAYS, _MOMENTS = rf"{_DAY}(?!\d)", rf"{_DAY}({_TIME} ?{_ZONE}?)?$"
-"""What a cast takes: a day that there is not would be an error, where a filter has to say no."""
+"""Texts that a cast accepts: it fails for a day that does not exist, where a filter has to say no."""
 
 
 def facts(metadata: Metadata) -> str:
-    """What filters see of metadata, as JSON: names with their values, and a list for what is no scalar.
+    """The part of metadata that filters see, as JSON: scalars by name, and [] for any other value.
 
     The metadata themselves are kept as text: `jsonb` changes numbers, and takes no NUL.
     """
@@ -41,10 +41,10 @@ def _fact(value: Any) -> Any:
 
 
 def chosen(where: Where | None, ids: Sequence[str] | None = None) -> Condition:
-    """The condition that a document `d` satisfies a filter, and is one of those.
+    """The condition that a document `d` satisfies a filter, and has one of the ids.
 
     Raises:
-        InputError: if the filter cannot be used, or an id is no str.
+        InputError: if the filter cannot be used, or an id is not a str.
     """
     sql, parameters = condition(where, _compare)
     if ids is None:
@@ -57,7 +57,7 @@ def _compare(op: str, name: str, operand: Any) -> Condition:
     if op == "$exists":
         return "d.facts ? %s", [name]
     if op in ORDER:
-        # A CASE: nothing else says that the type is looked at first.
+        # A CASE: nothing else ensures that the type is checked first.
         is_text = kind(operand) == "text"
         form, type, order = ("string", "text", ' COLLATE "C"') if is_text else ("number", "numeric", "")
         sql = (
@@ -73,7 +73,7 @@ def _compare(op: str, name: str, operand: Any) -> Condition:
 
 
 def _compare_times(order: str, name: str, operand: str) -> Condition:
-    """By day where the operand is one, else by moment, which is in UTC where no zone is said."""
+    """Compare by day if the operand is a day, else by moment, in UTC if no zone is given."""
     if is_day(operand):
         form, type, side = _DAYS, "date", "left(t.entry, 10)"
     else:

@@ -1,4 +1,4 @@
-"""Keys as pgvector sends them: bytes, which become numbers of all keys at once."""
+"""Keys as pgvector sends them: bytes, which are turned into numbers for all keys at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from psycopg.types import TypeInfo
 
 _NUMBER = ">f2"
 _HEAD = struct.Struct(">HH")
-"""How many numbers follow, and nothing."""
+"""How many numbers follow, and a field that is not used."""
 
 
 class HalfVector(bytes):
@@ -43,7 +43,7 @@ def loaded(held: Sequence[HalfVector], dimension: int) -> Float[np.ndarray, "n d
 
 
 def register(db: psycopg.Connection[Any], info: TypeInfo) -> None:
-    """Let a connection send and receive keys, in binary form alone."""
+    """Let a connection send and receive keys, in binary form only."""
     info.register(db)
     db.adapters.register_dumper(HalfVector, type("_OwnDumper", (_Dumper,), {"oid": info.oid}))
     db.adapters.register_loader(info.oid, _Loader)

@@ -24,10 +24,10 @@ def open_store(
 
 
 def written_with(address: str) -> tuple[str, int]:
-    """Fingerprint and dimension of the encoder that a memory was written with; "" and 0 for none.
+    """Fingerprint and dimension of the encoder that a memory was written with; "" and 0 if it has none.
 
     Raises:
-        MemoryFileError: if there is none, or it cannot be read.
+        MemoryFileError: if there is no memory, or it cannot be read.
     """
     with closing(Database(address, read_only=True)) as database:
         known = database.read(schema.about)
@@ -38,11 +38,11 @@ def written_with(address: str) -> tuple[str, int]:
 def open_as_written(
     address: str, *, read_only: bool = False, new: tuple[str, int] | None = None, lazy: bool = False
 ) -> Iterator[PostgresStore]:
-    """The store in a database, whatever encoder it was written with, which need not be there.
+    """The store in a database, whatever encoder it was written with; the encoder is not needed.
 
     Args:
-        new: encoder and dimension of the memory where there is none yet.
-        lazy: whether such a one searches by coarse keys.
+        new: encoder and dimension of a new memory, if there is none yet.
+        lazy: whether a new memory searches by coarse keys.
 
     Raises:
         MemoryFileError: if it cannot be opened.

@@ -1,4 +1,4 @@
-"""Documents in the order they were first written: pages, the last, those around one, an episode's."""
+"""Documents in the order of first writing: pages, the newest, neighbours, those of an episode."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from larimar_memory.stores.postgres.schema import digest
 
 
 def texts_before(db: Connection, name: str, number: int, count: int) -> list[Document]:
-    """The last documents with text, the last one first, in front of the one of a number."""
+    """The last documents with text before the document of a number, newest first."""
     sql = f"{SELECT_DOCUMENT} AND d.characters > 0 AND d.id < %s ORDER BY d.id DESC LIMIT %s"
     return [*map(document_from, db.execute(sql, (digest(name), number, count)))]
 
 
 def last_texts(db: Connection, name: str, count: int) -> list[Document]:
-    """The last documents with text, the last one first."""
+    """The last documents with text, newest first."""
     return texts_before(db, name, LAST, count)
 
 
 def texts_around(db: Connection, name: str, document_id: str, reach: int) -> list[Document]:
-    """A document with text between its neighbours; nothing where it is not there."""
+    """A document with text between its neighbours; an empty list if there is no such document."""
     row = db.execute(
         f"SELECT id FROM documents WHERE namespace_id = {SPACE} AND digest = %s AND characters > 0",
         (digest(name), digest(document_id)),
@@ -37,7 +37,7 @@ def texts_around(db: Connection, name: str, document_id: str, reach: int) -> lis
 
 
 def texts_beside(db: Connection, name: str, names: Sequence[str], reach: int) -> list[list[Document]]:
-    """For each name, the documents with text of its episode around its own, in order."""
+    """For each name, the documents with text around it in its episode, in order."""
     near = (
         "(SELECT n.id FROM documents n WHERE n.namespace_id = a.namespace_id AND n.episode = a.episode "
         "AND hashtextextended(n.episode, 0) = hashtextextended(a.episode, 0) "
@@ -62,7 +62,7 @@ _WORDS = Words(
     space=SPACE,
     named="d.digest = %s",
     id=digest,
-    # The index has no room for the longest.
+    # An index entry has no room for the longest names.
     in_episode="d.episode = %s AND hashtextextended(d.episode, 0) = hashtextextended(%s, 0)",
     matching='position(lower(%s COLLATE "C") IN lower(d.name)) > 0',
     passing=chosen,
@@ -77,5 +77,5 @@ def page_of(db: Connection, name: str, count: int, page: Page) -> list[Document]
 
 
 def episodes_after(db: Connection, name: str, count: int, after: str | None) -> list[Episode]:
-    """The next episodes by name, each with how many documents it has."""
+    """The next episodes by name, each with its number of documents."""
     return [Episode(*row) for row in db.execute(*_WORDS.episodes_after(digest(name), count, after))]

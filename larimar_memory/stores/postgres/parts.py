@@ -1,8 +1,8 @@
-"""Indexes of keys, each for a range of a namespace's rows: made of many at once, never one by one.
+"""Indexes of keys, each for a range of a namespace's rows, made of many rows at once.
 
-Rows above the last range are searched exactly, and putting a segment into the table costs no index.
-Once there are many such rows, an index is made for them, and for those of smaller ranges before them:
-so there are few, and each row is indexed a few times only.
+Rows above the last range are searched exactly, and writing a segment updates no index. Once there are
+many such rows, one index is made for them and for smaller ranges before them: so indexes are few, and
+each row is indexed only a few times.
 """
 
 from __future__ import annotations
@@ -18,17 +18,21 @@ from larimar_memory.stores.postgres.schema import UPKEEP_LOCK, digest
 log = logging.getLogger(__name__)
 
 EXACT_LIMIT = 16_384
-"""Rows that are searched exactly: in some 20 ms on one core, where an index takes three."""
+"""How many rows are searched exactly: in some 20 ms on one core, where an index takes three."""
 
 _MANY_AT_ONCE, _LONGER = 1_024, 8
-"""A write of so many segments is followed by others like it: then an index is made of so many times as
-many rows, and of the rest when the store is closed."""
+"""More writes are expected after a write of so many segments: then an index waits for so many times as
+many rows, and the rest are indexed when the store is closed."""
 
 _GROWTH = 2
-"""A range is taken into the next where it has fewer than so many times as many rows."""
+"""A range is merged into the next if it has fewer than so many times as many rows."""
+
+_DENSITY = "m = 12, ef_construction = 40"
+"""Links of a row, and rows looked at for them. pgvector's own 16 and 64 take twice the time to make an
+index, and find 99.4% of the 64 nearest keys of 46,000 in place of 98.5%."""
 
 _MOST_NUMBERS = 4_000
-"""Of a key that pgvector indexes."""
+"""The most numbers of a key that pgvector indexes."""
 
 
 class Part(NamedTuple):
@@ -41,12 +45,12 @@ class Part(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of its index."""
+        """The name of its index."""
         return f"segments_by_key_{self.space}_{self.after}_{self.upto}"
 
 
 def limit(segments: int = 0) -> int:
-    """How many rows are searched exactly at most, after a write of so many segments."""
+    """The most rows that are searched exactly, after a write of so many segments."""
     return EXACT_LIMIT * (_LONGER if segments >= _MANY_AT_ONCE else 1)
 
 
@@ -70,7 +74,7 @@ def parts_of(db: Connection, space: int) -> list[Part]:
 
 
 def index_tail(database: Database, name: str, form: KeyForm) -> None:
-    """Make an index of the rows that are searched exactly, where nobody else makes one just now."""
+    """Make an index of the rows that are searched exactly, unless another process is making one."""
     if database.restricted or form.dimension > _MOST_NUMBERS:
         return
     try:
@@ -82,7 +86,7 @@ def index_tail(database: Database, name: str, form: KeyForm) -> None:
                 finally:
                     unlock(db, UPKEEP_LOCK)
     except MemoryFileError as error:
-        # Searches are exact without it, and another write tries again.
+        # Searches are exact without an index, and a later write tries again.
         log.warning("an index of %s is made later: %s", database.name, error)
 
 
@@ -116,7 +120,7 @@ def _index_tail(db: Connection, name: str, form: KeyForm) -> None:
     kind = "halfvec_cosine_ops" if form.coarse else "halfvec_ip_ops"
     db.execute(
         f"CREATE INDEX CONCURRENTLY {made.name} ON segments USING hnsw ({indexed(form)} {kind}) "
-        f"WHERE {covered(made.space, made.after, made.upto)}"
+        f"WITH ({_DENSITY}) WHERE {covered(made.space, made.after, made.upto)}"
     )
     with db.transaction():
         db.execute("DELETE FROM parts WHERE namespace_id = %s AND after >= %s", (made.space, after))
@@ -137,10 +141,10 @@ def _drop_stray(db: Connection) -> None:
 
 
 def indexed(form: KeyForm) -> str:
-    """What an index is over."""
+    """The expression that an index is over."""
     return f"(key::halfvec({form.dimension}))"
 
 
 def covered(space: int, after: int, upto: int) -> str:
-    """Which segments a range holds, as its index says it."""
+    """The condition that a segment is in a range, as the range's index states it."""
     return f"namespace_id = {space} AND id > {after} AND id <= {upto}"

@@ -1,4 +1,4 @@
-"""What the PostgreSQL store asks, and how columns become values."""
+"""The queries of the PostgreSQL store, and how columns become values."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def document_in(db: Connection, name: str, document_id: str) -> Document | None:
 def documents_after(
     db: Connection, name: str, number: int, chosen: Condition
 ) -> tuple[list[Document], int | None]:
-    """The next documents of a namespace above a number; and the last one's, where more may follow."""
+    """The next documents above a number, and the last one's number if more may follow."""
     condition, parameters = chosen
     rows = db.execute(
         f"{SELECT_DOCUMENT} AND d.id > %s AND {condition} ORDER BY d.id LIMIT {CHUNK}",
@@ -81,7 +81,7 @@ def segments_of(
 def segments_in(
     db: Connection, name: str, spans: Sequence[Span], form: KeyForm, latents: bool
 ) -> list[list[StoredSegment]]:
-    """The segments of each span of a namespace's documents, in order, as one moment has them."""
+    """The segments of each span of a namespace's documents, in order, all of one moment."""
     found = _binary(
         db,
         f"SELECT {_columns(latents)}, w.n FROM unnest(%s::bytea[], %s::bigint[], %s::bigint[]) "
@@ -104,7 +104,7 @@ def segments_in(
 
 
 def places_of(db: Connection, name: str, rows: Sequence[int]) -> list[Place]:
-    """Where the segments of those rows of a namespace stand."""
+    """The places of the segments of those rows of a namespace."""
     found = db.execute(
         "SELECT s.id, d.name, s.position, coalesce(CASE WHEN jsonb_typeof(d.facts -> 'speaker') = "
         "'string' THEN d.facts ->> 'speaker' END, ''), d.episode "
@@ -118,7 +118,7 @@ def places_of(db: Connection, name: str, rows: Sequence[int]) -> list[Place]:
 def keys_near(
     db: Connection, name: str, rows: Sequence[int], reach: int, form: KeyForm
 ) -> list[list[tuple[int, Key]]]:
-    """For each row, the distances and keys of the segments near it in its document, and its own."""
+    """For each row, the offsets and keys of the segments near it in its document, and its own."""
     found = _binary(
         db,
         "SELECT w.n, s.position - a.position, s.key "
@@ -135,7 +135,7 @@ def keys_near(
 
 
 def keys_after(db: Connection, name: str, row: int, form: KeyForm) -> tuple[Rows, Keys]:
-    """The next rows of a namespace above a row, ascending, with the keys that are searched by."""
+    """The next rows of a namespace above a row, ascending, with the keys that the store searches by."""
     found = _binary(
         db,
         f"SELECT s.id, s.key FROM segments s WHERE s.namespace_id = {SPACE} AND s.id > %s "
@@ -158,11 +158,11 @@ def rows_lacking(db: Connection, name: str, after: int, count: int) -> list[int]
 
 
 def generation_of(db: Connection, name: str) -> int:
-    """A number that is another one after a deletion; -1 where nothing was written."""
+    """A number that changes when rows are deleted; -1 if nothing was written."""
     row = db.execute(
         "SELECT id, generation FROM namespaces WHERE digest = %s", (digest(name),)
     ).fetchone()
-    # The namespace's number is part of it: one deleted and made again has begun anew.
+    # The namespace's number is part of it: a namespace deleted and made again counts from the start.
     return -1 if row is None else (row[0] << 32) + int(row[1])
 
 
@@ -191,7 +191,7 @@ def counts(db: Connection, spaces: list[int]) -> tuple[int, int, int]:
 
 
 def identity(db: Connection) -> tuple[str, ...] | None:
-    """What is said of one memory alone, by whatever address it is reached."""
+    """Values that identify this memory, whatever address it is reached by."""
     return db.execute(
         "SELECT current_database(), pg_postmaster_start_time()::text, "
         "'larimar.meta'::regclass::oid::text"
@@ -208,7 +208,7 @@ def bytes_on_disk(db: Connection) -> int:
 
 
 def keys_from(held: Sequence[HalfVector], form: KeyForm) -> Keys:
-    """Keys of what the columns of keys hold, float32."""
+    """The keys that columns of keys hold, float32."""
     return form.of(loaded(held, form.dimension))
 
 

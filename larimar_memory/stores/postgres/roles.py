@@ -1,4 +1,4 @@
-"""Let other roles use a memory, each in one namespace, which the server itself holds it to."""
+"""Let other roles use a memory, each in one namespace at a time; the server enforces it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from larimar_memory.stores.postgres.schema import CONTENT
 
 
 def admit(database: Database, role: str, namespace: str | None) -> None:
-    """Grant a role the use of a memory; as its owner.
+    """Grant a role the use of a memory; only its owner can.
 
     Args:
-        namespace: bind it to this one, whatever it asks for. By default it sees the one that it asks
-            for, which the store names in `larimar.namespace`.
+        namespace: bind the role to this one, whatever it asks for. By default, it sees the one that it
+            asks for, which the store names in `larimar.namespace`.
     """
     said = sql.Identifier(role)
     with database.alone() as db, db.transaction():

@@ -1,8 +1,8 @@
-"""The tables of a memory in a database, and how those of an older version become this version's.
+"""The tables of a memory in a database, and the migration of older versions.
 
-They are in the schema `larimar`: a database holds one memory. Names are found by their digest, for an
-index entry has no room for the longest. Rows belong to a namespace, and a role that does not own the
-tables sees those of one namespace at a time: of the one that the owner bound it to, or else of the one
+They are in the schema `larimar`: a database holds one memory. Names are found by their digest, since an
+index entry has no room for the longest names. Rows belong to a namespace. A role that does not own the
+tables sees the rows of one namespace at a time: the one that the owner bound it to, or else the one
 that it names in the setting `larimar.namespace`.
 """
 
@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 _PGVECTOR = (0, 8)
-"""The first that goes on with a search of an index until it has as many as are asked for."""
+"""The first version that continues an index search until it has as many rows as are asked for."""
 
 _LOCK = 0x4C41524D
-"""Taken by who makes or migrates the tables."""
+"""The lock for making or migrating the tables."""
 
 UPKEEP_LOCK = _LOCK + 1
-"""Held by who erases, or makes or drops an index: they would wait for each other."""
+"""The lock for erasing, and for making or dropping an index: two of these would wait for each other."""
 
 _TABLES = """
 CREATE TABLE meta (key text PRIMARY KEY, value text NOT NULL);
@@ -110,10 +110,10 @@ CREATE TABLE parts (
 CREATE TABLE erasures (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, due boolean NOT NULL);
 CREATE TABLE roles (role name PRIMARY KEY, namespace text NOT NULL);
 """
-"""`text` is for people to read; where a text holds a NUL, which `text` cannot, `raw` has it as it is.
-Keys of rows begin with the namespace, so that no role can lay a row in another's way. Keys that are
-searched by are float16, and coarse ones whole numbers up to 127, which float16 holds exactly. The
-`entries` of a posting are by `words.ENTRY`."""
+"""A text with a NUL, which `text` cannot hold, is in `raw` as it is; its `text` is for people to read.
+Primary keys begin with the namespace, so that a row of one role never blocks another role's row. Keys
+that are searched by are float16; coarse ones are whole numbers up to 127, which float16 holds exactly.
+The `entries` of a posting are of the type `words.ENTRY`."""
 
 CONTENT = ("namespaces", "documents", "segments", "fine_keys", "latents", "terms", "postings")
 """The tables that hold what was written."""
@@ -137,27 +137,27 @@ CREATE POLICY own ON namespaces USING (name = (SELECT allowed()));
 )
 
 _MIGRATIONS: dict[int, str] = {}
-"""What brings the tables of a version to the next."""
+"""The SQL that migrates the tables of a version to the next."""
 
 
 def digest(name: str) -> bytes:
-    """What a name is found by; that of one which cannot be is no name's."""
+    """The digest by which a name is found; that of an invalid name matches no stored name."""
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
 
 
 def storable(text: str) -> bool:
-    """Whether PostgreSQL takes a text: it takes no NUL."""
+    """Whether PostgreSQL can hold a text: it takes no NUL."""
     return "\0" not in text
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is known of a memory.
+    """The facts about a memory's keys.
 
     Attributes:
-        encoder: fingerprint of what makes its keys; "" where nothing was said yet.
-        dimension: d; 0 where nothing was said yet.
-        lazy: whether segments have coarse keys, and the encoder's beside them.
+        encoder: fingerprint of the encoder that makes them; "" if none is recorded yet.
+        dimension: d; 0 if none is recorded yet.
+        lazy: whether segments have coarse keys, with fine keys beside them.
     """
 
     encoder: str
@@ -166,13 +166,13 @@ class About:
 
 
 def about(db: psycopg.Connection[Any]) -> About:
-    """What the table `meta` says."""
+    """The facts in the table `meta`."""
     held = dict(db.execute("SELECT key, value FROM larimar.meta").fetchall())
     return About(held.get("encoder", ""), int(held.get("dimension", 0)), held.get("keys") == "lazy")
 
 
 def say(db: psycopg.Connection[Any], said: About) -> About:
-    """Say it where nothing was said yet; returns what holds."""
+    """Record the facts if none are recorded yet; returns those that hold."""
     values = {
         "encoder": said.encoder,
         "dimension": str(said.dimension),
@@ -188,8 +188,8 @@ def say(db: psycopg.Connection[Any], said: About) -> About:
 
 @contextmanager
 def _one_at_a_time(db: psycopg.Connection[Any]) -> Iterator[None]:
-    """A transaction that begins when no other process makes tables."""
-    # Not inside it: names that were looked for in vain are looked for again when one begins.
+    """A transaction that begins once no other process makes tables."""
+    # Locked first: names that were not found before are looked up again when a transaction begins.
     db.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
     try:
         with db.transaction():
@@ -200,17 +200,17 @@ def _one_at_a_time(db: psycopg.Connection[Any]) -> Iterator[None]:
 
 
 def prepare(db: psycopg.Connection[Any], name: str, *, create: bool, read_only: bool) -> str:
-    """See to it that the tables of this version are there; returns the schema that pgvector is in.
+    """Make sure that the tables of this version exist; returns the schema that pgvector is in.
 
     They are made, or migrated, all at once or not at all.
 
     Args:
         db: commits each statement.
-        name: of the memory, for an error.
+        name: of the memory, for errors.
 
     Raises:
-        MemoryFileError: if there are none and none can be made, they are of a newer release, or
-            pgvector is lacking.
+        MemoryFileError: if there are no tables and none can be made, they are of a newer release, or
+            pgvector is missing.
     """
     if _version(db) is None:
         if read_only or not create:
@@ -235,7 +235,7 @@ def prepare(db: psycopg.Connection[Any], name: str, *, create: bool, read_only: 
 
 
 def _version(db: psycopg.Connection[Any]) -> int | None:
-    """The version of the tables; None where there are none."""
+    """The version of the tables; None if there are none."""
     (there,) = db.execute("SELECT to_regclass('larimar.meta') IS NOT NULL").fetchone() or (False,)
     if not there:
         return None

@@ -43,15 +43,14 @@ _T = TypeVar("_T")
 class PostgresStore(Store):
     """The contract over a PostgreSQL database with pgvector: one memory, in the schema `larimar`.
 
-    Safe for many threads, processes and machines. Those that write to one namespace do so one after the
-    other; those that read wait for nobody.
+    Safe for many threads, processes and machines. Writers to one namespace take turns; readers never
+    wait.
 
     Args:
         address: `postgresql://user:password@host:port/database`, by libpq's rules.
         encoder: fingerprint of the sentence encoder; must be the one the memory was written with.
         dimension: d, numbers in a key.
-        lazy: of a new memory: whether what it is searched by are coarse keys. One that is there stays
-            what it is.
+        lazy: whether a new memory is searched by coarse keys; an existing memory stays as it is.
         options: see `StoreOptions`.
 
     Raises:
@@ -85,13 +84,14 @@ class PostgresStore(Store):
             raise
 
     def admit(self, role: str, namespace: str | None = None) -> None:
-        """Let a role use the memory, whose rows the server shows it of one namespace at a time.
+        """Let a role use the memory; the server shows it the rows of one namespace at a time.
 
         Args:
-            namespace: bind the role to this one. By default, it is the one that the store is asked for.
+            namespace: bind the role to this one. By default, it sees the one that the store is asked
+                for.
 
         Raises:
-            MemoryFileError: if there is no such role, or the memory is another's.
+            MemoryFileError: if there is no such role, or another role owns the memory.
         """
         roles.admit(self._db, role, namespace)
 
@@ -174,7 +174,7 @@ class PostgresStore(Store):
     def documents(
         self, namespace: str, where: Where | None = None, ids: Sequence[str] | None = None
     ) -> Iterator[Document]:
-        # Not a generator itself: a filter that cannot be used is told at once.
+        # Not a generator itself, so that a filter that cannot be used raises at once.
         return self._documents(namespace, chosen(where, ids))
 
     def _documents(self, namespace: str, which: Condition) -> Iterator[Document]:
@@ -304,7 +304,7 @@ class PostgresStore(Store):
         return self._db.read(work, namespace)
 
     def _check_encoder(self, lazy: bool) -> bool:
-        """Whether the memory is lazy, which a new one is where it is to be."""
+        """Whether the memory is lazy; `lazy` decides for a new one."""
         known = self._db.read(schema.about)
         if not known.encoder and not self._db.read_only:
             with self._db.alone() as db:

@@ -1,4 +1,4 @@
-"""The nearest keys: all are looked at where they are few, and most by indexes where they are many."""
+"""The nearest keys: an exact scan if they are few; if they are many, mostly indexes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from larimar_memory.stores.postgres.schema import digest
 
 
 def nearest(db: Connection, name: str, key: Key, k: int, form: KeyForm) -> list[Hit]:
-    """The k rows of a namespace of largest cosine with a key; nearly always all, of indexes."""
+    """The k rows of a namespace of largest cosine with a key; indexes nearly always find them all."""
     row = db.execute(
         "SELECT n.id, n.segments, array_agg(ARRAY[p.after, p.upto] ORDER BY p.after) "
         "FILTER (WHERE p.upto IS NOT NULL) FROM namespaces n "
@@ -31,7 +31,7 @@ def nearest(db: Connection, name: str, key: Key, k: int, form: KeyForm) -> list[
         last = upto
     tail = f"SELECT s.id, s.key FROM segments s WHERE s.namespace_id = {space} AND s.id > {last} "
     found = _best(db, [*sources, tail + _order(form)], key, k, form)
-    # An index that is asked for nearly all it has passes over some.
+    # An index that is asked for nearly all of its rows misses some.
     if parts and len(found) < min(k, size):
         return nearest_where(db, name, key, k, ALL, form)
     return found
@@ -52,13 +52,13 @@ def nearest_where(
 
 
 def _named(condition: str) -> str:
-    """A condition whose parameters are called p0, p1 and so on."""
+    """A condition whose parameters are named p0, p1 and so on."""
     parts = condition.split("%s")
     return "".join(f"{part}%(p{n})s" for n, part in enumerate(parts[:-1])) + parts[-1]
 
 
 def _operator(form: KeyForm) -> str:
-    """By coarse keys, cosine distance, as they are of any length; else the negative dot product."""
+    """Cosine distance for coarse keys, which are of any length; else the negative dot product."""
     return "<=>" if form.coarse else "<#>"
 
 
@@ -82,14 +82,14 @@ def _best(
     form: KeyForm,
     parameters: dict[str, Any] | None = None,
 ) -> list[Hit]:
-    """The best of what each source gives; their cosines are taken with the key as it is."""
+    """The best rows of all sources; their cosines are taken with the key unrounded."""
     union = " UNION ALL ".join(f"({source})" for source in sources)
     distance = f"c.key::vector {_operator(form)} %(key)b::float8[]::vector"
     found = db.execute(
         f"SELECT c.id, {distance} AS far FROM ({union}) AS c (id, key) ORDER BY far, c.id LIMIT %(k)s",
         {"key": [float(number) for number in key], "k": k, **(parameters or {})},
     ).fetchall()
-    # A key of zeros has no direction, and was put last.
+    # A key of zeros has no direction, and was sorted last.
     hits = [Hit(row, _cosine(far, form)) for row, far in found]
     return sorted(hits, key=lambda hit: (-hit.score, hit.row))
 

@@ -1,8 +1,8 @@
 """The word index: BM25 as SQLite's FTS5 has it, over the same words and stems.
 
-For each stem of a namespace `terms` counts the segments that hold it, and `postings` names them: a
-row of the table for each write, with the segments in which it put the stem. A write of thousands of
-segments makes one row a stem, and a question's words are scored from a few of them.
+For each stem of a namespace, `terms` counts the segments that hold it, and `postings` names them: one
+row for each write, with the segments in which that write put the stem. A write of thousands of segments
+makes one row per stem, and a question's words are scored from a few rows.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from larimar_memory.text.stems import stems
 from larimar_memory.text.words import words
 
 ENTRY = np.dtype([("row", "<i8"), ("count", "<i4"), ("length", "<i4")])
-"""Of a posting: a segment, how often it holds the stem, and how many words it has."""
+"""An entry of a posting: a segment, how often it holds the stem, and how many words it has."""
 
 _K1, _B, _LEAST_IDF = 1.2, 0.75, 1e-6
-"""Of FTS5; the least is that of a word which most segments hold."""
+"""The constants of FTS5; the last is the IDF of a word that most segments hold."""
 
 _LONGEST = 200
-"""Characters of a stem that an index entry has room for in any script; longer ones go by a hash."""
+"""The most characters of a stem for which an index entry has room in any script; a hash stands for
+longer ones."""
 
 Entries = dict[str, list[tuple[int, int, int]]]
 
 
 def entries_of(rows: Sequence[int], texts: Sequence[str]) -> tuple[Entries, int]:
-    """What the index holds of segments, by stem, and how many words they have."""
+    """The index entries of segments, by stem, and how many words the segments have."""
     found, total = defaultdict[str, list[tuple[int, int, int]]](list), 0
     every = [words(text) for text in texts]
     different = list({word for said in every for word in said})
@@ -47,10 +48,10 @@ def entries_of(rows: Sequence[int], texts: Sequence[str]) -> tuple[Entries, int]
 
 
 def put(db: Connection, space: int, entries: Entries) -> None:
-    """Index segments of higher rows than all that the namespace has."""
+    """Index segments whose rows are higher than all in the namespace."""
     if not entries:
         return
-    # In one order: who writes to the tables never waits for who waits for it.
+    # Sorted, so that two writers never wait for each other.
     stems = sorted(entries)
     blobs = [np.array(entries[stem], dtype=ENTRY).tobytes() for stem in stems]
     db.execute(
@@ -65,12 +66,12 @@ def put(db: Connection, space: int, entries: Entries) -> None:
 
 
 def take_out(db: Connection, space: int, entries: Entries) -> None:
-    """Take segments out of the index by what `entries_of` says of them."""
+    """Take segments out of the index, given the entries that `entries_of` makes of them."""
     if not entries:
         return
     gone = {stem: np.array([row for row, _, _ in entries[stem]]) for stem in sorted(entries)}
     spans = [[*gone], [int(of.min()) for of in gone.values()], [int(of.max()) for of in gone.values()]]
-    # A row of the table holds what lies between its first segment and the first of the next.
+    # A row of the table holds the segments from its first one to before the first of the next row.
     touched = db.execute(
         "SELECT p.stem, p.first, p.entries FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) "
         "AS t (stem, low, high) CROSS JOIN LATERAL (SELECT * FROM postings p "
@@ -111,7 +112,7 @@ def take_out(db: Connection, space: int, entries: Entries) -> None:
 
 
 def frequencies(db: Connection, name: str, terms: Sequence[str], most: int | None) -> list[int]:
-    """How many segments of a namespace hold each of the terms, counted no further than to `most`."""
+    """How many segments of a namespace hold each of the terms; counting stops at `most`."""
     keys = _keys_of(terms)
     held = dict(
         db.execute(
@@ -148,7 +149,7 @@ def ranked(
 def _scored(
     found: Sequence[tuple[int, int, str, int, bytes]], keys: Mapping[str, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and BM25 scores of postings; a stem that two terms have counts for both."""
+    """Rows and BM25 scores of postings; a stem that two terms share counts for both."""
     size, length = found[0][0], found[0][1] / found[0][0]
     every, parts = list[np.ndarray](), list[np.ndarray]()
     for _, _, stem, holding, blob in found:

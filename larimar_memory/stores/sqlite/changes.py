@@ -1,4 +1,4 @@
-"""What the SQLite store changes in SQL, and how values become columns; all inside a transaction."""
+"""The changes of the SQLite store in SQL, inside transactions, and how values become columns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from larimar_memory.types import Metadata
 
 
 def namespace_for_writing(db: sqlite3.Connection, name: str) -> int:
-    """A namespace's number, made with its text index if it is new."""
+    """A namespace's number; a new namespace is made, with its text index."""
     known = namespace_number(db, name)
     if known is not None:
         return known
@@ -39,14 +39,14 @@ def namespace_for_writing(db: sqlite3.Connection, name: str) -> int:
 
 
 def put_document(db: sqlite3.Connection, space: int, document: Document) -> int:
-    """Write a document's row, in place of what there was of that name; returns its number."""
+    """Write a document's row, replacing that of the same name; returns its number."""
     columns = (
         document.id,
         document.content_hash,
         document.characters,
         json.dumps(document.metadata, ensure_ascii=False, allow_nan=False, sort_keys=True),
         int(document.complete),
-        # As SQLite's CURRENT_TIMESTAMP says it.
+        # The form of SQLite's CURRENT_TIMESTAMP.
         document.written_at or datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S"),
     )
     (number,) = db.execute(
@@ -63,7 +63,7 @@ def put_document(db: sqlite3.Connection, space: int, document: Document) -> int:
 
 
 def put_metadata(db: sqlite3.Connection, namespace: str, name: str, metadata: Metadata) -> None:
-    """Give a document, if there is one of that name, other metadata."""
+    """Replace the metadata of the document of that name, if there is one."""
     space = namespace_number(db, namespace)
     row = db.execute(f"{SELECT_DOCUMENT} AND d.name = ?", (space, name)).fetchone()
     if row is not None and space is not None:
@@ -73,7 +73,7 @@ def put_metadata(db: sqlite3.Connection, namespace: str, name: str, metadata: Me
 def put_segments(
     db: sqlite3.Connection, space: int, held: Mapping[int, Sequence[WriteBatch]], form: KeyForm
 ) -> tuple[Rows, Keys]:
-    """Write batches' segments, their words and, in a lazy file, what there is of fine keys.
+    """Write batches' segments, their words and, in a lazy file, the fine keys that they have.
 
     Args:
         held: batches with segments, by the numbers of their documents.
@@ -98,7 +98,7 @@ def put_segments(
                     keyed[row] = fine
                 row += 1
     db.executemany(f"INSERT INTO segments VALUES ({', '.join('?' * 12)})", rows)
-    # At once: a later batch may replace this one, and takes its words out of the index.
+    # At once: a later batch may replace this one, and then takes its words out of the index.
     text_index.add(db, space, ((row[0], row[6]) for row in rows))
     if form.coarse and keyed:
         put_fine_keys(db, space, list(keyed), np.array(list(keyed.values())))
@@ -106,7 +106,7 @@ def put_segments(
 
 
 def put_fine_keys(db: sqlite3.Connection, space: int | None, rows: Sequence[int], keys: Keys) -> None:
-    """Give the segments of those rows their fine keys; those that are gone are passed over."""
+    """Give the segments of those rows their fine keys; rows that are gone are ignored."""
     blobs = [key.tobytes() for key in KeyForm(keys.shape[1]).packed(keys)]
     db.executemany(
         "INSERT OR REPLACE INTO fine_keys SELECT id, namespace_id, ?, ? FROM segments "
@@ -130,7 +130,7 @@ def drop_segments(db: sqlite3.Connection, space: int, document: int) -> list[int
 def put_latents(
     db: sqlite3.Connection, space: int | None, rows: Sequence[int], latents: Sequence[bytes]
 ) -> None:
-    """Give the segments of those rows their latents; those that are gone are passed over."""
+    """Give the segments of those rows their latents; rows that are gone are ignored."""
     db.executemany(
         "UPDATE segments SET latent = ?, latent_checksum = ? WHERE id = ? AND namespace_id = ?",
         [(z, checksums.of_blob(row, z), row, space) for row, z in zip(rows, latents, strict=True)],
@@ -140,7 +140,7 @@ def put_latents(
 def drop_documents(
     db: sqlite3.Connection, space: int, chosen: Condition, names: set[str] | None
 ) -> tuple[int, list[int]]:
-    """Delete the documents that satisfy a condition and have one of the names; how many, and rows."""
+    """Delete documents that satisfy a condition and have one of the names; returns number and rows."""
     condition, parameters = chosen
     found = db.execute(
         f"SELECT d.id, d.name FROM documents d WHERE d.namespace_id = ? AND {condition}",
@@ -153,7 +153,7 @@ def drop_documents(
 
 
 def drop_if_empty(db: sqlite3.Connection, space: int) -> bool:
-    """Delete a namespace without documents, with its text index; whether it was one."""
+    """Delete a namespace without documents, and its text index; returns whether it was deleted."""
     left = "SELECT EXISTS (SELECT 1 FROM documents WHERE namespace_id = ?)"
     if db.execute(left, (space,)).fetchone()[0]:
         return False

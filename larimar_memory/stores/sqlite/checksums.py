@@ -1,8 +1,8 @@
-"""A CRC-32 beside everything that a row says, so that a flipped byte is never answered from.
+"""A CRC-32 beside everything that a row says, so that no answer comes from a flipped byte.
 
-Each begins with the row's own number: a value that comes to lie under another row is seen as well. A
-segment has three, for its place and text, its key and its latent, so that whoever reads one of them
-checks no more than was read.
+Each checksum begins with the row's number, so that a value that ends up in another row is detected as
+well. A segment has three, for its place and text, its key and its latent, so that a reader of one of
+them checks no more than what it reads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PLACE = struct.Struct("<6q")
 def of_segment(
     row: int, space: int, document: int, position: int, start: int, end: int, text: str
 ) -> int:
-    """Checksum of where a segment stands and what it says; -1, which never `fits`, for other types."""
+    """Checksum of a segment's place and text; -1, which never `fits`, for other types."""
     try:
         place = _PLACE.pack(row, space, document, position, start, end)
         return zlib.crc32(text.encode("utf-8", "surrogatepass"), zlib.crc32(place))
@@ -30,7 +30,7 @@ def of_segment(
 
 
 def of_blob(row: int, blob: bytes | None) -> int | None:
-    """Checksum of a segment's key or latent; None where there is none."""
+    """Checksum of a segment's key or latent; None if there is none."""
     if blob is None:
         return None
     try:
@@ -46,7 +46,7 @@ def of_key(row: int, key: bytes) -> int:
 
 
 def of_document(row: Sequence[Any]) -> int:
-    """Checksum of a document's columns; one without an episode has that of before there were any."""
+    """Checksum of a document's columns; without an episode, the one from before there were episodes."""
     return of_values(*row[:8], *([] if row[9] is None else [row[9]]))
 
 
@@ -59,15 +59,15 @@ def of_values(*values: int | str | None) -> int:
 def fits(made: int | None, checksum: object) -> bool:
     """Whether a checksum is that of what is stored, and what is stored is of the right type.
 
-    Version 1 had no checksums; what was damaged in it was given -1.
+    Version 1 had no checksums; its migration gave damaged values -1.
     """
     return made == checksum and made != _NONE
 
 
 def wrong_in(table: str, row: Sequence[Any]) -> tuple[str, ...]:
-    """What of a row is not what was written: "row", "key", "latent".
+    """The parts of a row that are not what was written: "row", "key", "latent".
 
-    A fine key has no more than a key.
+    A fine key has only the part "key".
 
     Args:
         row: all columns of its table.

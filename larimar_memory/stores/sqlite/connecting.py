@@ -1,4 +1,4 @@
-"""Connections to files, known to whatever reads a file beside them."""
+"""Connections to files, registered for all code that reads a file beside them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from larimar_memory.system import locked_files
 
 
 class FileConnection(sqlite3.Connection):
-    """A connection whose file is in use until it is closed."""
+    """A connection whose file counts as in use until it is closed."""
 
     file: locked_files.Identity | None = None
 
@@ -26,7 +26,7 @@ def connect(path: Path | None, address: str, **options: Any) -> sqlite3.Connecti
     """Open a database as `sqlite3.connect` does.
 
     Args:
-        path: of its file; None where it has none.
+        path: of its file; None if it has none.
         address: a URI, or a path.
     """
     if path is None:
@@ -34,7 +34,7 @@ def connect(path: Path | None, address: str, **options: Any) -> sqlite3.Connecti
         return in_ram
     with locked_files.changing:
         connection = FileConnection(address, **options)
-        # SQLite has opened the file, and made it where there was none.
+        # SQLite has opened the file, and made it if there was none.
         connection.file = locked_files.identity(path)
         if connection.file is not None:
             locked_files.use(connection.file)

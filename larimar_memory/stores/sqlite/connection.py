@@ -1,4 +1,4 @@
-"""Open a memory, and keep one connection per thread, or one for all where it is in RAM."""
+"""Open a memory, and keep one connection per thread, or one for all threads if it is in RAM."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from larimar_memory.system.locked_files import Identity, identity, reading
 
 _HEADER_BYTES = 100
 _LOG_BYTES = 4 << 20
-"""Of the write-ahead log, from which on a commit folds it into the file."""
+"""The size of the write-ahead log from which a commit folds it into the file."""
 
 
 class Database:
     """The connections to one memory: one that writes, and one that reads per thread.
 
-    In RAM, one connection does both, for one thread at a time: connections that share a database in RAM
-    lock each other's tables, or see half of what another one writes.
+    In RAM, one connection does both, for one thread at a time: several connections to one database in
+    RAM would lock each other's tables, or see each other's writes half done.
 
     Args:
         path: the memory file, made, with its folders, if it does not exist; None for one in RAM.
@@ -55,7 +55,7 @@ class Database:
         with forking.inside(), translated(path):
             self._address = ":memory:"
             if path is not None:
-                # Once for all threads: what one sees written, the others do.
+                # Chosen once for all threads, so that each sees what another writes.
                 self._address = address(path, read_only=self.read_only)
                 check_inherited(path)
                 check_length(path)
@@ -69,7 +69,7 @@ class Database:
             except BaseException:
                 self._writer.close()
                 raise
-            # From now on there is a file, and where it is gone none is made in its place.
+            # From now on the file exists; if it disappears, no new one is made in its place.
             self._address = self._address.replace("?mode=rwc", "?mode=rw")
             forking.follow(self)
 
@@ -93,10 +93,10 @@ class Database:
 
     @contextmanager
     def one_moment(self) -> Iterator[None]:
-        """What this thread reads inside is one moment's."""
+        """A context in which this thread reads one moment of the memory."""
         with self.reading() as db:
             if self.path is None or db.in_transaction:
-                # Nobody else gets at it, or it is inside of such a moment already.
+                # No other thread can use the connection, or it is inside such a moment already.
                 yield
                 return
             db.execute("BEGIN")
@@ -115,9 +115,9 @@ class Database:
 
     @contextmanager
     def writing_at_once(self) -> Iterator[sqlite3.Connection | None]:
-        """As `writing`, or None where that would have to wait, or is not possible.
+        """As `writing`; gives None if that would have to wait, or is not possible.
 
-        What is committed is on the disk with the next commit of `writing`: nothing waits for that.
+        What is committed reaches the disk with the next commit of `writing`; nothing waits for that.
         """
         with self._open(), ExitStack() as inside, translated(self.path):
             if self.read_only or not self._write_lock.acquire(wait=False):
@@ -151,7 +151,7 @@ class Database:
     def close(self) -> None:
         """Close every connection; the last one folds the write-ahead log into the file.
 
-        What other threads are doing is waited for, as their connections cannot be taken from them.
+        Waits for what other threads are doing, as their connections cannot be taken from them.
         """
         with forking.inside(), self._idle:
             self._closed = True
@@ -161,17 +161,17 @@ class Database:
                 self._disconnect()
 
     def before_fork(self) -> None:
-        """Close a file's connections, which are opened again on either side when they are needed.
+        """Close a file's connections; parent and child open them again when they need them.
 
-        SQLite knows by process what is locked: a child would take for its own the locks that its parent
-        holds on the file, and the two would undo each other's writes.
+        SQLite keeps track of locks by process: a child would take its parent's locks on the file for
+        its own, and the two would undo each other's writes.
         """
         with self._idle:
             if self.path is not None and not +self._inside and not self._inherited:
                 self._disconnect()
 
     def after_fork_in_child(self) -> None:
-        """Leave alone what could not be closed."""
+        """Leave alone the connections that could not be closed."""
         thread = threading.get_ident()
         self._idle, mine = threading.Condition(), self._inside[thread]
         self._inside = Counter({thread: mine})
@@ -228,12 +228,12 @@ class Database:
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_BYTES // schema.PAGE_BYTES}")
         if self.path is None:
-            # Nor does what VACUUM and sorting put down for a while reach the disk.
+            # What VACUUM and sorting write for a while must not reach the disk either.
             connection.execute("PRAGMA temp_store = MEMORY")
         text_index.add_functions(connection)
         schema.show_as_newest(connection, self._version)
         if self._version < schema.STEMS_SINCE:
-            # Found before the file's own; it goes with the connection.
+            # Found before the file's own indexes; they end with the connection.
             text_index.make_all(connection, "temp")
         return connection
 
@@ -244,13 +244,13 @@ _not_to_open: set[Identity | None] = set()
 def leave_open(path: Path, connections: list[sqlite3.Connection]) -> None:
     """Never close these, nor open the file in this process: it was forked while they were in use."""
     for connection in connections:
-        # Not even when the process ends: what SQLite does then is for who opened them.
+        # Not even when the process ends: closing them is for the process that opened them.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
     _not_to_open.add(identity(path))
 
 
 def check_inherited(path: Path) -> None:
-    """Raise MemoryFileError where this process was forked while the file was in use."""
+    """Raise MemoryFileError if this process was forked while the file was in use."""
     if _not_to_open and identity(path) in _not_to_open - {None}:
         raise forking.lost(_named(path), MemoryFileError)
 
@@ -260,10 +260,10 @@ def _named(path: Path | None) -> str:
 
 
 def check_length(path: Path) -> None:
-    """Raise MemoryFileError where it was cut off or is no memory.
+    """Raise MemoryFileError if the file was cut off or is not a memory.
 
-    A file shorter than its header says was cut off; SQLite itself finds out only much later. But where
-    folding in the log was interrupted, the rest is still in the log.
+    A file shorter than its header says was cut off; SQLite itself finds out only much later. It is
+    whole if folding in the log was interrupted and the rest is still in the log.
     """
     with translated(path):
         if not path.is_file() or path.stat().st_size == 0:
@@ -288,14 +288,15 @@ def check_length(path: Path) -> None:
 
 
 def address(path: Path, *, read_only: bool) -> str:
-    """The URI by which SQLite opens a memory file, which is there if it is only read."""
+    """The URI by which SQLite opens a memory file; a file that is only read must exist."""
     there = path.resolve().as_uri()
     if not read_only:
         return f"{there}?mode=rwc"
     if path.with_name(f"{path.name}-wal").exists():
         return f"{there}?mode=ro"
     if os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK):
-        # Others may begin to write. One that may only read would leave its lock files behind.
+        # Others may begin to write, and a connection that may only read would leave its lock files
+        # behind.
         return f"{there}?mode=rw"
     # Without a log there is nothing to merge, and read-only media cannot hold its lock file.
     return f"{there}?mode=ro&immutable=1"

@@ -1,7 +1,7 @@
-"""What the columns of a row may be, whoever wrote them, and how they become values.
+"""Checks of a row's columns, whoever wrote them, and how they become values.
 
 A checksum says that a row is what was written, not that it makes sense: anybody can make one, and files
-of version 1 were given theirs when they were first opened.
+of version 1 got theirs when they were first opened.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from larimar_memory.validate import MAX_DEPTH, lone_surrogate
 
 
 def wrong_type(table: str, values: dict[str, Any]) -> str | None:
-    """What of a row is not of its column's type; None if nothing is."""
+    """How a row differs from its columns' types; None if it does not."""
     for column, kind in TABLES[table].items():
         if kind is not None and type(values[column]) is not kind:
             return "columns of another type"
@@ -28,10 +28,10 @@ def wrong_type(table: str, values: dict[str, Any]) -> str | None:
 
 
 def metadata_from(text: Any) -> Metadata:
-    """Metadata of the text it is stored as.
+    """Metadata from the text as which they are stored.
 
     Raises:
-        ValueError: if it is no JSON object, or one nested deeper than metadata may be.
+        ValueError: if it is not a JSON object, or is nested deeper than metadata may be.
     """
     if not isinstance(text, str):
         raise ValueError(f"it is a {type(text).__name__}")

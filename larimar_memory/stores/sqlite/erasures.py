@@ -16,7 +16,7 @@ from larimar_memory.stores.sqlite.failures import called, not_erased
 
 log = logging.getLogger(__name__)
 
-# No number is given twice: a purge takes back no note that was made after it began.
+# No number is used twice, so a purge removes no note that was made after it began.
 _TABLE = "CREATE TABLE IF NOT EXISTS erasures (id INTEGER PRIMARY KEY AUTOINCREMENT)"
 
 
@@ -27,8 +27,8 @@ def note(db: sqlite3.Connection) -> int:
 
 
 def due(db: sqlite3.Connection) -> bool:
-    """Whether a purge was noted that has not ended."""
-    # Where nothing was ever erased, there is no table.
+    """Whether a purge was noted that has not finished."""
+    # The table exists only once something was erased.
     (there,) = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'erasures'").fetchone()
     return bool(there and db.execute("SELECT EXISTS (SELECT 1 FROM erasures)").fetchone()[0])
 
@@ -37,10 +37,10 @@ def erase(database: Database, clear: Callable[[], None]) -> None:
     """Erase every trace of what is deleted.
 
     Args:
-        clear: does so beside the file.
+        clear: erases what is beside the file.
 
     Raises:
-        MemoryBusyError: if another reader or writer keeps it from its end; it stays noted.
+        MemoryBusyError: if another reader or writer keeps it from finishing; the note stays.
         MemoryFileError: if it is not possible for another reason.
     """
     try:
@@ -64,12 +64,12 @@ def erase(database: Database, clear: Callable[[], None]) -> None:
 
 
 def erase_if_due(database: Database, clear: Callable[[], None]) -> None:
-    """Do what another process did not come to the end of, as far as that is possible now."""
+    """Finish an erasure that another process did not finish, if that is possible now."""
     with database.reading() as db:
         is_due = due(db)
     if is_due:
         try:
             erase(database, clear)
         except MemoryFileError as error:
-            # It stays noted, and is no reason not to open the memory.
+            # The note stays, and the memory can be opened all the same.
             log.warning("%s", error)

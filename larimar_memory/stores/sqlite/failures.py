@@ -1,4 +1,4 @@
-"""Every error about a memory, and how what SQLite and the system raise becomes one of them."""
+"""Every error about a memory, and the translation of errors of SQLite and the system into them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from larimar_memory.errors import ClosedError, LarimarError, MemoryBusyError, MemoryFileError
 
 FAILURES = (sqlite3.Error, UnicodeError)
-"""What reading a damaged file ends in: SQLite's word on it may itself be no longer text."""
+"""Errors from reading a damaged file: even SQLite's message about it may no longer be text."""
 
 UNEXPECTED = (ValueError, TypeError, RecursionError, OverflowError, struct.error)
-"""What else contents end in that were made by no release."""
+"""Further errors from contents that no release wrote."""
 
 NO_FIT = "its checksum does not fit"
 
@@ -60,15 +60,15 @@ _SAID: tuple[tuple[str, tuple[str, str, str]], ...] = (
     ),
     ("", ("The memory {name} cannot be used.", "SQLite said: {text}.", "Check the file and the disk.")),
 )
-"""What SQLite's message has in it, and what is said then; the first that fits."""
+"""Parts of SQLite's message, with the reason and the remedy to give; the first match counts."""
 
 
 class Damaged(Exception):  # noqa: N818 - turned into a MemoryFileError, which names the file
     """A row that is not what was written.
 
     Args:
-        what: which, as the reader of an error can know it.
-        why: how that is known.
+        what: the row, in words that a reader of the error knows.
+        why: how the damage is known.
     """
 
     def __init__(self, what: str, why: str = NO_FIT) -> None:
@@ -96,7 +96,7 @@ def translated(path: Path | None) -> Iterator[None]:
 
 @contextmanager
 def understood(path: Path) -> Iterator[None]:
-    """As `translated`, where contents that no memory has can end in any error."""
+    """As `translated`, for contents that may be no memory's, and may raise any error."""
     try:
         with translated(path):
             yield
@@ -111,7 +111,7 @@ def understood(path: Path) -> Iterator[None]:
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Whether SQLite says that another process keeps it from something."""
+    """Whether SQLite says that another process is in its way."""
     return "locked" in str(error) or "busy" in str(error)
 
 
@@ -143,7 +143,7 @@ def damaged(path: Path | None, what: str, why: str = NO_FIT) -> MemoryFileError:
 
 
 def not_erased(path: Path | None) -> MemoryBusyError:
-    """The error for a purge that others keep from its end."""
+    """The error for a purge that other readers or writers keep from finishing."""
     return MemoryBusyError(
         f"What was forgotten in the memory {called(path)} is not found any more, but not yet erased.",
         "Another reader or writer has been using its files for longer than the waiting time.",
@@ -152,7 +152,7 @@ def not_erased(path: Path | None) -> MemoryBusyError:
 
 
 def not_changeable(path: Path | None) -> MemoryFileError:
-    """The error for a change to a memory that is only read."""
+    """The error for a change to a read-only memory."""
     return MemoryFileError(
         f"The memory {called(path)} cannot be changed.",
         "It was opened read-only or its file cannot be written.",
@@ -161,7 +161,7 @@ def not_changeable(path: Path | None) -> MemoryFileError:
 
 
 def closed(path: Path | None) -> ClosedError:
-    """The error for a use of a memory after its end."""
+    """The error for the use of a closed memory."""
     return ClosedError(
         f"The memory {called(path)} cannot be used.",
         "It has been closed.",

@@ -1,8 +1,8 @@
-"""The files beside a memory file, and which index files fit the rows: it lists them itself, by name.
+"""The files beside a memory file, and the list, inside it, of the index files that fit its rows.
 
-A file is listed in the transaction that finds its rows as it holds them, and is struck off in the one
-that deletes a row of it. So the list always fits the rows beside it, after a crash and in a backup that
-was put back, too; whatever file it does not name is of another state and is never read.
+A file is listed in a transaction that finds its rows as the file holds them, and taken off the list in
+the one that deletes a row of it. So the list always fits the rows beside it, also after a crash and in
+a restored backup. A file that it does not name is of another state and is never read.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ import numpy as np
 from larimar_memory.stores.sqlite.parts import IndexFile, index_file
 
 ENDINGS = ("keys", "usearch", "tmp")
-"""Of files of an index, of those that versions before 4 had, and of unfinished ones."""
+"""Endings of the names of index files, of those of versions before 4, and of unfinished ones."""
 
 _TABLE = "CREATE TABLE IF NOT EXISTS index_files (name TEXT PRIMARY KEY) WITHOUT ROWID"
 
 
 def index_folder(path: Path) -> Path:
-    """Where the index files of a memory file are."""
+    """The folder of a memory file's index files."""
     return path.with_name(f"{path.name}-vectors")
 
 
 def listed(db: sqlite3.Connection, folder: Path | None, space: int | None = None) -> list[IndexFile]:
-    """The listed files of one namespace, or of all, those of first rows first; none without one."""
+    """The listed files of one namespace, or of all, in the order of rows; none without a folder."""
     if folder is None:
         return []
     (there,) = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'index_files'").fetchone()
-    # As bytes: a name that was damaged is no reason not to answer, the index is made again.
+    # As bytes: a damaged name must not keep the memory from answering; the index is made again.
     names = db.execute("SELECT CAST(name AS BLOB) FROM index_files") if there else ()
     files = [index_file(folder / raw.decode("ascii", "replace")) for (raw,) in names if raw]
     known = [file for file in files if file is not None and space in (None, file.space)]
@@ -40,7 +40,7 @@ def listed(db: sqlite3.Connection, folder: Path | None, space: int | None = None
 
 
 def enlist(db: sqlite3.Connection, file: IndexFile) -> list[Path]:
-    """List a file, inside a transaction; returns those struck off that covered some of its rows."""
+    """List a file, inside a transaction; returns the files it replaces, which shared rows with it."""
     db.execute(_TABLE)
     replaced = [
         other
@@ -53,7 +53,7 @@ def enlist(db: sqlite3.Connection, file: IndexFile) -> list[Path]:
 
 
 def delist(db: sqlite3.Connection, folder: Path | None, space: int, removed: list[int]) -> list[Path]:
-    """Strike off, inside the transaction that removes rows, the files that may hold one of them."""
+    """Take files that may hold removed rows off the list, inside the transaction that removes them."""
     if not removed:
         return []
     rows = np.sort(np.array(removed, dtype=np.int64))
@@ -67,7 +67,7 @@ def delist(db: sqlite3.Connection, folder: Path | None, space: int, removed: lis
 
 
 def unlisted(db: sqlite3.Connection, folder: Path) -> list[Path]:
-    """What lies in the folder of index files and is not listed, unfinished files included."""
+    """The files in the folder of index files that are not listed, unfinished ones included."""
     names = {file.path.name for file in listed(db, folder)}
     found = [path for ending in ENDINGS for path in folder.glob(f"*.{ending}")]
     return sorted(path for path in found if path.name not in names)
@@ -80,13 +80,13 @@ def unlink(paths: Iterable[Path]) -> None:
 
 
 def _strike(db: sqlite3.Connection, files: list[IndexFile]) -> None:
-    # Not at once: where nothing was ever listed, there is no list.
+    # In a loop: if no file was ever listed, there is no table.
     for file in files:
         db.execute("DELETE FROM index_files WHERE name = ?", (file.path.name,))
 
 
 def bytes_on_disk(path: Path | None) -> int:
-    """Bytes of a memory file, its log and its indexes; what is deleted meanwhile does not count."""
+    """Bytes of a memory file, its log and its indexes; files deleted meanwhile do not count."""
     if path is None:
         return 0
     files, size = [path], 0
@@ -100,11 +100,11 @@ def bytes_on_disk(path: Path | None) -> int:
 
 
 def repairing(path: Path) -> Path:
-    """What a repair of a memory file writes first, beside it."""
+    """The file that a repair of a memory file writes first, beside it."""
     return path.with_name(f"{path.name}.repairing")
 
 
 def remove(path: Path, *, but_file: bool = False) -> None:
-    """Delete a database, as far as it is there, and its log; or the log alone."""
+    """Delete a database and its log, as far as they exist; or the log alone."""
     for suffix in ("-wal", "-shm") if but_file else ("-wal", "-shm", ""):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

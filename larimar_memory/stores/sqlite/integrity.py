@@ -29,8 +29,8 @@ from larimar_memory.stores.sqlite.wal import lost_commits
 from larimar_memory.validate import check_file
 
 NOT_ERASED = "not erased"
-"""What findings begin with of what may hold forgotten text or keys: `purge` erases it, and so does who
-opens the memory to write and closes it."""
+"""The beginning of findings about forgotten text or keys that may be left. `purge` erases them, as does
+opening the memory for writing and closing it."""
 
 _ORPHANS = (
     "SELECT f.id, f.namespace_id FROM fine_keys f "
@@ -40,7 +40,7 @@ _EXAMPLES = 5
 _TOLD_EVERY = 2048
 
 OnCheck = Callable[[str, int, int], None]
-"""Called with what is looked at, how much of it was seen, and how much there is."""
+"""A function called with what is checked, how much of it is done, and how much there is."""
 
 
 @dataclass(slots=True)
@@ -49,10 +49,10 @@ class Finding:
 
     Attributes:
         part: "file", "log", "rows", "text index" or "vector index".
-        what: of what kind.
+        what: its kind.
         count: how often it was found.
         examples: the first few.
-        harmless: nothing is lost, and nothing wrong is answered: what the next opening puts right.
+        harmless: nothing is lost, and no answer is wrong: the next opening puts it right.
     """
 
     part: str
@@ -63,7 +63,7 @@ class Finding:
 
     @property
     def not_erased(self) -> bool:
-        """Whether it is only that something forgotten may be left."""
+        """Whether the finding is only that something forgotten may be left."""
         return self.what.startswith(NOT_ERASED)
 
 
@@ -72,8 +72,8 @@ class Report:
     """What a check found.
 
     Attributes:
-        version: of the file's format; 0 where it cannot be told.
-        seconds: the check took.
+        version: of the file's format; 0 if it is unknown.
+        seconds: how long the check took.
     """
 
     path: str
@@ -94,7 +94,7 @@ class Report:
 
     @property
     def damaged(self) -> bool:
-        """Whether something is lost or may be answered wrongly, beyond what is not erased yet."""
+        """Whether something is lost or answers may be wrong, apart from what is not erased yet."""
         return any(not f.harmless and not f.not_erased for f in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Report:
 
     @contextmanager
     def noting(self, part: str, what: str) -> Iterator[None]:
-        """Note where SQLite cannot read something."""
+        """A context that notes a finding if SQLite cannot read something."""
         try:
             yield
         except FAILURES as error:
@@ -121,13 +121,13 @@ class Report:
 
 
 def check(path: Path, on_progress: OnCheck | None = None) -> Report:
-    """Look at all of a memory file and say what is wrong with it; nothing is changed.
+    """Check all of a memory file and say what is wrong with it; nothing is changed.
 
     Args:
         on_progress: see `OnCheck`.
 
     Raises:
-        MemoryFileError: if there is no such file, or it is no memory, or of a newer release.
+        MemoryFileError: if there is no such file, or it is not a memory, or is of a newer release.
         MemoryBusyError: if another process keeps it from being read.
     """
     check_file(path, must_exist=True)
@@ -146,13 +146,13 @@ def check(path: Path, on_progress: OnCheck | None = None) -> Report:
             _check_structure(db, report)
             for space in sorted(_check_rows(db, report, on_progress or (lambda *_: None))):
                 _check_words(db, space, report)
-            # Those of files of older versions are of no more use.
+            # Index files of older versions are no longer used.
             if report.version >= STEMS_SINCE:
                 _check_indexes(db, index_folder(path), report)
     except MemoryBusyError:
         raise
     except MemoryFileError as error:
-        # A file of which nothing else is known to be wrong is perhaps no memory at all.
+        # A file without any other finding is perhaps not a memory at all.
         told = isinstance(error.__cause__, (*FAILURES, *UNEXPECTED))
         told = told and "cannot be opened" not in error.what
         if not (told or report.findings):
@@ -172,7 +172,7 @@ def _check_structure(db: sqlite3.Connection, report: Report) -> None:
                 if found != ("ok",):
                     report.add("file", what, " ".join(map(str, found)))
     with report.noting("file", "notes of erasures that cannot be read"):
-        # A purge that did not come to its end has left its note.
+        # A purge that was not finished has left its note.
         if due(db):
             report.add("file", f"{NOT_ERASED}: what was forgotten", "")
 
@@ -249,7 +249,7 @@ def _note(report: Report, row: Row, table: str, named: str, form: KeyForm) -> No
 
 
 def _check_words(db: sqlite3.Connection, space: int, report: Report) -> None:
-    """Index the namespace's texts anew, beside the file, and compare what each index says."""
+    """Index the namespace's texts again, outside the file, and compare the two indexes."""
     again = sqlite3.connect("", isolation_level=None)
     with closing(again), report.noting("text index", "cannot be read"):
         again.execute("BEGIN")
@@ -280,7 +280,7 @@ def _check_indexes(db: sqlite3.Connection, folder: Path, report: Report) -> None
         what = "unfinished files" if left.suffix == ".tmp" else "files of another state"
         report.add("vector index", f"{NOT_ERASED}: {what}", left.name)
     for file in listed(db, folder):
-        # A backup is without its index, which is a cache; another process may replace it meanwhile.
+        # The index is a cache: a backup is without it, and another process may replace it meanwhile.
         with suppress(FileNotFoundError):
             _check_index(db, file, report)
             report.index_files += 1
@@ -295,7 +295,7 @@ def _check_index(db: sqlite3.Connection, file: IndexFile, report: Report) -> Non
     try:
         held = Part.held(file, dimension).rows
     except ValueError as error:
-        # A file that is gone is told like one that is something else.
+        # If the file is gone, `stat` raises an error that the caller ignores.
         file.path.stat()
         report.add("vector index", "files that cannot be read", f"{file.path.name}: {error}")
         return

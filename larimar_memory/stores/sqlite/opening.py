@@ -26,7 +26,7 @@ from larimar_memory.validate import check_file, check_free, check_synchronous, e
 _PAGES = 2048
 
 OnCopy = Callable[[int, int], None]
-"""Called with how much was done, and how much there is."""
+"""A function called with how much is done, and how much there is."""
 
 
 def open_store(
@@ -38,13 +38,13 @@ def open_store(
     lazy: bool = False,
     **options: Unpack[ConnectionOptions],
 ) -> Store:
-    """The store in a file, or a new one in RAM where there is no path.
+    """The store in a file; without a path, a new store in RAM.
 
     Args:
-        encoder: fingerprint of what makes the keys.
-        dimension: numbers of a key.
-        create: whether to start a new memory where there is none.
-        lazy: whether a new one searches by coarse keys.
+        encoder: fingerprint of the encoder that makes the keys.
+        dimension: numbers in a key.
+        create: whether to start a new memory if there is none.
+        lazy: whether a new memory searches by coarse keys.
         options: see `ConnectionOptions`.
 
     Raises:
@@ -61,10 +61,10 @@ def open_store(
 
 
 def written_with(path: Path | None) -> tuple[str, int]:
-    """Fingerprint and dimension of the encoder that a memory file was written with; "" and 0 for none.
+    """Fingerprint and dimension of the encoder that a file was written with; "" and 0 if it has none.
 
     Raises:
-        InputError: if there is no file: a memory in RAM begins empty.
+        InputError: if the path is None: a memory in RAM begins empty.
         MemoryFileError: if the file cannot be read.
     """
     if path is None:
@@ -83,11 +83,11 @@ def written_with(path: Path | None) -> tuple[str, int]:
 def open_as_written(
     path: Path, *, read_only: bool = False, new: tuple[str, int] | None = None, lazy: bool = False
 ) -> Iterator[SQLiteStore]:
-    """The store in a file, whatever encoder it was written with, which need not be there.
+    """The store in a file, whatever encoder it was written with; the encoder is not needed.
 
     Args:
-        new: encoder and dimension of the file where there is none yet.
-        lazy: whether such a one searches by coarse keys.
+        new: encoder and dimension of a new file, if there is none yet.
+        lazy: whether a new file searches by coarse keys.
 
     Raises:
         MemoryFileError: if the file cannot be opened.
@@ -105,15 +105,15 @@ def open_as_written(
 def backup(path: Path, out: Path, on_progress: OnCopy | None = None) -> None:
     """Copy a memory file as it is at one moment; others may read and write it meanwhile.
 
-    The copy appears under its name when it is whole and on the disk. The vector index is not copied:
+    The copy appears under its name once it is whole and on the disk. The vector index is not copied:
     it is made again from the rows.
 
     Args:
         on_progress: called with pages copied and pages of the file.
 
     Raises:
-        InputError: if there is something at `out`.
-        MemoryFileError: if the file cannot be read, is no memory, or `out` cannot be written.
+        InputError: if `out` exists.
+        MemoryFileError: if the file cannot be read, is not a memory, or `out` cannot be written.
     """
     check_file(path, must_exist=True)
     check_free(out)
@@ -128,7 +128,8 @@ def backup(path: Path, out: Path, on_progress: OnCopy | None = None) -> None:
         with put_in_place(out) as new:
             try:
                 with looking(path) as source, closing(sqlite3.connect(new)) as copy:
-                    # The read holds the moment: writers go on in the log, and it does not begin again.
+                    # The read transaction keeps the moment: writers go on in the log, and the copy does
+                    # not start over.
                     source.execute("SELECT count(*) FROM sqlite_master").fetchone()
                     source.backup(copy, pages=_PAGES, progress=tell)
             finally:

@@ -1,4 +1,4 @@
-"""Documents in the order they were first written: pages, the last, those around one, an episode's."""
+"""Documents in the order of first writing: pages, the newest, neighbours, those of an episode."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from larimar_memory.stores.pages import LAST, Page, Words
 from larimar_memory.stores.sqlite.queries import LISTED, SELECT_DOCUMENT, chosen, document_from
 
 _SELECT_TEXT = f"{SELECT_DOCUMENT} AND d.characters > 0"
-"""In these words, SQLite goes by the index of the texts in their order."""
+"""Worded so that SQLite goes by the index of documents with text, in their order."""
 
 
 def texts_before(
     db: sqlite3.Connection, space: int | None, number: int | None, count: int
 ) -> list[Document]:
-    """The last documents with text, the last one first, in front of the one of a number, if any."""
+    """The last documents with text, newest first; with a number, those before that document."""
     sql = f"{_SELECT_TEXT} AND d.id < ? ORDER BY d.id DESC LIMIT ?"
     rows = db.execute(sql, (space, LAST if number is None else number, count)).fetchall()
     return [document_from(row) for row in rows]
 
 
 def texts_around(db: sqlite3.Connection, space: int | None, name: str, reach: int) -> list[Document]:
-    """A document with text between its neighbours; nothing where it is not there."""
+    """A document with text between its neighbours; an empty list if there is no such document."""
     (number,) = db.execute(
         "SELECT max(id) FROM documents WHERE namespace_id = ? AND name = ? AND characters > 0",
         (space, name),
@@ -39,13 +39,13 @@ def texts_around(db: sqlite3.Connection, space: int | None, name: str, reach: in
 
 
 _NUMBERED = SELECT_DOCUMENT.replace("d.namespace_id = ?", "+d.namespace_id = ?")
-"""In these words, SQLite goes by the documents' numbers, and not through a namespace."""
+"""Worded so that SQLite goes by the documents' numbers, and not through a namespace."""
 
 
 def texts_beside(
     db: sqlite3.Connection, space: int | None, names: Sequence[str], reach: int
 ) -> list[list[Document]]:
-    """For each name, the documents with text of its episode around its own, in order."""
+    """For each name, the documents with text around it in its episode, in order."""
     in_episode = "FROM documents n WHERE n.namespace_id = d.namespace_id AND n.episode = d.episode "
     far = (
         "(SELECT {}(id) FROM (SELECT n.id " + in_episode + "AND n.characters > 0 AND n.id {} LIMIT ?))"
@@ -54,8 +54,8 @@ def texts_beside(
     own_rows = db.execute(
         f"SELECT w.key, d.name, d.id, NULL {named}", (json.dumps(names), space)
     ).fetchall()
-    # In this order: one of a name, then those of its episode, by the index of episodes. Those of none
-    # are no episode, and are not looked through.
+    # In this order: the document of a name, then those of its episode, by the index of episodes.
+    # Documents without an episode do not form one, and are not looked through.
     found = (
         own_rows
         + db.execute(
@@ -69,7 +69,7 @@ def texts_beside(
     )
     near: list[set[int]] = [set() for _ in names]
     for n, name, own, other in found:
-        # SQLite reads a name in a list to its first NUL.
+        # SQLite reads a name in a list only up to its first NUL.
         if name == names[n]:
             near[n].add(own if other is None else other)
     listed = json.dumps(sorted(set[int]().union(*near)))
@@ -96,7 +96,7 @@ _WORDS = Words(
 def page_of(db: sqlite3.Connection, space: int | None, count: int, page: Page) -> list[Document]:
     """The next documents of a page, at most `count`."""
     condition, given = _WORDS.on(page, space)
-    # Chosen first, all in an index: else the texts of metadata are sorted, too.
+    # Numbers are chosen first, from an index alone: otherwise the metadata's texts are sorted, too.
     numbers = f"SELECT d.id FROM documents d WHERE {condition} ORDER BY d.id {page.order} LIMIT ?"
     sql = f"{_NUMBERED} AND d.id IN ({numbers}) ORDER BY d.id {page.order}"
     return [document_from(row) for row in db.execute(sql, (space, *given, count))]
@@ -105,5 +105,5 @@ def page_of(db: sqlite3.Connection, space: int | None, count: int, page: Page) -
 def episodes_after(
     db: sqlite3.Connection, space: int | None, count: int, after: str | None
 ) -> list[Episode]:
-    """The next episodes by name, each with how many documents it has."""
+    """The next episodes by name, each with its number of documents."""
     return [Episode(*row) for row in db.execute(*_WORDS.episodes_after(space, count, after))]

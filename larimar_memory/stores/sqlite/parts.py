@@ -1,11 +1,11 @@
-"""A part of a namespace's vector index: up to `LIMIT` keys in short, and its file.
+"""A part of a namespace's vector index: up to `LIMIT` keys in short form, and its file.
 
-Of each key there are its row, a bit a number, which says its sign, and a byte a number. A search
-compares all signs, which is quick, and the bytes of those keys alone that come out first.
+Of each key it has the row, one bit per number for the sign, and one byte per number. A search compares
+all signs, which is quick, and then the bytes of the nearest keys only.
 
 The file holds the rows (int64, ascending), the signs (a column of uint64 for every 64 numbers), and the
 bytes (int8, n x d). Its name carries the rows it covers and a checksum. It is a cache of what SQLite
-holds, and is used where the memory file lists its name; see `listed`. A full part lies in its file.
+holds, and is used if the memory file lists its name; see `listed`. A full part is read from its file.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from larimar_memory.stores.base import Key, Keys, Rows
 from larimar_memory.system.files import place, unfinished
 
 LIMIT = 131_072
-"""Keys after which a part is full: it lies in its file from then on, and a new one begins."""
+"""How many keys make a part full: from then on it is in its file, and a new part begins."""
 
 _CHUNK = 32_768
-"""Keys whose signs are compared at once: what that takes stays in the processor's cache."""
+"""How many keys' signs are compared at once: few enough to stay in the processor's cache."""
 
 _CODED = 1_024
 _LEVELS = 3
@@ -36,10 +36,10 @@ _NAME = re.compile(r"(\d{1,19})-(\d{1,19})-(\d{1,19})-([0-9a-f]{9,24})\.keys")
 
 @dataclass(frozen=True, slots=True)
 class IndexFile:
-    """A file of a namespace's index, as its name tells.
+    """A file of a namespace's index, described by its name.
 
     Attributes:
-        after, covers: the rows in it are greater than the one, and at most the other.
+        after, covers: its rows are greater than `after`, and at most `covers`.
         checksum: of its bytes.
     """
 
@@ -51,14 +51,14 @@ class IndexFile:
 
 
 class Probe:
-    """A key that is searched for, as signs are compared with it.
+    """The key of a search, in the form in which signs are compared with it.
 
-    Signs of its large numbers count more than those of its small ones, 3 against 0: of the exact 40
-    best of 400,000 sentences, 99.8% are among the 6,144 that are nearest so; where all count alike,
-    96% are.
+    Signs of its large numbers weigh more than those of its small ones, 3 against 0. Of the exact 40
+    best of 400,000 sentences, 99.8% are among the 6,144 that are then nearest; with equal weights, 96%
+    are.
 
     Attributes:
-        farthest: no distance is larger.
+        farthest: the largest distance that is possible.
     """
 
     def __init__(self, key: Key) -> None:
@@ -69,7 +69,7 @@ class Probe:
         self.farthest = _LEVELS * len(key)
 
     def distances(self, signs: UInt64[np.ndarray, "w n"]) -> Int[np.ndarray, " n"]:
-        """How far keys are off by their signs; small is near."""
+        """The distances of keys by their signs; small is near."""
         count = signs.shape[1]
         found = np.zeros(count, dtype=np.uint16 if self.farthest < 2**16 else np.uint32)
         for first in range(0, count, _CHUNK):
@@ -81,7 +81,7 @@ class Probe:
                 for mask, bits in zip(masks, (ones, twos), strict=True):
                     np.bitwise_and(differ, mask, out=masked)
                     np.bitwise_count(masked, out=bits)
-                # At most 3 a bit of 64: it fits.
+                # At most 3 for each of 64 bits: that fits a byte.
                 twos += twos
                 ones += twos
                 part += ones
@@ -89,14 +89,14 @@ class Probe:
 
 
 class Part:
-    """Keys by row, in RAM until it is full.
+    """Keys by row, in RAM until the part is full.
 
     Args:
         after: the row that precedes those in it.
 
     Attributes:
-        file: the file it lies in; None where it is in RAM.
-        rows, signs, codes: what it holds, n of each.
+        file: the file it is in; None if it is in RAM.
+        rows, signs, codes: what the part holds, n of each.
     """
 
     def __init__(self, dimension: int, after: int) -> None:
@@ -107,7 +107,7 @@ class Part:
 
     @classmethod
     def held(cls, file: IndexFile, dimension: int) -> Part:
-        """A part as it lies in its file.
+        """The part that a file holds.
 
         Raises:
             ValueError, OSError: if the file is not what was written.
@@ -140,14 +140,15 @@ class Part:
 
     @property
     def mapped(self) -> bool:
-        """Whether it lies in its file, and not in RAM."""
+        """Whether it is in its file, and not in RAM."""
         return self.file is not None
 
     def add(self, rows: Rows, keys: Keys) -> None:
-        """Take in rows in ascending order."""
+        """Add rows in ascending order."""
         needed = self._count + len(rows)
         if self.mapped or needed > len(self._rows):
-            # Twice as much each time, so that little is copied, but no more than it will hold.
+            # Room for twice as many each time, so that little is copied, but no more than the part will
+            # hold.
             self._move(max(needed, min(2 * needed, LIMIT)))
         for first in range(0, len(rows), _CODED):
             at = self._count + first
@@ -158,7 +159,7 @@ class Part:
         self._count, self.covers = needed, int(rows[-1])
 
     def cosines(self, places: Rows, key: Key) -> Float[np.ndarray, " n"]:
-        """Cosines of a key with those in some places."""
+        """Cosines of a key with the keys in some places."""
         found = np.zeros(len(places), dtype=np.float32)
         for first in range(0, len(places), _CODED):
             some = self._codes[places[first : first + _CODED]].astype(np.float32)
@@ -167,7 +168,7 @@ class Part:
         return found
 
     def remove(self, rows: Rows) -> None:
-        """Forget those rows that are in it, and be in RAM from then on."""
+        """Forget those rows; a part that held any of them is in RAM from then on."""
         rows = rows[(rows > self.after) & (rows <= self.covers)]
         if len(rows):
             self.keep(np.setdiff1d(self.rows, rows, assume_unique=True))
@@ -179,14 +180,14 @@ class Part:
             return
         if self.mapped:
             self._move(len(self))
-        # In front of the first that goes, nothing moves.
+        # Keys before the first one to go stay where they are.
         first, had, self._count = int(np.argmin(stay)), len(self), int(stay.sum())
         for held in (self._rows, self._signs.T, self._codes):
             held[first : self._count] = held[first:had][stay[first:]]
             held[self._count : had] = 0
 
     def write(self, folder: Path, space: int) -> IndexFile:
-        """Write a file that holds what it holds.
+        """Write the part to a file.
 
         Raises:
             OSError: if it cannot be written.
@@ -202,10 +203,10 @@ class Part:
         return IndexFile(path, space, self.after, self.covers, checksum)
 
     def hold(self, file: IndexFile) -> None:
-        """Let go of the RAM: keep this file, which holds what it holds, even where another deletes it.
+        """Free the RAM: use this file of the same content, even if another process deletes it.
 
         Raises:
-            ValueError, OSError: if it is not there, or holds no such keys.
+            ValueError, OSError: if the file is not there, or does not hold such keys.
         """
         with file.path.open("rb") as opened:
             held = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
@@ -222,7 +223,7 @@ class Part:
         self._count, self.file, self.covers = count, file, file.covers
 
     def _move(self, capacity: int) -> None:
-        """Be in RAM, with room for so many."""
+        """Move the part to RAM, with room for so many keys."""
         room = _none(self._dimension, capacity)
         room[0][: self._count], room[1][:, : self._count] = self.rows, self.signs
         room[2][: self._count] = self.codes
@@ -233,7 +234,7 @@ class Part:
 
 
 def index_file(path: Path) -> IndexFile | None:
-    """A file of an index by its name; None if it is no such name."""
+    """The index file that a name describes; None for any other name."""
     match = _NAME.fullmatch(path.name)
     if match is None:
         return None
@@ -264,7 +265,7 @@ def _words(dimension: int) -> int:
 
 
 def _signs(keys: Keys) -> UInt64[np.ndarray, "w n"]:
-    """A bit a number, set where it is positive."""
+    """One bit per number, set if it is positive."""
     packed = np.packbits(keys > 0, axis=1)
     filled = np.zeros((len(keys), 8 * _words(keys.shape[1])), dtype=np.uint8)
     filled[:, : packed.shape[1]] = packed

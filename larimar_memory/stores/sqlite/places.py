@@ -1,4 +1,4 @@
-"""Where segments stand, who said them, and the keys near them: what a ranking asks of many at once."""
+"""The places of segments, who said them, and the keys near them, of many segments at once."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from larimar_memory.stores.sqlite.queries import LISTED, matrix_of
 
 
 def indexed_count(db: sqlite3.Connection, space: int) -> int:
-    """How many segments a namespace's text index holds: counted in a tenth of the time."""
+    """How many segments a namespace's text index holds; takes a tenth of the time of counting rows."""
     return int(db.execute(f"SELECT count(*) FROM fts_{space}_docsize").fetchone()[0])
 
 
 def places_of(db: sqlite3.Connection, space: int | None, rows: Sequence[int]) -> list[Place]:
-    """Where the segments of those rows of a namespace stand."""
+    """The places of the segments of those rows of a namespace."""
     found = db.execute(
         "SELECT s.id, d.name, s.position, d.metadata, d.episode FROM segments s "
         f"JOIN documents d ON d.id = s.document_id WHERE s.namespace_id = ? AND s.id IN {LISTED}",
         (space, json.dumps([int(row) for row in rows])),
     ).fetchall()
-    # A turn's metadata are looked into where they may say who spoke; the ranked are checked later.
+    # Metadata are read only if they may say who spoke; those of ranked segments are checked later.
     spoke = {metadata: _speaker(metadata) for *_, metadata, _ in found}
     return [
         Place(row, name, at, spoke[metadata], episode) for row, name, at, metadata, episode in found
@@ -43,7 +43,7 @@ def _speaker(metadata: Any) -> str:
 def keys_near(
     db: sqlite3.Connection, space: int | None, rows: Sequence[int], reach: int, form: KeyForm
 ) -> list[list[tuple[int, Key]]]:
-    """For each row, the distances and keys of the segments near it in its document, and its own."""
+    """For each row, the offsets and keys of the segments near it in its document, and its own."""
     found = db.execute(
         "SELECT w.key, s.position - a.position, s.id, s.key, s.key_checksum FROM json_each(?) AS w "
         "CROSS JOIN segments a ON a.id = w.value AND a.namespace_id = ? "

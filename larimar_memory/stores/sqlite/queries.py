@@ -1,4 +1,4 @@
-"""What the SQLite store asks in SQL, and how columns become values."""
+"""The queries of the SQLite store, and how columns become values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHUNK = 4096
 
 _OTHER_SIZE = "it is of another size"
 LISTED = "(SELECT value FROM json_each(?))"
-"""What is in a list that is one parameter: SQLite takes only so many."""
+"""The values of a list that is one parameter: SQLite limits the number of parameters."""
 
 _COUNT = "(SELECT count(*) FROM segments s WHERE s.document_id = d.id)"
 SELECT_DOCUMENT = (
@@ -37,7 +37,7 @@ _SEGMENT = (
     f"{columns('documents', 'd.')}, s.id, d.namespace_id, d.id, s.position, s.start, "
     's."end", s.text, s.key, {latent}, s.checksum, s.key_checksum, {seal}, f.key, f.checksum'
 )
-"""A document's columns and a segment's, whose checksum tells whether it is of that document."""
+"""A document's columns and a segment's; the segment's checksum tells whether it is of that document."""
 
 _WITH_FINE = "LEFT JOIN fine_keys f ON f.id = s.id "
 _DOCUMENT, _LATENT, _WIDTH = 10, 18, 22
@@ -95,7 +95,7 @@ def generation_of(db: sqlite3.Connection, space: int) -> int:
 
 
 def next_row(db: sqlite3.Connection) -> int:
-    """The number of the next segment: inside a transaction, nobody else takes it."""
+    """The number of the next segment: inside a transaction, no other process takes it."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'segments'").fetchone()
     return int(row[0]) + 1 if row else 1
 
@@ -117,7 +117,7 @@ def any_row(db: sqlite3.Connection, space: int, after: int, last: int) -> bool:
 def keys_after(db: sqlite3.Connection, space: int | None, row: int) -> list[tuple[int, bytes, int]]:
     """The next `CHUNK` rows above a row, ascending, with stored keys, for `matrix_of`.
 
-    No more: a statement that is not read to its end holds the moment it began at.
+    No more: a statement that is not read to its end keeps seeing the moment at which it began.
     """
     return db.execute(
         "SELECT id, key, key_checksum FROM segments WHERE namespace_id = ? AND id > ? "
@@ -133,9 +133,9 @@ def existing_rows(db: sqlite3.Connection, rows: list[int]) -> set[int]:
 
 
 def chosen(where: Where | None, ids: Sequence[str] | None) -> Condition:
-    """The condition that a document `d` satisfies a filter, and is one of those.
+    """The condition that a document `d` satisfies a filter, and has one of the ids.
 
-    Names as SQLite reads them from a list end at a NUL: who uses it compares them once more.
+    SQLite reads names in a list only up to a NUL, so the caller compares them once more.
     """
     condition, parameters = to_sql(where, "d.metadata")
     if ids is None:
@@ -158,7 +158,7 @@ def nearest_where(
     while chunk := cursor.fetchmany(CHUNK):
         rows, keys = matrix_of(chunk, form)
         best += [Hit(int(r), float(s)) for r, s in zip(rows, cosines(keys, key), strict=True)]
-        # Not after every chunk: where k is large, sorting is what takes the time.
+        # Not after every chunk: if k is large, sorting takes most of the time.
         if len(best) > 2 * (k + CHUNK):
             best = sorted(best, key=_rank)[:k]
     return sorted(best, key=_rank)[:k]
@@ -202,12 +202,12 @@ def segments_of(
 def segments_in(
     db: sqlite3.Connection, space: int | None, spans: Sequence[Span], form: KeyForm, latents: bool
 ) -> list[list[StoredSegment]]:
-    """The segments of each span of a namespace's documents, in order, as one moment has them.
+    """The segments of each span of a namespace's documents, in order, all of one moment.
 
     Raises:
         Damaged: if one is not what was written, or one is missing inside a span.
     """
-    # In this order: a span names one document, and a document's segments lie by their position.
+    # Joined in this order: a span names one document, whose segments are indexed by position.
     found = db.execute(
         f"SELECT {_columns(latents)}, w.key FROM json_each(?) AS w "
         "CROSS JOIN documents d ON d.namespace_id = ? AND d.name = json_extract(w.value, '$[0]') "
@@ -219,7 +219,7 @@ def segments_in(
     held: list[list[StoredSegment]] = [[] for _ in spans]
     whole = set[str]()
     for row, segment in zip(found, segments_from(found, form), strict=True):
-        # SQLite reads a name in a list to its first NUL.
+        # SQLite reads a name in a list only up to its first NUL.
         if segment.document_id == spans[row[-1]].document_id:
             held[row[-1]].append(segment)
         if row[6]:
@@ -249,7 +249,7 @@ def ranked(
 def frequencies(
     db: sqlite3.Connection, space: int, terms: Sequence[str], most: int | None
 ) -> list[int]:
-    """How many segments of a namespace hold each of the terms, counted no further than to `most`."""
+    """How many segments of a namespace hold each of the terms; counting stops at `most`."""
     sql = f"SELECT count(*) FROM (SELECT 1 FROM fts_{space} WHERE fts_{space} MATCH ? LIMIT ?)"
     limit = LAST if most is None else most
     return [int(db.execute(sql, (_quoted(term), limit)).fetchone()[0]) for term in terms]

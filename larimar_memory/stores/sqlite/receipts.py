@@ -16,17 +16,17 @@ from larimar_memory.stores.sqlite.schema import RECEIPTS, columns, has_table
 from larimar_memory.system.pieces import Pieces, chunks_of
 
 _BESIDE = ("-wal", "-journal", "-vectors", ".repairing*", ".before-repair-*", ".set-aside-*", ".*.tmp")
-"""How the names end of what SQLite and the package write beside a memory file and what holds texts or
-keys. The one that ends in -shm holds numbers of pages."""
+"""Endings of the names of what SQLite and the package write beside a memory file and what holds texts
+or keys. The file that ends in -shm holds numbers of pages."""
 
 _TEMPORARY = "etilqs_*"
-"""What SQLite calls the files that VACUUM and sorting put down for a while; on POSIX without a name."""
+"""SQLite's names for the temporary files of VACUUM and sorting; on POSIX, these have no name."""
 
 _TEMPORARY_FOLDERS = ("/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108 - looked at, not written to
 
 
 def kept(db: sqlite3.Connection) -> KeptReceipts:
-    """All lines, and how many there were."""
+    """All lines, and how many were ever added."""
     if not has_table(db, "receipts"):
         return KeptReceipts([], 0)
     rows = db.execute(f"SELECT {columns('receipts')} FROM receipts ORDER BY id").fetchall()
@@ -35,7 +35,7 @@ def kept(db: sqlite3.Connection) -> KeptReceipts:
 
 
 def add(db: sqlite3.Connection, make: Callable[[str | None], Sequence[str]]) -> None:
-    """Add lines, inside a transaction, that follow the last one."""
+    """Add the lines that follow the last one, inside a transaction."""
     db.execute(RECEIPTS)
     sql = f"SELECT {columns('receipts')} FROM receipts ORDER BY id DESC LIMIT 1"
     last = db.execute(sql).fetchone()
@@ -50,13 +50,13 @@ def search(db: sqlite3.Connection, path: Path, pieces: Pieces) -> list[SearchedF
     own = pieces.found_in([_own(db)])
     searched, files = list[SearchedFile](), dict[Path, Path]()
     for file in _files(path):
-        # Each once, by the first of its names.
+        # Each file once, by the first of its names.
         files.setdefault(file.resolve(), file)
     for file in files.values():
         try:
             size, found = file.stat().st_size, frozenset(pieces.found_in(chunks_of(file)) - own)
         except FileNotFoundError:
-            # Temporary, or of an index that another process has replaced.
+            # A temporary file, or one of an index that another process has replaced.
             continue
         except OSError:
             if not file.exists():
@@ -69,7 +69,7 @@ def search(db: sqlite3.Connection, path: Path, pieces: Pieces) -> list[SearchedF
 
 
 def _files(path: Path) -> Iterator[Path]:
-    # SQLite's log lies beside the file itself, where the path is a link to it.
+    # If the path is a link, SQLite's log is beside the file that it leads to.
     for file in dict.fromkeys((path, path.resolve())):
         yield file
         beside = [other for ending in _BESIDE for other in file.parent.glob(escape(file.name) + ending)]
@@ -81,7 +81,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _own(db: sqlite3.Connection) -> bytes:
-    """What the file says of itself, and not of any text."""
+    """What the file says of itself, and not in any text."""
     said = [sql for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
     said += [f"{key} {value}" for key, value in db.execute("SELECT key, value FROM meta")]
     if has_table(db, "index_files"):

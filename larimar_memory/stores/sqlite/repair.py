@@ -37,7 +37,8 @@ from larimar_memory.system.locked_files import reading
 
 _TWICE = "there is another of its name or place"
 UNREADABLE = "damaged"
-"""The content hash of a document that lost segments: it is no text's, so any can be written again."""
+"""The content hash of a document that lost segments: no text has it, so any text can be written
+again."""
 
 
 @dataclass(slots=True)
@@ -45,11 +46,11 @@ class Repaired:
     """What a repair did.
 
     Attributes:
-        before: what was found; where it is sound, nothing was done.
+        before: what a check found; if the file was sound, nothing was done.
         backup: the file as it was, unless none was asked for.
-        set_aside: a file of JSON lines with what could not be kept, a row each.
-        lost: how many rows of each kind are not in the memory any more.
-        keys_made: how many keys that were damaged were made again from their text.
+        set_aside: a file of JSON lines with the rows that could not be kept, one a line.
+        lost: how many rows of each kind are no longer in the memory.
+        keys_made: how many damaged keys were made again from their text.
         incomplete: ids of documents, by namespace, that lack segments; writing them again heals them.
         after: what a check finds now.
     """
@@ -71,16 +72,16 @@ class Repaired:
 def repair(
     path: Path, *, backup: bool = True, keys: MakeKeys | None = None, on_progress: OnCheck | None = None
 ) -> Repaired:
-    """Keep every row that is what was written, index it anew, and set the rest aside.
+    """Keep every undamaged row, index the rows again, and set the damaged ones aside.
 
-    A sound file is not touched. What is set aside, and the backup, hold text: delete them when they
-    are of no more use.
+    A sound file is not touched. The rows set aside and the backup hold text: delete these files when
+    you no longer need them.
 
     Args:
         backup: first copy the file and its log to `FILE.before-repair-TIME`, unless all there is to do
-            is to erase what was forgotten.
-        keys: makes of texts the keys by which the file is searched; then segments whose key alone is
-            damaged are kept.
+            is to erase forgotten content.
+        keys: makes the keys that the file searches by, from texts; with it, segments with no other
+            damage than to their key are kept.
         on_progress: see `OnCheck`.
 
     Raises:
@@ -95,7 +96,7 @@ def repair(
     found = [f for f in done.before.findings if not f.harmless and not f.not_erased]
     with understood(path), ExitStack() as leaving:
         with closing(_alone(path)) as old:
-            # Not before: it may be that of another repair.
+            # Not before: until then, it may be that of another repair.
             leaving.callback(remove, new)
             if backup and done.before.damaged:
                 done.backup = str(path.with_name(f"{path.name}.before-repair-{stamp}"))
@@ -110,7 +111,7 @@ def repair(
                 _rewrite(old, path, new, aside, done, keys)
                 in_place = _put_in_place(new, old)
         if not in_place:
-            # Before the new file is there: a log is taken for that of the file beside it.
+            # Before the new file is there: SQLite takes a log for that of the file beside it.
             remove(path, but_file=True)
             os.replace(new, path)
         leaving.close()
@@ -121,10 +122,11 @@ def repair(
 
 
 def _put_in_place(new: Path, old: sqlite3.Connection) -> bool:
-    """Give the old file the contents of the new one, under the lock that is held, all at once.
+    """Replace the old file's contents with the new one's, under the lock that is held, all at once.
 
-    Whoever waits for that lock then finds the new contents, as it would not in a file put in its place.
-    Returns False where the old file is too damaged to be written to; then nobody else can write either.
+    A process that waits for that lock then finds the new contents; it would not if the file were
+    replaced. Returns False if the old file is too damaged to be written to; then no other process can
+    write either.
     """
     with closing(sqlite3.connect(new)) as made, suppress(*FAILURES):
         made.backup(old)
@@ -133,7 +135,7 @@ def _put_in_place(new: Path, old: sqlite3.Connection) -> bool:
 
 
 def _alone(path: Path) -> sqlite3.Connection:
-    """A connection that keeps every other process out of the file, as far as the file lets it."""
+    """A connection that keeps every other process out of the file, as far as its state allows."""
     there = f"{path.resolve().as_uri()}?mode=rw"
     db = connect(path, there, uri=True, isolation_level=None, timeout=0)
     try:
@@ -141,7 +143,7 @@ def _alone(path: Path) -> sqlite3.Connection:
         db.execute("BEGIN IMMEDIATE")
         db.execute("COMMIT")
     except FAILURES as error:
-        # Where the file is so damaged that it cannot be locked, what can be read is saved all the same.
+        # If the file is too damaged to be locked, what can be read is saved all the same.
         if isinstance(error, sqlite3.Error) and is_busy(error):
             db.close()
             raise MemoryBusyError(
@@ -155,7 +157,7 @@ def _alone(path: Path) -> sqlite3.Connection:
 def _rewrite(
     old: sqlite3.Connection, path: Path, new: Path, aside: Path, done: Repaired, keys: MakeKeys | None
 ) -> None:
-    """Copy all that is what was written into a new file, with text indexes made of it."""
+    """Copy every undamaged row into a new file, and make its text indexes from them."""
     old.text_factory = readable_text
     schema.show_as_newest(old, schema.version_of(old, path))
     known = schema.about(old)
@@ -167,7 +169,7 @@ def _rewrite(
         )
     remove(new)
     with closing(sqlite3.connect(new, isolation_level=None)) as made:
-        # What takes the place of a file's contents, under its lock, must have its pages' size.
+        # Contents that replace those of a file, under its lock, must have the same page size.
         (page_bytes,) = old.execute("PRAGMA page_size").fetchone()
         schema.format_new(made, page_bytes)
         made.execute("BEGIN IMMEDIATE")
@@ -181,7 +183,7 @@ def _rewrite(
         text_index.add_functions(made)
         text_index.make_all(made)
         with suppress(*FAILURES):
-            # No number is ever given twice, not even that of what was lost.
+            # No number is used twice, not even that of a lost row.
             made.executemany(
                 "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?",
                 old.execute("SELECT seq, name FROM sqlite_sequence").fetchall(),
@@ -196,7 +198,7 @@ def _rewrite(
 
 @dataclass(slots=True)
 class _Copying:
-    """Copies rows from a file to a new one, and writes to a third what cannot be kept."""
+    """Copies rows from a file to a new one, and writes those that cannot be kept to a third."""
 
     old: sqlite3.Connection
     made: sqlite3.Connection
@@ -234,7 +236,7 @@ class _Copying:
                 self._recover(row.number, row["generation"])
 
     def _recover(self, space: int, generation: int) -> None:
-        """Make a namespace whose name is lost, for what is in it is not."""
+        """Make a namespace in place of one whose name is lost, since its content is not."""
         name = f"recovered namespace {space}"
         while self.made.execute("SELECT 1 FROM namespaces WHERE name = ?", (name,)).fetchone():
             name += " again"
@@ -267,7 +269,7 @@ class _Copying:
             else:
                 latent = row["latent"]
                 if "latent" in row.wrong or not (latent is None or is_latent(latent)):
-                    # It can be made again.
+                    # A latent can be made again.
                     self._put_aside(row, "latents", NOT_WRITTEN)
                     row = row.but(latent=None, latent_checksum=None)
                 if not self._insert("segments", row) and row.number != last:
@@ -276,7 +278,7 @@ class _Copying:
         return hurt
 
     def _keyed(self, row: Row) -> Row:
-        """The segment with its key made again, where that alone is damaged and there is a way."""
+        """The segment with its key made again, if only its key is damaged and `keys` is given."""
         wrong = "key" in row.wrong or row.why_not("segments", self.form) == OTHER_SIZE
         if self.keys is None or not wrong or "row" in row.wrong:
             return row
@@ -298,13 +300,13 @@ class _Copying:
             if why is None:
                 self._insert("fine_keys", row)
             else:
-                # It can be made again.
+                # A fine key can be made again.
                 self._put_aside(row, "fine keys", why)
 
     def _copy_receipts(self) -> None:
-        """Copy the receipts; where one cannot be kept, their chain tells so for good."""
+        """Copy the receipts; if one cannot be kept, their chain shows that for good."""
         self.made.execute(schema.RECEIPTS)
-        # There is a number to begin with even where all are lost.
+        # So there is a number to begin with even if all are lost.
         self.made.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('receipts', 0)")
         for row in rows(self.old, "receipts"):
             if (why := row.why_not("receipts", self.form)) is not None:
@@ -313,9 +315,9 @@ class _Copying:
                 self._insert("receipts", row)
 
     def _insert(self, table: str, row: Row) -> bool:
-        """Whether there was none of its number, or of its name, yet."""
+        """Insert a row, unless there is one of its number or name; returns whether it was inserted."""
         values = tuple((row.values or {}).values())
-        # A page that is in the file twice holds its rows twice.
+        # A page that is in the file twice gives its rows twice.
         sql = f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(values))})"
         return self.made.execute(sql, values).rowcount > 0
 
@@ -325,7 +327,7 @@ class _Copying:
         self.aside.write(json.dumps(line, ensure_ascii=False, default=bytes.hex) + "\n")
 
     def _mark_incomplete(self, hurt: set[int]) -> None:
-        """A document that lacks segments is as one whose writing was interrupted, but begins anew."""
+        """Mark documents that lack segments as interrupted ones, which are written again in full."""
         found = self.made.execute(
             "SELECT d.id, d.namespace_id, d.name, d.characters, d.metadata, d.written_at, d.episode, "
             'count(s.id), max(s.position) + 1, max(s."end") FROM documents d '
@@ -345,7 +347,7 @@ class _Copying:
 
 
 def _index(path: Path) -> None:
-    """Make the vector indexes from the rows, where there are enough of them for one."""
+    """Make the vector indexes from the rows, if there are enough rows for one."""
     with looking(path) as db:
         known = schema.about(db)
     with closing(SQLiteStore(path, encoder=known.encoder or "", dimension=known.dimension)) as store:

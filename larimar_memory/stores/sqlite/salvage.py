@@ -22,16 +22,16 @@ OTHER_SIZE = "keys of another size"
 _RANGE = 512
 _PROBES = 20_000
 _LEAST_BYTES = 16
-"""No row takes less."""
+"""The fewest bytes of a row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row as it lies in the file.
+    """A row as it is in the file.
 
     Attributes:
-        values: by column; None where SQLite cannot read the row.
-        wrong: what of it is not what was written: "row", "key", "latent".
+        values: by column; None if SQLite cannot read the row.
+        wrong: the parts that are not what was written: "row", "key", "latent".
     """
 
     number: int
@@ -42,10 +42,10 @@ class Row:
         return None if self.values is None else self.values[column]
 
     def why_not(self, table: str, form: KeyForm) -> str | None:
-        """Why the row cannot be kept; None if it can, but perhaps for its latent.
+        """Why the row cannot be kept; None if it can, perhaps without its latent.
 
         Args:
-            form: of the file's keys by which it is searched; of dimension 0 where it is not known.
+            form: of the keys that the file searches by; of dimension 0 if that is unknown.
         """
         if self.values is None:
             return NOT_READ
@@ -73,10 +73,10 @@ class Row:
 
 @contextmanager
 def looking(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that changes nothing, at one moment of the file, with its rows as of this version.
+    """A read-only connection to one moment of the file, with its rows in this version's form.
 
     Raises:
-        MemoryFileError: if it cannot be opened at all, or is no memory.
+        MemoryFileError: if it cannot be opened at all, or is not a memory.
     """
     with forking.inside(), understood(path):
         check_inherited(path)
@@ -91,15 +91,15 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def readable_text(raw: bytes) -> str:
-    """Text that may no longer be UTF-8: its checksum tells so, not an error while it is read."""
+    """Text that may no longer be UTF-8: its checksum shows that, and reading it raises no error."""
     return raw.decode("utf-8", "surrogateescape")
 
 
 def rows(db: sqlite3.Connection, table: str) -> Iterator[Row]:
-    """The rows of a table, ascending, and those numbers at which SQLite fails.
+    """The rows of a table, ascending, and an unread row for each number at which SQLite fails.
 
-    Where there are more of those than there can be rows, one stands for many. Rows that are found only
-    from the table's end follow in the end, descending.
+    If SQLite fails at more numbers than there can be rows, one row stands for many. Rows that are found
+    only from the table's end come last, descending.
     """
     select = f"SELECT {schema.columns(table)} FROM {table}"
     sql = f"{select} WHERE id BETWEEN ? AND ? ORDER BY id LIMIT {_RANGE}"
@@ -130,7 +130,7 @@ def rows(db: sqlite3.Connection, table: str) -> Iterator[Row]:
 
 
 def _from_the_end(db: sqlite3.Connection, table: str, reached: int) -> Iterator[Row]:
-    """Rows, descending, to one that has been reached from the beginning.
+    """Rows, descending, down to one that was reached from the beginning.
 
     A damaged number that is too large ends every search that comes upon it, and hides what follows.
     """

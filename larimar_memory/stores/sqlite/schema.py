@@ -1,6 +1,6 @@
-"""The tables of a memory file, and how a file of an older version becomes one of this version.
+"""The tables of a memory file, and the migration of files of older versions.
 
-Which encoder a file's keys are of is said twice in the table `meta`, each time with a checksum.
+The table `meta` says twice which encoder made the file's keys, each time with a checksum.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x4C41524D
 SCHEMA_VERSION = STEMS_SINCE = 4
-"""Since it, text indexes hold the stems of words; and there are fine keys, and episodes."""
+"""The first version whose text indexes hold stems, and which has fine keys and episodes."""
 
 WORDS_SINCE = 3
-"""Since it, texts are cut into words as questions are; before, SQLite did it its own way."""
+"""The first version that cuts texts into words as it cuts questions; before, SQLite did it its own
+way."""
 
 PAGE_BYTES = 8192
-"""Of new files. A segment with its latent takes some 3 KB, of which SQLite's usual pages of 4 KB hold
-one each and are a quarter empty; larger ones than this would make every namespace larger."""
+"""The size of pages in new files. A segment with its latent takes some 3 KB: SQLite's usual pages of
+4 KB hold one each and are a quarter empty; pages larger than this would make every namespace larger."""
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -76,8 +77,8 @@ CREATE TABLE fine_keys (
 );
 CREATE INDEX fine_keys_by_namespace ON fine_keys (namespace_id);
 """
-"""Fine keys are the encoder's, of a lazy file's segments: beside them, for a row that is given a value
-later is written anew, with its text and latent."""
+"""Fine keys are the encoder's keys of a lazy file's segments. They have a table of their own: a row
+that gets a value later is written again, with its text and latent."""
 
 RECEIPTS = """
 CREATE TABLE IF NOT EXISTS receipts (
@@ -86,7 +87,7 @@ CREATE TABLE IF NOT EXISTS receipts (
     checksum INTEGER
 )
 """
-"""Made with the first one. The numbers that were given tell how many there were."""
+"""Made with the first receipt. The last number used tells how many there ever were."""
 
 _FINE_KEYS = SCHEMA[SCHEMA.index("CREATE TABLE fine_keys") :]
 _INDEX_OF_EPISODES = (
@@ -94,7 +95,7 @@ _INDEX_OF_EPISODES = (
     "WHERE episode IS NOT NULL"
 )
 _INDEX_OF_TEXTS = "CREATE INDEX texts_by_namespace ON documents (namespace_id, id) WHERE characters > 0"
-"""By which the texts first written last are found."""
+"""The index by which the newest documents with text are found."""
 
 
 def _described() -> dict[str, dict[str, type | None]]:
@@ -120,13 +121,13 @@ def columns(table: str, prefix: str = "") -> str:
 
 
 def has_table(db: sqlite3.Connection, name: str) -> bool:
-    """Whether there is one of those that are made when they are first needed."""
+    """Whether a table exists that is made when it is first needed."""
     sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
     return bool(db.execute(sql, (name,)).fetchone()[0])
 
 
 def _first(table: str, count: int) -> str:
-    # Behind the table's name: SQLite takes a name in quotes for text where there is no such column.
+    # After the table's name: SQLite takes a quoted name for text if there is no such column.
     return ", ".join(columns(table, f"{table}.").split(", ")[:count])
 
 
@@ -146,13 +147,14 @@ _LAZY = "lazy"
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What keys a file holds.
+    """The facts about a file's keys.
 
     Attributes:
-        encoder: fingerprint of what makes them; None where nothing was said yet, or it is lost.
-        dimension: d; 0 where it is not known.
-        lazy: whether segments have coarse keys, and the encoder's beside them.
-        whole: whether nothing of it is damaged. What is said once more makes up for what is.
+        encoder: fingerprint of the encoder that makes them; None if none is recorded yet, or it is
+            lost.
+        dimension: d; 0 if it is unknown.
+        lazy: whether segments have coarse keys, with fine keys beside them.
+        whole: whether none of the facts is damaged; their second copy makes up for damage.
     """
 
     encoder: str | None
@@ -162,7 +164,7 @@ class About:
 
 
 def rows_about(encoder: str, dimension: int, lazy: bool) -> dict[str, str]:
-    """What the table `meta` holds."""
+    """The rows of the table `meta`."""
     said: list[int | str] = [encoder, dimension, *([_LAZY] if lazy else [])]
     seal = checksums.of_values(*said)
     return {
@@ -175,7 +177,7 @@ def rows_about(encoder: str, dimension: int, lazy: bool) -> dict[str, str]:
 
 
 def about(db: sqlite3.Connection) -> About:
-    """What the table `meta` says.
+    """The facts in the table `meta`.
 
     Raises:
         sqlite3.DatabaseError: if it cannot be read.
@@ -199,20 +201,20 @@ def about(db: sqlite3.Connection) -> About:
 
 
 def _number(text: Any) -> int:
-    """Numbers in a key; 0 where the text says none that can be."""
+    """How many numbers a key has; 0 if the text is not such a number."""
     if not isinstance(text, str) or not re.fullmatch("[0-9]{1,7}", text):
         return 0
     return int(text)
 
 
 def prepare(db: sqlite3.Connection, path: Path | None, *, read_only: bool) -> None:
-    """See to it that a new connection finds the tables of this version.
+    """Make sure that a new connection finds the tables of this version.
 
-    An empty file gets them; an older one is migrated, all at once or not at all; where that cannot be
-    written, its rows are shown as this version has them.
+    An empty file gets them. An older file is migrated, all at once or not at all; if it is read-only,
+    its rows are shown in this version's form.
 
     Raises:
-        MemoryFileError: if it is no memory, or one of a newer release.
+        MemoryFileError: if it is not a memory, or is of a newer release.
     """
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if not tables and not read_only:
@@ -251,7 +253,7 @@ def version_of(db: sqlite3.Connection, path: Path | None) -> int:
     """The version of a memory file's format.
 
     Raises:
-        MemoryFileError: if it is no memory, or one of a newer release.
+        MemoryFileError: if it is not a memory, or is of a newer release.
     """
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -280,7 +282,7 @@ def version_of(db: sqlite3.Connection, path: Path | None) -> int:
 
 
 def show_as_newest(db: sqlite3.Connection, version: int) -> None:
-    """Let a connection that only reads see a file of an older version as one of this version."""
+    """Show a read-only connection a file of an older version in this version's form."""
     if version >= 4:
         return
     checksums.add_functions(db)
@@ -294,7 +296,7 @@ def show_as_newest(db: sqlite3.Connection, version: int) -> None:
 
 
 def format_new(db: sqlite3.Connection, page_bytes: int = PAGE_BYTES) -> None:
-    """Settle what cannot be changed once a file has tables."""
+    """Set what cannot be changed once a file has tables."""
     db.execute(f"PRAGMA page_size = {page_bytes:d}")
     db.execute("PRAGMA journal_mode = WAL")
 
@@ -321,7 +323,7 @@ def _add_checksums(db: sqlite3.Connection) -> None:
 
 
 def _index_texts(db: sqlite3.Connection) -> None:
-    # The words' own indexes are made anew by the next step.
+    # The next step makes the indexes of words again.
     db.execute(_INDEX_OF_TEXTS)
 
 
@@ -331,7 +333,7 @@ def _add_fine_keys(db: sqlite3.Connection) -> None:
         db.execute(statement)
     text_index.add_functions(db)
     text_index.make_all(db)
-    # Index files are of another form now, and are made anew.
+    # Index files have another form now, and are made again.
     db.execute("DROP TABLE IF EXISTS index_files")
 
 
@@ -340,4 +342,4 @@ _MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {
     2: _index_texts,
     3: _add_fine_keys,
 }
-"""What brings a file from a version to the next."""
+"""The function that migrates a file of a version to the next."""

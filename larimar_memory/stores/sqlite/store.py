@@ -50,16 +50,15 @@ from larimar_memory.types import Metadata
 
 
 class SQLiteStore(Store):
-    """The contract over one file, or in RAM, by the same code.
+    """The contract over one file or in RAM, by the same code.
 
-    Safe for many threads; a file for many processes, too, one of which writes at a time.
+    Safe for many threads; a file also for many processes, one of which writes at a time.
 
     Args:
         path: the memory file; None for one in RAM, which ends with the store.
         encoder: fingerprint of the sentence encoder; must be the one the file was written with.
         dimension: d, numbers in a key.
-        lazy: of a new file: whether what it is searched by are coarse keys. A file that is there stays
-            what it is.
+        lazy: whether a new file is searched by coarse keys; an existing file stays as it is.
         options: of a file; see `ConnectionOptions`.
 
     Raises:
@@ -89,7 +88,8 @@ class SQLiteStore(Store):
             self._form = KeyForm(dimension, self.lazy)
             self._indexes = Indexes(self._db, self._form)
             if self.path is not None and not self._db.read_only:
-                # A repair keeps others out until it ends: what is there is of one that was killed.
+                # A repair keeps others out until it ends, so this file is left from one that was
+                # killed.
                 remove(repairing(self.path))
                 erase_if_due(self._db, self.clear)
         except BaseException:
@@ -211,7 +211,7 @@ class SQLiteStore(Store):
     def documents(
         self, namespace: str, where: Where | None = None, ids: Sequence[str] | None = None
     ) -> Iterator[Document]:
-        # Not a generator itself: a filter that cannot be used is told at once.
+        # Not a generator itself, so that a filter that cannot be used raises at once.
         return self._documents(namespace, queries.chosen(where, ids), None if ids is None else set(ids))
 
     def _documents(
@@ -282,7 +282,7 @@ class SQLiteStore(Store):
                 return []
             if not where:
                 found = [Hit(*pair) for pair in self._indexes.nearest(db, space, key, k)]
-                # An index that is asked for nearly all it has passes over some.
+                # An index that is asked for nearly all of its rows misses some.
                 if len(found) >= k or len(found) == queries.segment_count(db, space):
                     return found
             return queries.nearest_where(db, space, key, k, chosen, self._form)
@@ -322,7 +322,8 @@ class SQLiteStore(Store):
 
     def generation(self, namespace: str) -> int:
         with self._reading(namespace) as (db, space):
-            # The namespace's number is part of it: one deleted and made again has begun anew.
+            # The namespace's number is part of it: a namespace deleted and made again counts from the
+            # start.
             return -1 if space is None else (space << 32) + queries.generation_of(db, space)
 
     def namespaces(self) -> list[str]:
@@ -358,7 +359,7 @@ class SQLiteStore(Store):
 
     @contextmanager
     def _reading(self, namespace: str) -> Iterator[tuple[sqlite3.Connection, int | None]]:
-        """This thread's connection, and the number of a namespace; None where nothing is in it."""
+        """This thread's connection, and a namespace's number; None if the namespace is empty."""
         with self._db.reading() as db:
             yield db, queries.namespace_number(db, namespace)
 
@@ -368,14 +369,14 @@ class SQLiteStore(Store):
                 self._indexes.before_removal(db, space)
 
     def _delisted(self, db: sqlite3.Connection, space: int, removed: list[int]) -> list[Path]:
-        """Note a removal, inside its transaction; returns the files that are of no more use."""
+        """Note a removal, inside its transaction; returns the files that are no longer used."""
         if removed:
             # What was made of the rows before is stale.
             db.execute("UPDATE namespaces SET generation = generation + 1 WHERE id = ?", (space,))
         return delist(db, self._indexes.folder, space, removed)
 
     def _check_encoder(self, lazy: bool) -> bool:
-        """Whether the file is lazy, which a new one is where it is to be."""
+        """Whether the file is lazy; `lazy` decides for a new one."""
         mine = self.encoder, self.dimension
         with self._db.reading() as db:
             known = about(db)

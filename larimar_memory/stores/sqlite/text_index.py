@@ -1,8 +1,8 @@
-"""Text indexes: one for each namespace, so that neither words nor counts meet; FTS5 without the texts.
+"""Text indexes: FTS5 without the texts, one for each namespace, so that words and counts never mix.
 
-An index is given words as `text.words` makes them, and cuts at nothing else: a question's words are
-those of the texts, in every script. FTS5 keeps the stems of English ones, of texts and questions alike:
-"running" finds "runs". What an index was given is taken out of it by the same words.
+An index is given words as `text.words` makes them, and cuts nothing further: questions and texts have
+the same words, in every script. FTS5 keeps the stems of English words, in texts and questions alike:
+"running" finds "runs". To take a segment out of an index, the same words are given again.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Iterable
 from larimar_memory.text.words import indexed
 
 OPTIONS = "content='', tokenize='porter ascii'"
-"""The tokenizer takes what is beyond ASCII for letters, and the stemmer leaves it alone."""
+"""The tokenizer takes characters beyond ASCII for letters, and the stemmer leaves them alone."""
 
 OPTIONS_BEFORE = {
     2: "content='', tokenize='unicode61 remove_diacritics 2'",
     3: "content='', tokenize='ascii'",
 }
-"""Of files of versions up to that one."""
+"""The options in files of versions up to that one."""
 
 WORDS = "words(CAST(text AS BLOB))"
-"""Of a segment's text in SQL; as bytes, for text that was damaged may be no UTF-8."""
+"""The words of a segment's text, in SQL; the text as bytes, since damaged text may not be UTF-8."""
 
 
 def add_functions(db: sqlite3.Connection) -> None:
@@ -51,7 +51,7 @@ def take_out(db: sqlite3.Connection, space: int, document: int) -> None:
 
 
 def make_all(db: sqlite3.Connection, schema: str = "main") -> None:
-    """Make the indexes of all namespaces from the segments; in place of those there are in `main`.
+    """Make the indexes of all namespaces from the segments; those in `main` are replaced.
 
     Args:
         schema: `temp` keeps them with the connection, which then finds them in place of the file's.

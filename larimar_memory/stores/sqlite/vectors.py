@@ -1,8 +1,8 @@
 """Nearest keys, by namespace: exact while few, by an index beside the file when many.
 
-An index is in parts, of which only the last is in RAM: writing takes the same RAM however much there
-is, and forgetting makes one part anew. What no part covers is read from the rows again; rows after the
-last part are scanned exactly.
+An index is in parts, of which only the last is in RAM: writing takes the same RAM however many keys
+there are, and forgetting makes only one part again. Rows that no part covers are read again; rows after
+the last part are scanned exactly.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ EXACT_LIMIT = 50_000
 
 _TAIL_LIMIT = 4_096
 _POOL, _POOL_EACH = 6_144, 32
-"""Of how many keys of an index, at least and for each that is wanted, the cosine is taken: those whose
-signs are nearest."""
+"""How many keys of an index have their cosine taken, those of the nearest signs: at least the first
+number, and the second for each key that is wanted."""
 
 AnyRow: TypeAlias = Callable[[int, int], bool]
-"""Says whether a row exists now that is greater than the one number and at most the other."""
+"""A function that says whether a row exists now that is greater than the first number and at most the
+second."""
 
 
 class Vectors:
@@ -54,9 +55,9 @@ class Vectors:
         dimension: d.
 
     Attributes:
-        last_row: the last that was taken in.
-        parts: those of first rows first; none is empty.
-        damaged: files that were to be opened, and are not what was written.
+        last_row: the last that was added.
+        parts: in the order of their rows; none is empty.
+        damaged: files that are not what was written, found on opening.
     """
 
     def __init__(self, dimension: int) -> None:
@@ -69,10 +70,10 @@ class Vectors:
         self._count = 0
 
     def open(self, files: Sequence[IndexFile], any_row: AnyRow) -> None:
-        """Hold the files between which no row is.
+        """Use the files that follow one another with no row in between.
 
         Args:
-            files: those of first rows first.
+            files: in the order of their rows.
         """
         for file in files:
             if file.after < self.last_row or any_row(self.last_row, file.after):
@@ -89,7 +90,7 @@ class Vectors:
             self.last_row = part.covers
 
     def append(self, rows: Rows, keys: Keys) -> None:
-        """Take in rows in ascending order; those already known are passed over."""
+        """Add rows in ascending order; known ones are ignored."""
         new = rows > self.last_row
         rows, keys = rows[new], keys[new]
         if not len(rows):
@@ -116,7 +117,7 @@ class Vectors:
         self._clear_tail()
 
     def search(self, key: Key, k: int) -> list[tuple[int, float]]:
-        """Rows and cosines of the k nearest keys, best first; of those in parts, nearly always all."""
+        """Rows and cosines of the k nearest keys, best first; parts may, though seldom, miss one."""
         found = self._search_parts(key, k) if self.parts else []
         if self._count:
             scores = cosines(self._keys[: self._count], key)
@@ -128,7 +129,7 @@ class Vectors:
         """Forget rows: they are not found again, and their keys are overwritten in RAM."""
         keep = ~np.isin(self._rows[: self._count], rows)
         kept = int(keep.sum())
-        # What was written last goes most often: nothing in front of it moves.
+        # The newest rows go most often; rows before the first one to go stay where they are.
         first = self._count if kept == self._count else int(np.argmin(keep))
         self._rows[first:kept] = self._rows[first : self._count][keep[first:]]
         self._keys[first:kept] = self._keys[first : self._count][keep[first:]]
@@ -144,7 +145,7 @@ class Vectors:
         room = max(_POOL, _POOL_EACH * k)
         nearer = np.cumsum(sum(np.bincount(of, minlength=probe.farthest + 1) for of in away))
         limit = int(np.searchsorted(nearer, room))
-        # Of those just as far, the first: from a key of zeros, all are.
+        # Of keys at the same distance, the first: from a key of zeros, all are equally far.
         room -= int(nearer[limit - 1]) if limit else 0
         rows, scores = list[Rows](), list[np.ndarray]()
         for part, of in zip(self.parts, away, strict=True):
@@ -164,7 +165,7 @@ class Vectors:
 
 
 class Indexes:
-    """Finds nearest keys; safe for threads.
+    """Finds nearest keys; thread-safe.
 
     Args:
         database: the memory. A file that is read-only gets no index files, and loses none; a memory in
@@ -190,19 +191,19 @@ class Indexes:
                     break
                 wanted *= 2
             if len(kept) < len(found) and not self._database.read_only:
-                # What this connection does not see may also be newer than the moment it reads.
+                # A row that this connection does not see may also be newer than the moment it reads.
                 newest = next_row(db) - 1
                 gone = [row for row, _ in found if row not in there and row <= newest]
                 vectors.remove(np.array(gone, dtype=np.int64))
             return kept[:k]
 
     def before_removal(self, db: sqlite3.Connection, space: int) -> None:
-        """Hold what is on disk while it is listed, which a removal ends."""
+        """Open the files on disk while they are still listed, which a removal ends."""
         with self._lock:
             self._opened(db, space)
 
     def sync(self, db: sqlite3.Connection, space: int, rows: Rows, keys: Keys) -> None:
-        """Take in what was written.
+        """Add to the index what was written.
 
         Args:
             rows, keys: what this process wrote, which need not be read again.
@@ -210,7 +211,7 @@ class Indexes:
         with self._lock:
             vectors = self._opened(db, space)
             if not any_row(db, space, vectors.last_row, int(rows[0]) - 1):
-                # Some of them may have been replaced already, in the same write or since.
+                # Some rows may have been replaced already, in the same write or since.
                 stay = np.isin(rows, live_rows(db, space, int(rows[0]) - 1, int(rows[-1])))
                 self._take(space, vectors, rows[stay], keys[stay])
             self._synced(db, space)
@@ -218,14 +219,14 @@ class Indexes:
     def forget(
         self, db: sqlite3.Connection, space: int, removed: list[int], delisted: list[Path]
     ) -> None:
-        """Forget rows, in memory and in the files, which are not listed any more."""
+        """Forget rows, in RAM and in the files, which are no longer listed."""
         with self._lock:
             if removed:
                 self._opened(db, space).remove(np.array(removed, dtype=np.int64))
             unlink(delisted)
 
     def drop(self, space: int) -> None:
-        """Let go of a namespace that is no more."""
+        """Drop a namespace that no longer exists."""
         with self._lock:
             self._vectors.pop(space, None)
 
@@ -245,13 +246,14 @@ class Indexes:
             log.warning("old files in %s stay: %s", self.folder, error)
 
     def clear(self, db: sqlite3.Connection) -> None:
-        """Delete whatever index file is not listed, also of a namespace that is no more.
+        """Delete every index file that is not listed, also of namespaces that no longer exist.
 
         Raises:
             MemoryFileError: if that is not possible now.
         """
         if self.folder is not None and unlisted(db, self.folder):
-            # Who writes an index file holds the same lock: what is unfinished now, nobody finishes.
+            # A writer of an index file holds the same lock, so no process will finish what is
+            # unfinished.
             with self._database.writing() as db:
                 unlink(unlisted(db, self.folder))
 
@@ -283,11 +285,11 @@ class Indexes:
                 log.info("the index %s stays in RAM: %s", file.path, error)
 
     def _save(self, space: int, part: Part) -> IndexFile | None:
-        """Write and list a part; None where that is not possible now, or nothing of it is left."""
+        """Write and list a part; None if that is not possible now, or nothing of it is left."""
         if self.folder is None:
             return None
         try:
-            # Nobody deletes a row of it before it is listed.
+            # No row of it can be deleted before it is listed.
             with self._database.writing() as db:
                 part.keep(live_rows(db, space, part.after, part.covers))
                 if not len(part):

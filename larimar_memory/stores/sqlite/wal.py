@@ -1,7 +1,7 @@
-"""See whether commits in SQLite's write-ahead log were damaged, before SQLite passes over them.
+"""Find damaged commits in SQLite's write-ahead log, before SQLite skips them without a word.
 
 SQLite reads the log up to the first frame whose checksum is wrong and takes that for the end, as after
-a power cut; a damaged frame would so undo, without a word, whatever was committed after it.
+a power cut. A damaged frame would thus undo, without a word, whatever was committed after it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _MASK = 0xFFFFFFFF
 
 
 def check_log(path: Path) -> None:
-    """Raise MemoryFileError where the log beside a memory file holds commits that were damaged.
+    """Raise MemoryFileError if the log beside a memory file holds damaged commits.
 
-    One commit that is incomplete and the last is what a power cut leaves of a write that had not
-    returned: it is passed over with a warning.
+    A single incomplete commit at the end is what a power cut leaves of a write that had not returned:
+    it is skipped with a warning.
     """
     lost = lost_commits(path)
     if lost > 1:
@@ -43,10 +43,9 @@ def check_log(path: Path) -> None:
 
 
 def lost_commits(path: Path) -> int:
-    """Commits in the log that SQLite would pass over because something before them is wrong.
+    """How many commits in the log SQLite would skip because something before them is wrong.
 
-    Where another process writes meanwhile, its log is sound, and what is seen of it half done is
-    looked at again.
+    The log of another process that is writing is sound, but may be seen half done, so it is read again.
     """
     file = path.with_name(path.name + "-wal")
     found = 0
@@ -61,7 +60,7 @@ def lost_commits(path: Path) -> int:
 
 
 def logged_pages(path: Path) -> int:
-    """The most pages that the database has by any commit in the log; 0 where there is no log."""
+    """The largest number of pages that a commit in the log states; 0 if there is no log."""
     with suppress(FileNotFoundError), path.with_name(path.name + "-wal").open("rb") as stream:
         words = np.frombuffer(stream.read(_HEADER), dtype=">u4")
         if len(words) == _HEADER // 4 and _is_page_size(int(words[2])):
@@ -84,13 +83,13 @@ def _lost(file: Path) -> int:
         (sums,) = _sums((0, 0), np.frombuffer(header[:24], dtype=order)[None])
         intact = (int(words[6]), int(words[7])) == sums and int(words[0]) & ~1 == _MAGIC
         if not intact and not _is_page_size(int(words[2])):
-            # Not even where frames begin can be known; what they are is told by their number.
+            # Not even where frames begin is known; so more than one commit counts as lost.
             return 2 if stream.read(_FRAME) else 0
         lost = 0
         for chunk, heads, same in _frames(stream, words):
             good = 0
             if intact:
-                # Each goes on from the last one's checksum.
+                # The checksum of each frame goes on from the one before.
                 data = np.concatenate([chunk[:, :8], chunk[:, _FRAME:]], axis=1).view(order)
                 for fits, head, made in zip(same, heads, _sums(sums, data), strict=True):
                     if not fits or (int(head[4]), int(head[5])) != made:
@@ -103,7 +102,7 @@ def _lost(file: Path) -> int:
 
 
 def _frames(stream: BinaryIO, words: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The bytes of frames, the words of their headers, and which are of this log, some at a time.
+    """Frames, some at a time: their bytes, the words of their headers, and which are of this log.
 
     Args:
         words: of the log's header.
