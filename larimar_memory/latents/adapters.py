@@ -19,10 +19,6 @@ Pairs: TypeAlias = dict[nn.Linear, tuple[Tensor, Tensor]]
 """A (rank x inputs) and B (outputs x rank) of the update of each projection."""
 
 
-_Pairs = dict[nn.Linear, tuple[Tensor, Tensor]]
-"""A (rank x inputs) and B (outputs x rank) of the update of each projection."""
-
-
 class Adapters(nn.Module):
     """A low-rank update W + B A of every projection given (LoRA, arXiv 2106.09685).
 

@@ -211,11 +211,10 @@ class LatentCodec(nn.Module):
             answering: acts too, as it leans, where questions are to be answered.
         """
         prefix = self.prefix([[z for group in reversed(groups) for z in group]])
-        adapters: Adapters | Joined = self.adapters
-        if answering is not None:
-            adapters = self.joined(answering.adapters)
-        first = {} if answering is None else answering.first
-        return LatentReadout(prefix, len(self.lead.tokens), adapters, first)
+        lead = len(self.lead.tokens)
+        if answering is None:
+            return LatentReadout(prefix, lead, self.adapters)
+        return LatentReadout(prefix, lead, self.joined(answering.adapters), answering.first)
 
     def joined(self, others: Adapters) -> Joined:
         """The codec's adapters and others, which act together."""

@@ -85,22 +85,29 @@ def recite_loss(codec: LatentCodec, prefix: Prefix, batch: Recital) -> Float[Ten
 
 def after(model: Any, prefix: Prefix, inputs: Int[Tensor, "b t"]) -> Float[Tensor, "b t h"]:
     """Last hidden states of tokens that follow a prefix; padding must be on the right."""
-    return after_layers(model, prefix, inputs)[-1]
+    out: Tensor = _read_after(model, prefix, inputs).last_hidden_state
+    return out
 
 
 def after_layers(
     model: Any, prefix: Prefix, inputs: Int[Tensor, "b t"]
 ) -> tuple[Float[Tensor, "b t h"], ...]:
     """The same after every layer."""
-    out: tuple[Tensor, ...] = model.model(
+    out: tuple[Tensor, ...] = _read_after(
+        model, prefix, inputs, output_hidden_states=True
+    ).hidden_states
+    return out[1:]
+
+
+def _read_after(model: Any, prefix: Prefix, inputs: Int[Tensor, "b t"], **options: bool) -> Any:
+    return model.model(
         input_ids=inputs,
         **caches.given(model.model, prefix.cache()),
         attention_mask=prefix.covering(torch.ones_like(inputs, dtype=torch.bool)),
         position_ids=prefix.positions(inputs.shape[1]),
         use_cache=True,
-        output_hidden_states=True,
-    ).hidden_states
-    return out[1:]
+        **options,
+    )
 
 
 def rectangle(

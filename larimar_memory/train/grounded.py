@@ -15,7 +15,6 @@ from torch import Tensor
 from larimar_memory.decoders.base import LatentDecoder
 from larimar_memory.decoders.prompt import INSTRUCTIONS, passage, passages
 from larimar_memory.errors import InputError
-from larimar_memory.latents.adapters import Joined
 from larimar_memory.latents.answering import AnsweringAdapter, adapter_for, load_adapter
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.latent_memory import in_windows
@@ -167,7 +166,7 @@ class Grounded(Recite):
             return super().loss(batch)
         model, prefix = self.codec.anatomy.model, self._prefix(batch)
         wanted = batch.labels != IGNORED
-        with Joined(self.codec.adapters, self._adapter.adapters).attached():
+        with self.codec.joined(self._adapter.adapters).attached():
             layers = after_layers(model, prefix, batch.inputs)
         hidden = layers[-1][wanted]
         loss = cross_entropy(hidden, model.lm_head.weight, batch.labels[wanted])
@@ -279,7 +278,8 @@ class Grounded(Recite):
             layers = model.model(
                 input_ids=tokens, past_key_values=cache, use_cache=True, output_hidden_states=True
             ).hidden_states[1:]
-        labels, places = list[Tensor](), list[tuple[int, int, int]]()
+        labels = list[Tensor]()
+        ours, theirs = (torch.zeros_like(ids, dtype=torch.bool) for ids in (batch.inputs, tokens))
         for n, (prompt, length) in enumerate(zip(prompts, batch.lengths, strict=True)):
             labels.append(layers[-1][n, len(prompt) - length - 1 : len(prompt) - 1])
             # The end of a prompt is what is read after the latents, but where a token spans both.
@@ -287,16 +287,8 @@ class Grounded(Recite):
             same = 0
             while same < min(used, read) and prompt[read - 1 - same] == ids[used - 1 - same]:
                 same += 1
-            places += [(n, read - 1 - k, used - 1 - k) for k in range(same)]
-        rows, theirs, ours = torch.tensor(places, device=self.codec.device).T
-        read_here = torch.zeros_like(batch.inputs, dtype=torch.bool)
-        read_here[rows, ours] = True
-        order = torch.argsort(rows * read_here.shape[1] + ours)
+            ours[n, used - same : used] = theirs[n, read - same : read] = True
         scores = model.lm_head(torch.cat(labels)).float().log_softmax(-1)
         likeliest = scores.topk(min(_TOP, scores.shape[1]))
-        return Teacher(
-            likeliest.indices,
-            likeliest.values,
-            read_here,
-            [layer[rows[order], theirs[order]] for layer in layers],
-        )
+        states = [layer[theirs] for layer in layers]
+        return Teacher(likeliest.indices, likeliest.values, ours, states)

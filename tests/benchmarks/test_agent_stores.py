@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-from typing import Any
-
 import pytest
 from langchain_core.embeddings import Embeddings
 
 from benchmarks.langmem_store import LangMem
+from tests.network import cut_off
 
 WORDS = ("ferry", "bread", "bell", "boat")
 SAID = {f"{word} turn": f"Something about the {word}." for word in WORDS}
@@ -31,17 +29,7 @@ class Counted(Embeddings):
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every attempt to reach another machine fails, and is noted."""
-    tried = list[str]()
-
-    def refuse(*args: Any, **_: Any) -> Any:
-        tried.append(repr(args[-1]))
-        raise OSError("the network is cut off")
-
-    for name in ("connect", "connect_ex", "sendto"):
-        monkeypatch.setattr(socket.socket, name, refuse)
-    for name in ("getaddrinfo", "gethostbyname", "create_connection"):
-        monkeypatch.setattr(socket, name, refuse)
-    return tried
+    return cut_off(monkeypatch)
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import socket
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,6 +13,7 @@ from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import LarimarError, ModelError
 from larimar_memory.larimar import Larimar
 from larimar_memory.models import finding
+from tests.network import cut_off
 
 pytestmark = pytest.mark.model
 
@@ -24,17 +23,7 @@ SECRET = "Xanthippe"
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every attempt to reach another machine fails, and is noted."""
-    tried = list[str]()
-
-    def refuse(*args: Any, **_: Any) -> Any:
-        tried.append(repr(args[-1]))
-        raise OSError("the network is cut off")
-
-    for name in ("connect", "connect_ex", "sendto"):
-        monkeypatch.setattr(socket.socket, name, refuse)
-    for name in ("getaddrinfo", "gethostbyname", "create_connection"):
-        monkeypatch.setattr(socket, name, refuse)
-    return tried
+    return cut_off(monkeypatch)
 
 
 def test_no_network_and_no_text_in_the_log(

@@ -35,24 +35,42 @@ LANGCHAIN = ", ".join(
     f"langchain_core.{part}"
     for part in ("language_models", "output_parsers", "prompts", "retrievers", "tools", "vectorstores")
 )
-# And what LangChain's classes bring when they are extended.
 OURS = {"Stemmer", "filelock", "jaxtyping", "numpy", "psutil", "regex", "sentencex", "stop_words"}
+# What LangChain's classes bring when they are extended.
 THEIRS = {"langchain_protocol", "platformdirs", "yaml"}
 
 
-def test_an_import_brings_few_packages_beyond_those_of_langchain() -> None:
+@pytest.mark.parametrize(
+    ("before", "statement", "brought"),
+    [
+        ("sys", "import langchain_larimar", set()),
+        (LANGCHAIN, f"from langchain_larimar import {LIGHT}", OURS | THEIRS),
+        (
+            "langchain.agents, langgraph.store.base",
+            "from langchain_larimar import LarimarStore",
+            OURS | THEIRS,
+        ),
+        (
+            f"{LANGCHAIN}, langchain.agents.middleware",
+            "from langchain_larimar import LarimarMiddleware",
+            OURS | THEIRS,
+        ),
+    ],
+)
+def test_an_import_brings_few_packages_beyond_those_of_langchain(
+    before: str, statement: str, brought: set[str]
+) -> None:
     program = (
         "import sys\n"
         "def there():\n"
         "    files = [(n, getattr(sys.modules[n], '__file__', None)) for n in list(sys.modules)]\n"
         "    return {n.split('.')[0] for n, file in files if 'site-packages' in (file or '')}\n"
-        f"import {LANGCHAIN}\nbefore = there()\n"
-        f"from langchain_larimar import {LIGHT}\nprint(*there() - before)"
+        f"import {before}\nbefore = there()\n{statement}\nprint(*there() - before)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
     )
-    assert set(done.stdout.split()) <= OURS | THEIRS
+    assert set(done.stdout.split()) <= brought
 
 
 def test_agents_need_langchain_and_nothing_else_does() -> None:
