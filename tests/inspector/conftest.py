@@ -158,8 +158,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def tab(browser: Browser) -> Iterator[Tab]:
-    """A tab in which nothing goes wrong."""
+def tab(browser: Browser, served: Callable[..., str]) -> Iterator[Tab]:
+    """A tab in which nothing goes wrong; closed before the server stops, which it may be asking."""
     opened = Tab(browser)
     yield opened
     opened.context.close()
