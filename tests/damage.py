@@ -17,6 +17,7 @@ import pytest
 from larimar_memory.stores import Document, Hit, Span, SQLiteStore, WriteBatch
 from larimar_memory.stores.exported import digest
 from larimar_memory.stores.sqlite import vectors as vectors_module
+from larimar_memory.stores.sqlite.integrity import Report
 from larimar_memory.testing.writes import key_of
 from larimar_memory.types import Segment
 from tests.stores.test_laws import open_file
@@ -145,3 +146,8 @@ def held(path: Path) -> dict[Any, Any]:
     found = contents(store)
     store.close()
     return found
+
+
+def told(report: Report) -> list[tuple[str, str]]:
+    """The part and the kind of each finding."""
+    return [(finding.part, finding.what) for finding in report.findings]

@@ -18,11 +18,12 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatResult
 from pydantic import Field
 
-from langchain_larimar import LarimarMemory, LarimarStore
+from langchain_larimar import LarimarMemory, LarimarStore, LarimarVectorStore
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 
+from .entries import FAKE
 from .vaults import FACT
 
 TEXTS = {
@@ -205,3 +206,11 @@ def prompts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[int], Any]]:
 
     monkeypatch.setattr(TransformersDecoder, "generate", spy)
     return given
+
+
+@pytest.fixture(params=PLACES)
+def entries(request: pytest.FixtureRequest) -> Iterator[LarimarVectorStore]:
+    """An empty vector store, in every place."""
+    opened = LarimarVectorStore(FAKE, path=place(request))
+    yield opened
+    opened.memory.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import sqlite3
@@ -14,22 +13,17 @@ import pytest
 
 from larimar_memory.errors import LarimarError, MemoryBusyError, MemoryFileError
 from larimar_memory.larimar import Larimar
-from larimar_memory.stores.sqlite.integrity import Report, check
+from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
 from larimar_memory.stores.sqlite.schema import PAGE_BYTES
-from larimar_memory.stores.sqlite.wal import lost_commits
-from larimar_memory.testing.writes import found, key_of
-from tests.damage import answers, contents, copied, filled, flip, places, sql, whole, with_index
+from larimar_memory.testing.writes import found
+from tests.damage import answers, contents, copied, filled, flip, places, sql, told, whole
 from tests.stores.test_laws import open_file
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return filled(tmp_path / "m" / "m.larimar")
-
-
-def parts(report: Report) -> list[tuple[str, str]]:
-    return [(finding.part, finding.what) for finding in report.findings]
 
 
 def test_a_sound_file_is_sound_and_not_touched(path: Path) -> None:
@@ -107,7 +101,7 @@ def test_every_column_of_a_segment_is_sealed(
 ) -> None:
     sql(path, f"{change} WHERE id = (SELECT max(id) FROM segments WHERE latent IS NOT NULL)")
     report = check(path)
-    assert ("rows", f"{what} that are not what was written") in parts(report)
+    assert ("rows", f"{what} that are not what was written") in told(report)
     assert not report.sound
     store = open_file(path)
     with pytest.raises(
@@ -125,7 +119,7 @@ def test_every_column_of_a_segment_is_sealed(
 @pytest.mark.parametrize("column", ["name", "content_hash", "metadata", "written_at"])
 def test_every_column_of_a_document_is_sealed(path: Path, column: str) -> None:
     sql(path, f"UPDATE documents SET {column} = '{{}}' WHERE name = 'd3'")
-    assert parts(check(path)) == [("rows", "documents that are not what was written")]
+    assert told(check(path)) == [("rows", "documents that are not what was written")]
     store = open_file(path)
     for use in (
         lambda: list(store.documents("one")),
@@ -146,7 +140,7 @@ def test_every_column_of_a_document_is_sealed(path: Path, column: str) -> None:
 
 def test_a_namespace_keeps_what_is_in_it_when_its_name_is_lost(path: Path) -> None:
     sql(path, "UPDATE namespaces SET name = 'onf' WHERE name = 'one'")
-    assert parts(check(path)) == [("rows", "namespaces that are not what was written")]
+    assert told(check(path)) == [("rows", "namespaces that are not what was written")]
     store = open_file(path)
     with pytest.raises(MemoryFileError, match="namespace 'onf'"):
         found(store, "onf", "one says 3 and 1")
@@ -200,7 +194,7 @@ def test_what_was_lost_heals_when_it_is_written_again(tmp_path: Path, encoder: o
 def test_which_encoder_it_was_is_said_twice(path: Path) -> None:
     for key in ("encoder", "dimension", "checksum", "again"):
         sql(path, "UPDATE meta SET value = '12' WHERE key = ?", key)
-        assert parts(check(path)) == [("rows", "what is said of the encoder")]
+        assert told(check(path)) == [("rows", "what is said of the encoder")]
         with pytest.raises(MemoryFileError, match="is stored for which encoder its keys are of is not"):
             open_file(path)
         assert repair(path).lost == {}
@@ -213,7 +207,7 @@ def test_which_encoder_it_was_is_said_twice(path: Path) -> None:
 
 def test_orphans_are_dropped(path: Path) -> None:
     sql(path, "DELETE FROM documents WHERE name = 'd4'")
-    assert ("rows", "segments without their document") in parts(check(path))
+    assert ("rows", "segments without their document") in told(check(path))
     done = repair(path, backup=False)
     assert (done.backup, done.lost) == (None, {"segments": 6})
     assert done.after is not None
@@ -235,7 +229,7 @@ def test_the_text_index_is_compared_word_by_word_and_made_again(path: Path) -> N
     for n, statement in enumerate(damage):
         file = copied(path, path.parent.parent / f"c{n}")
         sql(file, statement)
-        assert {part for part, _ in parts(check(file))} >= {"text index"}
+        assert {part for part, _ in told(check(file))} >= {"text index"}
         done = repair(file)
         assert done.lost == {}
         assert done.after is not None
@@ -342,168 +336,7 @@ def test_a_torn_database_is_told(path: Path, tmp_path: Path) -> None:
         with pytest.raises(MemoryFileError, match=r"cut off|not a Larimar memory"):
             open_file(file)
         if length >= 100:
-            assert ("file", "cut off") in parts(check(file))
-
-
-# --- the log ---
-
-
-@pytest.fixture
-def killed(tmp_path: Path) -> tuple[Path, list[object]]:
-    """A memory as a killed process leaves it, with six writes in its log, and its states."""
-    store = open_file(tmp_path / "alive" / "m.larimar")
-    states: list[object] = []
-    for n in range(6):
-        store.write("one", [whole(f"d{n}", [f"text {n} {i}" for i in range(8)])])
-        states.append(contents(store))
-    file = copied(tmp_path / "alive" / "m.larimar", tmp_path / "killed")
-    store.close()
-    return file, states
-
-
-def test_the_log_is_read_as_sqlite_reads_it(killed: tuple[Path, list[object]]) -> None:
-    file, states = killed
-    assert lost_commits(file) == 0
-    assert check(file).sound
-    store = open_file(file)
-    assert contents(store) == states[-1]
-    store.close()
-    assert lost_commits(file) == 0
-
-
-def test_a_flipped_byte_in_the_log_is_refused_or_costs_the_last_write_with_a_warning(
-    killed: tuple[Path, list[object]], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    file, states = killed
-    size = file.with_name(file.name + "-wal").stat().st_size
-    refused = warned = 0
-    for at in places(size, 60):
-        copy = copied(file, tmp_path / "flipped")
-        flip(copy.with_name(copy.name + "-wal"), at, 1 << at % 8)
-        caplog.clear()
-        try:
-            store = open_file(copy)
-            read = contents(store)
-            store.close()
-            if read != states[-1]:
-                warned += 1
-                assert read == states[-2]
-                assert "is incomplete and is left out" in caplog.text
-        except MemoryFileError:
-            refused += 1
-            assert ("log", "commits that cannot be read") in parts(check(copy))
-            assert not check(copy).sound
-        shutil.rmtree(copy.parent)
-    assert refused > 30
-    assert warned > 0
-
-
-def test_a_damaged_log_is_repaired_to_what_was_before(killed: tuple[Path, list[object]]) -> None:
-    file, states = killed
-    log = file.with_name(file.name + "-wal")
-    whole_log = log.read_bytes()
-    flip(log, len(whole_log) // 2)
-    damaged_log = log.read_bytes()
-    done = repair(file)
-    assert Path(f"{done.backup}-wal").read_bytes() == damaged_log
-    store = open_file(file)
-    assert contents(store) in states[:-1]
-    store.close()
-
-
-# --- the vector index ---
-
-
-@pytest.fixture
-def indexed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """A memory with an index file, and the index file."""
-    return with_index(tmp_path, monkeypatch, [f"fact {i} about zebra{i}" for i in range(100)])
-
-
-def reads_right(path: Path) -> bool:
-    store = open_file(path)
-    texts = [f"fact {i} about zebra{i}" for i in range(0, 100, 9)]
-    right = sum(found(store, "n", text, 1) == [text] for text in texts)
-    store.close()
-    return right >= len(texts) - 1
-
-
-def test_a_sound_index_is_used(indexed: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
-    path, index = indexed
-    stamp = index.stat().st_mtime_ns
-    assert check(path).index_files == 1
-    assert check(path).sound
-    assert reads_right(path)
-    assert index.stat().st_mtime_ns == stamp
-    assert caplog.text == ""
-
-
-def test_a_flipped_byte_anywhere_in_the_index_is_noticed(
-    indexed: tuple[Path, Path], caplog: pytest.LogCaptureFixture
-) -> None:
-    path, index = indexed
-    before, memory = index.read_bytes(), path.read_bytes()
-    for at in places(len(before), 25):
-        flip(index, at, 1 << at % 8)
-        assert parts(check(path)) == [("vector index", "files that are not what was written")]
-        caplog.clear()
-        with caplog.at_level(logging.WARNING, logger="larimar_memory.stores.sqlite.vectors"):
-            assert reads_right(path)
-        assert f"the index {index} is damaged and will be made again: its checksum" in caplog.text
-        (new,) = index.parent.iterdir()
-        assert check(path).sound
-        new.unlink()
-        index.write_bytes(before)
-        path.write_bytes(memory)
-
-
-@pytest.mark.parametrize("left", [0, 1, 64, 1000, -1])
-def test_a_torn_index_is_noticed(indexed: tuple[Path, Path], left: int) -> None:
-    path, index = indexed
-    os.truncate(index, left if left >= 0 else index.stat().st_size - 1)
-    assert not check(path).sound
-    done = repair(path)
-    assert done.lost == {}
-    assert done.after is not None
-    assert done.after.sound
-    assert done.after.index_files == 1
-    assert reads_right(path)
-
-
-def test_an_index_of_an_earlier_release_is_not_used_and_goes(indexed: tuple[Path, Path]) -> None:
-    path, index = indexed
-    old = index.with_name(f"{index.stem.rpartition('-')[0]}-0.keys")
-    index.rename(old)
-    assert parts(check(path)) == [("vector index", "not erased: files of another state")]
-    assert reads_right(path)
-    # An index made again may link its keys otherwise: only its checksum differs then.
-    (new,) = index.parent.iterdir()
-    assert new.name.rpartition("-")[0] == index.name.rpartition("-")[0]
-    assert check(path).findings == []
-
-
-def test_what_a_killed_process_left_of_an_index_is_erased(indexed: tuple[Path, Path]) -> None:
-    path, index = indexed
-    left = index.with_name("1-99999-7.tmp")
-    left.write_bytes(key_of("fact 3 about zebra3").astype("<f2").tobytes())
-    report = check(path)
-    assert parts(report) == [("vector index", "not erased: unfinished files")]
-    assert (report.sound, report.damaged) == (False, False)
-    store = open_file(path)
-    store.delete("n", ids=["d"])
-    store.purge()
-    assert list(index.parent.iterdir()) == []
-    store.close()
-
-
-def test_an_index_that_cannot_be_saved_is_no_error(
-    indexed: tuple[Path, Path], caplog: pytest.LogCaptureFixture
-) -> None:
-    path, index = indexed
-    shutil.rmtree(index.parent)
-    index.parent.write_text("a file where the folder should be")
-    assert reads_right(path)
-    assert "cannot be saved, and is made again" in caplog.text
+            assert ("file", "cut off") in told(check(file))
 
 
 def test_a_sqlite_error_that_is_no_text_is_told(path: Path) -> None:
