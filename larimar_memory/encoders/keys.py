@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int, Int8
 
 from larimar_memory.errors import InputError
+
+_FEW = 8_192
+"""The most numbers of which OpenBLAS takes a product in one thread, and somewhat fewer."""
 
 
 def unit(vectors: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:
@@ -31,6 +34,37 @@ def cosines(keys: Float[np.ndarray, "n d"], key: Float[np.ndarray, " d"]) -> Flo
     twenty took over 85 ms instead of over 12.
     """
     return np.asarray(np.einsum("nd,d->n", keys, key))
+
+
+def products(keys: Float[np.ndarray, "n d"], key: Float[np.ndarray, " d"]) -> Float[np.ndarray, " n"]:
+    """Dot products of vectors with one vector, in half the time of `cosines`.
+
+    Those of equal vectors may differ by a rounding. BLAS takes a few rows at a time: so few that it
+    starts no threads.
+    """
+    rows = max(_FEW // max(len(key), 1), 1)
+    whole = len(keys) - len(keys) % rows
+    if not whole:
+        return np.asarray(np.einsum("nd,d->n", keys, key))
+    first = np.matmul(keys[:whole].reshape(-1, rows, len(key)), key).ravel()
+    return np.concatenate([first, np.einsum("nd,d->n", keys[whole:], key)])
+
+
+def largest(
+    keys: Float[np.ndarray, "n d"], key: Float[np.ndarray, " d"], k: int
+) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    """Places and `cosines` of the k keys nearest to a key, of unit length all, in no order.
+
+    More than k if others are within a rounding of the last.
+    """
+    nearly = products(keys, key)
+    if len(keys) <= k:
+        places = np.arange(len(keys))
+    else:
+        least = np.partition(nearly, len(keys) - k)[len(keys) - k]
+        # Each of the two sums errs by at most d roundings.
+        places = np.flatnonzero(nearly >= least - 2 * len(key) * np.finfo(np.float32).eps)
+    return places, cosines(keys[places], key)
 
 
 def check_key(key: Any, dimension: int) -> Float[np.ndarray, " d"]:

@@ -27,9 +27,12 @@ DOCUMENT = (
 )
 SELECT_DOCUMENT = f"SELECT {DOCUMENT} FROM documents d WHERE d.namespace_id = {SPACE}"
 
-_SEGMENT = 's.id, d.name, s.position, s.start, s."end", s.text, s.raw, d.metadata, s.key, f.key, {}'
-_BESIDE = "LEFT JOIN fine_keys f ON f.namespace_id = s.namespace_id AND f.id = s.id "
-_LATENTS = "LEFT JOIN latents z ON z.namespace_id = s.namespace_id AND z.id = s.id "
+# Looked up row by row: a join may read all fine keys of the namespace for a few segments'.
+_FINE = "(SELECT f.key FROM fine_keys f WHERE f.namespace_id = s.namespace_id AND f.id = s.id)"
+_LATENT = "(SELECT z.latent FROM latents z WHERE z.namespace_id = s.namespace_id AND z.id = s.id)"
+_SEGMENT = (
+    f's.id, d.name, s.position, s.start, s."end", s.text, s.raw, d.metadata, s.key, {_FINE}, {{}}'
+)
 
 
 def namespace_number(db: Connection, name: str) -> int | None:
@@ -70,8 +73,8 @@ def segments_of(
     """The segments of those rows of a namespace, in that order."""
     found = _binary(
         db,
-        f"SELECT {_columns(latents)} FROM segments s JOIN documents d ON d.id = s.document_id {_BESIDE}"
-        f"{_LATENTS if latents else ''} WHERE s.id = ANY(%s::bigint[]) AND s.namespace_id = {SPACE}",
+        f"SELECT {_columns(latents)} FROM segments s JOIN documents d ON d.id = s.document_id "
+        f"WHERE s.id = ANY(%s::bigint[]) AND s.namespace_id = {SPACE}",
         ([*map(int, rows)], digest(name)),
     )
     held = {segment.row: segment for segment in _segments_from(found, form)}
@@ -88,8 +91,8 @@ def segments_in(
         "WITH ORDINALITY AS w (digest, first, last, n) "
         f"JOIN documents d ON d.namespace_id = {SPACE} AND d.digest = w.digest "
         "JOIN segments s ON s.document_id = d.id AND s.position >= w.first "
-        f"AND s.position <= coalesce(w.last, 9223372036854775807) {_BESIDE}"
-        f"{_LATENTS if latents else ''} ORDER BY w.n, s.position",
+        f"AND s.position <= coalesce(w.last, 9223372036854775807) "
+        "ORDER BY w.n, s.position",
         (
             [digest(span.document_id) for span in spans],
             [span.first for span in spans],
@@ -218,7 +221,7 @@ def _binary(db: Connection, sql: str, parameters: Sequence[Any]) -> list[tuple[A
 
 
 def _columns(latents: bool) -> str:
-    return _SEGMENT.format("z.latent" if latents else "NULL")
+    return _SEGMENT.format(_LATENT if latents else "NULL")
 
 
 def _segments_from(rows: Sequence[Sequence[Any]], form: KeyForm) -> list[StoredSegment]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int, UInt64
 
-from larimar_memory.encoders.keys import coded
+from larimar_memory.encoders.keys import coded, products
 from larimar_memory.stores.base import Key, Keys, Rows
 from larimar_memory.system.files import place, unfinished
 
@@ -29,7 +29,7 @@ LIMIT = 131_072
 _CHUNK = 32_768
 """How many keys' signs are compared at once: few enough to stay in the processor's cache."""
 
-_CODED = 1_024
+_CODED = 512
 _LEVELS = 3
 _NAME = re.compile(r"(\d{1,19})-(\d{1,19})-(\d{1,19})-([0-9a-f]{9,24})\.keys")
 
@@ -161,10 +161,14 @@ class Part:
     def cosines(self, places: Rows, key: Key) -> Float[np.ndarray, " n"]:
         """Cosines of a key with the keys in some places."""
         found = np.zeros(len(places), dtype=np.float32)
+        room = np.empty((min(_CODED, len(places)), self._dimension), dtype=np.float32)
         for first in range(0, len(places), _CODED):
-            some = self._codes[places[first : first + _CODED]].astype(np.float32)
+            codes = self._codes[places[first : first + _CODED]]
+            # Into the same memory each time: fresh memory takes as long as the sums.
+            some = room[: len(codes)]
+            np.copyto(some, codes)
             lengths = np.sqrt(np.einsum("nd,nd->n", some, some))
-            found[first : first + _CODED] = np.einsum("nd,d->n", some, key) / np.maximum(lengths, 1.0)
+            found[first : first + _CODED] = products(some, key) / np.maximum(lengths, 1.0)
         return found
 
     def remove(self, rows: Rows) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from larimar_memory.stores.base import Key, Place, speaker_of
 from larimar_memory.stores.key_form import KeyForm
-from larimar_memory.stores.sqlite.queries import LISTED, matrix_of
+from larimar_memory.stores.sqlite.queries import matrix_of
 
 
 def indexed_count(db: sqlite3.Connection, space: int) -> int:
@@ -20,9 +20,11 @@ def indexed_count(db: sqlite3.Connection, space: int) -> int:
 def places_of(db: sqlite3.Connection, space: int | None, rows: Sequence[int]) -> list[Place]:
     """The places of the segments of those rows of a namespace."""
     found = db.execute(
-        "SELECT s.id, d.name, s.position, d.metadata, d.episode FROM segments s "
-        f"JOIN documents d ON d.id = s.document_id WHERE s.namespace_id = ? AND s.id IN {LISTED}",
-        (space, json.dumps([int(row) for row in rows])),
+        # By ascending row, which is how the table lies.
+        "SELECT s.id, d.name, s.position, d.metadata, d.episode FROM json_each(?) AS w "
+        "CROSS JOIN segments s ON s.id = w.value JOIN documents d ON d.id = s.document_id "
+        "WHERE s.namespace_id = ?",
+        (json.dumps(sorted(int(row) for row in rows)), space),
     ).fetchall()
     # Metadata are read only if they may say who spoke; those of ranked segments are checked later.
     spoke = {metadata: _speaker(metadata) for *_, metadata, _ in found}

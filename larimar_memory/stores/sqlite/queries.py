@@ -126,9 +126,14 @@ def keys_after(db: sqlite3.Connection, space: int | None, row: int) -> list[tupl
     ).fetchall()
 
 
-def existing_rows(db: sqlite3.Connection, rows: list[int]) -> set[int]:
-    """Which of the rows are still there."""
-    found = db.execute(f"SELECT id FROM segments WHERE id IN {LISTED}", (json.dumps(rows),))
+def existing_rows(db: sqlite3.Connection, space: int, rows: list[int]) -> set[int]:
+    """Which of the rows of a namespace are still there."""
+    # With the namespace, an index is read and no row of the table.
+    sql = (
+        "SELECT s.id FROM json_each(?) AS w CROSS JOIN segments s "
+        "ON s.namespace_id = ? AND s.id = w.value"
+    )
+    found = db.execute(sql, (json.dumps(rows), space))
     return {row for (row,) in found}
 
 

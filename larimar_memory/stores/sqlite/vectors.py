@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from larimar_memory.encoders.keys import cosines
+from larimar_memory.encoders.keys import largest
 from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.base import Key, Keys, Rows
 from larimar_memory.stores.key_form import KeyForm
@@ -35,7 +35,7 @@ from larimar_memory.system import forking
 
 log = logging.getLogger(__name__)
 
-EXACT_LIMIT = 50_000
+EXACT_LIMIT = 20_000
 """Rows up to which scanning all keys is as fast as an index, and exact."""
 
 _TAIL_LIMIT = 4_096
@@ -120,9 +120,8 @@ class Vectors:
         """Rows and cosines of the k nearest keys, best first; parts may, though seldom, miss one."""
         found = self._search_parts(key, k) if self.parts else []
         if self._count:
-            scores = cosines(self._keys[: self._count], key)
-            top = np.argpartition(-scores, min(k, self._count) - 1)[:k]
-            found += [(int(self._rows[i]), float(scores[i])) for i in top]
+            places, scores = largest(self._keys[: self._count], key, k)
+            found += zip(self._rows[places].tolist(), scores.tolist(), strict=True)
         return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:k]
 
     def remove(self, rows: Rows) -> None:
@@ -155,7 +154,10 @@ class Vectors:
             rows.append(part.rows[places])
             scores.append(part.cosines(places, key))
         every, cosine = np.concatenate(rows), np.concatenate(scores)
-        best = np.lexsort((every, -cosine))[:k]
+        # Those that are surely not among the best are not sorted.
+        least = np.partition(cosine, -k)[-k] if k < len(cosine) else -np.inf
+        good = np.flatnonzero(cosine >= least)
+        best = good[np.lexsort((every[good], -cosine[good]))[:k]]
         return list(zip(every[best].tolist(), cosine[best].tolist(), strict=True))
 
     def _clear_tail(self) -> None:
@@ -185,7 +187,7 @@ class Indexes:
             vectors, wanted = self._synced(db, space), k
             while True:
                 found = vectors.search(key, wanted)
-                there = existing_rows(db, [row for row, _ in found])
+                there = existing_rows(db, space, [row for row, _ in found])
                 kept = [pair for pair in found if pair[0] in there]
                 if len(kept) >= k or len(found) < wanted:
                     break
