@@ -25,6 +25,7 @@ from larimar_memory.encoders.keys import unit
 from larimar_memory.errors import ModelError
 from larimar_memory.models.files import COARSE_KEYS
 from larimar_memory.system.files import put_in_place, user_folder
+from larimar_memory.system.threads import one_thread
 
 _PREFIX = 16
 _SHIPPED = Path(__file__).with_name("tables")
@@ -96,9 +97,10 @@ class CoarseTable:
         if not len(asked) or not share.any():
             return np.zeros(len(texts), dtype=np.float32)
         known = np.unique(np.fromiter(chain.from_iterable(texts), np.int64))
-        # torch, not NumPy: its threads are the encoder's; see `keys.cosines`.
-        near = torch.nn.functional.normalize(self._table[torch.from_numpy(known)])
-        likely = (near @ torch.nn.functional.normalize(own).T).numpy()
+        # torch, not NumPy, whose threads would wait by spinning; see `keys.cosines`.
+        with one_thread():
+            near = torch.nn.functional.normalize(self._table[torch.from_numpy(known)])
+            likely = (near @ torch.nn.functional.normalize(own).T).numpy()
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
         some, found = np.flatnonzero(lengths), np.zeros(len(texts), dtype=np.float32)
         if len(some):
