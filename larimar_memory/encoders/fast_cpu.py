@@ -1,4 +1,4 @@
-"""Changes that make a bf16 encoder a third faster on CPU without changing what it computes.
+"""Changes that make an encoder faster on CPU, by a third in bf16, without changing what it computes.
 
 Weights are laid out once for oneDNN's bf16 kernels; `nn.Linear` lays them out at every call. Attention
 over sentence-length inputs is two batched matrix products, which for 20 to 80 tokens is faster than the
@@ -8,6 +8,7 @@ take a tenth of the time of a softmax over such short rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-ATTENTION = "larimar_short"
+from larimar_memory.encoders.flat import ATTENTION, Alike
+
 _ROWS = 2048
 _LEAST, _MOST = 1e-20, 1e30
 """A sum of exponentials between these has not suffered from the range of bf16, which is float32's."""
@@ -29,13 +31,19 @@ def short_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
+    groups: Sequence[Alike] = (),
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Attention as two matrix products: (b, heads, t, c) each in, (b, t, heads, c) out.
 
     Takes the exponentials of the raw scores, and divides by their sum after the second product. If the
     sum of any row is too large or too small for that, all rows get a softmax instead.
+
+    Args:
+        groups: of texts in one sequence, each of which attends to itself; see `flat`.
     """
+    if groups:
+        return _by_group(module, query, key, value, scaling, groups), None
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     scores = torch.matmul(query, key.transpose(-1, -2) * scale)
     if attention_mask is not None:
@@ -46,6 +54,28 @@ def short_attention(
     if not (least > _LEAST and most < _MOST):
         return torch.matmul(scores.softmax(-1), value).transpose(1, 2), None
     return (torch.matmul(weights, value) / total).to(value.dtype).transpose(1, 2), None
+
+
+def _by_group(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scaling: float | None,
+    groups: Sequence[Alike],
+) -> Tensor:
+    rows = [x[0].transpose(0, 1) for x in (query, key, value)]
+    out = torch.empty_like(rows[0])
+    for start, places, mask, bias in groups:
+        if bias is None:
+            whole = slice(start, start + mask.numel())
+            q, k, v = (x[whole].unflatten(0, mask.shape).transpose(1, 2) for x in rows)
+            out[whole] = short_attention(module, q, k, v, None, scaling)[0].flatten(0, 1)
+        else:
+            q, k, v = (x[places].transpose(1, 2) for x in rows)
+            there = mask.bool()
+            out[places[there]] = short_attention(module, q, k, v, bias, scaling)[0][there]
+    return out[None]
 
 
 class PackedLinear(nn.Module):

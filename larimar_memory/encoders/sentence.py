@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from tokenizers import Tokenizer
 
+from larimar_memory.encoders import flat
 from larimar_memory.encoders.base import Kind, TokenBatch
 from larimar_memory.encoders.coarse import CoarseTable, find_table, load_for
 from larimar_memory.encoders.pooling import Pooling, load_pooling
@@ -25,6 +26,7 @@ from larimar_memory.models.device import best_device, best_dtype
 from larimar_memory.models.files import fingerprint
 from larimar_memory.models.loading import check_forked, loading, run_in_children
 from larimar_memory.system import forking
+from larimar_memory.system.groups import in_groups
 from larimar_memory.system.threads import one_thread
 from larimar_memory.text.normal import spelt_out
 
@@ -37,6 +39,9 @@ _SMALL = 128
 _FEW, _UNEVEN = 8, 1.5
 """Texts that are batched whatever their lengths; in a larger batch, the longest is at most so many
 times as long as the shortest. Padding costs as much as text."""
+
+_MOST_ALIKE = 8192
+"""Tokens, padding included, that share their attention."""
 
 _DEFAULT_MAX_TOKENS = 512
 _MOST_UNKNOWN = 1 / 4
@@ -74,6 +79,7 @@ class SentenceEncoder:
         self._prompts = prompts or {}
         self._folder = folder
         self._device = next(p.device for p in model.parameters())
+        self._flat = flat.heeds_groups(model)
         self._lock = forking.Lock()
         self._special = tokenizer.num_special_tokens_to_add(is_pair=False)
         self._unknown = _unknown_token(tokenizer)
@@ -114,8 +120,10 @@ class SentenceEncoder:
                     dtype=dtype,
                     use_safetensors=True,
                     trust_remote_code=False,
-                    attn_implementation=fast_cpu.ATTENTION if packed else "sdpa",
+                    attn_implementation=flat.ATTENTION if packed else "sdpa",
                 ).to(device)
+                if flat.can_read(model):
+                    model.set_attn_implementation(flat.ATTENTION)
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(
                 f"The sentence encoder {str(name)!r} could not be loaded.",
@@ -176,8 +184,10 @@ class SentenceEncoder:
         distinct = {tuple(ids): None for ids in read}
         by_length = sorted(distinct, key=len)
         rows: dict[tuple[int, ...], Float[np.ndarray, " d"]] = {}
-        for bucket in _buckets(by_length, _BATCH_TOKENS.get(self._device.type, 8192)):
-            rows.update(zip(bucket, self._forward(bucket), strict=True))
+        budget = _BATCH_TOKENS.get(self._device.type, 8192)
+        batches = in_groups(by_length, len, budget) if self._flat else _buckets(by_length, budget)
+        for together in batches:
+            rows.update(zip(together, self._forward(together), strict=True))
         keys = np.zeros((len(batch.ids), self.dimension), dtype=np.float32)
         for n, ids in enumerate(batch.ids):
             if n not in batch.unread:
@@ -206,23 +216,34 @@ class SentenceEncoder:
             known, unknown = known + letters, unknown + letters * (token == self._unknown)
         return unknown > (known + unknown) * _MOST_UNKNOWN
 
-    def _forward(self, bucket: Sequence[tuple[int, ...]]) -> Float[np.ndarray, "n d"]:
+    def _forward(self, batch: Sequence[tuple[int, ...]]) -> Float[np.ndarray, "n d"]:
+        """Keys of texts, in ascending order of their lengths."""
         check_forked(self._device)
-        longest = len(bucket[-1])
-        ids = torch.zeros(len(bucket), longest, dtype=torch.long)
-        mask = torch.zeros(len(bucket), longest, dtype=torch.long)
-        for row, tokens in enumerate(bucket):
+        tokens = sum(map(len, batch))
+        small = self._device.type == "cpu" and tokens <= _SMALL
+        alone = one_thread() if small else nullcontext()
+        with forking.inside(), self._lock, alone, torch.inference_mode():
+            found = (
+                flat.hidden_states(self._model, [*_buckets(batch, tokens)])
+                if self._flat
+                else [self._padded(batch)]
+            )
+            keys = torch.cat([self._pooling(hidden, mask) for hidden, mask in found])
+        return np.asarray(keys.float().cpu().numpy())
+
+    def _padded(self, batch: Sequence[tuple[int, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The last hidden states of texts, (b, t, h), and their mask, (b, t)."""
+        longest = len(batch[-1])
+        ids = torch.zeros(len(batch), longest, dtype=torch.long)
+        mask = torch.zeros(len(batch), longest, dtype=torch.long)
+        for row, tokens in enumerate(batch):
             ids[row, : len(tokens)] = torch.tensor(tokens)
             mask[row, : len(tokens)] = 1
         ids, mask = ids.to(self._device), mask.to(self._device)
-        small = self._device.type == "cpu" and ids.numel() <= _SMALL
-        alone = one_thread() if small else nullcontext()
-        with forking.inside(), self._lock, alone, torch.inference_mode():
-            # Without padding no mask is needed, and attention is cheaper without one.
-            padded = len(bucket[0]) < longest
-            hidden = self._model(input_ids=ids, attention_mask=mask if padded else None)
-            keys = self._pooling(hidden.last_hidden_state, mask)
-        return np.asarray(keys.float().cpu().numpy())
+        # Without padding no mask is needed, and attention is cheaper without one.
+        is_padded = len(batch[0]) < longest
+        hidden = self._model(input_ids=ids, attention_mask=mask if is_padded else None)
+        return hidden.last_hidden_state, mask
 
 
 def _buckets(by_length: Sequence[tuple[int, ...]], budget: int) -> Iterator[Sequence[tuple[int, ...]]]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from larimar_memory.encoders import fast_cpu
+from larimar_memory.encoders import fast_cpu, flat
 from larimar_memory.encoders.pooling import Pooling, load_pooling
 from larimar_memory.encoders.sentence import SentenceEncoder, _buckets
 from larimar_memory.errors import ModelError
@@ -58,7 +58,7 @@ def test_the_fast_path_ran_where_the_processor_has_bf16(encoder: SentenceEncoder
     assert bool(packed) == bool(capable)
     if capable:
         assert len(packed) == 37
-        assert encoder._model.config._attn_implementation == fast_cpu.ATTENTION
+        assert encoder._model.config._attn_implementation == flat.ATTENTION
 
 
 @pytest.mark.skipif(not fast_cpu.supported(), reason="oneDNN has no bf16 products for this CPU")
