@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import BertConfig, BertModel
+from transformers import AttentionInterface, BertConfig, BertModel
 
-from larimar_memory.encoders import flat
+from larimar_memory.encoders import fast_cpu, flat
 from larimar_memory.encoders.sentence import SentenceEncoder
 
 CONFIG = BertConfig(
@@ -27,6 +27,7 @@ def bert() -> BertModel:
     torch.manual_seed(0)
     model = BertModel(CONFIG).eval()
     assert flat.heeds_groups(model)
+    assert AttentionInterface()[flat.ATTENTION] is fast_cpu.short_attention
     return model
 
 
