@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
@@ -77,6 +77,22 @@ def test_episodes_lead_to_their_documents(page: Page, served: Served) -> None:
     expect(rows).to_have_count(3)
     page.get_by_role("button", name="Episode trip to Ren").click()
     expect(rows).to_have_count(4)
+
+
+def test_a_late_answer_replaces_no_newer_list(page: Page, served: Served) -> None:
+    held = list[Route]()
+    page.route("**/api/documents*", lambda route: held.append(route))
+    with page.expect_request("**/api/documents*"):
+        page.goto(served())
+    page.get_by_label("List").select_option("Episodes")
+    rows = page.locator(".row")
+    expect(rows).to_have_count(1)
+    with page.expect_response("**/api/documents*") as answered:
+        for late in held:
+            late.continue_()
+    answered.value.finished()
+    page.evaluate("() => new Promise(done => setTimeout(done))")
+    expect(rows).to_have_count(1)
 
 
 def test_a_namespace_is_chosen(page: Page, served: Served) -> None:
