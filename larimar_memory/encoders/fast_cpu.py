@@ -66,8 +66,9 @@ def _by_group(
 ) -> Tensor:
     rows = [x[0].transpose(0, 1) for x in (query, key, value)]
     out = torch.empty_like(rows[0])
-    for start, places, mask, bias in groups:
+    for places, mask, bias in groups:
         if bias is None:
+            start = int(places[0, 0])
             whole = slice(start, start + mask.numel())
             q, k, v = (x[whole].unflatten(0, mask.shape).transpose(1, 2) for x in rows)
             out[whole] = short_attention(module, q, k, v, None, scaling)[0].flatten(0, 1)

@@ -23,13 +23,11 @@ class Alike(NamedTuple):
     """Texts of similar lengths in the sequence.
 
     Attributes:
-        start: the place of the first token.
         places: of their tokens; beyond the end of a text, any place.
         mask: 1 for the tokens of a text, 0 beyond its end.
         bias: added to the scores of attention; None if the texts are of one length.
     """
 
-    start: int
     places: Int[Tensor, "b t"]
     mask: Int[Tensor, "b t"]
     bias: Float[Tensor, "b 1 1 t"] | None
@@ -76,6 +74,6 @@ def _alike(lengths: Sequence[int], start: int, dtype: torch.dtype) -> Alike:
     mask = steps < counts
     places = (start + counts.cumsum(0) - counts + steps) * mask
     if bool(mask.all()):
-        return Alike(start, places, mask.long(), None)
+        return Alike(places, mask.long(), None)
     bias = torch.zeros(mask.shape, dtype=dtype).masked_fill_(~mask, torch.finfo(dtype).min)
-    return Alike(start, places, mask.long(), bias[:, None, None])
+    return Alike(places, mask.long(), bias[:, None, None])

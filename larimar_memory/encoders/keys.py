@@ -45,9 +45,9 @@ def products(keys: Float[np.ndarray, "n d"], key: Float[np.ndarray, " d"]) -> Fl
     rows = max(_FEW // max(len(key), 1), 1)
     whole = len(keys) - len(keys) % rows
     if not whole:
-        return np.asarray(np.einsum("nd,d->n", keys, key))
+        return cosines(keys, key)
     first = np.matmul(keys[:whole].reshape(-1, rows, len(key)), key).ravel()
-    return np.concatenate([first, np.einsum("nd,d->n", keys[whole:], key)])
+    return np.concatenate([first, cosines(keys[whole:], key)])
 
 
 def largest(
@@ -57,13 +57,12 @@ def largest(
 
     More than k if others are within a rounding of the last.
     """
-    nearly = products(keys, key)
     if len(keys) <= k:
-        places = np.arange(len(keys))
-    else:
-        least = np.partition(nearly, len(keys) - k)[len(keys) - k]
-        # Each of the two sums errs by at most d roundings.
-        places = np.flatnonzero(nearly >= least - 2 * len(key) * np.finfo(np.float32).eps)
+        return np.arange(len(keys)), cosines(keys, key)
+    nearly = products(keys, key)
+    least = np.partition(nearly, -k)[-k]
+    # Each of the two sums errs by at most d roundings.
+    places = np.flatnonzero(nearly >= least - 2 * len(key) * np.finfo(np.float32).eps)
     return places, cosines(keys[places], key)
 
 

@@ -40,9 +40,6 @@ _FEW, _UNEVEN = 8, 1.5
 """Texts that are batched whatever their lengths; in a larger batch, the longest is at most so many
 times as long as the shortest. Padding costs as much as text."""
 
-_MOST_ALIKE = 8192
-"""Tokens, padding included, that share their attention."""
-
 _DEFAULT_MAX_TOKENS = 512
 _MOST_UNKNOWN = 1 / 4
 """Largest share of unknown letters in a text that can be read.

@@ -35,7 +35,7 @@ export function documentsView(app, section) {
   }
 
   function reset() {
-    state = { pages: [null], episode: null, sought: "", within: "id", open: null, loaded: false, asked: null };
+    state = { pages: [null], episode: null, sought: "", within: "id", open: null, loaded: false };
     text.value = "";
     detail.asked = null;
     detail.replaceChildren();
@@ -55,8 +55,7 @@ export function documentsView(app, section) {
 
   async function load() {
     // Answers may come in another order than they were asked for: only the newest is shown.
-    const asked = state;
-    const mine = (state.asked = {});
+    const asked = (state.asked = {});
     const given = { namespace: app.namespace, count: COUNT, after: state.pages.at(-1) };
     const searching = state.sought !== "" && state.within === "text";
     list.setAttribute("aria-busy", "true");
@@ -70,7 +69,7 @@ export function documentsView(app, section) {
       const matching = state.sought;
       found = await call("documents", { ...given, newest, matching, episode: state.episode });
     }
-    if (asked !== state || mine !== state.asked) return;
+    if (asked !== state.asked) return;
     state.loaded = true;
     list.removeAttribute("aria-busy");
     const rows = found.documents?.map(documentRow) ?? found.episodes.map(episodeRow);

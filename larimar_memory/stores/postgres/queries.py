@@ -91,8 +91,7 @@ def segments_in(
         "WITH ORDINALITY AS w (digest, first, last, n) "
         f"JOIN documents d ON d.namespace_id = {SPACE} AND d.digest = w.digest "
         "JOIN segments s ON s.document_id = d.id AND s.position >= w.first "
-        f"AND s.position <= coalesce(w.last, 9223372036854775807) "
-        "ORDER BY w.n, s.position",
+        "AND s.position <= coalesce(w.last, 9223372036854775807) ORDER BY w.n, s.position",
         (
             [digest(span.document_id) for span in spans],
             [span.first for span in spans],

@@ -159,7 +159,7 @@ class Part:
         self._count, self.covers = needed, int(rows[-1])
 
     def cosines(self, places: Rows, key: Key) -> Float[np.ndarray, " n"]:
-        """Cosines of a key with the keys in some places."""
+        """Cosines of a key with keys in some places; those of equal keys may differ by a rounding."""
         found = np.zeros(len(places), dtype=np.float32)
         room = np.empty((min(_CODED, len(places)), self._dimension), dtype=np.float32)
         for first in range(0, len(places), _CODED):

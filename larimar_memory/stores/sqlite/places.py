@@ -24,7 +24,7 @@ def places_of(db: sqlite3.Connection, space: int | None, rows: Sequence[int]) ->
         "SELECT s.id, d.name, s.position, d.metadata, d.episode FROM json_each(?) AS w "
         "CROSS JOIN segments s ON s.id = w.value JOIN documents d ON d.id = s.document_id "
         "WHERE s.namespace_id = ?",
-        (json.dumps(sorted(int(row) for row in rows)), space),
+        (json.dumps(sorted({int(row) for row in rows})), space),
     ).fetchall()
     # Metadata are read only if they may say who spoke; those of ranked segments are checked later.
     spoke = {metadata: _speaker(metadata) for *_, metadata, _ in found}
