@@ -8,10 +8,10 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
-from jaxtyping import install_import_hook
+from tests import shapes
 
 # Only where tensors pass: elsewhere, tests hand in wrong types on purpose to read the error.
-install_import_hook(
+shapes.checked_in(
     [
         f"larimar_memory.{name}"
         for name in (
@@ -29,8 +29,7 @@ install_import_hook(
             "stores.sqlite.vectors",
             "train",
         )
-    ],
-    "beartype.beartype",
+    ]
 )
 
 from collections.abc import Iterator
