@@ -8,7 +8,9 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
-from tests import shapes
+from tests import scratch, shapes
+
+scratch.in_memory()
 
 # Only where tensors pass: elsewhere, tests hand in wrong types on purpose to read the error.
 shapes.checked_in(

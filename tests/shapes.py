@@ -9,16 +9,17 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import jaxtyping
-from beartype import beartype
+from beartype import BeartypeConf, beartype
 
 _jaxtyped = jaxtyping.jaxtyped
+_TYPES = BeartypeConf(violation_type=jaxtyping.TypeCheckError)
 
 
 def checked_in(modules: list[str]) -> None:
     """Check all calls in modules that are not imported yet.
 
     For each call jaxtyping binds the arguments anew, which takes longer than most functions do: only
-    those that name an array go through it. Types alone are checked by beartype.
+    those that name an array go through it. Types alone are checked by beartype, with the same error.
     """
     jaxtyping.jaxtyped = _checked
     jaxtyping.install_import_hook(modules, "beartype.beartype")
@@ -34,7 +35,7 @@ def _checked(function: Any = None, *, typechecker: Callable[..., Any]) -> Any:
         return function
     if names_an_array(function):
         return _jaxtyped(function, typechecker=typechecker)
-    return beartype(function)
+    return beartype(conf=_TYPES)(function)
 
 
 def names_an_array(function: Any) -> bool:
