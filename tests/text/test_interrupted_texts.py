@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,14 @@ def three_texts(stop: Interruption | None = None) -> Iterator[Text]:
         yield Text(name, again, {"of": name}, measured(in_blocks(text)()) if name == "three" else None)
 
 
+@cache
+def uninterrupted(tokens: bool) -> list[Any]:
+    """What a memory of the three texts holds."""
+    with open_quick(tokens=tokens) as memory:
+        memory.write_each(three_texts())
+        return contents(memory)
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(PLACES), st.integers(1, 40)), min_size=1, max_size=4),
     st.booleans(),
@@ -108,9 +117,7 @@ def test_interrupted_anywhere_it_ends_as_if_it_had_not_been(
     folder = tmp_path_factory.mktemp("interrupted")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(write, "BATCH_SEGMENTS", 7)
-        with open_quick(tokens=tokens) as memory:
-            memory.write_each(three_texts())
-            expected = contents(memory)
+        expected = uninterrupted(tokens)
         for place, at in stops:
             stop = Interruption(at)
             with open_quick(folder / "m.larimar", tokens=tokens, synchronous="normal") as memory:

@@ -26,6 +26,6 @@ def texts(folder: Path, count: int = 120) -> Path:
 
 def recipe(*stages: Stage, **changes: object) -> Recipe:
     """A recipe of steps that take no time."""
-    every = {"codec": CODEC, "calibration": 200, "importance": 60, "batch": 24, "check_every": 100}
-    every |= {"check_segments": 4, "save_every": 1e9}
+    every = {"codec": CODEC, "calibration": 100, "importance": 24, "balance": 24, "batch": 24}
+    every |= {"check_every": 100, "check_segments": 4, "check_questions": 8, "save_every": 1e9}
     return Recipe(stages=stages, **{**every, **changes})
