@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -17,26 +18,16 @@ from larimar_memory.stores.sqlite.erasures import due, erase
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
 from larimar_memory.testing.writes import batch, found, key_of
+from tests.forks import needs_fork, status_of_child
 from tests.stores.test_laws import open_file
 
+pytestmark = needs_fork
+
 ROOT = str(Path(__file__).parents[2])
+
 SECRET, KEPT = "quixotic zymurgy secret", "plain words that stay"
 STEM = b"zymurgi"
 TRACES = [SECRET.encode(), b"zymurgy", STEM, key_of(SECRET).astype("<f2").tobytes(), b"mallory"]
-
-FORGET = """
-import os, sys
-from pathlib import Path
-from larimar_memory.larimar import Larimar
-from tests.stores.test_laws import open_file
-store, seen = open_file(Path(sys.argv[1])), []
-def look(sql):
-    seen.extend([sql] * sql.startswith(sys.argv[2]))
-    if len(seen) == int(sys.argv[3]):
-        os._exit(9)
-store._db._writer.set_trace_callback(look)
-Larimar(store, encoder=None, decoder="none").forget(ids=["s"], namespace="n")
-"""
 
 
 @pytest.fixture
@@ -65,10 +56,23 @@ def is_due(store: SQLiteStore) -> bool:
         return due(db)
 
 
+def forget_and_be_killed(path: Path, before: str, time: int = 1) -> None:
+    """End this process before it does a statement of forgetting for the first or another time."""
+    seen = list[str]()
+
+    def look(sql: str) -> None:
+        seen.extend([sql] * sql.startswith(before))
+        if len(seen) == time:
+            os._exit(9)
+
+    store = open_file(path)
+    store._db._writer.set_trace_callback(look)
+    memory = Larimar(store, encoder=NoEncoder("none", 1), decoder="none")
+    memory.forget(ids=["s"], namespace="n")
+
+
 def forgotten_by_a_process_that_is_killed(path: Path, before: str, time: int = 1) -> None:
-    """Killed before it does this statement for the first or another time."""
-    command = [sys.executable, "-c", FORGET, str(path), before, str(time)]
-    assert subprocess.run(command, check=False, cwd=ROOT).returncode == 9
+    assert status_of_child(lambda: forget_and_be_killed(path, before, time)) == 9
 
 
 @pytest.mark.parametrize(
@@ -165,7 +169,10 @@ def test_a_check_tells_of_notes_that_cannot_be_read_and_a_repair_erases(path: Pa
 def test_a_purge_that_a_reader_holds_up_stays_due(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     reader = open_file(path)
     with reader.snapshot():
-        forgotten_by_a_process_that_is_killed(path, "VACUUM")
+        # A new process: to a forked one, the reader's locks would seem its own.
+        name = forget_and_be_killed.__name__
+        script = f"from {__name__} import {name}, Path; {name}(Path({str(path)!r}), 'VACUUM')"
+        assert subprocess.run([sys.executable, "-c", script], check=False, cwd=ROOT).returncode == 9
         store = open_file(path, busy_seconds=0.05)
         assert "not found any more, but not yet erased" in caplog.text
         assert is_due(store)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.opening import backup
 from larimar_memory.stores.sqlite.parts import IndexFile, Part
 from larimar_memory.testing.writes import batch, found, key_of
+from tests.forks import needs_fork, status_of_child
 from tests.stores.test_laws import open_file
 
 ROOT = str(Path(__file__).parents[2])
@@ -53,16 +56,28 @@ def misses(store: SQLiteStore, names: list[str]) -> int:
 
 
 def elsewhere(path: Path, lines: str) -> int:
-    """Run lines in another process, with a `store` and the same limits; returns its status."""
+    """Run lines in a new process, with a `store` and the same limits; returns its status."""
     script = (
-        "import os, sys\nfrom pathlib import Path\n"
-        "from larimar_memory.stores.sqlite import parts, vectors, store as sqlite\n"
+        "from pathlib import Path\n"
+        "from larimar_memory.stores.sqlite import parts, vectors\n"
         "from larimar_memory.testing.writes import batch\n"
         "from tests.stores.test_laws import open_file\n"
         f"vectors.EXACT_LIMIT, vectors._TAIL_LIMIT, parts.LIMIT = 16, 8, 20\n"
         f"store = open_file(Path({str(path)!r}))\n{lines}\n"
     )
     return subprocess.run([sys.executable, "-c", script], check=False, cwd=ROOT).returncode
+
+
+def is_killed(path: Path, work: Callable[[SQLiteStore], object], at: str = "") -> bool:
+    """Whether a process, in which `vectors` has another function that kills it, is killed at work."""
+
+    def work_there() -> None:
+        if at:
+            setattr(vectors_module, at, lambda *_: os._exit(9))
+        work(open_file(path))
+        os._exit(0 if at else 9)
+
+    return status_of_child(work_there) == 9
 
 
 def holds(path: Path, text: str) -> bool:
@@ -102,11 +117,12 @@ def test_a_backup_that_is_put_back_is_what_is_answered_from(path: Path, deleting
     store.close()
 
 
+@needs_fork
 def test_a_part_is_used_again_after_a_write_and_a_crash(path: Path) -> None:
     write(path, *OLD)
     before = {p.name for p in index_folder(path).iterdir()}
     assert len(before) > 1
-    assert elsewhere(path, "store.delete('n', ids=['old7']); os._exit(9)") == 9
+    assert is_killed(path, lambda store: store.delete("n", ids=["old7"]))
     left = {p.name for p in index_folder(path).iterdir()}
     assert left
     assert left < before
@@ -117,12 +133,12 @@ def test_a_part_is_used_again_after_a_write_and_a_crash(path: Path) -> None:
     store.close()
 
 
+@needs_fork
 @pytest.mark.parametrize("all_of_it", [False, True])
 def test_what_a_crash_leaves_of_a_forgotten_key_is_told_and_erased(path: Path, all_of_it: bool) -> None:
     write(path, *OLD)
-    ids = "" if all_of_it else ", ids=['old2']"
-    killed = f"vectors.unlink = lambda paths: os._exit(9)\nstore.delete('n'{ids})"
-    assert elsewhere(path, killed) == 9
+    ids = None if all_of_it else ["old2"]
+    assert is_killed(path, lambda store: store.delete("n", ids=ids), "unlink")
     assert holds(path, "old2 says 1")
     report = check(path)
     assert [f.what for f in report.findings] == ["not erased: files of another state"]
@@ -137,10 +153,10 @@ def test_what_a_crash_leaves_of_a_forgotten_key_is_told_and_erased(path: Path, a
     assert not holds(path, "old2 says 1")
 
 
+@needs_fork
 def test_forgetting_what_is_gone_still_clears_the_index_files(path: Path) -> None:
     write(path, *OLD)
-    killed = "vectors.unlink = lambda paths: os._exit(9)\nstore.delete('n')"
-    assert elsewhere(path, killed) == 9
+    assert is_killed(path, lambda store: store.delete("n"), "unlink")
     store = open_file(path)
     memory = Larimar(store, encoder=NoEncoder("none", 1), decoder="none")
     assert memory.forget(ids=["old2"], namespace="n") == 0
@@ -267,9 +283,10 @@ def test_deleting_nothing_changes_nothing(path: Path) -> None:
     assert sorted(index_folder(path).iterdir()) == before
 
 
+@needs_fork
 def test_a_save_cut_short_is_made_again(path: Path) -> None:
-    writing = "store.write('n', [batch('d', [str(i) for i in range(40)])])"
-    assert elsewhere(path, f"vectors.enlist = lambda db, file: os._exit(9)\n{writing}") == 9
+    written = batch("d", [str(i) for i in range(40)])
+    assert is_killed(path, lambda store: store.write("n", [written]), "enlist")
     assert len(list(index_folder(path).iterdir())) == 1
     store = open_file(path)
     assert found(store, "n", "7", 1) == ["7"]
