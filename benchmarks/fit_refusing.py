@@ -26,7 +26,8 @@ from larimar_memory.decoders.base import Conditioning, Generation
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
-from larimar_memory.latents.answering import DESCRIPTION, Refusing, adapter_for, load_adapter
+from larimar_memory.latents.adapting import adapter_for
+from larimar_memory.latents.answering import DESCRIPTION, Refusing, load_adapter
 from larimar_memory.recall.scope import log_odds
 from larimar_memory.system.files import put_in_place
 from larimar_memory.train.rows import Row, read_rows

@@ -15,7 +15,8 @@ from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, LatentsUnavailableError
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents import LatentCodec
-from larimar_memory.latents.answering import AnsweringAdapter, DecoderAdapter
+from larimar_memory.latents.adapting import DecoderAdapter
+from larimar_memory.latents.answering import AnsweringAdapter
 from larimar_memory.latents.bundle import latents_for, load_bundle
 from larimar_memory.models.finding import DEFAULT_DECODER
 from larimar_memory.types import WhenKeys, WriteProgress

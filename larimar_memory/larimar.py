@@ -19,16 +19,16 @@ from larimar_memory import answer, read, validate
 from larimar_memory.answer import AnswerStream
 from larimar_memory.assembly import assemble
 from larimar_memory.decoders.base import Decoder, check_decoder
-from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.base import Encoder
 from larimar_memory.errors import InputError
 from larimar_memory.forget import Forgetting
 from larimar_memory.holdings import Holdings
 from larimar_memory.index import OnKeys, make_keys
 from larimar_memory.keywords import AnswerKeywords, ReadKeywords
-from larimar_memory.latents.answering import DecoderAdapter
+from larimar_memory.latents.adapting import DecoderAdapter
 from larimar_memory.latents.latent_memory import Codec, LatentMemory
 from larimar_memory.models import finding
+from larimar_memory.models.loading import loading
 from larimar_memory.recall.found import Candidate
 from larimar_memory.recall.search import Recall
 from larimar_memory.slots import Slots, WhenFull, check_slots, evict_oldest
@@ -166,6 +166,8 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         """The decoder, loaded on first use."""
         with self._decoder_lock:
             if isinstance(self._decoder, str | os.PathLike):
+                with loading():
+                    from larimar_memory.decoders.transformers import TransformersDecoder
                 self._decoder = TransformersDecoder.load(os.fspath(self._decoder))
             return self._decoder
 

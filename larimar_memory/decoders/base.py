@@ -21,14 +21,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from jaxtyping import Int
-from torch import Tensor
 
 from larimar_memory.decoders.prompt import BRIEF
 from larimar_memory.errors import InputError
 from larimar_memory.types import Message, Usage
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass

@@ -6,6 +6,7 @@ import gc
 import hashlib
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,6 @@ from larimar_memory.distributed.merging import Merged, merged
 from larimar_memory.distributed.rows import Reading, texts_of
 from larimar_memory.distributed.shards import SUFFIX, Recorder
 from larimar_memory.encoders.base import Encoder
-from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import LarimarError
 from larimar_memory.larimar import Larimar
 from larimar_memory.stores.base import Store
@@ -68,9 +68,10 @@ class Worker:
     def __init__(self, task: Task) -> None:
         # Each worker has one core; more threads would only wait for each other.
         os.environ.update(OMP_NUM_THREADS="1", RAYON_NUM_THREADS="1")
-        import torch
+        if isinstance(task.encoder, str) or task.others["latents"] or "torch" in sys.modules:
+            import torch
 
-        torch.set_num_threads(1)
+            torch.set_num_threads(1)
         self._task, self._failed = task, cast("LarimarError | None", None)
         try:
             self._open(task.encoder)
@@ -83,6 +84,8 @@ class Worker:
 
     def _open(self, encoder: Encoder | str) -> None:
         if isinstance(encoder, str):
+            from larimar_memory.encoders.sentence import SentenceEncoder
+
             encoder = SentenceEncoder.load(encoder)
         keys: dict[str, Any] = {"encoder": encoder.fingerprint, "dimension": encoder.dimension}
         self._store: Store | None = None

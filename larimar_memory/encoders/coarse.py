@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float16, Int8
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -26,6 +25,9 @@ from larimar_memory.errors import ModelError
 from larimar_memory.models.files import COARSE_KEYS
 from larimar_memory.system.files import put_in_place, user_folder
 from larimar_memory.system.threads import one_thread
+
+if TYPE_CHECKING:
+    import torch
 
 _PREFIX = 16
 _SHIPPED = Path(__file__).with_name("tables")
@@ -56,6 +58,8 @@ class CoarseTable:
 
     @cached_property
     def _table(self) -> torch.Tensor:
+        import torch
+
         return torch.from_numpy(self.vectors).float() * torch.from_numpy(self.weights).unsqueeze(1)
 
     @property
@@ -72,6 +76,8 @@ class CoarseTable:
             unread: indices of texts that the encoder cannot read; their keys are zeros, as are those of
                 texts without a token.
         """
+        import torch
+
         read = [() if n in unread else own for n, own in enumerate(ids)] if unread else ids
         lengths = np.fromiter(map(len, read), np.int64, len(read))
         flat = np.fromiter(chain.from_iterable(read), np.int64, int(lengths.sum()))
@@ -92,6 +98,8 @@ class CoarseTable:
         Returns:
             Float32, in [-1, 1]; 0 for texts without a token.
         """
+        import torch
+
         own = self._table[torch.tensor(asked, dtype=torch.long)]
         share = own.norm(dim=1).numpy()
         if not len(asked) or not share.any():

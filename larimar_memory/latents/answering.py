@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,12 +16,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from larimar_memory.decoders.base import Decoder, LatentDecoder
+from larimar_memory.decoders.base import LatentDecoder
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.errors import ModelError
 from larimar_memory.latents.adapters import Adapters
 from larimar_memory.latents.anatomy import examine, fingerprint
-from larimar_memory.models.finding import DEFAULT_DECODER
 from larimar_memory.recall.scope import log_odds
 from larimar_memory.system import forking
 from larimar_memory.system.files import put_in_place
@@ -32,10 +30,6 @@ _FORMAT = 1
 _NEEDED = ("decoder", "rank", "figures")
 
 _IN_A_LAYER = ("gate_proj", "up_proj", "down_proj")
-
-SHIPPED = {DEFAULT_DECODER: "smollm2-135m-instruct-answers"}
-"""For each decoder, the folder under `bundles` that holds its answering adapter."""
-
 
 _loading = forking.Lock()
 
@@ -101,43 +95,7 @@ _of_models: WeakKeyDictionary[Any, dict[tuple[Path, int], AnsweringAdapter]] = W
 """For each model, the loaded adapters by file and time of writing."""
 
 
-class DecoderAdapter:
-    """A decoder's answering adapter, loaded at the first call; a call gives None if there is none.
-
-    Args:
-        decoder: gives the decoder.
-        adapter: as in `Larimar.open`.
-        name: the decoder's name, by which the adapter that ships with the package is found.
-    """
-
-    def __init__(
-        self, decoder: Callable[[], Decoder], adapter: bool | str | os.PathLike[str], name: str
-    ) -> None:
-        self._decoder = decoder
-        self._folder = adapter_for(name) if adapter is True else Path(adapter) if adapter else None
-        self._loaded: AnsweringAdapter | None = None
-
-    def __call__(self) -> AnsweringAdapter | None:
-        """The adapter.
-
-        Raises:
-            ModelError: as `load_adapter`, or if the decoder cannot use one.
-        """
-        if self._folder is None:
-            return None
-        if self._loaded is None:
-            decoder = self._decoder()
-            if not isinstance(decoder, LatentDecoder):
-                raise ModelError(
-                    f"The answering adapter in {self._folder} cannot be used.",
-                    f"The decoder {decoder.name!r} does not show its projections.",
-                    "Open the memory with adapter=False, or with a decoder of transformers.",
-                )
-            self._loaded = _shared(self._folder, decoder)
-        return self._loaded
-
-
-def _shared(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
+def shared(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
     """The adapter in a folder, loaded once for all memories that answer with the same model."""
     file = folder / DESCRIPTION
     # Trained again in the same folder, it is a new adapter; if there is none, loading says so.
@@ -163,13 +121,6 @@ def new_adapters(decoder: LatentDecoder, rank: int) -> Adapters:
         if name.rpartition(".")[2] in _IN_A_LAYER and isinstance(module, nn.Linear)
     ]
     return Adapters(chosen, rank).to(decoder.model.device)
-
-
-def adapter_for(decoder: str) -> Path | None:
-    """The folder of the answering adapter that ships for a decoder, or None."""
-    name = SHIPPED.get(decoder)
-    folder = Path(__file__).parent / "bundles" / str(name)
-    return folder if name and folder.is_dir() else None
 
 
 def save_adapter(

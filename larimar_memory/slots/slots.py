@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 
 from larimar_memory.errors import InputError
@@ -32,6 +31,9 @@ from larimar_memory.slots.fixed_point import (
 from larimar_memory.slots.table import Table
 from larimar_memory.system import forking
 from larimar_memory.validate import check_ids
+
+if TYPE_CHECKING:
+    import torch
 
 WhenFull: TypeAlias = Literal["blend", "evict"]
 """What happens with more than K items: readouts become blends, or the oldest items are forgotten."""
@@ -64,6 +66,8 @@ class Solution:
 
     def coefficients(self, weights: Float[np.ndarray, "q k"]) -> Float[np.ndarray, "q n"]:
         """`c = W (A + lambda I)^-1 w` for each query: its readout is `sum_n c_n u_n`."""
+        import torch
+
         queries = torch.from_numpy(np.ascontiguousarray(weights.T))
         solved: np.ndarray = torch.cholesky_solve(queries, self.factor).numpy()
         return np.asarray((self.weights @ solved).T)
@@ -297,6 +301,8 @@ class SlotMemory:
 
     def solution(self) -> Solution:
         """M = (A + lambda I)^-1 B by Cholesky, solved again only after a change."""
+        import torch
+
         with self._lock:
             if self._solution is None:
                 ids = sorted(self._table)

@@ -7,6 +7,7 @@ question's key took 16 ms in two threads and 8 in one; beside other work, 430 an
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager
 from functools import cache
 
@@ -15,11 +16,11 @@ from threadpoolctl import ThreadpoolController
 
 def one_thread() -> AbstractContextManager[object]:
     """A block in which this thread's products start no others; other threads' are as before."""
-    limit: AbstractContextManager[object] = _openmp().limit(limits=1)
+    limit: AbstractContextManager[object] = _openmp("torch" in sys.modules).limit(limits=1)
     return limit
 
 
 @cache
-def _openmp() -> ThreadpoolController:
-    """The OpenMP libraries that are loaded, those of torch among them."""
+def _openmp(with_torch: bool) -> ThreadpoolController:
+    """The OpenMP libraries that are loaded; looked for again when those of torch are among them."""
     return ThreadpoolController().select(user_api="openmp")

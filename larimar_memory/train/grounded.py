@@ -15,7 +15,8 @@ from torch import Tensor
 from larimar_memory.decoders.base import LatentDecoder
 from larimar_memory.decoders.prompt import INSTRUCTIONS, passage, passages
 from larimar_memory.errors import InputError
-from larimar_memory.latents.answering import AnsweringAdapter, adapter_for, load_adapter
+from larimar_memory.latents.adapting import adapter_for
+from larimar_memory.latents.answering import AnsweringAdapter, load_adapter
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.latent_memory import in_windows
 from larimar_memory.latents.prefix import Prefix

@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks.fit_confidence import FILES, drawn
 from benchmarks.fit_refusing import NAMING, naming, written
-from larimar_memory.latents.answering import DESCRIPTION, Refusing, adapter_for
+from larimar_memory.latents.adapting import adapter_for
+from larimar_memory.latents.answering import DESCRIPTION, Refusing
 from larimar_memory.models.finding import DEFAULT_DECODER
 from larimar_memory.train.rows import Row, read_rows
 

@@ -324,7 +324,7 @@ def command_line(data: bytes) -> None:
         mock.patch.object(SentenceEncoder, "load", return_value=QuickEncoder()),
         mock.patch.dict("os.environ", {"LARIMAR_MEMORY": memory, "COLUMNS": "100"}),
         mock.patch(
-            "larimar_memory.larimar.TransformersDecoder.load",
+            "larimar_memory.decoders.transformers.TransformersDecoder.load",
             side_effect=InputError("No", "model", "."),
         ),
         redirect_stdout(out),

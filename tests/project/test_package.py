@@ -44,6 +44,19 @@ def test_errors_can_be_imported_without_the_model_libraries() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_memory_without_models_does_not_wait_for_their_libraries() -> None:
+    script = (
+        "import sys\nfrom larimar_memory import Larimar\nfrom tests.quick import QuickEncoder\n"
+        "with Larimar.open(encoder=QuickEncoder(), decoder='none') as memory:\n"
+        "    memory.write(['A text.'])\n    memory.read('A text?')\n    memory.forget(ids=['a'])\n"
+        "print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_no_file_is_too_long() -> None:
     assert {p.name: n for p in SOURCES if (n := len(p.read_text().splitlines())) > 400} == {}
 

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from larimar_memory import Larimar
 from larimar_memory.decoders.prompt import INSTRUCTIONS, NOT_IN_MEMORY, chat_tokens, messages, passages
 from larimar_memory.errors import InputError, ModelError
-from larimar_memory.latents.answering import DecoderAdapter, load_adapter, new_adapters, save_adapter
+from larimar_memory.latents.adapting import DecoderAdapter
+from larimar_memory.latents.answering import load_adapter, new_adapters, save_adapter
 from larimar_memory.train import AnswersRecipe, train_answers
 from larimar_memory.train.answering import answer_losses
 from larimar_memory.train.facts import draw_facts, several, with_many
