@@ -15,7 +15,7 @@ from larimar_memory.text.segments import segment
 
 
 def hidden(session: Session, tokens: int, trials: int) -> Corpus:
-    """Pass keys at random depths and the needle at even ones, in prose; one at a time."""
+    """Pass keys at random depths and needles at even ones, in prose; one at a time."""
     (above,) = token_counter(session.encoder)([passkey.TASK])
     hay = passkey.headed(session.prose(tokens), above)
     parts, draw = hay.parts(), session.draw("hidden", tokens)
@@ -25,15 +25,9 @@ def hidden(session: Session, tokens: int, trials: int) -> Corpus:
         line = passkey.NEEDLE.format(key=key)
         part, text, _ = hide(hay, parts, line, draw.random())
         keys.append(Probe(passkey.QUESTION, (line,), _first_integer(key), {part.id: text}))
-        part, text, _ = hide(hay, parts, needle.NEEDLE, n / max(1, trials - 1))
-        needles.append(
-            Probe(
-                needle.QUESTION,
-                (needle.NEEDLE,),
-                lambda reply: float(needle.said(reply)),
-                {part.id: text},
-            )
-        )
+        one = needle.NEEDLES[n % len(needle.NEEDLES)]
+        part, text, _ = hide(hay, parts, one.text, n / max(1, trials - 1))
+        needles.append(Probe(one.question, (one.text,), one.score, {part.id: text}))
     documents = {part.id: part.text for part in parts}
     return Corpus("prose", hay.total, documents, {"pass key": keys, "needle": needles})
 

@@ -50,7 +50,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
         with session.open(paths[0]) as first:
             write(session, first, short)
         # Also shows within seconds whether the command works at all.
-        process.first_output(paths[0], needle.QUESTION)
+        process.first_output(paths[0], needle.KAMRADT.question)
         with session.open(paths[0]) as first, session.open(paths[1]) as second:
             ingest_mb = write(session, second, long)
             memories = (first, second)
@@ -64,7 +64,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
         ram = process.resident(paths[1], questions, warm)
         starts = list[float]()
         for _ in range(size.starts):
-            seconds, text = process.first_output(paths[1], needle.QUESTION)
+            seconds, text = process.first_output(paths[1], needle.KAMRADT.question)
             starts.append(seconds)
             session.note(f"from process start to first token: {seconds:.1f} s")
     figures: Figures = {
@@ -75,7 +75,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
         "ram": ram,
         "asked_anew": new,
         "start_seconds": starts,
-        "start_answer_right": int(needle.said(text)),
+        "start_answer_right": int(needle.KAMRADT.said(text)),
     }
     return report(figures, reads, answers)
 
@@ -136,7 +136,7 @@ def ask_about(session: Session, haystack: Haystack, number: int, purpose: str = 
 def write(session: Session, memory: Larimar, haystack: Haystack) -> float:
     """Write the haystack with the needle in its middle; returns the peak of RAM it took, in MB."""
     parts = haystack.parts()
-    hidden, text, _ = hide(haystack, parts, needle.NEEDLE, 0.5)
+    hidden, text, _ = hide(haystack, parts, needle.KAMRADT.text, 0.5)
     texts = [text if part is hidden else part.text for part in parts]
     session.encoder.encode(texts[0].splitlines())
     before = megabytes()

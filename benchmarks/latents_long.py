@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.keyvalues import KeyValues, Stored, stored
 from benchmarks.oracle import interval, ratio
@@ -22,7 +22,7 @@ from larimar_memory.decoders.base import Generation
 from larimar_memory.decoders.prompt import instruction, passage
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import Larimar
-from larimar_memory.latents.latent_memory import in_windows
+from larimar_memory.latents.latent_memory import LatentMemory, in_windows
 from larimar_memory.recall.contexts import recalled
 from larimar_memory.stores.base import Span
 from larimar_memory.train.rows import Row, read_rows
@@ -38,6 +38,7 @@ TEXT, LATENTS = "text", "latents"
 _STORED = "keys and values"
 _CHARS = (500, 2_000)
 _ANSWER_TOKENS = 16
+_FEWER = ((0.5, ">= 0.88"), (0.25, ">= 0.75"))
 _PROBABILITY = 0.9
 """Of every read: what is asked for is there."""
 
@@ -53,6 +54,7 @@ class Size:
         links: bits with which that is measured.
         most: recalled tokens up to which all of these are measured.
         far: bits beyond them, without links.
+        shares: of the positions of latents that are kept, besides all.
     """
 
     questions: Mapping[int, int]
@@ -61,6 +63,7 @@ class Size:
     links: tuple[int, ...]
     most: int
     far: tuple[int, ...]
+    shares: tuple[float, ...]
 
 
 _CHAT_TOKENS = 400
@@ -73,8 +76,9 @@ FULL = Size(
     (16, 4),
     1_000,
     (16, 4),
+    (0.75, 0.5, 0.25),
 )
-QUICK = Size({256: 2, 500: 1}, (16, 4), 4, (16,), 256, (4,))
+QUICK = Size({256: 2, 500: 1}, (16, 4), 4, (16,), 256, (4,), (0.5,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +89,13 @@ class Passage:
         segment: the first one, with all others around it, and all their latents.
         tokens: of its text.
         pieces: its keys and values by bits, a window of the memory's in each.
+        thinned: the segment with all latents, by the share of their positions that is kept.
     """
 
     segment: RecalledSegment
     tokens: int
     pieces: Mapping[int, tuple[Stored, ...]]
+    thinned: Mapping[float, RecalledSegment]
 
     @property
     def places(self) -> int:
@@ -172,6 +178,7 @@ def report(
     all_ways = [told for told in every if len(told) == max(map(len, every))]
     means = {name: statistics.mean(t[name].token_f1 for t in all_ways) for name in all_ways[0]}
     taken = {name: statistics.mean(t[name].bytes_per_token for t in all_ways) for name in all_ways[0]}
+    fewer = {share: named_share(share) for share, _ in _FEWER if named_share(share) in f1}
     needed = _needed(means, taken, means[LATENTS])
     times = {row["tokens"]: row["ways"][LATENTS]["first_over_text"] for row in rows}
     figures: Figures = {
@@ -193,6 +200,11 @@ def report(
         *bars,
         bar("bytes of latents that a read needs, a token", taken[LATENTS], "<= 60"),
         bar("token F1 of long reads, latents over text", quality, ">= 0.93"),
+        *(
+            bar(f"the same with {share:g} of the positions", ratio(f1[fewer[share]], f1[TEXT]), least)
+            for share, least in _FEWER
+            if share in fewer
+        ),
         bar(
             "bytes of keys and values that answer as well, over those of latents",
             taken[needed] / taken[LATENTS],
@@ -295,19 +307,30 @@ class _Ways:
                 pieces.setdefault(bits, []).append(stored(ids, states, bits))
         segment = recalled(near[0], 1.0, 1.0, near)
         count = decoder.count(passage(segment.context))
-        return Passage(segment, count, {bits: tuple(held) for bits, held in pieces.items()})
+        thinned = dict[float, RecalledSegment]()
+        for share in self._size.shares:
+            made = LatentMemory(
+                self._memory.store, lambda: decoder, self._session.codec, share=share
+            ).encode(windows)
+            fewer = [z for window in made for z in window]
+            held = [replace(s, latent=z) for s, z in zip(near, fewer, strict=True)]
+            thinned[share] = recalled(held[0], 1.0, 1.0, held)
+        return Passage(segment, count, {bits: tuple(held) for bits, held in pieces.items()}, thinned)
 
     def of(self, tokens: int) -> dict[str, Callable[[Row, Sequence[Passage]], Told]]:
         """The ways that are measured with so many recalled tokens, by name."""
         size, near = self._size, tokens <= self._size.most
         ways = {TEXT: self._grounded("text"), LATENTS: self._grounded("latent")}
+        ways |= {named_share(share): self._grounded("latent", share) for share in size.shares}
         ways |= {named(bits): self._stored(bits, 0) for bits in (size.bits if near else size.far)}
         if near:
             ways |= {named(bits, size.linked): self._stored(bits, size.linked) for bits in size.links}
         return ways
 
-    def _grounded(self, grounding: Grounding) -> Callable[[Row, Sequence[Passage]], Told]:
-        """As a memory answers."""
+    def _grounded(
+        self, grounding: Grounding, share: float = 1.0
+    ) -> Callable[[Row, Sequence[Passage]], Told]:
+        """As a memory answers whose latents keep a share of their positions."""
         session = self._session
         options = AnswerOptions(
             grounding, context_tokens=session.decoder.context, max_tokens=_ANSWER_TOKENS
@@ -317,7 +340,7 @@ class _Ways:
         )
 
         def tell(row: Row, shown: Sequence[Passage]) -> Told:
-            segments = tuple(one.segment for one in shown)
+            segments = tuple(one.thinned.get(share, one.segment) for one in shown)
             readout = Readout(
                 row.question, DEFAULT_NAMESPACE, segments, True, 1, 0, 0, probability=_PROBABILITY
             )
@@ -344,6 +367,11 @@ class _Ways:
             return _told(row, shown, generation, held, started)
 
         return tell
+
+
+def named_share(share: float) -> str:
+    """What latents are called that keep a share of their positions."""
+    return f"{LATENTS}, {share:g} of the positions"
 
 
 def named(bits: int, linked: int = 0) -> str:

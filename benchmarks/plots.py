@@ -231,11 +231,12 @@ def _latents_long(figure: Any, figures: dict[str, Any]) -> None:
     found = figures["together"]
     linked = [name for name in found if "linked" in name]
     stored = [name for name in found if name.startswith("keys and values") and name not in linked]
-    others = [name for name in found if name not in (*linked, *stored)]
+    latents = [name for name in found if name.startswith("latents")]
     for names, mark, label in (
         (stored, "s-", "keys and values"),
         (linked, "D", "keys and values, linked"),
-        *(([name], "^" if name == "text" else "o", name) for name in others),
+        (["text"], "^", "text"),
+        (latents, "o-", "latents, all positions or fewer"),
     ):
         points = sorted((found[n]["bytes_per_token"], found[n]["token_f1"]) for n in names)
         quality.plot([x for x, _ in points], [y for _, y in points], mark, ms=5, label=label)

@@ -188,7 +188,8 @@ def latents_long(figures: dict[str, Any]) -> list[str]:
     ]
     positions = [
         [f"positions, {name}", *(f"{row['ways'][name]['positions']:,.0f}" for row in rows), ""]
-        for name in ("text", "latents")
+        for name in names
+        if name.startswith(("text", "latents"))
     ]
     head = ("token F1; time to first token over text's", *lengths, "bytes a token")
     return table(head, [*lines, *positions])

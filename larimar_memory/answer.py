@@ -22,6 +22,7 @@ from larimar_memory.form.citing import Citer
 from larimar_memory.form.stream import AnswerStream as AnswerStream
 from larimar_memory.form.stream import Said
 from larimar_memory.latents.latent_memory import LatentMemory, unpacked
+from larimar_memory.latents.stored import kept
 from larimar_memory.recall.lines import lines_of
 from larimar_memory.types import Answer, AnswerOptions, Message, Readout, RecalledSegment, Timings
 
@@ -246,7 +247,8 @@ def _latents_within(
     """The best segments whose latents take up no more positions than the budget has tokens."""
     codec = latents.codec
     groups = unpacked(segments, codec.stored_form)
-    sizes = accumulate(codec.config.spread * sum(map(len, group)) for group in groups)
+    held = (sum(int(kept(z).sum()) for z in group) for group in groups)
+    sizes = accumulate(codec.config.spread * count for count in held)
     count = sum(size <= budget for size in sizes)
     _check_fits(count, budget)
     return segments[:count], codec.readout(groups[:count], adapter)

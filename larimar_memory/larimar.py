@@ -26,7 +26,7 @@ from larimar_memory.holdings import Holdings
 from larimar_memory.index import OnKeys, make_keys
 from larimar_memory.keywords import AnswerKeywords, ReadKeywords
 from larimar_memory.latents.adapting import DecoderAdapter
-from larimar_memory.latents.latent_memory import Codec, LatentMemory
+from larimar_memory.latents.latent_memory import Codec, LatentMemory, check_share
 from larimar_memory.models import finding
 from larimar_memory.models.loading import loading
 from larimar_memory.recall.found import Candidate
@@ -66,6 +66,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         threshold: float = THRESHOLD,
         language: str = "en",
         latents: bool | Codec = False,
+        latent_share: float = 1.0,
         adapter: bool | str | os.PathLike[str] = True,
         slots: int | None = None,
         when_full: WhenFull = "blend",
@@ -77,7 +78,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         self._decoder = decoder if named else check_decoder(decoder, "The memory cannot be opened.")
         self._decoder_lock = forking.Lock()
         codec = None if isinstance(latents, bool) else latents
-        self.latents = LatentMemory(store, lambda: self.decoder, codec, self.decoder_name)
+        self.latents = LatentMemory(store, lambda: self.decoder, codec, self.decoder_name, latent_share)
         self._adapter = DecoderAdapter(lambda: self.decoder, adapter, self.decoder_name)
         self._writes_latents, self._eager = latents not in (False, None), eager
         self._limit = slots
@@ -103,6 +104,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         threshold: float = THRESHOLD,
         language: str = "en",
         latents: bool | Codec = False,
+        latent_share: float = 1.0,
         adapter: bool | str | os.PathLike[str] = True,
         slots: int | None = None,
         when_full: WhenFull = "blend",
@@ -124,6 +126,9 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
             latents: write a latent for every segment, for grounding="latent". True uses the bundled
                 codec of the decoder; otherwise, the folder of one. `write_latents` can add latents
                 later.
+            latent_share: share of its positions that a new latent keeps: those that the decoder looks
+                at most to say the segment again. Less than 1 makes latents smaller and prefixes
+                shorter, and takes longer to write.
             adapter: answers from memory use it. True is the decoder's bundled adapter, if there is one;
                 otherwise, the folder of one, or False for the plain decoder.
             slots: K, the most slots per namespace; by default, each segment has a new slot.
@@ -146,6 +151,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         place = place_of(path)
         check_slots(slots, when_full)
         validate.check_threshold(threshold)
+        check_share(latent_share)
         store, encoder = assemble(place, store, encoder, keys, slots, file_options)
         return cls(
             store,
@@ -155,6 +161,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
             threshold=threshold,
             language=language,
             latents=latents,
+            latent_share=latent_share,
             adapter=adapter,
             slots=slots,
             when_full=when_full,

@@ -142,6 +142,7 @@ def open_memory(
     create: bool = True,
     read_only: bool = False,
     latents: bool | str = False,
+    latent_share: float = 1.0,
     adapter: str = "",
     slots: int | None = None,
 ) -> Larimar:
@@ -173,6 +174,7 @@ def open_memory(
         create=create,
         read_only=read_only,
         latents=latents,
+        latent_share=latent_share,
         adapter=adapter != "none" and (adapter or True),
         slots=slots,
     )

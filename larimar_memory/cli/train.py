@@ -27,12 +27,15 @@ def add_latents(
     namespace: Namespace = "default",
     latents: LatentsFolder = "",
     decoder: DecoderName = "",
+    share: Annotated[
+        float, typer.Option("--share", help="Share of its positions that a latent keeps, at most 1.")
+    ] = 1.0,
     as_json: AsJson = False,
 ) -> None:
     """Make latents for segments that have none, so that answers can be grounded in them."""
     from larimar_memory.stores.opening import called
 
-    opened = open_memory(memory, "", decoder, create=False, latents=latents or True)
+    opened = open_memory(memory, "", decoder, create=False, latents=latents or True, latent_share=share)
     with opened, output.progress("latents", not as_json) as tell:
         made = opened.write_latents(namespace=namespace, on_progress=tell)
         held = opened.stats(namespace)

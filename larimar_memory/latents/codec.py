@@ -25,7 +25,7 @@ from larimar_memory.latents.prefix import LatentReadout, Prefix, States, place, 
 from larimar_memory.latents.reads import Reads
 from larimar_memory.latents.segment_encoder import Features, SegmentEncoder
 from larimar_memory.latents.states import Segments, exact_states, pad, read_lead
-from larimar_memory.latents.stored import StoredForm
+from larimar_memory.latents.stored import StoredForm, kept
 
 if TYPE_CHECKING:
     from larimar_memory.latents.answering import AnsweringAdapter
@@ -168,8 +168,9 @@ class LatentCodec(nn.Module):
         for number, row in enumerate(rows):
             # What is missing is missing in front: distances are counted from the end.
             for at, piece in enumerate(row, start=(number + 1) * count - len(row)):
-                z[at, : len(piece)] = torch.from_numpy(piece.astype(np.float32))
-                mask[at, : len(piece)] = True
+                # A row of NaN is a position that was dropped: a gap, where the others stay in place.
+                z[at, : len(piece)] = torch.from_numpy(np.nan_to_num(piece.astype(np.float32)))
+                mask[at, : len(piece)] = torch.from_numpy(kept(piece))
         return self.placed(self.head(z.to(device), mask.to(device)), count)
 
     def _in_line(self, pieces: Sequence[Float[np.ndarray, "_ dz"]]) -> Prefix:
@@ -179,13 +180,20 @@ class LatentCodec(nn.Module):
         processor's own memory holds, and moving them takes longer than computing them.
         """
         anatomy, lead, spread = self.anatomy, self.lead, self.config.spread
-        first, total = len(lead.tokens), spread * sum(map(len, pieces))
+        # What was dropped takes up its place, and nothing stands there.
+        left = [np.flatnonzero(kept(piece)) for piece in pieces]
+        first, total = len(lead.tokens), spread * sum(map(len, left))
         whole, count = first + total, len(pieces)
         # As in `place`: distances are counted from the end, and each piece takes up a stride.
         starts = [whole + (n - count) * self._stride for n in range(count)]
-        runs = [range(at, at + spread * len(piece)) for at, piece in zip(starts, pieces, strict=True)]
+        each = np.arange(spread)
+        runs = [
+            (at + spread * here[:, None] + each).flatten().tolist()
+            for at, here in zip(starts, left, strict=True)
+        ]
         places = torch.tensor([[*range(starts[0] - first, starts[0]), *chain(*runs)]]).to(self.device)
-        z = torch.from_numpy(np.concatenate(pieces).astype(np.float32)).to(self.device)
+        rows = np.concatenate([piece[here] for piece, here in zip(pieces, left, strict=True)])
+        z = torch.from_numpy(rows.astype(np.float32)).to(self.device)
         like = torch.empty(0, dtype=anatomy.model.dtype, device=self.device)
         size = anatomy.layers, 1, anatomy.heads, whole, anatomy.channels
         keys, values = like.new_empty(size), like.new_empty(size)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int8
 
 from larimar_memory.decoders.base import Decoder, LatentDecoder
 from larimar_memory.decoders.prompt import disarmed, passages
-from larimar_memory.errors import LatentsUnavailableError
+from larimar_memory.errors import InputError, LatentsUnavailableError
 from larimar_memory.stores.base import Span, Store
 from larimar_memory.system import forking
 from larimar_memory.types import Readout, RecalledSegment, Segment
@@ -42,12 +42,19 @@ class LatentMemory:
         decoder: gives the decoder, loading it where that has not been done.
         codec: which codec; it is loaded when first needed.
         name: of the decoder, known before it is loaded.
+        share: of a latent's positions that is kept when it is made; see `thinning`.
     """
 
     def __init__(
-        self, store: Store, decoder: Callable[[], Decoder], codec: Codec = None, name: str | None = None
+        self,
+        store: Store,
+        decoder: Callable[[], Decoder],
+        codec: Codec = None,
+        name: str | None = None,
+        share: float = 1.0,
     ) -> None:
         self._store, self._decoder, self._given, self._name = store, decoder, codec, name
+        self._share = share
         self._codec: LatentCodec | None = None
         self._form: StoredForm | None = None
         self._lock = forking.Lock()
@@ -148,10 +155,15 @@ class LatentMemory:
         A window is up to `WINDOW` consecutive segments of one document. Where its first segments are
         given alone, they get the latents they get with the others.
         """
-        codec = self.codec
+        from larimar_memory.latents.thinning import thin
+
+        codec, form = self.codec, self.codec.stored_form
         # Blanks between segments belong to no one; a segment of blanks alone has one token to say.
         texts = [[disarmed(text.strip() or text) for text in window] for window in windows]
-        return [[codec.stored_form.pack(z) for z in window] for window in codec.encode_windows(texts)]
+        made = [z for window in codec.encode_windows(texts) for z in window]
+        said = [text for window in texts for text in window]
+        left = iter(thin(codec, said, made, self._share))
+        return [[form.pack(next(left)) for _ in window] for window in texts]
 
     def encode_runs(
         self, namespace: str, runs: Sequence[tuple[str, Sequence[Segment]]]
@@ -285,6 +297,17 @@ def unpacked(
             'Call `write_latents` once, open with latents=True, or use grounding="text".',
         )
     return groups
+
+
+def check_share(share: object) -> None:
+    """Raise InputError unless it is a share of its positions that a latent can keep."""
+    if isinstance(share, int | float) and 0 < share <= 1:
+        return
+    raise InputError(
+        f"The memory cannot be opened with latent_share={share!r}.",
+        "latent_share is the share of its positions that a latent keeps, above 0 and at most 1.",
+        "Use such a number; 1 keeps all.",
+    )
 
 
 def in_windows(texts: Sequence[str]) -> list[list[str]]:

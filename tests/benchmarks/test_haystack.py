@@ -72,9 +72,9 @@ def test_parts_rebuild_the_haystack(hay):
 @pytest.mark.parametrize("depth", [0.0, 0.1, 0.37, 0.5, 0.9, 1.0])
 def test_the_needle_is_in_the_haystack_at_the_depth_asked_for(hay, count, depth):
     parts = hay.parts(600)
-    part, text, real = hide(hay, parts, needle.NEEDLE, depth)
+    part, text, real = hide(hay, parts, needle.KAMRADT.text, depth)
     whole = "\n\n".join(text if p is part else p.text for p in parts)
-    before, after = whole.split(needle.NEEDLE)
+    before, after = whole.split(needle.KAMRADT.text)
     assert before == "" or before.endswith("\n\n")
     assert after == "" or after.startswith("\n\n")
     lengths = count([before, after])
@@ -97,9 +97,23 @@ def test_needles_are_taken_out_again(count, real_session):
 
     with field(real_session, prose(600, count, seed=0)) as hay:
         texts = {d.id: hay.memory.text(d.id) for d in hay.memory.documents()}
-        trial = hay.ask(needle.NEEDLE, 0.5, needle.QUESTION, holds=needle.said, right=needle.said)
+        trial = hay.ask(
+            needle.KAMRADT.text,
+            0.5,
+            needle.KAMRADT.question,
+            holds=needle.KAMRADT.said,
+            right=needle.KAMRADT.said,
+        )
         assert texts == {d.id: hay.memory.text(d.id) for d in hay.memory.documents()}
     assert trial.rank == 1
+
+
+def test_a_needle_alone_says_its_answer():
+    assert len({one.text for one in needle.NEEDLES}) == 10
+    for one in needle.NEEDLES:
+        assert not one.said(one.question)
+        assert [other.text for other in needle.NEEDLES if one.said(other.text)] == [one.text]
+        assert (one.score(one.text.upper()), one.score("")) == (1.0, 0.0)
 
 
 def test_facts_are_asked_for_by_what_only_they_say(real_session):

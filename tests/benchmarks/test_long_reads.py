@@ -12,7 +12,7 @@ import torch
 from benchmarks import fit_grounding, latents_long, plots
 from benchmarks.keyvalues import KeyValues, packed, stored
 from benchmarks.latents import _of_a_million
-from benchmarks.latents_long import LATENTS, TEXT, Told, named
+from benchmarks.latents_long import LATENTS, TEXT, Told, named, named_share
 from benchmarks.session import Session
 from benchmarks.tables import TABLES
 from larimar_memory.encoders.sentence import SentenceEncoder
@@ -156,12 +156,12 @@ def session(codec: LatentCodec, encoder: SentenceEncoder, tmp_path: Path) -> Ses
 
 def test_long_reads_are_measured(session: Session, codec: LatentCodec, tmp_path: Path) -> None:
     # The tiny decoder has a token a byte.
-    size = latents_long.Size({700: 2, 1_400: 1}, (16, 2), 4, (2,), 700, (2,))
+    size = latents_long.Size({700: 2, 1_400: 1}, (16, 2), 4, (2,), 700, (2,), (0.5,))
     figures, bars = latents_long.measure(session, size)
     json.dumps(figures)
     near, far = figures["rows"]
-    assert list(near["ways"]) == [TEXT, LATENTS, named(16), named(2), named(2, 4)]
-    assert list(far["ways"]) == [TEXT, LATENTS, named(2)]
+    assert list(near["ways"]) == [TEXT, LATENTS, named_share(0.5), named(16), named(2), named(2, 4)]
+    assert list(far["ways"]) == [TEXT, LATENTS, named_share(0.5), named(2)]
     assert 500 < near["recalled"] <= 700 < 1_000 < far["recalled"] <= 1_400
     assert [row["questions"] for row in figures["rows"]] == [2, 1]
     for row in figures["rows"]:
@@ -170,9 +170,15 @@ def test_long_reads_are_measured(session: Session, codec: LatentCodec, tmp_path:
         assert ways[TEXT]["bytes_per_token"] == pytest.approx(1, rel=0.02)
         marks = ways[LATENTS]["positions"] - ways[TEXT]["positions"]
         assert 0 < marks < 40
+        fewer, lead = ways[named_share(0.5)], len(codec.lead.tokens)
+        # A piece of an odd number of positions keeps the nearest even half.
+        assert fewer["positions"] - lead == pytest.approx(
+            (ways[LATENTS]["positions"] - lead) / 2, abs=60
+        )
+        assert fewer["bytes_per_token"] < 0.8 * ways[LATENTS]["bytes_per_token"]
         assert ways[named(2)]["positions"] < ways[TEXT]["positions"] + 40
     assert near["ways"][named(16)]["bytes_per_token"] == pytest.approx(2 * 2 * 8 * 2 * 2, rel=0.02)
-    assert [bar["bar"] for bar in bars] == ["<= 60", ">= 0.93", ">= 50"]
+    assert [bar["bar"] for bar in bars] == ["<= 60", ">= 0.93", ">= 0.88", ">= 50"]
     lines = TABLES["latents_long"](figures)
     assert len({line.count("|") for line in lines}) == 1
     result = {"name": "latents_long", "figures": figures, "machine": {"accelerator": ""}}
@@ -190,7 +196,7 @@ def told(f1: float, first: float = 1.0, size: float = 1.0) -> Told:
 def test_bars_are_of_latents_over_text() -> None:
     """What is as good as they are is sought among keys and values, the smallest first."""
     stored_ways = {named(16): told(0.6, 0.4, 400.0), named(4): told(0.4, 0.4, 110.0)}
-    few = {TEXT: told(0.5, 2.0), LATENTS: told(0.4, 0.5, 2.0)}
+    few = {TEXT: told(0.5, 2.0), LATENTS: told(0.4, 0.5, 2.0), named_share(0.25): told(0.2, 0.4, 0.5)}
     all_ways = {**few, **stored_ways, named(2): told(0.3, 0.4, 60.0)}
     found = {256: [all_ways], 2_000: [few], 8_000: [few]}
     session = Session(0, None, lambda _: None)
@@ -201,6 +207,7 @@ def test_bars_are_of_latents_over_text() -> None:
         (0.25, False),
         (2.0, True),
         (pytest.approx(0.8), False),
+        (pytest.approx(0.4), False),
         (55.0, True),
     ]
     # Where none is as good, what the largest takes is the least that would do.

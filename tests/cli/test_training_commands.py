@@ -67,7 +67,10 @@ def test_train_add_latents_and_ask(small: Path, tmp_path: Path) -> None:
     assert without.returncode == 1
     assert "recalled segments have no latent made for this decoder" in without.stdout + without.stderr
     options = ["add-latents", "-m", memory, "--decoder", str(small), "--latents", bundle, "--json"]
-    added = json.loads(larimar(*options).stdout)
+    refused = larimar(*options, "--share", "0")
+    assert refused.returncode == 1
+    assert "latent_share=0.0" in refused.stdout + refused.stderr
+    added = json.loads(larimar(*options, "--share", "0.5").stdout)
     assert added["made"] == added["segments"] > 0
     answer = json.loads(larimar(*question).stdout)
     assert answer["grounding"] == "latent"
