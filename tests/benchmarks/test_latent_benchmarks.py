@@ -101,13 +101,12 @@ def test_a_segment_is_said_whole(codec: LatentCodec, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-def test_latents_are_measured_in_every_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latents, "_ANSWER_TOKENS", 8)
+def test_latents_are_measured_in_every_way(tmp_path: Path) -> None:
     path = tmp_path / "q.json"
     qa = {"question": "What is the dog called?", "answers": [{"text": "Pixel"}]}
     passages = [{"context": "Ana has a dog. The dog is called Pixel.", "qas": [qa]}]
     path.write_text(json.dumps({"data": [{"paragraphs": passages}]}))
-    size = latents.Size(4_000, 6, 1, 1, 1, (1_000,), 1)
+    size = latents.Size(4_000, 6, 2, 1, 1, (1_000,), 1)
     found = benchmarks.run("latents", questions=path, _size=size)
     json.dumps(found)
     assert [bar["measure"] for bar in found["bars"]] == [

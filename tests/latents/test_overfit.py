@@ -30,7 +30,7 @@ RECIPE = Recipe(
     importance=100,
     balance=0,
     check_every=10_000,
-    check_segments=1,
+    check_segments=8,
     stages=(
         Stage(kind="exact", steps=8, tokens=192, adapter_rate=5e-3, warmup=2),
         Stage(kind="regress", steps=1, tokens=192, warmup=1),
