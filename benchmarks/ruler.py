@@ -12,6 +12,9 @@ from benchmarks.session import Session
 
 PACKAGES = ()
 
+_SEVERAL = "multiquery"
+"""The task in which several values are asked for at once, which is the hardest for the decoder."""
+
 THEIRS: Figures = {
     "Mistral-7B-v0.2": [93.6, 91.2, 87.2, 75.4, 49.0, 13.8],
     "Phi-3-mini-128k": [92.2, 91.5, 90.7, 87.5, 80.6, 66.7],
@@ -29,7 +32,7 @@ class Size:
     answers: int
 
 
-FULL = Size((128_000, 1_000_000), 20, 10)
+FULL = Size((128_000, 1_000_000), 20, 20)
 QUICK = Size((2_000,), 2, 1)
 
 
@@ -46,7 +49,9 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
         figures["lengths"][str(length)] = {"read": read, "answered": said, "tasks": tasks}
         where = f"average of RULER's 8 needle tasks at {length:,} tokens, percent"
         bars.append(bar(f"right text read, {where}", read, ">= 95"))
-        bars.append(bar(f"answered, {where}", said, ">= 95"))
+        bars.append(bar(f"answered, {where}", said, ">= 96"))
+        asked = 100 * tasks[f"RULER {_SEVERAL}"]["said"]
+        bars.append(bar(f"answered, {_SEVERAL} at {length:,} tokens, percent", asked, ">= 90"))
     return figures, bars
 
 
