@@ -48,7 +48,7 @@ NEEDLES = (
         ("seven",),
     ),
     Needle(
-        "Grandmother Ilse always kept her quince jam in the blue cupboard under the stairs.",
+        "Grandmother Ilse always kept her quince jam in the blue cupboard.",
         "Where did grandmother Ilse keep her quince jam?",
         ("blue cupboard",),
     ),
@@ -63,8 +63,8 @@ NEEDLES = (
         ("green",),
     ),
     Needle(
-        "The observatory on Pico Alto closes its dome in winds of more than sixty kilometres an hour.",
-        "In what winds does the observatory on Pico Alto close its dome?",
+        "The observatory on Pico Alto closes its dome when the wind exceeds sixty kilometres an hour.",
+        "When does the observatory on Pico Alto close its dome?",
         ("sixty",),
     ),
     Needle(
@@ -74,12 +74,12 @@ NEEDLES = (
     ),
     Needle(
         "Doctor Anand found the missing violin in a hatbox at the airport of Lisbon.",
-        "In what did Doctor Anand find the missing violin?",
+        "Where did Doctor Anand find the missing violin?",
         ("hatbox",),
     ),
     Needle(
         "The village of Sorrel celebrates the return of the storks with lemon soup.",
-        "With what does the village of Sorrel celebrate the return of the storks?",
+        "How does the village of Sorrel celebrate the return of the storks?",
         ("lemon soup",),
     ),
     Needle(
