@@ -69,6 +69,14 @@ def stepped(decoder: TransformersDecoder, said: list[int], conditioning: Any = N
         return torch.stack([steps(token) for token in said])
 
 
+def test_the_head_reads_a_matrix() -> None:
+    """For a batch of one token, torch would copy all of its weights in bf16."""
+    decoder, read = tiny_decoder(), list[tuple[int, ...]]()
+    decoder.model.lm_head.register_forward_hook(lambda _, given, __: read.append(given[0].shape))
+    assert list(decoder.generate(READ, max_tokens=2))
+    assert read == [(1, decoder.model.config.hidden_size)]
+
+
 def near(found: Tensor, expected: Tensor, most: float = 0.1) -> None:
     """In one direction, but for what 8 bits cannot say; of other weights or places, nearer to 1."""
     found, expected = found - found.mean(-1, keepdim=True), expected - expected.mean(-1, keepdim=True)
