@@ -255,7 +255,8 @@ class _Running(Generation):
             **caches.given(model.base_model, cache),
             use_cache=True,
         )
-        # As a matrix: where a batch has one token, torch copies all weights of the head in bf16, .2 s.
+        # As a matrix: cut from a batch, the last token is no view of one, and torch makes a product of
+        # batches, for which it copies all weights of the head in bf16 (.2 s).
         (logits,) = model.lm_head(read.last_hidden_state[:, -1])
         choose = Choosing(model.generation_config, self.temperature, self.seed)
         ids, steps, self.logits = list(self.tokens), None, self._leaning(logits.float())

@@ -70,7 +70,7 @@ def stepped(decoder: TransformersDecoder, said: list[int], conditioning: Any = N
 
 
 def test_the_head_reads_a_matrix() -> None:
-    """For a batch of one token, torch would copy all of its weights in bf16."""
+    """For a token that is cut from a batch, torch would copy all weights in bf16."""
     decoder, read = tiny_decoder(), list[tuple[int, ...]]()
     decoder.model.lm_head.register_forward_hook(lambda _, given, __: read.append(given[0].shape))
     assert list(decoder.generate(READ, max_tokens=2))
