@@ -69,9 +69,9 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
         config = codec.config
         session.note(f"{config.tokens_per_key} tokens a position, {config.dz} numbers, {form.step:g}")
         said = recitation.exactness(codec, texts, form)
-        oracle = Oracle(codec, form)
+        oracle = Oracle(codec, form, session.answering)
         if from_text is None:
-            # The plain decoder, whatever codec stands beside it.
+            # The same, whatever codec stands beside it.
             from_text = [oracle.from_text(one.question, passages(one)) for one in asked]
         told = [oracle.from_latents(one.question, passages(one)) for one in asked]
         rows.append(

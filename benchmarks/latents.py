@@ -46,7 +46,7 @@ class Size:
     trials: int
 
 
-FULL = Size(60_000, 400, 100, 150, 15, (10_000, 100_000, 1_000_000), 10)
+FULL = Size(60_000, 400, 100, 300, 15, (10_000, 100_000, 1_000_000), 10)
 # Not fewer: one sentence missed in sixteen, or one UUID in four, would already miss a bar.
 QUICK = Size(4_000, 48, 12, 3, 2, (1_000, 3_000), 2)
 
@@ -100,7 +100,7 @@ def _answers(session: Session, path: Path, size: Size) -> tuple[Figures, list[Ba
     draw = session.draw("questions")
     draw.shuffle(asked)
     session.note(f"answering {size.questions} questions three ways")
-    figures = compare(session.codec, asked[: size.questions], draw)
+    figures = compare(Oracle(session.codec, answering=session.answering), asked[: size.questions], draw)
     text, latent = figures["text"]["positions"], figures["latent"]["positions"]
     figures["positions_over_text"] = latent / text
     session.note(f"token F1 over that of text: {figures['ratio']:.2f}")
@@ -109,7 +109,7 @@ def _answers(session: Session, path: Path, size: Size) -> tuple[Figures, list[Ba
 
 def _time(session: Session, texts: list[str], size: Size) -> tuple[Figures, list[Bar]]:
     """Both ways in turn, so that whatever slows the machine slows both."""
-    oracle = Oracle(session.codec)
+    oracle = Oracle(session.codec, answering=session.answering)
     question = "What does the text say?"
     found: dict[str, list[tuple[float, float, int]]] = {"text": [], "latent": []}
     for number in range(size.repeats + 1):

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from benchmarks.result import Figures, rate
 from benchmarks.squad import Asked, holds, token_f1
 from larimar_memory.decoders.base import Conditioning
-from larimar_memory.decoders.prompt import messages, passage
+from larimar_memory.decoders.prompt import instruction, messages, passage
 from larimar_memory.latents import LatentCodec
+from larimar_memory.latents.answering import AnsweringAdapter
 from larimar_memory.latents.latent_memory import in_windows
 from larimar_memory.latents.stored import StoredForm
 from larimar_memory.text.segments import segment
@@ -20,6 +21,8 @@ from larimar_memory.text.segments import segment
 _TOKENS = 32
 _STOP = ("\nQuestion:",)
 _RESAMPLED = 1000
+_PROBABILITY = 0.9
+"""Of every read: what is asked for is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +46,25 @@ class Oracle:
     Args:
         codec: of the decoder that answers.
         form: how latents are stored; by default, as the codec's are.
+        answering: the adapter that answers, from both; None for the plain decoder.
     """
 
-    def __init__(self, codec: LatentCodec, form: StoredForm | None = None) -> None:
+    def __init__(
+        self,
+        codec: LatentCodec,
+        form: StoredForm | None = None,
+        answering: AnsweringAdapter | None = None,
+    ) -> None:
         self._codec, self._decoder = codec, codec.decoder
         self._form = form or codec.stored_form
+        self._answering = None if answering is None else answering.after_read(_PROBABILITY)
+        self._told_to = instruction("brief", answering is not None)
 
     def from_text(self, question: str, segments: Sequence[str], tokens: int = _TOKENS) -> Told:
         """From the segments in the prompt, in their order."""
         started = time.perf_counter()
-        prompt = self._decoder.chat_tokens(messages(question, segments[::-1]))
-        return self._told(prompt, None, tokens, started)
+        chat = messages(question, segments[::-1], instruction=self._told_to)
+        return self._told(self._decoder.chat_tokens(chat), self._answering, tokens, started)
 
     def from_latents(self, question: str, segments: Sequence[str], tokens: int = _TOKENS) -> Told:
         """From their latents as a store gives them back, in their order; they are one document."""
@@ -62,15 +73,16 @@ class Oracle:
         stored = [form.pack(z) for window in windows for z in window]
         started = time.perf_counter()
         latents = [form.unpack(s) for s in stored]
-        conditioning = codec.readout([[z for z in latents if z is not None]])
-        _, prompt = self._decoder.around_recalled(question)
+        groups = [[z for z in latents if z is not None]]
+        conditioning = codec.readout(groups, self._answering)
+        _, prompt = self._decoder.around_recalled(question, instruction=self._told_to)
         return self._told(prompt, conditioning, tokens, started)
 
     def from_nothing(self, question: str, tokens: int = _TOKENS) -> Told:
         """From the same prompt with no readout attached: what the decoder believes anyway."""
         started = time.perf_counter()
-        before, after = self._decoder.around_recalled(question)
-        return self._told(before + after, None, tokens, started)
+        before, after = self._decoder.around_recalled(question, instruction=self._told_to)
+        return self._told(before + after, self._answering, tokens, started)
 
     def _told(
         self, prompt: list[int], conditioning: Conditioning | None, tokens: int, started: float
@@ -87,9 +99,8 @@ class Oracle:
         return Told(text.strip(), generation.usage.prompt_tokens, first or total, total)
 
 
-def compare(codec: LatentCodec, asked: Sequence[Asked], draw: random.Random) -> Figures:
+def compare(oracle: Oracle, asked: Sequence[Asked], draw: random.Random) -> Figures:
     """Token F1 of both groundings on the same questions, their ratio, and its 95% interval."""
-    oracle = Oracle(codec)
     told: dict[str, list[Told]] = {"text": [], "latent": [], "none": []}
     for one in asked:
         segments = passages(one)
