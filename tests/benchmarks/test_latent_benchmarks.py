@@ -151,7 +151,7 @@ def test_trained_bundles_stand_side_by_side(
     texts = tuple(f"Number {n} of the texts that are said. And so on, {n}." for n in range(40))
     monkeypatch.setattr(Session, "prose", lambda *_: Haystack(texts, tuple(map(len, texts)), 0))
     session = Session(0, None, lambda _: None, path, [first, half])
-    session.__dict__["decoder"] = codec.decoder
+    session.__dict__.update(decoder=codec.decoder, answering=None)
     figures, (bar,) = curve.measure(session, curve.Size(1, 5, 1, (0.1, 2.0)))
     rows = figures["rows"]
     assert [(row["tokens_per_position"], row["step"]) for row in rows] == [
