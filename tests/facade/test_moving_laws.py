@@ -32,7 +32,7 @@ ROOT = str(Path(__file__).parents[2])
 
 
 @given(memories, st.booleans(), st.integers(1, 6))
-@settings(max_examples=25)
+@settings(max_examples=40)
 def test_a_copy_and_its_copy_back_are_the_same_to_the_last_bit(
     tmp_path_factory: pytest.TempPathFactory, held: dict, lazy: bool, size: int
 ) -> None:
@@ -52,7 +52,7 @@ def test_a_copy_and_its_copy_back_are_the_same_to_the_last_bit(
 
 
 @given(memories, memories, st.booleans(), st.integers(1, 6))
-@settings(max_examples=25)
+@settings(max_examples=40)
 def test_merging_is_writing_all_to_one_in_either_order(
     tmp_path_factory: pytest.TempPathFactory, one: dict, two: dict, lazy: bool, size: int
 ) -> None:
@@ -73,7 +73,7 @@ def test_merging_is_writing_all_to_one_in_either_order(
 
 
 @given(memories, memories, memories, st.booleans(), st.integers(1, 6))
-@settings(max_examples=25)
+@settings(max_examples=40)
 def test_the_newer_wins_wherever_it_is_and_merging_again_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, one: dict, two: dict, three: dict, lazy: bool, size: int
 ) -> None:

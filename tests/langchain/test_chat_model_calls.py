@@ -46,14 +46,14 @@ def test_the_pieces_add_up(vault: Larimar, grounding: str) -> None:
 def test_many_callers(vault: Larimar) -> None:
     model = ChatLarimar(memory=vault, max_tokens=1)
     text, latent = ([(name, how) for name in ("default", "other")] for how in GROUNDINGS[:2])
-    calls = text * 3 + latent
+    calls = text * 6 + latent * 2
 
     def ask(call: tuple[str, str]) -> Any:
         answer = model.invoke(QUESTION, namespace=call[0], grounding=call[1])
         return answer.content, answer.usage_metadata, answer.response_metadata
 
     alone = {call: ask(call) for call in text + latent}
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(ask, calls)) == [alone[call] for call in calls]
 
 

@@ -149,7 +149,7 @@ EVERYTHING: list[Op] = [SearchOp((), limit=1000), ListNamespacesOp(limit=1000)]
 
 
 @given(BATCHES)
-@settings(max_examples=50)
+@settings(max_examples=100)
 def test_batches_do_what_they_do_in_the_reference(
     encoder: SentenceEncoder, batches: list[list[Op]]
 ) -> None:

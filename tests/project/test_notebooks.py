@@ -27,7 +27,6 @@ loaded.for_good()
 gc.collect()
 gc.freeze()
 os.environ.update({variables})
-{also}
 del gc, loaded, os, sys
 """
 """What was loaded for a notebook stays for those that come after it, and nothing else does."""
@@ -70,11 +69,11 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelManager]:
     manager.shutdown_kernel(now=True)
 
 
-def run(name: str, kernel: KernelManager, also: str = "", **size: str) -> nbformat.NotebookNode:
-    """Execute a notebook at a small size, which `also` makes smaller still."""
+def run(name: str, kernel: KernelManager, **size: str) -> nbformat.NotebookNode:
+    """Execute a notebook at a small size."""
     small = nbformat.read(FOLDER / name, as_version=4)
     variables = {f"LARIMAR_NOTEBOOK_{variable}": value for variable, value in size.items()}
-    begin = BEGIN.format(root=str(FOLDER.parent), variables=variables, also=also)
+    begin = BEGIN.format(root=str(FOLDER.parent), variables=variables)
     small.cells.insert(0, nbformat.v4.new_code_cell(begin))
     NotebookClient(small, km=kernel, timeout=600).execute()
     return small
@@ -153,9 +152,7 @@ def test_an_agent_with_memory(kernel: KernelManager) -> None:
 def test_train_latents(kernel: KernelManager) -> None:
     name = "05_train_latents.ipynb"
     committed = nbformat.read(FOLDER / name, as_version=4)
-    # Two questions and short answers to learn from, where the stage asks eight at a time.
-    few = "from larimar_memory.train import answers\nanswers._ROWS, answers._LONGEST_ANSWER = 2, 8\n"
-    for notebook in (committed, run(name, kernel, few + "del answers", STEPS="1")):
+    for notebook in (committed, run(name, kernel, STEPS="1")):
         said = printed(notebook)
         assert pictures(notebook) == 1
         steps = re.search(r"done: True in (\d+) steps", said)

@@ -35,15 +35,15 @@ with Larimar(store, QuickEncoder(), "none") as memory:
 """
 
 
-def test_forty_megabytes_are_written_in_flat_memory(tmp_path: Path) -> None:
-    prose, line = sentences(9000) + "\n\n", "x" * 6_000_000
+def test_sixty_megabytes_are_written_in_flat_memory(tmp_path: Path) -> None:
+    prose, line = sentences(9000) + "\n\n", "x" * 10_000_000
     (tmp_path / "small.txt").write_text(prose * 3 + line[:1_000_000])
     length = 0
     with (tmp_path / "large.txt").open("w") as file:
-        # Lines of six megabytes between paragraphs.
+        # Lines of ten megabytes between paragraphs.
         for part in [prose, prose, line, "\n"] * 6:
             length += file.write(part)
-    assert length > 40_000_000
+    assert length > 60_000_000
     done = subprocess.run(
         [
             sys.executable,
