@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.keyvalues import KeyValues, Stored, stored
-from benchmarks.oracle import interval, ratio
+from benchmarks.oracle import PROBABILITY, interval, ratio
 from benchmarks.result import Bar, Figures, bar
 from benchmarks.session import Session
 from benchmarks.squad import token_f1
@@ -39,8 +39,6 @@ _STORED = "keys and values"
 _CHARS = (500, 2_000)
 _ANSWER_TOKENS = 16
 _FEWER = ((0.5, ">= 0.88"), (0.25, ">= 0.75"))
-_PROBABILITY = 0.9
-"""Of every read: what is asked for is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +176,6 @@ def report(
     all_ways = [told for told in every if len(told) == max(map(len, every))]
     means = {name: statistics.mean(t[name].token_f1 for t in all_ways) for name in all_ways[0]}
     taken = {name: statistics.mean(t[name].bytes_per_token for t in all_ways) for name in all_ways[0]}
-    fewer = {share: named_share(share) for share, _ in _FEWER if named_share(share) in f1}
     needed = _needed(means, taken, means[LATENTS])
     times = {row["tokens"]: row["ways"][LATENTS]["first_over_text"] for row in rows}
     figures: Figures = {
@@ -201,9 +198,9 @@ def report(
         bar("bytes of latents that a read needs, a token", taken[LATENTS], "<= 60"),
         bar("token F1 of long reads, latents over text", quality, ">= 0.93"),
         *(
-            bar(f"the same with {share:g} of the positions", ratio(f1[fewer[share]], f1[TEXT]), least)
+            bar(f"the same with {share:g} of the positions", ratio(f1[name], f1[TEXT]), least)
             for share, least in _FEWER
-            if share in fewer
+            if (name := named_share(share)) in f1
         ),
         bar(
             "bytes of keys and values that answer as well, over those of latents",
@@ -287,7 +284,7 @@ class _Ways:
         self._session, self._memory, self._size = session, memory, size
         adapter = session.answering
         if adapter is not None:
-            adapter = adapter.after_read(_PROBABILITY)
+            adapter = adapter.after_read(PROBABILITY)
         self._told = instruction("brief", adapter is not None)
         self._values, self.seconds = KeyValues(session.codec, adapter), 0.0
 
@@ -342,7 +339,7 @@ class _Ways:
         def tell(row: Row, shown: Sequence[Passage]) -> Told:
             segments = tuple(one.thinned.get(share, one.segment) for one in shown)
             readout = Readout(
-                row.question, DEFAULT_NAMESPACE, segments, True, 1, 0, 0, probability=_PROBABILITY
+                row.question, DEFAULT_NAMESPACE, segments, True, 1, 0, 0, probability=PROBABILITY
             )
             started = time.perf_counter()
             said, _ = answerer.say(readout)

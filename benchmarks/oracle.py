@@ -21,7 +21,7 @@ from larimar_memory.text.segments import segment
 _TOKENS = 32
 _STOP = ("\nQuestion:",)
 _RESAMPLED = 1000
-_PROBABILITY = 0.9
+PROBABILITY = 0.9
 """Of every read: what is asked for is there."""
 
 
@@ -57,7 +57,7 @@ class Oracle:
     ) -> None:
         self._codec, self._decoder = codec, codec.decoder
         self._form = form or codec.stored_form
-        self._answering = None if answering is None else answering.after_read(_PROBABILITY)
+        self._answering = None if answering is None else answering.after_read(PROBABILITY)
         self._told_to = instruction("brief", answering is not None)
 
     def from_text(self, question: str, segments: Sequence[str], tokens: int = _TOKENS) -> Told:

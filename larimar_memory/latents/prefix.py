@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from larimar_memory.latents.adapters import Adapters, Joined
 from larimar_memory.latents.anatomy import Anatomy
+from larimar_memory.models import caches
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,22 @@ def place(anatomy: Anatomy, lead: Lead, states: States, *, count: int = 1, strid
         joined = [x.gather(3, places) for x in joined]
     keys = rotate(anatomy, joined[0], positions)
     return Prefix(keys.to(anatomy.model.dtype), joined[1].to(anatomy.model.dtype), mask)
+
+
+def read_after(model: Any, prefix: Prefix, inputs: Int[Tensor, "b t"], **options: bool) -> Any:
+    """What the model without its head makes of tokens that follow a prefix; padding is on the right.
+
+    Args:
+        options: of the model's `forward`, such as `output_hidden_states`.
+    """
+    return model.model(
+        input_ids=inputs,
+        **caches.given(model.model, prefix.cache()),
+        attention_mask=prefix.covering(torch.ones_like(inputs, dtype=torch.bool)),
+        position_ids=prefix.positions(inputs.shape[1]),
+        use_cache=True,
+        **options,
+    )
 
 
 def generation_inputs(prefix: Prefix, tokens: Int[Tensor, "b t"]) -> dict[str, Any]:

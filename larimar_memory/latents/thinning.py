@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from larimar_memory.latents.codec import LatentCodec
-from larimar_memory.latents.prefix import Prefix, rotate
+from larimar_memory.latents.prefix import Prefix, read_after, rotate
 from larimar_memory.models import caches
 
 _BATCH_TOKENS = 1024
@@ -68,11 +68,9 @@ def attention(
     It is the mean over layers, heads and tokens, float32.
     """
     prefix = codec.prefix([[z] for z in latents])
-    ids = [[codec.mark, *codec.tokens(text)] for text in texts]
-    width = max(map(len, ids))
-    tokens = torch.tensor([[*row, *[codec.mark] * (width - len(row))] for row in ids])
-    said = torch.tensor([[1.0] * len(row) + [0.0] * (width - len(row)) for row in ids])
-    got = _attention(codec, prefix, tokens.to(codec.device), said.to(codec.device))
+    segments = codec.padded([codec.tokens(text) for text in texts])
+    # The mark that follows each segment, and pads it, comes first where it is said again.
+    got = _attention(codec, prefix, segments.tokens.roll(1, 1), segments.mask.float())
     first, spread = len(codec.lead.tokens), codec.config.spread
     rows = [row[mask][first:] for row, mask in zip(got, prefix.mask, strict=True)]
     return [row.reshape(-1, spread).sum(1).cpu().numpy() for row in rows]
@@ -83,7 +81,7 @@ def _attention(
 ) -> Float[Tensor, "b p"]:
     """Attention to a prefix from the tokens that are `said`, while all are read after it."""
     anatomy = codec.anatomy
-    model, channels = anatomy.model, anatomy.channels
+    channels = anatomy.channels
     b, t = tokens.shape
     p = prefix.mask.shape[1]
     places = prefix.positions(t)
@@ -93,14 +91,7 @@ def _attention(
     weight = (said / said.sum(1, keepdim=True))[:, None, :, None]
     total = torch.zeros(b, p, device=codec.device)
     with codec.adapters.attached():
-        read = model.model(
-            input_ids=tokens,
-            **caches.given(model.model, prefix.cache()),
-            attention_mask=prefix.covering(torch.ones_like(tokens, dtype=torch.bool)),
-            position_ids=places,
-            use_cache=True,
-            output_hidden_states=True,
-        )
+        read = read_after(anatomy.model, prefix, tokens, output_hidden_states=True)
         held = caches.left_by(read).layers
         for layer, states, cached in zip(anatomy.base.layers, read.hidden_states, held, strict=False):
             asked = layer.self_attn.q_proj(layer.input_layernorm(states))

@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from larimar_memory.latents.codec import LatentCodec
-from larimar_memory.latents.prefix import Prefix
+from larimar_memory.latents.prefix import Prefix, read_after
 from larimar_memory.latents.states import Segments
-from larimar_memory.models import caches
 from larimar_memory.train.losses import cross_entropy
 from larimar_memory.train.sampling import Sample
 
@@ -85,7 +84,7 @@ def recite_loss(codec: LatentCodec, prefix: Prefix, batch: Recital) -> Float[Ten
 
 def after(model: Any, prefix: Prefix, inputs: Int[Tensor, "b t"]) -> Float[Tensor, "b t h"]:
     """Last hidden states of tokens that follow a prefix; padding must be on the right."""
-    out: Tensor = _read_after(model, prefix, inputs).last_hidden_state
+    out: Tensor = read_after(model, prefix, inputs).last_hidden_state
     return out
 
 
@@ -93,21 +92,8 @@ def after_layers(
     model: Any, prefix: Prefix, inputs: Int[Tensor, "b t"]
 ) -> tuple[Float[Tensor, "b t h"], ...]:
     """The same after every layer."""
-    out: tuple[Tensor, ...] = _read_after(
-        model, prefix, inputs, output_hidden_states=True
-    ).hidden_states
+    out: tuple[Tensor, ...] = read_after(model, prefix, inputs, output_hidden_states=True).hidden_states
     return out[1:]
-
-
-def _read_after(model: Any, prefix: Prefix, inputs: Int[Tensor, "b t"], **options: bool) -> Any:
-    return model.model(
-        input_ids=inputs,
-        **caches.given(model.model, prefix.cache()),
-        attention_mask=prefix.covering(torch.ones_like(inputs, dtype=torch.bool)),
-        position_ids=prefix.positions(inputs.shape[1]),
-        use_cache=True,
-        **options,
-    )
 
 
 def rectangle(
