@@ -100,11 +100,14 @@ class Answerer:
         return Said(label, generation, probability, chat(kept)), sources
 
     def _adapted(self, readout: Readout) -> AnsweringAdapter | None:
-        """The adapter, leaning to a refusal as the read does, unless an answer's beginning is given."""
-        adapter = self._adapter()
-        if adapter is None or self._options.begin:
-            return adapter
-        return adapter.after_read(readout.probability)
+        """The adapter, leaning to a refusal as the read does, unless an answer's beginning is given.
+
+        A long answer is passed on as it is written, and not chosen among several.
+        """
+        adapter, options = self._adapter(), self._options
+        if adapter is not None and options.style == "brief":
+            adapter = adapter.among(options.beams)
+        return adapter if adapter is None or options.begin else adapter.after_read(readout.probability)
 
 
 def start(

@@ -50,6 +50,7 @@ from larimar_memory.stores.exported import (
 )
 from larimar_memory.stores.packing import pack
 from larimar_memory.system.files import put_in_place
+from larimar_memory.system.places import check_free
 from larimar_memory.text.normal import normalised
 
 SHARD_SEGMENTS = 4096
@@ -90,7 +91,7 @@ def export(
         InputError: if there is something at `out` already.
         MemoryFileError: if something stored is damaged, or `out` cannot be written.
     """
-    validate.check_free(out)
+    check_free(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with put_in_place(out, folder=True) as new, store.snapshot():

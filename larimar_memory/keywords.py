@@ -52,3 +52,4 @@ class AnswerKeywords(_ReadFields, total=False):
     begin: str
     style: Style
     cite: bool
+    beams: int

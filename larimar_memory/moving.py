@@ -24,6 +24,7 @@ from larimar_memory.stores.opening import called, open_as_written, place_of
 from larimar_memory.stores.postgres.address import is_address
 from larimar_memory.stores.pouring import Poured, Same, clash, pour
 from larimar_memory.system.files import unfinished
+from larimar_memory.system.places import check_path, exists
 
 Place: TypeAlias = str | os.PathLike[str] | Store
 """A memory file, the address of a database, an export, or an open store."""
@@ -201,7 +202,7 @@ def _target(given: Place, like: Store) -> Iterator[Store]:
             f"A {type(like).__name__} does not say which encoder its keys are of.",
             "Give a store that has `encoder` and `dimension`.",
         )
-    validate.check_path(place if isinstance(place, Path) else None)
+    check_path(place if isinstance(place, Path) else None)
     with open_as_written(given, new=(like.encoder, like.dimension), lazy=like.lazy) as store:
         yield store
 
@@ -310,7 +311,7 @@ def _exported(
             on_progress=on_progress,
         )
 
-    if not validate.exists(out):
+    if not exists(out):
         made = write(out)
         return Poured(made.documents, segments=made.segments)
     look(out)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import operator
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
-from larimar_memory.errors import InputError, MemoryFileError
+from larimar_memory.errors import InputError
 from larimar_memory.system.moments import written
 from larimar_memory.system.plain import NO_UNICODE as NO_UNICODE
 from larimar_memory.system.plain import NotPlainError, Plain
 from larimar_memory.system.plain import lone_surrogate as lone_surrogate
-from larimar_memory.types import AnswerOptions, ReadOptions, Where
+from larimar_memory.types import MAX_BEAMS, AnswerOptions, ReadOptions, Where
 
 MAX_QUESTION_CHARS = 20_000
 """The longest question that is answered: the decoder has to read it."""
@@ -32,10 +30,6 @@ MAX_DEPTH = 200
 _Options = TypeVar("_Options", ReadOptions, AnswerOptions)
 
 READ_NAMES = frozenset(field.name for field in fields(ReadOptions))
-
-
-exists = os.path.exists
-"""Whether there is a file or folder; pathlib's own raises if a name is too long or holds a NUL."""
 
 
 def check_question(question: Any, most: int = MAX_QUERY_CHARS) -> str:
@@ -193,6 +187,7 @@ def answer_options(k: int | None, how: Mapping[str, Any]) -> tuple[ReadOptions, 
         what = f"An answer cannot have grounding={options.grounding!r}."
         raise InputError(what, 'It is "text", "latent" or "auto".', 'Use grounding="text".')
     check_style(options.style)
+    check_beams(options.beams)
     history, begin = check_history(options.history), check_begin(options.begin)
     return reading, replace(options, history=history, begin=begin)
 
@@ -207,7 +202,18 @@ def check_style(style: Any) -> None:
         )
 
 
+def check_beams(beams: Any) -> None:
+    """Raise InputError unless it is a whole number from 1 to `MAX_BEAMS`."""
+    if isinstance(beams, bool) or not isinstance(beams, int) or not 1 <= beams <= MAX_BEAMS:
+        raise InputError(
+            f"An answer cannot be chosen with beams={beams!r:.60}.",
+            f"It is a whole number from 1 to {MAX_BEAMS}: so many answers are made side by side.",
+            "Use beams=1 for one answer, token by token, or leave it out.",
+        )
+
+
 def _of_kind(kind: type[_Options], given: Any) -> _Options:
+    """The options, or an error if they are of another kind."""
     if not isinstance(given, kind):
         raise InputError(
             "The options cannot be used.",
@@ -332,39 +338,6 @@ def check_synchronous(value: object) -> None:
             f"The memory cannot be opened with synchronous={value!r}.",
             "It is either 'full' or 'normal'.",
             "Use 'full' unless writes may be lost in a power cut.",
-        )
-
-
-def check_path(path: Path | None) -> None:
-    """Raise MemoryFileError for a path that no system accepts."""
-    if path is not None and "\0" in str(path):
-        raise MemoryFileError(
-            f"There can be no file {str(path)!r}.", "Its name holds a NUL.", "Check the path."
-        )
-
-
-def check_file(file: Path | None, *, must_exist: bool) -> None:
-    """Raise MemoryFileError if a memory file should exist and does not, or never could."""
-    check_path(file)
-    if file is not None and must_exist and not exists(file):
-        raise MemoryFileError(
-            f"There is no memory at {file}.",
-            "The file does not exist.",
-            "Check the path, or write a memory there first.",
-        )
-
-
-def check_free(out: Path) -> None:
-    """Raise InputError if there is something already.
-
-    Callers must name a free path, so that no copy is ever overwritten.
-    """
-    check_path(out)
-    if exists(out):
-        raise InputError(
-            f"Nothing was written to {out}.",
-            "There is something of that name already.",
-            "Name a path where nothing is.",
         )
 
 

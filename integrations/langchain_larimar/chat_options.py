@@ -6,10 +6,19 @@ from typing import Any
 
 from langchain_larimar.read_fields import ReadFields, reading
 from larimar_memory.errors import InputError
-from larimar_memory.types import AnswerOptions, ReadOptions, Style
-from larimar_memory.validate import check_style
+from larimar_memory.types import BEAMS, AnswerOptions, ReadOptions, Style
+from larimar_memory.validate import check_beams, check_style
 
-_ANSWERING = ("fallback", "context_tokens", "max_tokens", "temperature", "seed", "style", "cite")
+_ANSWERING = (
+    "fallback",
+    "context_tokens",
+    "max_tokens",
+    "temperature",
+    "seed",
+    "style",
+    "cite",
+    "beams",
+)
 SETTINGS = ("grounding", *ReadFields.model_fields, *_ANSWERING)
 """Fields of the model that a call can override."""
 
@@ -28,6 +37,7 @@ class ChatOptions(ReadFields):
         seed: makes sampling repeatable.
         style: "brief", or "full" for whole sentences.
         cite: mark which source each sentence of an answer is from, as in "It is red. [1]".
+        beams: as in `AnswerOptions`; 1 streams a brief answer token by token.
     """
 
     grounding: str | None = None
@@ -38,6 +48,7 @@ class ChatOptions(ReadFields):
     seed: int | None = None
     style: Style = "brief"
     cite: bool = False
+    beams: int = BEAMS
 
     def options(self, overrides: dict[str, Any]) -> tuple[ReadOptions, AnswerOptions]:
         """How to read and to answer for one call.
@@ -60,4 +71,5 @@ class ChatOptions(ReadFields):
                     f"Raise it, or leave it out for {ChatOptions.model_fields[name].default}.",
                 )
         check_style(settings["style"])
+        check_beams(settings["beams"])
         return asked, AnswerOptions(**{name: settings[name] for name in ("grounding", *_ANSWERING)})

@@ -41,8 +41,8 @@ from larimar_memory.cli.options import (
 from larimar_memory.cli.serve import serve
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.models import loading
-from larimar_memory.types import AnswerOptions
-from larimar_memory.validate import exists
+from larimar_memory.system.places import exists
+from larimar_memory.types import BEAMS, AnswerOptions
 
 app = typer.Typer(
     name="larimar",
@@ -81,6 +81,9 @@ def ask(
     cite: Annotated[
         bool, typer.Option("--cite", help="Mark which source each sentence is from.")
     ] = False,
+    beams: Annotated[
+        int, typer.Option("--beams", help="Of how many brief answers the best agreed on is given.")
+    ] = BEAMS,
     explain: Annotated[
         bool, typer.Option("--explain", help="Also say why --grounding auto chose as it did.")
     ] = False,
@@ -105,6 +108,7 @@ def ask(
                 begin=begin,
                 style=style,  # type: ignore[arg-type]
                 cite=cite,
+                beams=beams,
             ),
         )
         if not as_json:

@@ -11,8 +11,8 @@ import typer
 
 from larimar_memory.errors import InputError, MemoryFileError
 from larimar_memory.system.files import user_folder
+from larimar_memory.system.places import exists
 from larimar_memory.types import ReadOptions
-from larimar_memory.validate import exists
 
 if TYPE_CHECKING:
     from larimar_memory.larimar import Larimar

@@ -32,6 +32,8 @@ from larimar_memory.types import Message, Usage
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from larimar_memory.decoders.packed import Updates
+
 
 @dataclass
 class Generation:
@@ -42,11 +44,14 @@ class Generation:
         usage: tokens read and written; the count of written tokens is complete after the last piece.
         log_probabilities: natural, of each token written, by the model's own distribution whatever the
             temperature; complete after the last piece, and empty if the decoder does not tell.
+        agreement: how far possible answers agree with the one that was chosen among them, in [0, 1];
+            None before the first piece, and if there was one answer alone.
     """
 
     pieces: Iterable[str]
     usage: Usage
     log_probabilities: tuple[float, ...] = field(default=(), kw_only=True)
+    agreement: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         # One run for all iterations: another iteration gets what is left, never another generation.
@@ -154,6 +159,14 @@ class LatentDecoder(Decoder, Protocol):
         self, question: str, history: Sequence[Message] = (), begin: str = "", instruction: str = BRIEF
     ) -> tuple[list[int], list[int]]:
         """Token ids of a grounded question's chat before and after the recalled passages."""
+
+
+def updates_of(conditioning: Conditioning | None) -> Updates | None:
+    """The low-rank updates that act while it is attached; None if it does not tell."""
+    if conditioning is None:
+        return {}
+    tell = getattr(getattr(conditioning, "adapters", None), "updates", None)
+    return tell() if callable(tell) else None
 
 
 def check_decoder(given: Any, what: str) -> Decoder:

@@ -59,6 +59,11 @@ class Choosing:
         self._random = None if seed is None else torch.Generator().manual_seed(seed)
         self.ends = frozenset([ends] if isinstance(ends, int) else ends or ())
 
+    @property
+    def likeliest(self) -> bool:
+        """Whether the likeliest token is always taken, whatever came before."""
+        return not self._steps and not self._samples
+
     def __call__(self, ids: Sequence[int], logits: Float[Tensor, " v"]) -> int:
         """The token that comes after `ids`."""
         if not self._steps:

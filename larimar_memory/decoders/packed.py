@@ -55,8 +55,8 @@ class Product(NamedTuple):
     bias: Float[Tensor, " o"] | None = None
     update: tuple[Product, Product] | None = None
 
-    def times(self, x: BFloat16[Tensor, "1 i"]) -> Float[Tensor, "1 o"]:
-        """The product with a row, float32."""
+    def times(self, x: BFloat16[Tensor, "n i"]) -> Float[Tensor, "n o"]:
+        """The product with n rows, float32."""
         if self.scales.ndim == 1:
             y = torch._weight_int8pack_mm(x, self.numbers, self.scales).float()
         else:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from larimar_memory.decoders.base import Conditioning, Generation
+from larimar_memory.decoders.base import Conditioning, Generation, updates_of
 from larimar_memory.decoders.choosing import Choosing, heeded
 from larimar_memory.decoders.copying import Copying
 from larimar_memory.decoders.prompt import BRIEF, around_recalled, chat_tokens, plain_ids
-from larimar_memory.decoders.steps import Packing, Steps
+from larimar_memory.decoders.rows import ModelRows
+from larimar_memory.decoders.steps import Packing, Rows, Steps
+from larimar_memory.decoders.weighing import Weighing, weighed
 from larimar_memory.errors import InputError, ModelError
 from larimar_memory.models import caches, finding
 from larimar_memory.models.device import best_device, best_dtype
@@ -28,7 +31,7 @@ from larimar_memory.system import forking
 from larimar_memory.types import Message, Usage
 
 if TYPE_CHECKING:
-    from larimar_memory.decoders.packed import Updates
+    from larimar_memory.decoders.packed import Packed
     from larimar_memory.decoders.streaming import TokenStreamer
 
 _DEFAULT_CONTEXT = 2048
@@ -218,14 +221,8 @@ class _Running(Generation):
                 if conditioning is not None:
                     stack.enter_context(conditioning.attached())
                     given = conditioning.inputs(inputs)
-                updates = _updates(conditioning)
-                if (
-                    updates is not None
-                    and given.keys() <= _GIVEN
-                    and heeded(decoder.model.generation_config)
-                    and decoder.packing.fits(decoder.model)
-                ):
-                    self._by_steps(updates, **given)
+                if self._ours(given):
+                    self._read(**given)
                     self.streamer.end()
                 else:
                     self._by_library(given)
@@ -235,9 +232,21 @@ class _Running(Generation):
             self.failure.append(error)
             self.streamer.end()
 
-    def _by_steps(
+    def _ours(self, given: dict[str, Any]) -> bool:
+        """Whether tokens are chosen here, and not by the library."""
+        settings = self.decoder.model.generation_config
+        if not given.keys() <= _GIVEN or not heeded(settings):
+            return False
+        choose = Choosing(settings, self.temperature, self.seed)
+        return self._weighing(choose) is not None or self._packs()
+
+    def _weighing(self, choose: Choosing) -> Weighing | None:
+        """How the answer is chosen among several; None if its tokens are chosen one after the other."""
+        weighing: Weighing | None = getattr(self.conditioning, "weighing", None)
+        return weighing if choose.likeliest else None
+
+    def _read(
         self,
-        updates: Updates,
         inputs: Int[Tensor, "1 t"],
         attention_mask: Int[Tensor, "1 pt"],
         past_key_values: Any = None,
@@ -259,7 +268,15 @@ class _Running(Generation):
         # batches, for which it copies all weights of the head in bf16 (.2 s).
         (logits,) = model.lm_head(read.last_hidden_state[:, -1])
         choose = Choosing(model.generation_config, self.temperature, self.seed)
-        ids, steps, self.logits = list(self.tokens), None, self._leaning(logits.float())
+        self.logits = self._leaning(logits.float())
+        weighing = self._weighing(choose)
+        if weighing is None:
+            self._one_by_one(choose, cache, attention_mask)
+        else:
+            self._weigh(weighing, choose.ends, cache, attention_mask)
+
+    def _one_by_one(self, choose: Choosing, cache: Any, mask: Int[Tensor, "1 pt"]) -> None:
+        ids, steps = list(self.tokens), None
         while True:
             ids.append(choose(ids, self._copied(ids, self.logits)))
             self.streamer.put(torch.tensor(ids[-1:]))
@@ -267,10 +284,53 @@ class _Running(Generation):
                 return
             if steps is None:
                 # Only after the first token was passed on: the first call packs the weights.
-                adapters = getattr(self.conditioning, "adapters", None)
-                packed = self.decoder.packing.packed(model, adapters, updates)
-                steps = Steps(packed, model, cache, attention_mask, self.max_tokens)
+                steps = Steps(self._packed(), self.decoder.model, cache, mask, self.max_tokens)
             self.logits = steps(ids[-1])
+
+    def _weigh(
+        self, weighing: Weighing, ends: frozenset[int], cache: Any, mask: Int[Tensor, "1 pt"]
+    ) -> None:
+        """Several answers are made side by side, and the one that they agree with most is written."""
+        rows: Rows | ModelRows | None = None
+
+        def go_on(tokens: list[int], parents: list[int]) -> Float[Tensor, "n v"] | None:
+            nonlocal rows
+            forking.pause()
+            if self.cancelled.is_set():
+                return None
+            rows = rows or self._rows(cache, mask, weighing.beams)
+            return rows(tokens, parents)
+
+        chosen, self.agreement = weighed(
+            weighing,
+            self.logits,
+            go_on,
+            ends=ends,
+            stop=self.stop,
+            most=self.max_tokens,
+            decode=partial(self.decoder.tokenizer.decode, skip_special_tokens=True),
+            copied=lambda written, logits: self._copied([*self.tokens, *written], logits),
+        )
+        for token, log in zip(chosen.tokens, chosen.logs, strict=True):
+            self.said.append(log)
+            self.streamer.put(torch.tensor([token]))
+            if self.cancelled.is_set() or self.streamer.stopped:
+                return
+
+    def _rows(self, cache: Any, mask: Int[Tensor, "1 pt"], most: int) -> Rows | ModelRows:
+        given = self.decoder.model, cache, mask
+        return (
+            Rows(self._packed(), *given, self.max_tokens, most) if self._packs() else ModelRows(*given)
+        )
+
+    def _packs(self) -> bool:
+        return updates_of(self.conditioning) is not None and self.decoder.packing.fits(
+            self.decoder.model
+        )
+
+    def _packed(self) -> Packed:
+        adapters = getattr(self.conditioning, "adapters", None)
+        return self.decoder.packing.packed(self.decoder.model, adapters, updates_of(self.conditioning))
 
     def _by_library(self, given: dict[str, Any]) -> None:
         from transformers import LogitsProcessorList, StoppingCriteriaList
@@ -320,14 +380,6 @@ class _Running(Generation):
         self.said.append(float(self.logits[token] - self.logits.logsumexp(0)))
         forking.pause()
         return self.cancelled.is_set() or self.streamer.stopped
-
-
-def _updates(conditioning: Conditioning | None) -> Updates | None:
-    """The low-rank updates that act while it is attached; None if it does not tell."""
-    if conditioning is None:
-        return {}
-    tell = getattr(getattr(conditioning, "adapters", None), "updates", None)
-    return tell() if callable(tell) else None
 
 
 def _until(pieces: Iterator[str], stop: Sequence[str]) -> Iterator[str]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from larimar_memory.errors import InputError
+from larimar_memory.system.places import exists
 from larimar_memory.text.files import STDIN, Skipped, inside, shown, size_of
 from larimar_memory.text.formats import unreadable
-from larimar_memory.validate import exists, is_many
+from larimar_memory.validate import is_many
 
 PATH, NAMED = "path", "named"
 """Columns of a dataset of files: each one's path, and whether it was named or found in a folder."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from larimar_memory.decoders.base import LatentDecoder
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
+from larimar_memory.decoders.weighing import Weighing
 from larimar_memory.errors import ModelError
 from larimar_memory.latents.adapters import Adapters
 from larimar_memory.latents.anatomy import examine, fingerprint
@@ -66,6 +67,7 @@ class AnsweringAdapter:
         refusal: id of the token that a refusal begins with.
         first: numbers that are added to the logits of the first token, by the token's id.
         copies: whether names and numbers are written as the prompt has them; see `Copying`.
+        weighing: how the answer is chosen among several; None if it is written token by token.
     """
 
     adapters: Adapters
@@ -74,6 +76,7 @@ class AnsweringAdapter:
     refusal: int = -1
     first: Mapping[int, float] = field(default_factory=dict)
     copies: bool = True
+    weighing: Weighing | None = None
     positions: int = 0
 
     def after_read(self, probability: float) -> AnsweringAdapter:
@@ -81,6 +84,10 @@ class AnsweringAdapter:
         if self.refusing is None:
             return self
         return replace(self, first={self.refusal: self.refusing.lean(probability)})
+
+    def among(self, beams: int) -> AnsweringAdapter:
+        """The same adapter, whose answer is chosen among so many; 1 writes it token by token."""
+        return replace(self, weighing=Weighing(beams, self.refusal) if beams > 1 else None)
 
     def inputs(self, tokens: Int[Tensor, "1 t"]) -> dict[str, Any]:
         """The arguments of `model.generate`: the prompt as it is."""

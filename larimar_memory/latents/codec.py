@@ -222,7 +222,8 @@ class LatentCodec(nn.Module):
         lead = len(self.lead.tokens)
         if answering is None:
             return LatentReadout(prefix, lead, self.adapters)
-        return LatentReadout(prefix, lead, self.joined(answering.adapters), answering.first)
+        joined = self.joined(answering.adapters)
+        return LatentReadout(prefix, lead, joined, answering.first, answering.weighing)
 
     def joined(self, others: Adapters) -> Joined:
         """The codec's adapters and others, which act together."""

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from larimar_memory.decoders.weighing import Weighing
 from larimar_memory.latents.adapters import Adapters, Joined
 from larimar_memory.latents.anatomy import Anatomy
 from larimar_memory.models import caches
@@ -202,6 +203,7 @@ class LatentReadout:
         lead: positions of the chat before the passages.
         adapters: that act while it is attached.
         first: what is added to logits where the first token is chosen, by its id.
+        weighing: how the answer is chosen among several; None if it is written token by token.
 
     Attributes:
         attached: makes a block in which the adapters act on what this thread runs through the decoder.
@@ -215,8 +217,10 @@ class LatentReadout:
         lead: int,
         adapters: Adapters | Joined,
         first: Mapping[int, float] | None = None,
+        weighing: Weighing | None = None,
     ) -> None:
         self._prefix, self.adapters, self.first = prefix, adapters, first or {}
+        self.weighing = weighing
         self.attached = adapters.attached
         self.positions = int(prefix.mask.sum())
         self.recalled = self.positions - lead

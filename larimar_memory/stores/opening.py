@@ -17,7 +17,7 @@ from larimar_memory.stores.base import Store
 from larimar_memory.stores.options import StoreOptions
 from larimar_memory.stores.postgres.address import is_address, not_installed, shown
 from larimar_memory.stores.sqlite import opening as of_files
-from larimar_memory.validate import check_file
+from larimar_memory.system.places import check_file
 
 if TYPE_CHECKING:
     from larimar_memory.stores.postgres.store import PostgresStore

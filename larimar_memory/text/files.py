@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
 
 from larimar_memory.errors import InputError
+from larimar_memory.system.places import exists
 from larimar_memory.text.blocks import Blocks, Measure, Text, blocks_of, measured
 from larimar_memory.text.documents import READERS, document_text, page_text
 from larimar_memory.text.formats import (
@@ -30,7 +31,6 @@ from larimar_memory.text.formats import (
     whole,
 )
 from larimar_memory.types import OnProgress, WriteProgress
-from larimar_memory.validate import exists
 
 STDIN = "-"
 _TEXT_KINDS = (

@@ -22,7 +22,8 @@ from transformers import (
 
 from larimar_memory.decoders.choosing import Choosing, heeded
 from larimar_memory.decoders.packed import groups, pack
-from larimar_memory.decoders.steps import Steps
+from larimar_memory.decoders.rows import ModelRows
+from larimar_memory.decoders.steps import Rows, Steps
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.latents import LatentCodec, LatentConfig
 from larimar_memory.latents.prefix import LatentReadout
@@ -104,6 +105,55 @@ def test_steps_give_the_models_logits(made: Any) -> None:
     decoder = made()
     expected = logits(decoder, [[*READ, *SAID]])[0, len(READ) :].float()
     near(stepped(decoder, SAID), expected)
+
+
+FORKS = [([70, 71], [0, 0]), ([72, 90, 91], [1, 0, 1]), ([92, 93], [2, 0])]
+"""Tokens of rows, and the row before that each follows; the rows come to 71 91 92 and 71 72 93."""
+
+
+def forked(decoder: TransformersDecoder, made: Any) -> Tensor:
+    """Logits of the rows of `FORKS` at their ends."""
+    ids, cache = torch.tensor([READ]), DynamicCache()
+    with torch.inference_mode():
+        mask = torch.ones_like(ids)
+        decoder.model(ids, attention_mask=mask, past_key_values=cache)
+        rows = made(decoder, cache, mask)
+        return [rows(*fork) for fork in FORKS][-1]  # type: ignore[no-any-return]
+
+
+def packed_rows(decoder: TransformersDecoder, cache: Any, mask: Tensor) -> Rows:
+    assert decoder.packing.fits(decoder.model)
+    return Rows(decoder.packing.packed(decoder.model), decoder.model, cache, mask, 3, 3)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: tiny_decoder(),
+        lambda: tiny_decoder(torch.bfloat16),
+        lambda: tiny_decoder(num_key_value_heads=4),
+        lambda: tiny_decoder(num_key_value_heads=1, head_dim=16),
+        lambda: other(Qwen2ForCausalLM, Qwen2Config),
+    ],
+)
+def test_rows_that_fork_give_the_models_logits(made: Any) -> None:
+    decoder = made()
+    ends = [[*READ, 71, 91, 92], [*READ, 71, 72, 93]]
+    expected = torch.cat([logits(decoder, [ids])[:, -1] for ids in ends]).float()
+    near(forked(decoder, packed_rows), expected)
+    near(forked(decoder, lambda of, *read: ModelRows(of.model, *read)), expected, 0.02)
+
+
+def test_a_row_alone_is_stepped_as_ever() -> None:
+    decoder, ids = tiny_decoder(), torch.tensor([READ])
+    cache, mask = DynamicCache(), torch.ones_like(ids)
+    with torch.inference_mode():
+        decoder.model(ids, attention_mask=mask, past_key_values=cache)
+        assert decoder.packing.fits(decoder.model)
+        packed = decoder.packing.packed(decoder.model)
+        rows = Rows(packed, decoder.model, cache, mask, len(SAID), 1)
+        found = torch.cat([rows([token], [0]) for token in SAID])
+    torch.testing.assert_close(found, stepped(decoder, SAID), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(

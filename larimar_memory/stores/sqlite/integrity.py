@@ -26,7 +26,7 @@ from larimar_memory.stores.sqlite.queries import live_rows
 from larimar_memory.stores.sqlite.salvage import NOT_READ, NOT_WRITTEN, Row, looking, rows
 from larimar_memory.stores.sqlite.schema import STEMS_SINCE, WORDS_SINCE, about, has_table
 from larimar_memory.stores.sqlite.wal import lost_commits
-from larimar_memory.validate import check_file
+from larimar_memory.system.places import check_file
 
 NOT_ERASED = "not erased"
 """The beginning of findings about forgotten text or keys that may be left. `purge` erases them, as does

@@ -21,7 +21,8 @@ from larimar_memory.stores.sqlite.schema import about
 from larimar_memory.stores.sqlite.store import SQLiteStore
 from larimar_memory.stores.sqlite.wal import check_log
 from larimar_memory.system.files import put_in_place
-from larimar_memory.validate import check_file, check_free, check_synchronous, exists
+from larimar_memory.system.places import check_file, check_free, exists
+from larimar_memory.validate import check_synchronous
 
 _PAGES = 2048
 
