@@ -15,20 +15,18 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import corpora, squad
+from benchmarks.fit_confidence import HELD_OUT, in_half
 from benchmarks.passages import PASSAGE_TOKENS
 from benchmarks.result import Bar, Figures, bar, rate, share
 from benchmarks.session import Session
 from benchmarks.squad import holds, token_f1, words
 from larimar_memory.answer import STOP
-from larimar_memory.decoders.base import Conditioning
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY, instruction, messages, passages
 from larimar_memory.train.rows import Row, read_rows
 from larimar_memory.train.shown import units_of
+from larimar_memory.types import AnswerOptions
 
 PACKAGES = ()
-
-HELD_OUT = ("fairytaleqa", "nq_open_gold", "sgd_dialogue_qa")
-"""Files whose held-out rows are asked."""
 
 _MOST_CHARS = 2_000
 _TOKENS = 64
@@ -71,8 +69,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
     path = session.questions_for("answers", "questions on passages")
     asked = corpora.drawn(session, path)[: size.questions]
     among = _among(session, path, asked, size)
-    adapters = {"adapter": session.answering, "plain": None}
-    given = {name: _given(session, asked, adapter) for name, adapter in adapters.items()}
+    given = {name: _given(session, asked, name == "adapter") for name in ("adapter", "plain")}
     rows = None if session.rows is None else _rows(session, session.rows, size)
     return report(among, given, rows)
 
@@ -149,15 +146,20 @@ def _among(session: Session, path: Path, asked: Sequence[squad.Asked], size: Siz
     return told
 
 
-def _given(session: Session, asked: Sequence[squad.Asked], adapter: Conditioning | None) -> list[Told]:
-    ask = partial(_ask, session, adapter)
+def _given(session: Session, asked: Sequence[squad.Asked], adapted: bool) -> list[Told]:
+    ask = partial(_ask, session, adapted)
     told = [ask(one.question, [one.passage], [""], one.answers) for one in asked]
     session.note(f"asked {len(told)} questions of the right passage")
     return told
 
 
 def _rows(session: Session, folder: Path, size: Size) -> dict[str, dict[str, list[Told]]]:
-    every = [row for row in read_rows(folder) if row.held_out and len(row.context) <= _MOST_CHARS]
+    every = [
+        row
+        for row in read_rows(folder)
+        # How readily it refuses was fitted on the other half.
+        if row.held_out and len(row.context) <= _MOST_CHARS and not in_half(row.question)
+    ]
     session.draw("rows").shuffle(every)
     told = dict[str, dict[str, list[Told]]]()
     for name in HELD_OUT:
@@ -177,17 +179,24 @@ def _of_row(session: Session, row: Row) -> Told:
     units = units_of(row.context)
     texts, by = (list(units.texts), list(units.by)) if units.talked else ([row.context], [""])
     # A prompt has its best passage last: here, the text's last line.
-    return _ask(session, session.answering, row.question, texts[::-1], by[::-1], row.answers)
+    return _ask(session, True, row.question, texts[::-1], by[::-1], row.answers)
 
 
 def _ask(
     session: Session,
-    adapter: Conditioning | None,
+    adapted: bool,
     question: str,
     texts: Sequence[str],
     by: Sequence[str],
     answers: tuple[str, ...],
 ) -> Told:
+    """Ask the decoder of a whole text, as a memory of nothing else would, but for what is shown."""
+    adapter = session.answering if adapted else None
+    if adapter is not None:
+        with session.open(None) as memory:
+            memory.write(texts)
+            probability = memory.read(question).probability
+        adapter = adapter.after_read(probability).among(AnswerOptions().beams)
     told = instruction("brief", adapter is not None)
     chat = messages(question, passages(texts, by), instruction=told)
     started = time.perf_counter()

@@ -19,7 +19,6 @@ import numpy as np
 import typer
 from jaxtyping import Bool, Float
 
-from benchmarks.answers import HELD_OUT
 from benchmarks.squad import holds, token_f1
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.decoders.transformers import TransformersDecoder
@@ -36,6 +35,9 @@ RIGHT_F1 = 0.5
 
 BINS = 10
 _DECAY, _STEPS = 0.005, 50
+
+HELD_OUT = ("fairytaleqa", "nq_open_gold", "sgd_dialogue_qa")
+"""Files whose held-out rows are asked, here and where answers are measured."""
 
 FILES = (*HELD_OUT, "squadshifts_newwiki")
 """Those whose held-out rows are asked, each as often."""

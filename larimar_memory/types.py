@@ -246,36 +246,28 @@ class ReadOptions:
     as_of: str | date | None = None
 
 
-BEAMS, MAX_BEAMS = 4, 64
-"""How many answers are made side by side if nobody says, and at most. Four take about 1.8 times as long
-as one; with six, answers of held-out questions were no better."""
-
-
 @dataclass(frozen=True, slots=True)
 class AnswerOptions:
     """How a question is answered from a readout.
 
     Attributes:
         grounding: "text" puts recalled text in the prompt; "latent" attaches recalled latents; "auto"
-            uses whichever was measured to be better for that many tokens, or text if none was measured.
+            uses whichever was measured to be better for that many tokens, or text.
         context_tokens: most prompt tokens spent on recalled text.
         max_tokens: most tokens to write.
         stop: texts at which to end; they are not part of the answer.
         temperature: 0 is greedy; above, tokens are sampled.
         seed: makes sampling repeatable.
-        fallback: if the question is out of scope, let the plain decoder answer instead of saying that
-            it is not in memory; the answer's grounding is "none" either way.
+        fallback: if the question is out of scope, the plain decoder answers; the grounding is "none".
         history: the chat before the question, oldest first. It goes to the decoder; the memory is read
             with the question alone.
         history_tokens: most prompt tokens spent on the history, whose latest messages are used.
-        begin: the first words of the answer, given to the decoder, which continues from there. They
-            help a small model to list several things, or to answer in a certain form.
+        begin: the first words of the answer, from which the decoder continues: they help a small model
+            to list several things, or to answer in a certain form.
         style: "brief", or "full" for whole sentences. If a question lists things, or asks several, its
             brief answer without `begin` is a list: each part is answered alone, on a line of its own.
         cite: mark which source each sentence of the answer is from, as in "It is red. [1]".
-        beams: of how many possible answers the one that they agree with most is given, if an answering
-            adapter makes a brief one; it comes as a whole. 1 takes the likeliest token after each, and
-            passes it on at once, as a full answer's or a sampled one's is.
+        beams: of how many answers an adapter's brief one is chosen; 1 writes it token by token.
     """
 
     grounding: Grounds = "text"
@@ -290,7 +282,7 @@ class AnswerOptions:
     begin: str = ""
     style: Style = "brief"
     cite: bool = False
-    beams: int = BEAMS
+    beams: int = 4
 
 
 @dataclass(frozen=True, slots=True)

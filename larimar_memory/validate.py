@@ -13,7 +13,7 @@ from larimar_memory.system.moments import written
 from larimar_memory.system.plain import NO_UNICODE as NO_UNICODE
 from larimar_memory.system.plain import NotPlainError, Plain
 from larimar_memory.system.plain import lone_surrogate as lone_surrogate
-from larimar_memory.types import MAX_BEAMS, AnswerOptions, ReadOptions, Where
+from larimar_memory.types import AnswerOptions, ReadOptions, Where
 
 MAX_QUESTION_CHARS = 20_000
 """The longest question that is answered: the decoder has to read it."""
@@ -22,6 +22,7 @@ MAX_QUERY_CHARS = 1_000_000
 """The longest question that is only read: it may be a whole text to look for."""
 
 MAX_NAME_CHARS = 1_000
+MAX_BEAMS = 64
 ROLES = ("system", "user", "assistant")
 
 MAX_DEPTH = 200

@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_larimar.read_fields import ReadFields, reading
 from larimar_memory.errors import InputError
-from larimar_memory.types import BEAMS, AnswerOptions, ReadOptions, Style
+from larimar_memory.types import AnswerOptions, ReadOptions, Style
 from larimar_memory.validate import check_beams, check_style
 
 _ANSWERING = (
@@ -48,7 +48,7 @@ class ChatOptions(ReadFields):
     seed: int | None = None
     style: Style = "brief"
     cite: bool = False
-    beams: int = BEAMS
+    beams: int = AnswerOptions().beams
 
     def options(self, overrides: dict[str, Any]) -> tuple[ReadOptions, AnswerOptions]:
         """How to read and to answer for one call.

@@ -42,7 +42,7 @@ from larimar_memory.cli.serve import serve
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.models import loading
 from larimar_memory.system.places import exists
-from larimar_memory.types import BEAMS, AnswerOptions
+from larimar_memory.types import AnswerOptions
 
 app = typer.Typer(
     name="larimar",
@@ -83,7 +83,7 @@ def ask(
     ] = False,
     beams: Annotated[
         int, typer.Option("--beams", help="Of how many brief answers the best agreed on is given.")
-    ] = BEAMS,
+    ] = AnswerOptions().beams,
     explain: Annotated[
         bool, typer.Option("--explain", help="Also say why --grounding auto chose as it did.")
     ] = False,

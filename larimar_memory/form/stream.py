@@ -39,7 +39,8 @@ class Said:
         """The signs that the confidence follows from; None if nothing was read, or nothing is known."""
         if self.probability is None or isinstance(self.pieces, str):
             return None
-        return signs(self.pieces.log_probabilities, self.text, self.probability)
+        said = self.pieces
+        return signs(said.log_probabilities, self.text, self.probability, said.agreement)
 
     @property
     def confidence(self) -> float | None:

@@ -87,6 +87,12 @@ def train_answers(
     began = time.perf_counter()
     rows = read_rows(data, recipe.without)
     out.mkdir(parents=True, exist_ok=True)
+    if recipe.keep and start is None:
+        raise InputError(
+            "Training cannot begin.",
+            f"The recipe keeps {recipe.keep} of the adapter that it starts from, and none is given.",
+            "Name one as `start`, or set the recipe's keep to 0.",
+        )
     with torch.random.fork_rng(), attention_within_packs(decoder.model):
         torch.manual_seed(recipe.seed)
         run = _Run(recipe, decoder, rows, out)
@@ -94,7 +100,9 @@ def train_answers(
             run.start_from(start)
         with bar(recipe.steps, show, run.progress.total_steps) as advance:
             done = run.to_the_end(began, time_limit, advance)
-    run.save()
+        run.save()
+        if done and start is not None and recipe.keep:
+            run.keep(start)
     kept = {"recipe": recipe.model_dump(mode="json"), **asdict(run.progress)}
     if start is not None:
         kept["before"] = described(start)["figures"]
@@ -141,6 +149,15 @@ class _Run:
                 "Use a recipe with the adapter's rank, or begin from nothing.",
             )
         self.adapters.load_state_dict(load_adapter(folder, self.decoder).adapters.state_dict())
+
+    def keep(self, folder: Path) -> None:
+        """Take the mean with an adapter's updates, and check it; checkpoints have what was trained."""
+        before = load_adapter(folder, self.decoder).adapters.state_dict()
+        trained = self.adapters.state_dict()
+        mean = {name: x.lerp(before[name].float(), self.recipe.keep) for name, x in trained.items()}
+        self.adapters.load_state_dict(mean)
+        self.progress.checked = self._check()
+        self._log(step=self.progress.total_steps, kept=self.recipe.keep, **self.progress.checked)
 
     def restore(self) -> bool:
         """Continue from the checkpoint; false if there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -102,6 +103,13 @@ def test_styles_are_told_to_the_decoder(memory: Larimar, saying: Saying) -> None
     assert INSTRUCTIONS["brief"] == "Answer briefly."
     with pytest.raises(InputError, match=r"An answer cannot have style='short'\. It is \"brief\", or"):
         memory.answer(question, style="short")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("beams", [0, 65, True, 2.0, "4"])
+def test_beams_are_few(memory: Larimar, beams: Any) -> None:
+    said = rf"An answer cannot be chosen with beams={beams!r}\. It is a whole number from 1 to 64: so"
+    with pytest.raises(InputError, match=said):
+        memory.answer("What is the value of the copper dial?", beams=beams)
 
 
 @pytest.mark.parametrize("question", [LIST, MISSING, "What is the value of the silver dial?"])

@@ -36,7 +36,11 @@ def test_what_speaks_for_an_answer() -> None:
         "length": pytest.approx(math.log(3)),
         "scope": 0.0,
         "refused": 0.0,
+        "agreed": pytest.approx(math.exp(-1)),
     }
+    some = signs([-0.5], "Odile", 0.5, 0.75)
+    assert some is not None
+    assert some[SIGNS.index("agreed")] == 0.75
     # Where the decoder says that it is not there, a read that found it speaks against the answer.
     there, refused = signs([-1.0], "Odile", 0.9), signs([-1.0], f"{NOT_IN_MEMORY}\n", 0.9)
     assert there is not None

@@ -15,12 +15,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from larimar_memory import Larimar
 from larimar_memory.decoders.prompt import INSTRUCTIONS, NOT_IN_MEMORY, chat_tokens, messages, passages
 from larimar_memory.errors import InputError, ModelError
 from larimar_memory.latents.adapting import DecoderAdapter
-from larimar_memory.latents.answering import load_adapter, new_adapters, save_adapter
+from larimar_memory.latents.answering import TENSORS, load_adapter, new_adapters, save_adapter
 from larimar_memory.train import AnswersRecipe, train_answers
 from larimar_memory.train.answering import answer_losses
 from larimar_memory.train.facts import draw_facts, several, with_many
@@ -276,6 +277,30 @@ def test_training_goes_on_from_an_adapter_of_its_rank(tmp_path: Path, data: Path
     other = RECIPE.model_copy(update={"rank": 4})
     with pytest.raises(InputError, match=r"has rank 2, and the recipe 4\."):
         train_answers(other, decoder, data, tmp_path / "c", start=first.folder)
+
+
+def test_what_is_exported_is_a_mean_with_what_it_started_from(
+    tmp_path: Path, data: Path, decoder: Any
+) -> None:
+    first = train_answers(RECIPE, decoder, data, tmp_path / "a")
+    more = RECIPE.model_copy(update={"steps": 2, "seed": 5})
+    trained = train_answers(more, decoder, data, tmp_path / "b", start=first.folder)
+    kept = more.model_copy(update={"keep": 0.25})
+    mean = train_answers(kept, decoder, data, tmp_path / "c", start=first.folder)
+    before, after, found = (
+        load_adapter(made.folder, decoder).adapters.state_dict() for made in (first, trained, mean)
+    )
+    for name, x in found.items():
+        expected = 0.25 * before[name] + 0.75 * after[name]
+        torch.testing.assert_close(x, expected, atol=1e-3, rtol=1e-2)
+    assert any(not torch.equal(x, after[name]) for name, x in found.items())
+    again = train_answers(kept, decoder, data, tmp_path / "c", start=first.folder)
+    assert load_file(again.folder / TENSORS).keys() == load_file(mean.folder / TENSORS).keys()
+    for name, x in load_adapter(again.folder, decoder).adapters.state_dict().items():
+        assert torch.equal(x, found[name])
+    alone = r"keeps 0\.25 of the adapter that it starts from, and none is given\."
+    with pytest.raises(InputError, match=alone):
+        train_answers(kept, decoder, data, tmp_path / "d")
 
 
 def test_of_many_values_all_are_asked_for() -> None:
