@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from larimar_memory.errors import MemoryFileError
 from larimar_memory.stores.sqlite.integrity import check
 from larimar_memory.stores.sqlite.repair import repair
 from larimar_memory.testing.writes import found, key_of
@@ -106,3 +109,23 @@ def test_an_index_that_cannot_be_saved_is_no_error(
     index.parent.write_text("a file where the folder should be")
     assert reads_right(path)
     assert "cannot be saved, and is made again" in caplog.text
+
+
+def test_a_row_that_the_index_of_rows_lost_is_not_forgotten_in_silence(
+    indexed: tuple[Path, Path],
+) -> None:
+    path, _ = indexed
+    with closing(sqlite3.connect(path)) as db:
+        row, text = db.execute("SELECT id, text FROM segments WHERE position = 42").fetchone()
+        whole = "CREATE INDEX segments_by_namespace ON segments (namespace_id, id)"
+        # As a flipped byte would leave it: complete by its words, and one row short.
+        db.execute("DROP INDEX segments_by_namespace")
+        db.execute(f"{whole} WHERE id <> {row}")
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'segments_by_namespace'", (whole,))
+        db.commit()
+    with closing(open_file(path)) as store:
+        lost = rf"stored for row {row} is not what was written: an index lacks it\."
+        with pytest.raises(MemoryFileError, match=lost):
+            store.nearest("n", key_of(text), 1)
+    assert not check(path).sound

@@ -127,14 +127,23 @@ def keys_after(db: sqlite3.Connection, space: int | None, row: int) -> list[tupl
 
 
 def existing_rows(db: sqlite3.Connection, space: int, rows: list[int]) -> set[int]:
-    """Which of the rows of a namespace are still there."""
+    """Which of the rows of a namespace are still there.
+
+    Raises:
+        Damaged: if the table has a row that the index of rows lacks.
+    """
     # With the namespace, an index is read and no row of the table.
     sql = (
         "SELECT s.id FROM json_each(?) AS w CROSS JOIN segments s "
         "ON s.namespace_id = ? AND s.id = w.value"
     )
-    found = db.execute(sql, (json.dumps(rows), space))
-    return {row for (row,) in found}
+    there = {row for (row,) in db.execute(sql, (json.dumps(rows), space))}
+    if gone := [row for row in rows if row not in there]:
+        # A row that damage took out of the index would be forgotten without a word.
+        table = f"SELECT id FROM segments NOT INDEXED WHERE id IN {LISTED} LIMIT 1"
+        if (lost := db.execute(table, (json.dumps(gone),)).fetchone()) is not None:
+            raise Damaged(f"row {lost[0]}", "an index lacks it")
+    return there
 
 
 def chosen(where: Where | None, ids: Sequence[str] | None) -> Condition:
