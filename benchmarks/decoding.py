@@ -25,6 +25,7 @@ from larimar_memory.decoders.steps import Steps
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.errors import ModelError
 from larimar_memory.models import caches, finding
+from larimar_memory.types import AnswerOptions
 
 PACKAGES = ("xllamacpp",)
 
@@ -73,7 +74,7 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
         "written": size.written,
         "packing_seconds": _packing(decoder),
         **compared(decoder, [ids[at : at + _PIECE] for at in range(0, size.pieces * _PIECE, _PIECE)]),
-        "start_seconds": _starts(session, size.starts),
+        **_starts(session, size.starts),
     }
     return report(figures, ways[0][0], ways[1][0])
 
@@ -82,7 +83,7 @@ def report(what: Figures, ours: Sequence[Timed], theirs: Sequence[Timed]) -> tup
     """Medians, ratios and bars.
 
     Args:
-        what: with "start_seconds".
+        what: with "start_seconds" and "start_to_answer_each".
     """
     first, rate = ([statistics.median(t[n] for t in way) for way in (ours, theirs)] for n in (0, 1))
     started = statistics.median(what["start_seconds"])
@@ -93,6 +94,7 @@ def report(what: Figures, ours: Sequence[Timed], theirs: Sequence[Timed]) -> tup
         "first_token_ratio": first[0] / first[1],
         "tokens_per_second_ratio": rate[0] / rate[1],
         "start_to_first_token_seconds": started,
+        "start_to_answer_seconds": statistics.median(what["start_to_answer_each"]),
     }
     return figures, [
         bar("time to the first token over llama.cpp's", first[0] / first[1], "<= 1.0"),
@@ -187,15 +189,17 @@ def _packing(decoder: TransformersDecoder) -> float:
     return time.perf_counter() - started
 
 
-def _starts(session: Session, count: int) -> list[float]:
+def _starts(session: Session, count: int) -> Figures:
+    """Seconds to the first token of an answer, and to a whole one that is chosen among several."""
     with tempfile.TemporaryDirectory(prefix="larimar-bench-") as folder:
-        path, found = Path(folder) / "start.larimar", list[float]()
+        path = Path(folder) / "start.larimar"
         with session.open(path) as memory:
             memory.write([_FACT])
         # The first start compiles what Python has not compiled yet.
         process.first_output(path, _QUESTION)
+        first, whole = list[float](), list[float]()
         for _ in range(count):
-            seconds, _ = process.first_output(path, _QUESTION)
-            found.append(seconds)
-            session.note(f"from process start to first token: {seconds:.1f} s")
-    return found
+            for found, beams in ((first, 1), (whole, AnswerOptions().beams)):
+                found.append(process.first_output(path, _QUESTION, beams)[0])
+            session.note(f"from process start to first token: {first[-1]:.1f} s")
+    return {"start_seconds": first, "start_to_answer_each": whole}

@@ -13,20 +13,26 @@ from pathlib import Path
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.errors import LarimarError
 
-QUESTION, MEMORY = "{question}", "{memory}"
-ASK = (sys.executable, "-m", "larimar_memory", "ask", QUESTION, "--memory", MEMORY, "--plain")
+QUESTION, MEMORY, BEAMS = "{question}", "{memory}", "{beams}"
+ASK = (
+    *(sys.executable, "-m", "larimar_memory", "ask", QUESTION),
+    *("--memory", MEMORY, "--beams", BEAMS, "--plain"),
+)
 """The command whose start is timed; it prints the answer piece by piece, and nothing else."""
 
 RESIDENT = (sys.executable, "-m", "benchmarks.resident")
 
 
-def first_output(memory: Path, question: str) -> tuple[float, str]:
+def first_output(memory: Path, question: str, beams: int = 1) -> tuple[float, str]:
     """Seconds from starting the command to the first byte of its answer, and the answer.
+
+    Args:
+        beams: with one, the first byte is of the first token; with more, it is of the whole answer.
 
     Raises:
         LarimarError: if the command fails, or answers that it does not know.
     """
-    given = {QUESTION: question, MEMORY: str(memory)}
+    given = {QUESTION: question, MEMORY: str(memory), BEAMS: str(beams)}
     command = [given.get(part, part) for part in ASK]
     with tempfile.TemporaryFile() as errors:
         started = time.perf_counter()

@@ -79,7 +79,7 @@ def test_latency_bars_come_from_medians():
 
 def test_decoding_bars_come_from_medians():
     figures, bars = decoding.report(
-        {"start_seconds": [9.0, 3.0, 3.4]},
+        {"start_seconds": [9.0, 3.0, 3.4], "start_to_answer_each": [9.5, 3.5, 4.0]},
         [(0.3, 80.0), (0.9, 90.0), (0.2, 70.0)],
         [(0.6, 100.0), (0.5, 10.0), (0.7, 110.0)],
     )
