@@ -148,7 +148,7 @@ def _among(session: Session, path: Path, asked: Sequence[squad.Asked], size: Siz
 
 def _given(session: Session, asked: Sequence[squad.Asked], adapted: bool) -> list[Told]:
     ask = partial(_ask, session, adapted)
-    told = [ask(one.question, [one.passage], [""], one.answers) for one in asked]
+    told = [ask(one.question, one.passage, [one.passage], [""], one.answers) for one in asked]
     session.note(f"asked {len(told)} questions of the right passage")
     return told
 
@@ -179,22 +179,23 @@ def _of_row(session: Session, row: Row) -> Told:
     units = units_of(row.context)
     texts, by = (list(units.texts), list(units.by)) if units.talked else ([row.context], [""])
     # A prompt has its best passage last: here, the text's last line.
-    return _ask(session, True, row.question, texts[::-1], by[::-1], row.answers)
+    return _ask(session, True, row.question, row.context, texts[::-1], by[::-1], row.answers)
 
 
 def _ask(
     session: Session,
     adapted: bool,
     question: str,
+    whole: str,
     texts: Sequence[str],
     by: Sequence[str],
     answers: tuple[str, ...],
 ) -> Told:
-    """Ask the decoder of a whole text, as a memory of nothing else would, but for what is shown."""
+    """Ask the decoder of a whole text, as a memory of nothing else would but for what is shown."""
     adapter = session.answering if adapted else None
     if adapter is not None:
         with session.open(None) as memory:
-            memory.write(texts)
+            memory.write([whole])
             probability = memory.read(question).probability
         adapter = adapter.after_read(probability).among(AnswerOptions().beams)
     told = instruction("brief", adapter is not None)

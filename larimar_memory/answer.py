@@ -102,12 +102,14 @@ class Answerer:
     def _adapted(self, readout: Readout) -> AnsweringAdapter | None:
         """The adapter, leaning to a refusal as the read does, unless an answer's beginning is given.
 
-        A long answer is passed on as it is written, and not chosen among several.
+        What is begun may list many things, of which beams would leave some out: a shorter list is
+        likelier. As a full answer, it is passed on as it is written.
         """
         adapter, options = self._adapter(), self._options
-        if adapter is not None and options.style == "brief":
-            adapter = adapter.among(options.beams)
-        return adapter if adapter is None or options.begin else adapter.after_read(readout.probability)
+        if adapter is None or options.begin:
+            return adapter
+        adapter = adapter.after_read(readout.probability)
+        return adapter.among(options.beams) if options.style == "brief" else adapter
 
 
 def start(
