@@ -330,7 +330,11 @@ class _Ways:
         """As a memory answers whose latents keep a share of their positions."""
         session = self._session
         options = AnswerOptions(
-            grounding, context_tokens=session.decoder.context, max_tokens=_ANSWER_TOKENS
+            grounding,
+            context_tokens=session.decoder.context,
+            max_tokens=_ANSWER_TOKENS,
+            # Token by token, as from stored keys and values: the first token is one.
+            beams=1,
         )
         answerer = Answerer(
             options, lambda: session.decoder, self._memory.latents, lambda: session.answering
