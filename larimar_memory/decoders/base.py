@@ -45,7 +45,7 @@ class Generation:
         log_probabilities: natural, of each token written, by the model's own distribution whatever the
             temperature; complete after the last piece, and empty if the decoder does not tell.
         agreement: how far possible answers agree with the one that was chosen among them, in [0, 1];
-            None before the first piece, and if there was one answer alone.
+            None before the first piece, and if tokens were chosen one after the other.
     """
 
     pieces: Iterable[str]

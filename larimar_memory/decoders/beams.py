@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -63,7 +62,8 @@ def search(
     while True:
         logs = rows.float().log_softmax(-1)
         if copied is not None:
-            logs = torch.stack([_traded(copied, one, row) for one, row in zip(live, logs, strict=True)])
+            for one, row in zip(live, logs, strict=True):
+                _trade(copied(one.tokens, row), row)
         total = logs + logs.new_tensor([one.score for one in live])[:, None]
         _, chosen = total.flatten().topk(min(2 * beams + 1, total.numel()))
         following, rank = list[tuple[Possible, int]](), 0
@@ -93,11 +93,8 @@ def search(
         return sorted([*whole, *live], key=lambda one: -one.score)[:beams]
 
 
-def _traded(copied: Copied, one: Possible, logs: Float[Tensor, " v"]) -> Float[Tensor, " v"]:
-    raised = copied(one.tokens, logs)
-    if raised is logs:
-        return logs
-    token, before = int(raised.argmax()), int(logs.argmax())
-    traded = logs.clone()
-    traded[token], traded[before] = logs[before], logs[token]
-    return traded
+def _trade(raised: Float[Tensor, " v"], logs: Float[Tensor, " v"]) -> None:
+    """Let the token that was raised to the top trade places with the likeliest."""
+    if raised is not logs:
+        both = [int(raised.argmax()), int(logs.argmax())]
+        logs[both] = logs[both[::-1]]

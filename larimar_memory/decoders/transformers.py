@@ -221,24 +221,25 @@ class _Running(Generation):
                 if conditioning is not None:
                     stack.enter_context(conditioning.attached())
                     given = conditioning.inputs(inputs)
-                if self._ours(given):
-                    self._read(**given)
-                    self.streamer.end()
-                else:
+                choose = self._choosing(given)
+                if choose is None:
                     self._by_library(given)
+                else:
+                    self._read(choose, **given)
+                    self.streamer.end()
             self.usage = Usage(self.usage.prompt_tokens, len(self.said))
             self.log_probabilities = tuple(self.said)
         except BaseException as error:
             self.failure.append(error)
             self.streamer.end()
 
-    def _ours(self, given: dict[str, Any]) -> bool:
-        """Whether tokens are chosen here, and not by the library."""
+    def _choosing(self, given: dict[str, Any]) -> Choosing | None:
+        """How tokens are chosen here; None if it is left to the library."""
         settings = self.decoder.model.generation_config
         if not given.keys() <= _GIVEN or not heeded(settings):
-            return False
+            return None
         choose = Choosing(settings, self.temperature, self.seed)
-        return self._weighing(choose) is not None or self._packs()
+        return choose if self._weighing(choose) is not None or self._packs() else None
 
     def _weighing(self, choose: Choosing) -> Weighing | None:
         """How the answer is chosen among several; None if its tokens are chosen one after the other."""
@@ -247,6 +248,7 @@ class _Running(Generation):
 
     def _read(
         self,
+        choose: Choosing,
         inputs: Int[Tensor, "1 t"],
         attention_mask: Int[Tensor, "1 pt"],
         past_key_values: Any = None,
@@ -267,7 +269,6 @@ class _Running(Generation):
         # As a matrix: cut from a batch, the last token is no view of one, and torch makes a product of
         # batches, for which it copies all weights of the head in bf16 (.2 s).
         (logits,) = model.lm_head(read.last_hidden_state[:, -1])
-        choose = Choosing(model.generation_config, self.temperature, self.seed)
         self.logits = self._leaning(logits.float())
         weighing = self._weighing(choose)
         if weighing is None:
