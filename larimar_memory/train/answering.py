@@ -81,18 +81,18 @@ def train_answers(
 
     Raises:
         InputError: if there are no rows, the checkpoint is of another recipe or damaged, or `start`
-            has another rank than the recipe.
+            has another rank than the recipe or is missing where the recipe keeps some of it.
         ModelError: if the decoder is not llama-like, or `start` is not an adapter for it.
     """
-    began = time.perf_counter()
-    rows = read_rows(data, recipe.without)
-    out.mkdir(parents=True, exist_ok=True)
     if recipe.keep and start is None:
         raise InputError(
             "Training cannot begin.",
             f"The recipe keeps {recipe.keep} of the adapter that it starts from, and none is given.",
             "Name one as `start`, or set the recipe's keep to 0.",
         )
+    began = time.perf_counter()
+    rows = read_rows(data, recipe.without)
+    out.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(), attention_within_packs(decoder.model):
         torch.manual_seed(recipe.seed)
         run = _Run(recipe, decoder, rows, out)
