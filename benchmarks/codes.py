@@ -106,6 +106,6 @@ def _fitted(
         learns, draw = Regress(codec, stage, recipe, source), session.draw("fit")
         learns.begin(draw)
         balance(codec, learns, learns.batches(draw))
-    codec.head.use_format(codec.anatomy.model.dtype)
+    codec.head.for_reading(codec.anatomy.model.dtype)
     codec.adapters.merge()
     return codec

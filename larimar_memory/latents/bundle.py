@@ -96,7 +96,7 @@ def load_bundle(folder: Path, decoder: LatentDecoder) -> LatentCodec:
     except RuntimeError as error:
         raise _damaged(folder, f"{TENSORS} does not have the tensors its description says") from error
     # The weights were rounded to bf16 when they were saved: this loses nothing, and saves much time.
-    codec.head.use_format(codec.anatomy.model.dtype)
+    codec.head.for_reading(codec.anatomy.model.dtype)
     codec.adapters.merge()
     codec.reads = reads_of(folder)
     return codec.eval().requires_grad_(False)

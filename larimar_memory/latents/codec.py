@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from larimar_memory.latents.answering import AnsweringAdapter
 
 _BATCH_TOKENS = 2048
-_AT_ONCE = 128
+_AT_ONCE = 256
 """Positions whose keys and values are made together: some megabytes."""
 
 

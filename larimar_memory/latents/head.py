@@ -39,15 +39,37 @@ class ReadoutHead(nn.Module):
             nn.init.zeros_(parameter)
         self.register_buffer("mean", torch.zeros(self.shape))
         self.register_buffer("deviation", torch.ones(self.shape))
+        self._both = list[tuple[Tensor, Tensor]]()
 
-    def use_format(self, dtype: torch.dtype) -> None:
-        """Compute in a number format; keys and values are still shifted and scaled in float32."""
+    def for_reading(self, dtype: torch.dtype) -> None:
+        """Compute in a number format from now on, with weights that no longer change.
+
+        What `states` multiplies by is made ready: the linear map and the network's last layer become
+        one matrix, of which means and deviations are a part.
+        """
         for module in (self.enter, self.inner, self.leave, self.linear):
             module.to(dtype)
+        deviation = self.deviation.flatten()[:, None]
+        last = self.leave.weight.float() * deviation
+        shift = self.leave.bias.float() * deviation[:, 0] + self.mean.flatten()
+        self._both = [
+            (torch.cat([part.float() * deviation, last], dim=1).to(dtype).T, shift.to(dtype))
+            for part in self.linear.weight.chunk(self.spread)
+        ]
 
     def states(self, z: Float[Tensor, "m dz"]) -> States:
-        """Keys and values of a row of m latent positions, none of them a gap, float32."""
-        there = torch.addcmul(self.mean, self.unit(z[None])[0].float(), self.deviation)
+        """Keys and values of a row of m latent positions, none of them a gap."""
+        m, inputs = len(z), z.to(self.linear.weight.dtype)
+        if self._both:
+            x = self._network(inputs[None])[0].unflatten(0, (m, self.spread))
+            made = [
+                torch.addmm(shift, torch.cat([inputs, x[:, n]], dim=1), weights)
+                for n, (weights, shift) in enumerate(self._both)
+            ]
+            there = made[0] if self.spread == 1 else torch.stack(made, dim=1)
+            there = there.reshape(m * self.spread, *self.shape)
+        else:
+            there = torch.addcmul(self.mean, self.unit(inputs[None])[0].float(), self.deviation)
         keys, values = there.permute(1, 2, 3, 0, 4)[:, :, None]
         return States(keys, values, torch.ones(1, len(there), dtype=torch.bool, device=z.device))
 
@@ -67,7 +89,11 @@ class ReadoutHead(nn.Module):
         """Keys and values in units of their deviation from their mean."""
         b, m, _ = z.shape
         z = z.to(self.linear.weight.dtype)
-        x = nn.functional.gelu(self.enter(z).reshape(b, m * self.spread, self.width))
-        x = nn.functional.gelu(self.inner(x))
-        out: Tensor = self.linear(z).reshape(b, m * self.spread, -1) + self.leave(x)
+        linear = self.linear(z).reshape(b, m * self.spread, -1)
+        out: Tensor = linear + self.leave(self._network(z))
         return out.reshape(b, m * self.spread, *self.shape)
+
+    def _network(self, z: Float[Tensor, "b m dz"]) -> Float[Tensor, "b p w"]:
+        """The network up to its last layer."""
+        x = nn.functional.gelu(self.enter(z).reshape(len(z), -1, self.width))
+        return nn.functional.gelu(self.inner(x))

@@ -78,6 +78,17 @@ _SAYINGS_OF_MANY = (
     "One {thing} of {holder} is {value}.",
     "{holder} has several {things}, and {value} belongs to them.",
 )
+_MENTIONS = (
+    "{Of} {thing} is given somewhere in these notes.",
+    "The {thing} of {holder} is written down in the register.",
+    "The {thing} for {holder} is still to be checked.",
+    "Somebody asked for {of} {thing} again, and wanted to know it by heart.",
+    "{Of} {thing} is kept with the others.",
+    "Several {things} are listed further down; please learn all of them.",
+    "Some {thing} is kept in this file, so read on with care.",
+    "Every {thing} is checked twice before it is used.",
+)
+"""Sentences about a thing that do not say its value."""
 _ASKING_FOR_MANY = (
     "What are all {of} {things}?",
     "Which {things} does {holder} have?",
@@ -106,6 +117,10 @@ class Fact:
     def said(self, rng: random.Random) -> str:
         """A sentence that states the fact."""
         return self.worded(rng.choice(_SAYINGS_OF_MANY if self.of_many else _SAYINGS))
+
+    def mentioned(self, rng: random.Random) -> str:
+        """A sentence about the thing, mostly about this one, without the value."""
+        return self.worded(rng.choice(_MENTIONS))
 
     def asked(self, rng: random.Random) -> str:
         """A question for the value, or for all values."""

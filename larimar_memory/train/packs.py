@@ -32,7 +32,8 @@ _PUT_IN = 0.25
 _A_NAME = 0.7
 _STRANGE = 0.25
 _LEFT_OUT = 0.18
-_BEGUN = 0.4
+_BEGUN = 0.5
+_MENTIONED = 0.4
 _FULL_WORDS = 6
 _MANY = 0.35
 _NUMBER = re.compile(r"[\d.,:]*\d")
@@ -213,6 +214,10 @@ class Packs:
             rng.shuffle(told)
             kept_back = [replace(fact, of_many=True) for fact in kept_back]
         texts = [fact.said(rng) for fact in told]
+        if rng.random() < _MENTIONED:
+            # What is said about a thing need not be its value.
+            for fact in rng.sample(facts, rng.randint(1, min(2, len(facts)))):
+                texts.insert(rng.randint(0, len(texts)), fact.mentioned(rng))
         names = [n for n in self._mix if n != FACTS]
         for _ in range(rng.randint(0, 3)) if names else ():
             units = units_of(rng.choice(self._texts[rng.choice(names)])[0].context)

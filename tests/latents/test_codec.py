@@ -60,16 +60,21 @@ def test_a_long_segment_is_read_whole_and_placed_in_pieces() -> None:
         codec.encode([""])
 
 
+@pytest.mark.parametrize("ready", [False, True])
 @pytest.mark.parametrize(("ratio", "spread"), [(1, 1), (4, 4), (4, 2)])
-def test_a_single_row_is_that_of_a_batch(ratio: int, spread: int) -> None:
-    """It is made some positions at a time, and nothing is different for that."""
+def test_a_single_row_is_that_of_a_batch(ratio: int, spread: int, ready: bool) -> None:
+    """It is made some positions at a time, of joined maps if ready: nothing is different for that."""
     codec = LatentCodec(
         tiny_decoder(), LatentConfig(ratio=ratio, spread=spread, dz=8, width=16, limit=8)
     )
     draw = np.random.default_rng(ratio)
     for parameter in codec.head.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    lengths = [[1], [3, 2], [40, 1, 9], [2] * 90]
+    torch.nn.init.normal_(codec.head.mean)
+    torch.nn.init.uniform_(codec.head.deviation, 0.5, 2.0)
+    if ready:
+        codec.head.for_reading(torch.float32)
+    lengths = [[1], [3, 2], [40, 1, 9], [2] * 150]
     for row in ([draw.normal(size=(n, 8)).astype(np.float32) for n in some] for some in lengths):
         alone, both = codec.prefix([row]), codec.prefix([row, row[:1]])
         there = both.mask[0]

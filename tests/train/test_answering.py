@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,9 @@ def test_made_up_facts_say_their_values_and_differ(seed: int, count: int) -> Non
         assert fact.value in fact.said(rng)
         assert fact.holder.lower() in fact.asked(rng).lower()
         assert fact.value not in fact.asked(rng)
+        mention = fact.mentioned(rng)
+        assert fact.value not in mention
+        assert fact.thing in mention
     listed = several(facts)
     if listed is not None:
         assert listed[1].count("\n") == count - 1
@@ -129,6 +133,20 @@ def test_the_plan_takes_every_text_in_turn_and_draws_alike(decoder: Any) -> None
     again = packs(decoder, mix={"wiki": 1.0, "talk": 1.0, "facts": 1.0}).plan()
     assert entries == [next(again) for _ in range(60)]
     assert drawn.made(*entries[0]) == drawn.made(*entries[0])
+
+
+def test_what_is_said_about_a_thing_is_no_value_of_it(decoder: Any) -> None:
+    """Every answer is said by a passage, and what is only mentioned is refused."""
+    drawn, mentioned = packs(decoder, [], mix={"facts": 1.0}), 0
+    for seed in range(120):
+        shown, asked = drawn.drawn(random.Random(seed))
+        for one in asked:
+            told = [value for value in re.split(r", | and |\n", one.answer) if value.strip(" .")]
+            refused = one.answer == NOT_IN_MEMORY
+            said = [any(shown.holds(v.split(": ")[-1].strip(" .")) for v in told)]
+            assert refused or all(said), (shown.texts, one)
+        mentioned += any("in the register." in text for text in shown.texts)
+    assert mentioned
 
 
 def test_answers_are_asked_for_only_where_they_stand(decoder: Any) -> None:
