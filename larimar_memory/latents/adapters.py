@@ -19,7 +19,41 @@ Pairs: TypeAlias = dict[nn.Linear, tuple[Tensor, Tensor]]
 """A (rank x inputs) and B (outputs x rank) of the update of each projection."""
 
 
-class Adapters(nn.Module):
+class _Acting:
+    """What adapters and their sums have in common: how they act."""
+
+    _merged: Mapping[nn.Linear, _Forward] | None = None
+
+    def pairs(self) -> Pairs:
+        """A and B of every projection, as they are now."""
+        raise NotImplementedError
+
+    def updates(self) -> Pairs | None:
+        """A and B of every projection; None while they are trained.
+
+        Always the same object, until they are merged again: what is made of it can be kept.
+        """
+        raise NotImplementedError
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Let the adapters act on what this thread runs through the decoder, to the block's end.
+
+        Another thread that runs the same decoder meanwhile, to encode a segment for example, gets the
+        plain decoder. Of adapters that are no longer trained, W + B A of every projection is made here
+        the first time, and kept: two more small products in every projection would cost about as much
+        as the projections do, a token at a time.
+        """
+        updates = self.updates()
+        if updates is None:
+            forwards: Mapping[nn.Linear, _Forward] = _low_rank(self.pairs())
+        else:
+            forwards = self._merged = self._merged or _merged(updates)
+        with _routed(forwards):
+            yield
+
+
+class Adapters(nn.Module, _Acting):
     """A low-rank update W + B A of every projection given (LoRA, arXiv 2106.09685).
 
     The decoder's weights are never changed: inside `attached`, and there in one thread, its projections
@@ -38,20 +72,11 @@ class Adapters(nn.Module):
             down = torch.randn(rank, module.in_features) * module.in_features**-0.5
             self.down.append(nn.Parameter(down))
             self.up.append(nn.Parameter(torch.zeros(module.out_features, rank)))
-        self._merged: dict[nn.Linear, _Forward] = {}
         self._updates: Pairs | None = None
 
-    @torch.no_grad()
     def merge(self) -> None:
-        """Keep W + B A of every projection in the decoder's number format.
-
-        For adapters that are no longer trained: two more small products in every projection would cost
-        about as much as the projections do, a token at a time.
-        """
-        self._updates = self.pairs()
-        self._merged = {
-            module: _Merged(_sum(module, *pair), module) for module, pair in self._updates.items()
-        }
+        """Say that they are no longer trained: from now on, they act as one with the projections."""
+        self._updates, self._merged = self.pairs(), None
 
     def pairs(self) -> Pairs:
         """A and B of every projection, as they are now."""
@@ -59,33 +84,20 @@ class Adapters(nn.Module):
         return dict(zip(self._projections, pairs, strict=True))
 
     def updates(self) -> Pairs | None:
-        """A and B of every projection; None while they are trained.
-
-        The same object, until they are merged again: what is made of it can be kept.
-        """
+        """A and B of every projection; None while they are trained."""
         return self._updates
-
-    @contextmanager
-    def attached(self) -> Iterator[None]:
-        """Let the adapters act on what this thread runs through the decoder, to the block's end.
-
-        Another thread that runs the same decoder meanwhile, to encode a segment for example, gets the
-        plain decoder.
-        """
-        with _routed(self._merged or _low_rank(self.pairs())):
-            yield
 
     @contextmanager
     def learning(self) -> Iterator[None]:
         """The same for adapters that are trained: merged first, but learning A and B.
 
-        What is computed is what `merge` will compute, in one product in place of three.
+        What is computed is what acts once they are merged, in one product in place of three.
         """
         with _routed({module: _Learning(module, *pair) for module, pair in self.pairs().items()}):
             yield
 
 
-class Joined:
+class Joined(_Acting):
     """The updates of several adapters of one decoder, added up: W + B A + B' A'.
 
     Args:
@@ -113,15 +125,16 @@ class Joined:
             self._updates = self.pairs()
         return self._updates
 
-    @contextmanager
-    def attached(self) -> Iterator[None]:
-        """Let all of them act, as `Adapters.attached` lets one."""
-        with _routed(_low_rank(self.updates() or self.pairs())):
-            yield
-
 
 def _low_rank(pairs: Pairs) -> dict[nn.Linear, _Forward]:
     return {module: _LowRank(module, *pair) for module, pair in pairs.items()}
+
+
+def _merged(updates: Pairs) -> dict[nn.Linear, _Forward]:
+    """W + B A of every projection, in the decoder's number format."""
+    # Kept beyond the block that it is made in, which may be one of inference.
+    with torch.inference_mode(False), torch.no_grad():
+        return {module: _Merged(_sum(module, *pair), module) for module, pair in updates.items()}
 
 
 @contextmanager

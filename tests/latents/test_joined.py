@@ -35,13 +35,20 @@ def adapters(modules: list[torch.nn.Linear], rank: int, seed: int) -> Adapters:
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 3), st.integers(0, 3))
 def test_the_updates_add_up(one: int, two: int, first: int, last: int) -> None:
-    """Of projections that both have, one has, or none has."""
+    """Of projections that both have, one has, or none has; while they are trained, and later."""
     modules = [torch.nn.Linear(6, 5) for _ in range(3)]
     parts = adapters(modules[:last], one, 1), adapters(modules[first:], two, 2)
     joined, x = Joined(*parts), torch.randn(4, 6)
-    with torch.no_grad(), joined.attached():
-        found = [module(x) for module in modules]
-    for module, y in zip(modules, found, strict=True):
+    found = list[tuple[torch.nn.Linear, torch.Tensor]]()
+    for trained in (True, False):
+        if not trained:
+            for part in parts:
+                part.merge()
+        with torch.inference_mode(), joined.attached():
+            found += [(module, module(x)) for module in modules]
+    with joined.attached():
+        found += [(module, module(x)) for module in modules]
+    for module, y in found:
         weight = module.weight + sum(
             (up @ down for part in parts for m, (down, up) in part.pairs().items() if m is module),
             torch.zeros(5, 6),
