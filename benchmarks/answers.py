@@ -20,6 +20,7 @@ from benchmarks.passages import PASSAGE_TOKENS
 from benchmarks.result import Bar, Figures, bar, rate, share
 from benchmarks.session import Session
 from benchmarks.squad import holds, token_f1, words
+from benchmarks.written import write
 from larimar_memory.answer import STOP
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY, instruction, messages, passages
 from larimar_memory.train.rows import Row, read_rows
@@ -195,9 +196,9 @@ def _ask(
     adapter = session.answering if adapted else None
     if adapter is not None:
         with session.open(None) as memory:
-            memory.write([whole])
+            write(memory, whole)
             probability = memory.read(question).probability
-        adapter = adapter.after_read(probability).among(AnswerOptions().beams)
+        adapter = adapter.after_read(probability, any(by)).among(AnswerOptions().beams)
     told = instruction("brief", adapter is not None)
     chat = messages(question, passages(texts, by), instruction=told)
     started = time.perf_counter()

@@ -20,6 +20,7 @@ import typer
 from jaxtyping import Bool, Float
 
 from benchmarks.squad import holds, token_f1
+from benchmarks.written import write
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
@@ -61,7 +62,7 @@ def main(
 
     def ask(row: Row) -> tuple[np.ndarray, bool]:
         with Larimar.open(encoder=encoder, decoder=model, adapter=adapter or True) as memory:
-            memory.write([row.context])
+            write(memory, row.context)
             stream = memory.stream(row.question, threshold=0.0, max_tokens=max_tokens)
             return _signs(stream.result().text, stream.signs[0], row)
 

@@ -1,9 +1,10 @@
 """Fit how readily an answering adapter refuses: `python -m benchmarks.fit_refusing --help`.
 
 Half of the questions are asked of their own passage, in a memory of its own; a third of these passages
-lack the answer. The others are asked of a memory of many passages, in which half of theirs are. The
-decoder's odds that it refuses and the read's probability that the answer is there are weighed against
-each other on one half of held-out rows, and reported on the other.
+lack the answer. The others are asked of a memory of many passages, in which half of theirs are. Some
+more are asked of their own conversation. The decoder's odds that it refuses and the read's probability
+that the answer is there are weighed against each other on one half of held-out rows, and reported on
+the other; for conversations, of which the read's probability tells less, apart.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ import typer
 from jaxtyping import Bool, Float
 
 from benchmarks.fit_confidence import FILES, area, drawn, fit, in_half
+from benchmarks.written import write
 from larimar_memory.decoders.base import Conditioning, Generation
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
@@ -35,6 +37,11 @@ from larimar_memory.types import Usage
 
 NAMING = ("nq_open_gold", "squadshifts_newwiki")
 """Files whose questions name what they are about, so that they can be asked of many passages."""
+
+TALKED = "sgd_dialogue_qa"
+"""The file of conversations."""
+
+CONVERSATION = "conversation"
 
 _LEAST = 1e-9
 
@@ -80,7 +87,7 @@ class Asking:
         with typer.progressbar(rows, label="asking of one passage") as shown:
             for row in shown:
                 with self._opened() as memory:
-                    memory.write([row.context])
+                    write(memory, row.context)
                     found.append(self._asked(memory, row))
         return np.array(found), np.array([not row.answers for row in rows])
 
@@ -115,26 +122,32 @@ def main(
     every = read_rows(qa)
     passages = written(every)
 
+    prose = [row for row in every if row.file != TALKED]
+    talks = [row for row in every if row.file == TALKED]
+
     def asked(*, fitted: bool) -> dict[str, tuple[Signs, Absent]]:
         return {
-            "one_passage": asking.own(drawn(every, rows // 2, fitted=fitted)),
+            # Of four files, these are three, and of the conversations' one there are as many more.
+            "one_passage": asking.own(drawn(prose, rows * 2 // 3, fitted=fitted)),
             "many_passages": asking.among(naming(every, passages, rows // 2, fitted=fitted), passages),
+            CONVERSATION: asking.own(drawn(talks, rows, fitted=fitted)),
         }
 
-    signs, absent = (np.concatenate(some) for some in zip(*asked(fitted=True).values(), strict=True))
-    (decoder, read), bias = fit(signs, absent)
-    refusing = Refusing(round(bias / decoder, 4), round(read / decoder, 4))
+    found = asked(fitted=True)
+    of_talks = found.pop(CONVERSATION)
+    signs, absent = (np.concatenate(some) for some in zip(*found.values(), strict=True))
+    refusing = replace(_weighed(signs, absent), talked=_weighed(*of_talks))
     report = {
         name: {
             "alone": _told(signs[:, 0], absent),
-            "leaning": _told(signs @ [1.0, refusing.scope] + refusing.bias, absent),
+            "leaning": _told(_leaning(signs, refusing, name), absent),
         }
         for name, (signs, absent) in asked(fitted=False).items()
     }
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     description["refusing"] = {
         **asdict(refusing),
-        "fitted_on": f"{rows} held-out questions of {', '.join(FILES)}",
+        "fitted_on": f"{rows + rows // 4} held-out questions of {', '.join(FILES)}",
         "held_out": report,
     }
     with put_in_place(folder / DESCRIPTION) as new:
@@ -162,6 +175,17 @@ def naming(every: Sequence[Row], passages: Sequence[str], rows: int, *, fitted: 
     found = [row for of_kind in kinds for row in of_kind[: rows // 2]]
     draw.shuffle(found)
     return found
+
+
+def _weighed(signs: Signs, absent: Absent) -> Refusing:
+    """The odds of the decoder count as they are, and those of the read as much as is found."""
+    (decoder, read), bias = fit(signs, absent)
+    return Refusing(round(bias / decoder, 4), round(read / decoder, 4))
+
+
+def _leaning(signs: Signs, refusing: Refusing, name: str) -> Float[np.ndarray, " n"]:
+    by = refusing.talked if name == CONVERSATION and refusing.talked is not None else refusing
+    return signs @ [1.0, by.scope] + by.bias
 
 
 def _told(odds: Float[np.ndarray, " n"], absent: Absent) -> dict[str, float]:

@@ -108,7 +108,8 @@ class Answerer:
         adapter, options = self._adapter(), self._options
         if adapter is None or options.begin:
             return adapter
-        adapter = adapter.after_read(readout.probability)
+        talked = any(said_by(first.metadata) for first in readout.segments[:1])
+        adapter = adapter.after_read(readout.probability, talked)
         return adapter.among(options.beams) if options.style == "brief" else adapter
 
 

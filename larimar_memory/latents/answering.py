@@ -44,13 +44,23 @@ class Refusing:
 
     Attributes:
         bias, scope: log-odds, fitted on rows that the adapter was not trained on.
+        talked: the same for conversations, of which a read's probability tells less; None for no
+            difference.
     """
 
     bias: float = 0.0
     scope: float = 0.0
+    talked: Refusing | None = None
 
-    def lean(self, probability: float) -> float:
-        """The number that is added to the logit, for a read's probability in [0, 1]."""
+    def lean(self, probability: float, talked: bool = False) -> float:
+        """The number that is added to the logit.
+
+        Args:
+            probability: of a read, in [0, 1].
+            talked: whether what was read was said in a conversation.
+        """
+        if talked and self.talked is not None:
+            return self.talked.lean(probability)
         return self.bias + self.scope * log_odds(probability)
 
 
@@ -79,11 +89,11 @@ class AnsweringAdapter:
     weighing: Weighing | None = None
     positions: int = 0
 
-    def after_read(self, probability: float) -> AnsweringAdapter:
-        """The same adapter, inclined to refuse more or less by a read's probability, in [0, 1]."""
+    def after_read(self, probability: float, talked: bool = False) -> AnsweringAdapter:
+        """The same adapter, inclined to refuse more or less by a read, as `Refusing.lean` says."""
         if self.refusing is None:
             return self
-        return replace(self, first={self.refusal: self.refusing.lean(probability)})
+        return replace(self, first={self.refusal: self.refusing.lean(probability, talked)})
 
     def among(self, beams: int) -> AnsweringAdapter:
         """The same adapter, whose answer is chosen among so many; 1 writes it token by token."""
@@ -213,7 +223,8 @@ def load_adapter(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
 
 def _refusing(folder: Path, held: Any) -> Refusing:
     try:
-        return Refusing(float(held["bias"]), float(held["scope"]))
+        talked = _refusing(folder, held["talked"]) if "talked" in held else None
+        return Refusing(float(held["bias"]), float(held["scope"]), talked)
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, f'what it says of "refusing" is no bias and scope: {error}') from error
 

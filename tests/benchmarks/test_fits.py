@@ -56,6 +56,10 @@ def test_the_surer_the_read_the_less_a_refusal_is_leant_to() -> None:
     leans = [refusing.lean(p) for p in (0.0, 0.1, 0.5, 0.9, 1.0)]
     assert leans == sorted(leans, reverse=True)
     assert leans[2] == 0.5
+    assert refusing.lean(0.1, talked=True) == leans[1]
+    apart = Refusing(bias=0.5, scope=-1.0, talked=Refusing(bias=2.0, scope=0.0))
+    assert apart.lean(0.1) == leans[1]
+    assert apart.lean(0.1, talked=True) == 2.0
     assert all(map(math.isfinite, leans))
 
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from larimar_memory import Larimar
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
+from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, ModelError
 from larimar_memory.latents.adapting import DecoderAdapter
 from larimar_memory.latents.answering import TENSORS, load_adapter, new_adapters, save_adapter
@@ -182,6 +183,34 @@ def test_a_refusal_leans_on_what_was_read(
     assert twice.log_probabilities[1] < -0.01
 
 
+@pytest.mark.parametrize(
+    "metadata", [{}, {"speaker": "Ada"}, {"said_at": "2026-05-03"}, {"speaker": ""}]
+)
+def test_a_conversation_is_refused_by_weights_of_its_own(
+    tmp_path: Path,
+    decoder: Any,
+    encoder: SentenceEncoder,
+    monkeypatch: pytest.MonkeyPatch,
+    metadata: dict[str, str],
+) -> None:
+    save_adapter(new_adapters(decoder, 2), decoder, tmp_path, {})
+    described = json.loads((tmp_path / "adapter.json").read_text())
+    refusing = {"bias": 1.0, "scope": 0.0, "talked": {"bias": 2.0, "scope": 0.0}}
+    (tmp_path / "adapter.json").write_text(json.dumps(described | {"refusing": refusing}))
+    given, generate = list[Any](), type(decoder).generate
+
+    def spy(self: Any, tokens: list[int], **options: Any) -> Any:
+        given.append(options["conditioning"].first)
+        return generate(self, tokens, **options)
+
+    monkeypatch.setattr(type(decoder), "generate", spy)
+    with Larimar.open(None, encoder=encoder, decoder=decoder, adapter=tmp_path) as memory:
+        memory.write([PROSE], metadatas=[metadata])
+        memory.answer("Who built it?", threshold=0.0, max_tokens=2)
+    talked = any(metadata.values())
+    assert given == [{decoder.plain_tokens(NOT_IN_MEMORY)[0]: 2.0 if talked else 1.0}]
+
+
 def test_a_folder_without_an_adapter_or_for_another_decoder_is_named(
     tmp_path: Path, decoder: Any
 ) -> None:
@@ -194,6 +223,10 @@ def test_a_folder_without_an_adapter_or_for_another_decoder_is_named(
         ({"rank": 3}, "does not have the tensors"),
         ({"format": 9}, "It has format 9, and this version reads 1"),
         ({"refusing": {"bias": 1}}, "what it says of .refusing. is no bias and scope: 'scope'"),
+        (
+            {"refusing": {"bias": 1, "scope": 0, "talked": {"bias": "x"}}},
+            "what it says of .refusing. is no bias and scope: could not convert",
+        ),
     ):
         (tmp_path / "adapter.json").write_text(json.dumps(described | change))
         with pytest.raises(ModelError, match=said):
