@@ -4,7 +4,8 @@ Half of the questions are asked of their own passage, in a memory of its own; a 
 lack the answer. The others are asked of a memory of many passages, in which half of theirs are. Some
 more are asked of their own conversation. The decoder's odds that it refuses and the read's probability
 that the answer is there are weighed against each other on one half of held-out rows, and reported on
-the other; for conversations, of which the read's probability tells less, apart.
+the other; for conversations, of which the read's probability tells less, apart. A question is to be
+refused where what was recalled does not hold its answer's words, even if the memory does.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from larimar_memory.latents.answering import DESCRIPTION, Refusing, load_adapter
 from larimar_memory.recall.scope import log_odds
 from larimar_memory.system.files import put_in_place
 from larimar_memory.train.rows import Row, read_rows
+from larimar_memory.train.shown import plain
 from larimar_memory.types import Usage
 
 NAMING = ("nq_open_gold", "squadshifts_newwiki")
@@ -83,28 +85,27 @@ class Asking:
 
     def own(self, rows: Sequence[Row]) -> tuple[Signs, Absent]:
         """Each is asked of its own passage."""
-        found = list[tuple[float, float]]()
+        found = list[tuple[float, float, bool]]()
         with typer.progressbar(rows, label="asking of one passage") as shown:
             for row in shown:
                 with self._opened() as memory:
                     write(memory, row.context)
                     found.append(self._asked(memory, row))
-        return np.array(found), np.array([not row.answers for row in rows])
+        return _apart(found)
 
     def among(self, rows: Sequence[Row], passages: Sequence[str]) -> tuple[Signs, Absent]:
         """All are asked of one memory, in which the passages of some are."""
         with self._opened() as memory, typer.progressbar(rows, label="asking of many") as shown:
             memory.write(passages, [str(n) for n in range(len(passages))])
-            found = np.array([self._asked(memory, row) for row in shown])
-        there = set(passages)
-        return found, np.array([row.context not in there for row in rows])
+            return _apart([self._asked(memory, row) for row in shown])
 
     def _opened(self) -> Larimar:
         return Larimar.open(encoder=self._encoder, decoder=self._decoder, adapter=self._adapter)
 
-    def _asked(self, memory: Larimar, row: Row) -> tuple[float, float]:
+    def _asked(self, memory: Larimar, row: Row) -> tuple[float, float, bool]:
         answer = memory.answer(row.question, threshold=0.0)
-        return self._decoder.found, log_odds(answer.probability or 0.0)
+        shown = [source.context for source in answer.sources]
+        return self._decoder.found, log_odds(answer.probability or 0.0), absent(row, shown)
 
 
 def main(
@@ -153,6 +154,24 @@ def main(
     with put_in_place(folder / DESCRIPTION) as new:
         new.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
     typer.echo(json.dumps({**asdict(refusing), **report}))
+
+
+def absent(row: Row, shown: Sequence[str]) -> bool:
+    """Whether a question's answer is in none of the texts that are shown.
+
+    An answer that is worded unlike its passage is there if a text of the passage is.
+    """
+    texts = [plain(text) for text in shown]
+    said = [plain(answer) for answer in row.answers]
+    if any(answer in text for answer in said for text in texts):
+        return False
+    passage = plain(row.context)
+    literal = any(answer in passage for answer in said)
+    return literal or not said or not any(text in passage for text in texts)
+
+
+def _apart(found: Sequence[tuple[float, float, bool]]) -> tuple[Signs, Absent]:
+    return np.array([signs for *signs, _ in found]), np.array([gone for *_, gone in found])
 
 
 def written(every: Sequence[Row]) -> list[str]:

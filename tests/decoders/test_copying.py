@@ -67,6 +67,36 @@ def test_anything_else_is_left_as_it_is(written: str, likely: str) -> None:
     assert chosen(written, *likely) == likely[0]
 
 
+CODES = "The codes are 4510, 4520, 8f3a-77 and 8f3a-78, and those of 1905 are lost."
+
+
+@pytest.mark.parametrize(
+    ("written", "likely", "comes"),
+    [
+        (" 4510, 45", "12", "2"),
+        (" 4510, 4520 and ", "48", "8"),
+        (" 4510, 4520, 8f3a-77, ", "481", "8"),
+        (" 8f3a-77, 8f3a-7", "78", "8"),
+        (" 4510 and 4520, ", "41", "1"),
+        # What is no item of a list, may still be another, or is the only one, is left as it is.
+        (" 4510, 4", "51", "5"),
+        (" 4510. ", "48", "4"),
+        (" 4510, then ", "48", "4"),
+        (" 4510, ", "x8", "x"),
+        (" 4510, 4520", ".1", "."),
+        (" 4510, 4520, 8f3a-77, 8f3a-78, 1905, ", "41", "4"),
+        (" 4510 and ", " 8", " "),
+    ],
+)
+def test_an_item_of_a_list_is_not_said_twice(written: str, likely: str, comes: str) -> None:
+    assert chosen(written, *likely, text=CODES) == comes
+
+
+def test_an_item_is_said_twice_where_nothing_else_is_likely() -> None:
+    assert chosen(" 4510, 4520 and ", "4", "8", text=CODES, step=3.0) == "8"
+    assert chosen(" 4510, 4520 and ", "4", "8", text=CODES, step=5.0) == "4"
+
+
 def test_what_is_unlikely_is_no_correction() -> None:
     assert chosen("Od", "e", "i", step=3.0) == "i"
     assert chosen("Od", "e", "i", step=5.0) == "e"
