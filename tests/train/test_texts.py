@@ -148,8 +148,8 @@ def test_recipes(tmp_path: Path) -> None:
     assert {stage.kind for stage in load_recipe("cpu-recite").stages} == {"recite"}
     assert isinstance(load_recipe("answers"), AnswersRecipe)
     every = (
-        "answers, answers-again, answers-fifth, answers-longer, answers-names, cpu, cpu-answers, "
-        "cpu-eighth, cpu-ground, cpu-half, cpu-quarter, cpu-recite, gpu"
+        "answers, answers-again, answers-longer, answers-names, cpu, cpu-answers, cpu-eighth, "
+        "cpu-ground, cpu-half, cpu-quarter, cpu-recite, gpu"
     )
     with pytest.raises(InputError, match=rf"There is no recipe 'tpu'\. .* one of {every}\."):
         load_recipe("tpu")
