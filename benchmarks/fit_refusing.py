@@ -4,8 +4,8 @@ Half of the questions are asked of their own passage, in a memory of its own; a 
 lack the answer. The others are asked of a memory of many passages, in which half of theirs are. Some
 more are asked of their own conversation. The decoder's odds that it refuses and the read's probability
 that the answer is there are weighed against each other on one half of held-out rows, and reported on
-the other; for conversations, of which the read's probability tells less, apart. A question is to be
-refused where what was recalled does not hold its answer's words, even if the memory does.
+the other; for conversations, of which the read's probability tells less, apart. Questions whose answer
+the memory holds, and recall did not find, are left out: neither an answer nor a refusal of them is right.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -85,7 +85,7 @@ class Asking:
 
     def own(self, rows: Sequence[Row]) -> tuple[Signs, Absent]:
         """Each is asked of its own passage."""
-        found = list[tuple[float, float, bool]]()
+        found = list[tuple[float, float, bool | None]]()
         with typer.progressbar(rows, label="asking of one passage") as shown:
             for row in shown:
                 with self._opened() as memory:
@@ -97,15 +97,16 @@ class Asking:
         """All are asked of one memory, in which the passages of some are."""
         with self._opened() as memory, typer.progressbar(rows, label="asking of many") as shown:
             memory.write(passages, [str(n) for n in range(len(passages))])
-            return _apart([self._asked(memory, row) for row in shown])
+            there = set(passages)
+            return _apart(self._asked(memory, row, row.context in there) for row in shown)
 
     def _opened(self) -> Larimar:
         return Larimar.open(encoder=self._encoder, decoder=self._decoder, adapter=self._adapter)
 
-    def _asked(self, memory: Larimar, row: Row) -> tuple[float, float, bool]:
+    def _asked(self, memory: Larimar, row: Row, there: bool = True) -> tuple[float, float, bool | None]:
         answer = memory.answer(row.question, threshold=0.0)
         shown = [source.context for source in answer.sources]
-        return self._decoder.found, log_odds(answer.probability or 0.0), absent(row, shown)
+        return self._decoder.found, log_odds(answer.probability or 0.0), gone(row, shown, there)
 
 
 def main(
@@ -156,22 +157,26 @@ def main(
     typer.echo(json.dumps({**asdict(refusing), **report}))
 
 
-def absent(row: Row, shown: Sequence[str]) -> bool:
-    """Whether a question's answer is in none of the texts that are shown.
+def gone(row: Row, shown: Sequence[str], there: bool) -> bool | None:
+    """Whether a question is to be refused; None if its answer is there, and was not recalled.
 
-    An answer that is worded unlike its passage is there if a text of the passage is.
+    An answer that is worded unlike its passage was recalled if a text of the passage was.
+
+    Args:
+        shown: the texts that were recalled.
+        there: whether its passage is in the memory.
     """
-    texts = [plain(text) for text in shown]
-    said = [plain(answer) for answer in row.answers]
-    if any(answer in text for answer in said for text in texts):
-        return False
-    passage = plain(row.context)
-    literal = any(answer in passage for answer in said)
-    return literal or not said or not any(text in passage for text in texts)
+    if not row.answers or not there:
+        return True
+    texts, passage = [plain(text) for text in shown], plain(row.context)
+    said = [answer for answer in map(plain, row.answers) if answer in passage]
+    found = any(any(answer in text for answer in said) if said else text in passage for text in texts)
+    return False if found else None
 
 
-def _apart(found: Sequence[tuple[float, float, bool]]) -> tuple[Signs, Absent]:
-    return np.array([signs for *signs, _ in found]), np.array([gone for *_, gone in found])
+def _apart(asked: Iterable[tuple[float, float, bool | None]]) -> tuple[Signs, Absent]:
+    told = [(signs, absent) for *signs, absent in asked if absent is not None]
+    return np.array([signs for signs, _ in told]), np.array([absent for _, absent in told])
 
 
 def written(every: Sequence[Row]) -> list[str]:

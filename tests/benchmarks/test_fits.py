@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fit_confidence import FILES, drawn
-from benchmarks.fit_refusing import NAMING, naming, written
+from benchmarks.fit_refusing import NAMING, gone, naming, written
 from larimar_memory.latents.adapting import adapter_for
 from larimar_memory.latents.answering import DESCRIPTION, Refusing
 from larimar_memory.models.finding import DEFAULT_DECODER
@@ -49,6 +49,26 @@ def test_half_of_the_questions_asked_of_many_passages_have_theirs_there(every: l
     there = [row.context in passages for row in asked]
     assert sum(there) == len(there) - sum(there) == 8
     assert all(row.answers and row.file in NAMING for row in asked)
+
+
+@pytest.mark.parametrize(
+    ("answers", "shown", "there", "is_gone"),
+    [
+        (["seven"], ["It leaves at seven."], True, False),
+        (["Seven!", "7"], ["It leaves at seven.", "It rains."], True, False),
+        (["seven"], ["It rains."], True, None),
+        (["seven"], ["It rains at seven."], False, True),
+        (["early"], ["It leaves at seven."], True, False),
+        (["early"], ["The tide is early."], True, None),
+        ([], ["It leaves at seven."], True, True),
+        (["seven"], [], True, None),
+    ],
+)
+def test_what_recall_did_not_find_is_neither_there_nor_gone(
+    answers: list[str], shown: list[str], there: bool, is_gone: bool | None
+) -> None:
+    row = Row("wiki", "It leaves at seven. It rains.", "When does it leave?", tuple(answers))
+    assert gone(row, shown, there) is is_gone
 
 
 def test_the_surer_the_read_the_less_a_refusal_is_leant_to() -> None:
