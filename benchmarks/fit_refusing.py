@@ -5,7 +5,7 @@ lack the answer. The others are asked of a memory of many passages, in which hal
 more are asked of their own conversation. The decoder's odds that it refuses and the read's probability
 that the answer is there are weighed against each other on one half of held-out rows, and reported on
 the other; for conversations, of which the read's probability tells less, apart. Questions whose answer
-the memory holds, and recall did not find, are left out: neither an answer nor a refusal of them is right.
+the memory holds, and recall did not find, are left out: there, no answer is right, and no refusal.
 """
 
 from __future__ import annotations
