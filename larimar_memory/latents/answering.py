@@ -223,9 +223,9 @@ def load_adapter(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
 
 def _refusing(folder: Path, held: Any) -> Refusing:
     try:
-        talked = _refusing(folder, held["talked"]) if "talked" in held else None
+        talked = None if held.get("talked") is None else _refusing(folder, held["talked"])
         return Refusing(float(held["bias"]), float(held["scope"]), talked)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(folder, f'what it says of "refusing" is no bias and scope: {error}') from error
 
 

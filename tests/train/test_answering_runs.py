@@ -195,7 +195,7 @@ def test_a_conversation_is_refused_by_weights_of_its_own(
 ) -> None:
     save_adapter(new_adapters(decoder, 2), decoder, tmp_path, {})
     described = json.loads((tmp_path / "adapter.json").read_text())
-    refusing = {"bias": 1.0, "scope": 0.0, "talked": {"bias": 2.0, "scope": 0.0}}
+    refusing = {"bias": 1.0, "scope": 0.0, "talked": {"bias": 2.0, "scope": 0.0, "talked": None}}
     (tmp_path / "adapter.json").write_text(json.dumps(described | {"refusing": refusing}))
     given, generate = list[Any](), type(decoder).generate
 
@@ -223,6 +223,7 @@ def test_a_folder_without_an_adapter_or_for_another_decoder_is_named(
         ({"rank": 3}, "does not have the tensors"),
         ({"format": 9}, "It has format 9, and this version reads 1"),
         ({"refusing": {"bias": 1}}, "what it says of .refusing. is no bias and scope: 'scope'"),
+        ({"refusing": [1, 0]}, "what it says of .refusing. is no bias and scope: 'list' object"),
         (
             {"refusing": {"bias": 1, "scope": 0, "talked": {"bias": "x"}}},
             "what it says of .refusing. is no bias and scope: could not convert",
