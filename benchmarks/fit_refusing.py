@@ -43,6 +43,9 @@ NAMING = ("nq_open_gold", "squadshifts_newwiki")
 TALKED = "sgd_dialogue_qa"
 """The file of conversations."""
 
+WRONGLY = 0.08
+"""The share of the questions that are wrongly refused where it is fitted."""
+
 CONVERSATION = "conversation"
 
 _LEAST = 1e-9
@@ -129,16 +132,16 @@ def main(
 
     def asked(*, fitted: bool) -> dict[str, tuple[Signs, Absent]]:
         return {
-            # Of four files, these are three, and of the conversations' one there are as many more.
+            # What is drawn is shared out among four files, of which these are three.
             "one_passage": asking.own(drawn(prose, rows * 2 // 3, fitted=fitted)),
             "many_passages": asking.among(naming(every, passages, rows // 2, fitted=fitted), passages),
-            CONVERSATION: asking.own(drawn(talks, rows, fitted=fitted)),
+            CONVERSATION: asking.own(drawn(talks, rows * len(FILES), fitted=fitted)),
         }
 
     found = asked(fitted=True)
     of_talks = found.pop(CONVERSATION)
     signs, absent = (np.concatenate(some) for some in zip(*found.values(), strict=True))
-    refusing = replace(_weighed(signs, absent), talked=_weighed(*of_talks))
+    refusing = replace(weighed(signs, absent), talked=weighed(*of_talks))
     report = {
         name: {
             "alone": _told(signs[:, 0], absent),
@@ -149,7 +152,7 @@ def main(
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     description["refusing"] = {
         **asdict(refusing),
-        "fitted_on": f"{rows + rows // 4} held-out questions of {', '.join(FILES)}",
+        "fitted_on": f"{2 * rows} held-out questions of {', '.join(FILES)}",
         "held_out": report,
     }
     with put_in_place(folder / DESCRIPTION) as new:
@@ -201,10 +204,16 @@ def naming(every: Sequence[Row], passages: Sequence[str], rows: int, *, fitted: 
     return found
 
 
-def _weighed(signs: Signs, absent: Absent) -> Refusing:
-    """The odds of the decoder count as they are, and those of the read as much as is found."""
-    (decoder, read), bias = fit(signs, absent)
-    return Refusing(round(bias / decoder, 4), round(read / decoder, 4))
+def weighed(signs: Signs, absent: Absent) -> Refusing:
+    """The odds of the decoder count as they are, and those of the read as much as is found.
+
+    A surer read never makes a refusal likelier. So many are refused that of the questions whose answer
+    is there, a share of `WRONGLY` is.
+    """
+    (decoder, read), _ = fit(signs, absent)
+    scope = round(min(read / decoder, 0.0), 4)
+    odds = signs[~absent] @ [1.0, scope]
+    return Refusing(round(-float(np.quantile(odds, 1 - WRONGLY)), 4), scope)
 
 
 def _leaning(signs: Signs, refusing: Refusing, name: str) -> Float[np.ndarray, " n"]:
