@@ -141,11 +141,12 @@ def main(
     found = asked(fitted=True)
     of_talks = found.pop(CONVERSATION)
     signs, absent = (np.concatenate(some) for some in zip(*found.values(), strict=True))
-    refusing = replace(weighed(signs, absent), talked=weighed(*of_talks))
+    of_prose, of_talk = weighed(signs, absent), weighed(*of_talks)
+    refusing = replace(of_prose, talked=of_talk)
     report = {
         name: {
             "alone": _told(signs[:, 0], absent),
-            "leaning": _told(_leaning(signs, refusing, name), absent),
+            "leaning": _told(_leaning(signs, of_talk if name == CONVERSATION else of_prose), absent),
         }
         for name, (signs, absent) in asked(fitted=False).items()
     }
@@ -212,12 +213,11 @@ def weighed(signs: Signs, absent: Absent) -> Refusing:
     """
     (decoder, read), _ = fit(signs, absent)
     scope = round(min(read / decoder, 0.0), 4)
-    odds = signs[~absent] @ [1.0, scope]
+    odds = _leaning(signs[~absent], Refusing(scope=scope))
     return Refusing(round(-float(np.quantile(odds, 1 - WRONGLY)), 4), scope)
 
 
-def _leaning(signs: Signs, refusing: Refusing, name: str) -> Float[np.ndarray, " n"]:
-    by = refusing.talked if name == CONVERSATION and refusing.talked is not None else refusing
+def _leaning(signs: Signs, by: Refusing) -> Float[np.ndarray, " n"]:
     return signs @ [1.0, by.scope] + by.bias
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -19,21 +20,21 @@ Pairs: TypeAlias = dict[nn.Linear, tuple[Tensor, Tensor]]
 """A (rank x inputs) and B (outputs x rank) of the update of each projection."""
 
 
-class _Acting:
+class _Acting(ABC):
     """What adapters and their sums have in common: how they act."""
 
     _merged: Mapping[nn.Linear, _Forward] | None = None
 
+    @abstractmethod
     def pairs(self) -> Pairs:
         """A and B of every projection, as they are now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def updates(self) -> Pairs | None:
         """A and B of every projection; None while they are trained.
 
         Always the same object, until they are merged again: what is made of it can be kept.
         """
-        raise NotImplementedError
 
     @contextmanager
     def attached(self) -> Iterator[None]:
