@@ -23,7 +23,7 @@ from benchmarks.squad import holds, token_f1, words
 from benchmarks.written import write
 from larimar_memory.answer import STOP
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY, instruction, messages, passages
-from larimar_memory.train.rows import Row, read_rows
+from larimar_memory.train.rows import read_rows
 from larimar_memory.train.shown import units_of
 from larimar_memory.types import AnswerOptions
 
@@ -149,7 +149,7 @@ def _among(session: Session, path: Path, asked: Sequence[squad.Asked], size: Siz
 
 def _given(session: Session, asked: Sequence[squad.Asked], adapted: bool) -> list[Told]:
     ask = partial(_ask, session, adapted)
-    told = [ask(one.question, one.passage, [one.passage], [""], one.answers) for one in asked]
+    told = [ask(one.question, one.passage, one.answers) for one in asked]
     session.note(f"asked {len(told)} questions of the right passage")
     return told
 
@@ -162,6 +162,7 @@ def _rows(session: Session, folder: Path, size: Size) -> dict[str, dict[str, lis
         if row.held_out and len(row.context) <= _MOST_CHARS and not in_half(row.question)
     ]
     session.draw("rows").shuffle(every)
+    ask = partial(_ask, session, True)
     told = dict[str, dict[str, list[Told]]]()
     for name in HELD_OUT:
         kinds = {"answerable": True, "unanswerable": False}
@@ -170,37 +171,28 @@ def _rows(session: Session, folder: Path, size: Size) -> dict[str, dict[str, lis
             for kind, answered in kinds.items()
         }
         told[name] = {
-            kind: [_of_row(session, row) for row in rows[: size.rows]] for kind, rows in chosen.items()
+            kind: [ask(row.question, row.context, row.answers) for row in rows[: size.rows]]
+            for kind, rows in chosen.items()
         }
         session.note(f"asked held-out rows of {name}")
     return told
 
 
-def _of_row(session: Session, row: Row) -> Told:
-    units = units_of(row.context)
-    texts, by = (list(units.texts), list(units.by)) if units.talked else ([row.context], [""])
-    # A prompt has its best passage last: here, the text's last line.
-    return _ask(session, True, row.question, row.context, texts[::-1], by[::-1], row.answers)
-
-
 def _ask(
-    session: Session,
-    adapted: bool,
-    question: str,
-    whole: str,
-    texts: Sequence[str],
-    by: Sequence[str],
-    answers: tuple[str, ...],
+    session: Session, adapted: bool, question: str, context: str, answers: tuple[str, ...]
 ) -> Told:
     """Ask the decoder of a whole text, as a memory of nothing else would but for what is shown."""
+    units = units_of(context)
+    # A prompt has its best passage last: here, a conversation's last turn.
+    shown = passages(units.texts[::-1], units.by[::-1]) if units.talked else passages([context])
     adapter = session.answering if adapted else None
     if adapter is not None:
         with session.open(None) as memory:
-            write(memory, whole)
+            write(memory, context)
             probability = memory.read(question).probability
-        adapter = adapter.after_read(probability, any(by)).among(AnswerOptions().beams)
+        adapter = adapter.after_read(probability, units.talked).among(AnswerOptions().beams)
     told = instruction("brief", adapter is not None)
-    chat = messages(question, passages(texts, by), instruction=told)
+    chat = messages(question, shown, instruction=told)
     started = time.perf_counter()
     generation = session.decoder.generate(
         session.decoder.chat_tokens(chat), max_tokens=_TOKENS, stop=STOP, conditioning=adapter
