@@ -190,7 +190,8 @@ def _ask(
         with session.open(None) as memory:
             write(memory, context)
             probability = memory.read(question).probability
-        adapter = adapter.after_read(probability, units.talked).among(AnswerOptions().beams)
+        adapter = adapter.after_read(probability, units.talked)
+        adapter = adapter.among(AnswerOptions().beams, question, shown)
     told = instruction("brief", adapter is not None)
     chat = messages(question, shown, instruction=told)
     started = time.perf_counter()

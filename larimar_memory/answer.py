@@ -46,6 +46,7 @@ class Answerer:
         decoder: gives the decoder, loading it where that has not been done.
         latents: of the memory that was read.
         adapter: gives what the decoder answers with, where it was trained to, else None.
+        language: ISO 639-1 code of the stop words, by which answers are judged.
     """
 
     def __init__(
@@ -54,8 +55,10 @@ class Answerer:
         decoder: Callable[[], Decoder],
         latents: LatentMemory,
         adapter: Callable[[], AnsweringAdapter | None],
+        language: str = "en",
     ) -> None:
         self._options, self._decoder, self._latents, self._adapter = options, decoder, latents, adapter
+        self._language = language
 
     def say(self, readout: Readout, label: str = "") -> tuple[Said, tuple[RecalledSegment, ...]]:
         """What answers a readout's question, and the segments that the decoder is given for it.
@@ -72,11 +75,14 @@ class Answerer:
         if readout.in_scope:
             sources, adapter = focused(readout), self._adapted(readout)
             if options.grounding == "latent":
+                # Nothing but latents says what the answer is: no text judges it.
+                adapter = self._choosing(adapter, question, ())
                 sources, prefix = _latents_within(
                     options.context_tokens, sources, self._latents, adapter
                 )
             else:
                 sources, recalled = _text_within(options.context_tokens, sources, model)
+                adapter = self._choosing(adapter, question, recalled)
             stop = (*stop, *STOP)
         chosen = instruction(options.style, adapter is not None)
         told = {} if chosen == BRIEF else {"instruction": chosen}
@@ -100,17 +106,25 @@ class Answerer:
         return Said(label, generation, probability, chat(kept)), sources
 
     def _adapted(self, readout: Readout) -> AnsweringAdapter | None:
-        """The adapter, leaning to a refusal as the read does, unless an answer's beginning is given.
+        """The adapter, leaning to a refusal as the read does, unless an answer's beginning is given."""
+        adapter = self._adapter()
+        if adapter is None or self._options.begin:
+            return adapter
+        talked = any(said_by(first.metadata) for first in readout.segments[:1])
+        return adapter.after_read(readout.probability, talked)
+
+    def _choosing(
+        self, adapter: AnsweringAdapter | None, question: str, recalled: Sequence[str]
+    ) -> AnsweringAdapter | None:
+        """The adapter, whose brief answer is chosen among several, unless its beginning is given.
 
         What is begun may list many things, of which beams would leave some out: a shorter list is
         likelier. As a full answer, it is passed on as it is written.
         """
-        adapter, options = self._adapter(), self._options
-        if adapter is None or options.begin:
+        options = self._options
+        if adapter is None or options.begin or options.style != "brief":
             return adapter
-        talked = any(said_by(first.metadata) for first in readout.segments[:1])
-        adapter = adapter.after_read(readout.probability, talked)
-        return adapter.among(options.beams) if options.style == "brief" else adapter
+        return adapter.among(options.beams, question, recalled, self._language)
 
 
 def start(
@@ -130,7 +144,7 @@ def start(
         latents: of the memory that was read.
         started: when the call began, by `time.perf_counter`.
         read: reads the memory with a part of the question; without it, no part is asked alone.
-        language: ISO 639-1 code of the stop words, for citations.
+        language: ISO 639-1 code of the stop words, for citations and to judge answers by.
         adapter: gives what the decoder answers with, where it was trained to, else None.
 
     Raises:
@@ -141,7 +155,7 @@ def start(
     if read is not None and readout.in_scope and options.style == "brief" and not options.begin:
         asked = _in_parts(readout, read) or asked
     options, choice = _grounded(options, [one for _, one in asked], decoder, latents)
-    answerer = Answerer(options, decoder, latents, adapter)
+    answerer = Answerer(options, decoder, latents, adapter, language)
     each = [answerer.say(one, label) for label, one in asked]
     sources = _in_turn([sources for _, sources in each])
     answer = Answer(

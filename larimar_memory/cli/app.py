@@ -82,7 +82,7 @@ def ask(
         bool, typer.Option("--cite", help="Mark which source each sentence is from.")
     ] = False,
     beams: Annotated[
-        int, typer.Option("--beams", help="Of how many brief answers the best agreed on is given.")
+        int, typer.Option("--beams", help="Of how many brief answers the best is given.")
     ] = AnswerOptions().beams,
     explain: Annotated[
         bool, typer.Option("--explain", help="Also say why --grounding auto chose as it did.")

@@ -3,7 +3,8 @@
 The likeliest answer is often an odd one: its words may be cut short, or be an answer of their own kind.
 Minimum Bayes risk takes the answer whose expected agreement with the right one is highest, if each of
 the possible ones is right as often as the model says (Kumar and Byrne 2004; Eikema and Aziz, arXiv
-2005.10283). Agreement is token F1, by which short answers are judged (SQuAD, arXiv 1606.05250).
+2005.10283). Agreement is token F1, by which short answers are judged (SQuAD, arXiv 1606.05250). Where
+there is a `Judge`, agreement is one of the signs that it goes by.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from larimar_memory.decoders.beams import Copied, GoOn, Possible, search
+from larimar_memory.decoders.judging import Judge
 
 _WORD = re.compile(r"\w+")
 
@@ -35,10 +37,12 @@ class Weighing:
             better than with four, which the 8-bit product takes at once.
         refusal: id of the token that a refusal begins with, which is not weighed: the decoder refuses
             if that token is likelier than all others together, and no answer begins with it.
+        judge: tells how right an answer looks; without one, the others' agreement decides.
     """
 
     beams: int
     refusal: int = -1
+    judge: Judge | None = None
 
 
 def weighed(
@@ -76,12 +80,29 @@ def weighed(
         copied=copied,
     )
     texts = [decode(one.tokens).strip() for one in possible]
-    best, agreement = agreed(texts, [one.score for one in possible])
+    best, agreement = chosen(texts, [one.logs for one in possible], weighing.judge)
     return possible[best], agreement
 
 
-def agreed(texts: Sequence[str], scores: Sequence[float]) -> tuple[int, float]:
-    """The number of the text that all agree with most, and how far they do, in [0, 1].
+def chosen(
+    texts: Sequence[str], logs: Sequence[Sequence[float]], judge: Judge | None = None
+) -> tuple[int, float]:
+    """The number of the text to give, and how far the others agree with it, in [0, 1].
+
+    Args:
+        texts: at least one.
+        logs: natural log-probabilities of the tokens of each.
+        judge: without one, the text that all agree with most is given.
+    """
+    scores = [sum(log) for log in logs]
+    agreement = agreements(texts, scores)
+    looks = agreement if judge is None or len(texts) == 1 else judge(texts, logs, agreement)
+    best = max(range(len(texts)), key=lambda n: (looks[n], scores[n]))
+    return best, agreement[best]
+
+
+def agreements(texts: Sequence[str], scores: Sequence[float]) -> list[float]:
+    """How far all agree with each text, in [0, 1].
 
     Args:
         texts: at least one.
@@ -94,8 +115,7 @@ def agreed(texts: Sequence[str], scores: Sequence[float]) -> tuple[int, float]:
         sum(share * _f1(mine, other) for share, other in zip(shares, words, strict=True))
         for mine in words
     ]
-    best = max(range(len(texts)), key=lambda n: (expected[n], scores[n]))
-    return best, min(1.0, expected[best] / sum(shares))
+    return [min(1.0, one / sum(shares)) for one in expected]
 
 
 def _f1(one: Counter[str], other: Counter[str]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from larimar_memory.decoders.base import LatentDecoder
+from larimar_memory.decoders.judging import SIGNS, Judge
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.decoders.weighing import Weighing
 from larimar_memory.errors import ModelError
@@ -78,6 +79,8 @@ class AnsweringAdapter:
         first: numbers that are added to the logits of the first token, by the token's id.
         copies: whether names and numbers are written as the prompt has them; see `Copying`.
         weighing: how the answer is chosen among several; None if it is written token by token.
+        judging: weights by which an answer is chosen, by the names of `decoders.judging.SIGNS`; None
+            if the others' agreement decides.
     """
 
     adapters: Adapters
@@ -87,6 +90,7 @@ class AnsweringAdapter:
     first: Mapping[int, float] = field(default_factory=dict)
     copies: bool = True
     weighing: Weighing | None = None
+    judging: Mapping[str, float] | None = None
     positions: int = 0
 
     def after_read(self, probability: float, talked: bool = False) -> AnsweringAdapter:
@@ -95,9 +99,21 @@ class AnsweringAdapter:
             return self
         return replace(self, first={self.refusal: self.refusing.lean(probability, talked)})
 
-    def among(self, beams: int) -> AnsweringAdapter:
-        """The same adapter, whose answer is chosen among so many; 1 writes it token by token."""
-        return replace(self, weighing=Weighing(beams, self.refusal) if beams > 1 else None)
+    def among(
+        self, beams: int, question: str = "", shown: Sequence[str] = (), language: str = "en"
+    ) -> AnsweringAdapter:
+        """The same adapter, whose answer is chosen among so many; 1 writes it token by token.
+
+        Args:
+            question, shown: what is asked of which passages, to judge the answers by; without passages,
+                the others' agreement decides.
+            language: ISO 639-1 code of the question's stop words.
+        """
+        if beams == 1:
+            return replace(self, weighing=None)
+        judged = self.judging is not None and len(shown) > 0
+        judge = Judge(question, shown, self.judging or {}, language) if judged else None
+        return replace(self, weighing=Weighing(beams, self.refusal, judge))
 
     def inputs(self, tokens: Int[Tensor, "1 t"]) -> dict[str, Any]:
         """The arguments of `model.generate`: the prompt as it is."""
@@ -212,12 +228,13 @@ def load_adapter(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
     except RuntimeError as error:
         raise _damaged(folder, f"{TENSORS} does not have the tensors its description says") from error
     adapters.merge()
-    refusing = description.get("refusing")
+    refusing, judging = description.get("refusing"), description.get("judging")
     return AnsweringAdapter(
         adapters.eval().requires_grad_(False),
         figures,
         None if refusing is None else _refusing(folder, refusing),
         decoder.plain_tokens(NOT_IN_MEMORY)[0],
+        judging=None if judging is None else _judging(folder, judging),
     )
 
 
@@ -227,6 +244,16 @@ def _refusing(folder: Path, held: Any) -> Refusing:
         return Refusing(float(held["bias"]), float(held["scope"]), talked)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(folder, f'what it says of "refusing" is no bias and scope: {error}') from error
+
+
+def _judging(folder: Path, held: Any) -> dict[str, float]:
+    try:
+        weights = {str(name): float(weight) for name, weight in held["weights"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(folder, f'what it says of "judging" is no weights: {error}') from error
+    if unknown := sorted(weights.keys() - set(SIGNS)):
+        raise _damaged(folder, f'"judging" weighs {unknown[0]!r}, which is no sign')
+    return weights
 
 
 def _missing(folder: Path, error: OSError) -> ModelError:

@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.fit_confidence import FILES, drawn
+from benchmarks.fit_judging import Candidates, candidates, fit, told
 from benchmarks.fit_refusing import CONVERSATION, NAMING, WRONGLY, gone, naming, weighed, written
+from larimar_memory.decoders.judging import SIGNS
+from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.latents.adapting import adapter_for
-from larimar_memory.latents.answering import DESCRIPTION, Refusing
+from larimar_memory.latents.answering import DESCRIPTION, Refusing, load_adapter
 from larimar_memory.models.finding import DEFAULT_DECODER
 from larimar_memory.train.rows import Row, read_rows
 
@@ -106,9 +109,62 @@ def test_the_adapter_that_ships_says_how_its_refusals_were_fitted() -> None:
     assert folder is not None
     held = json.loads((folder / DESCRIPTION).read_text())["refusing"]
     assert held["scope"] < 0
-    for name, told in held["held_out"].items():
-        assert told["alone"]["area_under_roc"] > 0.8
+    for name, said in held["held_out"].items():
+        assert said["alone"]["area_under_roc"] > 0.8
         # Of a conversation, the read's probability may tell nothing.
-        more = told["leaning"]["area_under_roc"] - told["alone"]["area_under_roc"]
+        more = said["leaning"]["area_under_roc"] - said["alone"]["area_under_roc"]
         assert more > 0 if name != CONVERSATION else more >= 0
     assert held["talked"]["scope"] <= 0
+
+
+def some_candidates(seed: int, sign: str, way: float, count: int = 80) -> list[Candidates]:
+    """Questions whose right answer a sign tells, or tells the other way."""
+    draw, found = np.random.default_rng(seed), list[Candidates]()
+    for _ in range(count):
+        right = draw.random(draw.integers(2, 5))
+        signs = draw.normal(size=(len(right), len(SIGNS)))
+        signs[:, SIGNS.index(sign)] = way * right
+        signs[:, SIGNS.index("written")] = 1.0
+        found.append(Candidates(FILES[0], signs, right))
+    return found
+
+
+@pytest.mark.parametrize(("sign", "way"), [("near", 1.0), ("asked", -1.0)])
+def test_answers_are_judged_by_the_sign_that_tells_the_right_one(sign: str, way: float) -> None:
+    weights = fit(some_candidates(0, sign, way))
+    most = SIGNS[int(np.abs(weights * np.where(np.array(SIGNS) == sign, 0.3, 1.0)).argmax())]
+    assert most == sign
+    assert weights[SIGNS.index(sign)] * way > 0
+    # Of a sign that never changes, nothing follows.
+    assert weights[SIGNS.index("written")] == 0
+    report = told(some_candidates(1, sign, way), weights)["all"]
+    assert report["agreement"] + 0.1 < report["judged"] <= report["best"]
+    assert report["questions"] == 80
+
+
+def test_the_possible_answers_to_a_row_are_noted(decoder: TransformersDecoder) -> None:
+    folder = adapter_for(DEFAULT_DECODER)
+    assert folder is not None
+    text = "The mill at Orrin was built in 1871 by Ada Quint, who came from Leith in 1869."
+    adapter = load_adapter(folder, decoder)
+    # Of what is plain, there is but one.
+    assert candidates(decoder, adapter, Row("f", text, "When was the mill built?", ("1871",))) is None
+    # Where it would refuse, it still tells what else it would say.
+    row = Row(FILES[0], text, "Which way did the wheel of the mill turn?", ("1871", "Leith"))
+    found = candidates(decoder, adapter, row)
+    assert found is not None
+    assert found.file == FILES[0]
+    assert found.signs.shape == (len(found.right), len(SIGNS))
+    assert 2 <= len(found.right) <= 4
+    agreed = found.signs[:, SIGNS.index("agreed")].tolist()
+    assert agreed == sorted(agreed, reverse=True)
+    assert all(0 <= right <= 1 for right in found.right)
+
+
+def test_the_adapter_that_ships_says_how_its_answers_are_judged() -> None:
+    folder = adapter_for(DEFAULT_DECODER)
+    assert folder is not None
+    held = json.loads((folder / DESCRIPTION).read_text())["judging"]
+    assert tuple(held["weights"]) == SIGNS
+    said = held["held_out"]["all"]
+    assert said["agreement"] < said["judged"] < said["best"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from larimar_memory.decoders.beams import Possible, search
-from larimar_memory.decoders.weighing import Weighing, agreed, weighed
+from larimar_memory.decoders.weighing import Weighing, chosen, weighed
 
 END, SIZE = 0, 4
 """The end token, and how many tokens there are."""
@@ -129,8 +129,8 @@ def test_a_token_that_is_raised_trades_places_with_the_likeliest() -> None:
 @given(TEXTS)
 def test_the_choice_does_not_depend_on_the_order(some: list[tuple[str, float]]) -> None:
     texts, scores = zip(*some, strict=True)
-    best, agreement = agreed(texts, scores)
-    _, same = agreed(texts[::-1], scores[::-1])
+    best, agreement = chosen(texts, [[score] for score in scores])
+    _, same = chosen(texts[::-1], [[score] for score in scores[::-1]])
     assert 0 <= agreement <= 1
     assert agreement == pytest.approx(same)
     if len({one.split() == texts[best].split() for one in texts}) == 1:
@@ -139,21 +139,21 @@ def test_the_choice_does_not_depend_on_the_order(some: list[tuple[str, float]]) 
 
 @given(st.text(max_size=8), st.integers(1, 4))
 def test_answers_that_are_alike_agree_wholly(text: str, count: int) -> None:
-    best, agreement = agreed([text] * count, [-float(n) for n in range(count)])
+    best, agreement = chosen([text] * count, [[-float(n)] for n in range(count)])
     assert (best, agreement) == (0, pytest.approx(1))
 
 
 @settings(max_examples=50)
 @given(st.floats(0.1, 6))
 def test_an_answer_far_likelier_than_all_others_is_taken(ahead: float) -> None:
-    best, agreement = agreed(["left", "right"], [-ahead, 0.0])
+    best, agreement = chosen(["left", "right"], [[-ahead], [0.0]])
     assert best == 1
     assert agreement == pytest.approx(1 / (1 + math.exp(-ahead / 2)))
 
 
 def test_what_others_share_beats_what_is_a_little_likelier() -> None:
     texts = ["in Paris", "the Denver Broncos", "Denver Broncos", "Broncos"]
-    assert texts[agreed(texts, [-1.0, -1.2, -1.3, -1.6])[0]] == "Denver Broncos"
+    assert texts[chosen(texts, [[-1.0], [-1.2], [-1.3], [-1.6]])[0]] == "Denver Broncos"
 
 
 @given(TABLES, st.integers(1, 4), st.integers(1, SIZE - 1), st.floats(-3, 3))

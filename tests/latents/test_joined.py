@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents.adapters import Adapters, Joined
-from larimar_memory.latents.answering import new_adapters, save_adapter
+from larimar_memory.latents.answering import DESCRIPTION, new_adapters, save_adapter
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.config import LatentConfig
 from tests.tiny import logits, tiny_decoder
@@ -100,6 +101,9 @@ def test_answers_from_latents_are_those_of_both_adapters(
     for up in answering.up:
         torch.nn.init.normal_(up, std=0.3)
     save_adapter(answering, decoder, tmp_path, {})
+    described = json.loads((tmp_path / DESCRIPTION).read_text())
+    described["judging"] = {"weights": {"near": 1.0}}
+    (tmp_path / DESCRIPTION).write_text(json.dumps(described))
     before, generate = logits(decoder, TOKENS), TransformersDecoder.generate
 
     def spy(self: TransformersDecoder, tokens: list[int], **options: Any) -> Any:
@@ -117,6 +121,8 @@ def test_answers_from_latents_are_those_of_both_adapters(
     assert told == decoder.around_recalled(FACTS[0], instruction=INSTRUCTIONS["brief"])[1]
     assert alone.adapters is codec.adapters
     assert both.positions == alone.positions
+    # Nothing but latents tells what the answer is.
+    assert (both.weighing.beams, both.weighing.judge) == (4, None)
     assert isinstance(both.adapters, Joined)
     assert both.adapters is codec.joined(_answering(memory).adapters)
     assert torch.equal(logits(decoder, TOKENS), before)

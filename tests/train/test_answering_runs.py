@@ -211,6 +211,37 @@ def test_a_conversation_is_refused_by_weights_of_its_own(
     assert given == [{decoder.plain_tokens(NOT_IN_MEMORY)[0]: 2.0 if talked else 1.0}]
 
 
+def test_a_brief_answer_is_judged_by_the_question_and_what_was_read(
+    tmp_path: Path, decoder: Any, encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_adapter(new_adapters(decoder, 2), decoder, tmp_path / "plain", {})
+    save_adapter(new_adapters(decoder, 2), decoder, tmp_path / "judging", {})
+    described = json.loads((tmp_path / "judging" / "adapter.json").read_text())
+    described["judging"] = {"weights": {"near": 2.0}, "fitted_on": "rows"}
+    (tmp_path / "judging" / "adapter.json").write_text(json.dumps(described))
+    given, generate = list[Any](), type(decoder).generate
+
+    def spy(self: Any, tokens: list[int], **options: Any) -> Any:
+        given.append(options["conditioning"].weighing)
+        return generate(self, tokens, **options)
+
+    monkeypatch.setattr(type(decoder), "generate", spy)
+    for name in ("plain", "judging"):
+        opened = Larimar.open(None, encoder=encoder, decoder=decoder, adapter=tmp_path / name)
+        with opened as memory:
+            memory.write([PROSE])
+            for how in ({}, {"beams": 1}, {"begin": "It"}, {"style": "full"}):
+                memory.answer("Who built it?", threshold=0.0, max_tokens=2, **how)
+    plain, *others = given[:4]
+    assert (plain.beams, plain.judge) == (4, None)
+    judged, *more = given[4:]
+    assert judged.judge.weights == {"near": 2.0}
+    assert judged.judge.question == "Who built it?"
+    assert judged.judge.passages
+    assert all(passage in PROSE for passage in judged.judge.passages)
+    assert others == more == [None] * 3
+
+
 def test_a_folder_without_an_adapter_or_for_another_decoder_is_named(
     tmp_path: Path, decoder: Any
 ) -> None:
@@ -228,6 +259,12 @@ def test_a_folder_without_an_adapter_or_for_another_decoder_is_named(
             {"refusing": {"bias": 1, "scope": 0, "talked": {"bias": "x"}}},
             "what it says of .refusing. is no bias and scope: could not convert",
         ),
+        ({"judging": {"total": 1}}, "what it says of .judging. is no weights: 'weights'"),
+        (
+            {"judging": {"weights": {"total": "x"}}},
+            "what it says of .judging. is no weights: could not",
+        ),
+        ({"judging": {"weights": {"luck": 1}}}, "judging. weighs 'luck', which is no sign"),
     ):
         (tmp_path / "adapter.json").write_text(json.dumps(described | change))
         with pytest.raises(ModelError, match=said):
