@@ -282,7 +282,7 @@ class AnswerOptions:
     begin: str = ""
     style: Style = "brief"
     cite: bool = False
-    beams: int = 4
+    beams: int = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ before, that it follows; it gives the logits of the tokens after them, or None t
 Copied: TypeAlias = Callable[[Sequence[int], "Float[Tensor, ' v']"], "Float[Tensor, ' v']"]
 """Gives logits in which another token may be raised to the top, from the answer so far and its own."""
 
-_MARGIN = 4.0
-"""An answer this much less likely than the likeliest, in natural log-probability, is dropped."""
+MARGIN = 2.5
+"""An answer this much less likely than the likeliest, in natural log-probability, is dropped. With 4 in
+place of 2.5, a quarter more are judged, and those given are no better (held-out questions)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def search(
                 # An end less likely than the tokens of all beams is none: one beam goes on, as it must.
                 whole.append(one)
         whole = sorted(whole, key=lambda one: -one.score)[:beams]
-        least = max(one.score for one in [*whole[:1], *(one for one, _ in following[:1])]) - _MARGIN
+        least = max(one.score for one in [*whole[:1], *(one for one, _ in following[:1])]) - MARGIN
         if len(whole) == beams:
             least = max(least, whole[-1].score)
         following = [(one, row) for one, row in following[:beams] if one.score > least]

@@ -33,8 +33,7 @@ class Weighing:
     """How an answer is chosen among several.
 
     Attributes:
-        beams: how many answers are kept at each token. With six, those of held-out questions were no
-            better than with four, which the 8-bit product takes at once.
+        beams: how many answers are kept at each token.
         refusal: id of the token that a refusal begins with, which is not weighed: the decoder refuses
             if that token is likelier than all others together, and no answer begins with it.
         judge: tells how right an answer looks; without one, the others' agreement decides.

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from larimar_memory.decoders.beams import Possible, search
+from larimar_memory.decoders.beams import MARGIN, Possible, search
 from larimar_memory.decoders.weighing import Weighing, chosen, weighed
 
 END, SIZE = 0, 4
@@ -62,7 +62,7 @@ def every(table: list[list[float]], most: int) -> list[Possible]:
 def test_enough_beams_find_the_likeliest_answers(table: list[list[float]]) -> None:
     beams = SIZE**3
     exact, got = every(table, 3), found(table, beams, 3)
-    likely = [one for one in exact if one.score > exact[0].score - 3.9][:beams]
+    likely = [one for one in exact if one.score > exact[0].score - MARGIN + 0.1][:beams]
     assert [one.score for one in got[: len(likely)]] == pytest.approx([one.score for one in likely])
     assert {one.tokens for one in got} <= {one.tokens for one in exact}
 

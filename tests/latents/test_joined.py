@@ -19,6 +19,7 @@ from larimar_memory.latents.adapters import Adapters, Joined
 from larimar_memory.latents.answering import DESCRIPTION, new_adapters, save_adapter
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.config import LatentConfig
+from larimar_memory.types import AnswerOptions
 from tests.tiny import logits, tiny_decoder
 
 TOKENS = [[0, 40, 41, 42]]
@@ -122,7 +123,7 @@ def test_answers_from_latents_are_those_of_both_adapters(
     assert alone.adapters is codec.adapters
     assert both.positions == alone.positions
     # Nothing but latents tells what the answer is.
-    assert (both.weighing.beams, both.weighing.judge) == (4, None)
+    assert (both.weighing.beams, both.weighing.judge) == (AnswerOptions().beams, None)
     assert isinstance(both.adapters, Joined)
     assert both.adapters is codec.joined(_answering(memory).adapters)
     assert torch.equal(logits(decoder, TOKENS), before)

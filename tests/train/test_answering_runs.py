@@ -20,6 +20,7 @@ from larimar_memory.errors import InputError, ModelError
 from larimar_memory.latents.adapting import DecoderAdapter
 from larimar_memory.latents.answering import TENSORS, load_adapter, new_adapters, save_adapter
 from larimar_memory.train import AnswersRecipe, train_answers
+from larimar_memory.types import AnswerOptions
 from tests.tiny import tiny_decoder
 from tests.train.tiny_rows import PROSE, ROWS, as_line, write
 
@@ -233,7 +234,7 @@ def test_a_brief_answer_is_judged_by_the_question_and_what_was_read(
             for how in ({}, {"beams": 1}, {"begin": "It"}, {"style": "full"}):
                 memory.answer("Who built it?", threshold=0.0, max_tokens=2, **how)
     plain, *others = given[:4]
-    assert (plain.beams, plain.judge) == (4, None)
+    assert (plain.beams, plain.judge) == (AnswerOptions().beams, None)
     judged, *more = given[4:]
     assert judged.judge.weights == {"near": 2.0}
     assert judged.judge.question == "Who built it?"
