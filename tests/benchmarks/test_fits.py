@@ -20,6 +20,7 @@ from larimar_memory.latents.adapting import adapter_for
 from larimar_memory.latents.answering import DESCRIPTION, Refusing, load_adapter
 from larimar_memory.models.finding import DEFAULT_DECODER
 from larimar_memory.train.rows import Row, read_rows
+from larimar_memory.types import AnswerOptions
 
 
 @pytest.fixture
@@ -155,7 +156,7 @@ def test_the_possible_answers_to_a_row_are_noted(decoder: TransformersDecoder) -
     assert found is not None
     assert found.file == FILES[0]
     assert found.signs.shape == (len(found.right), len(SIGNS))
-    assert 2 <= len(found.right) <= 4
+    assert 2 <= len(found.right) <= AnswerOptions().beams
     agreed = found.signs[:, SIGNS.index("agreed")].tolist()
     assert agreed == sorted(agreed, reverse=True)
     assert all(0 <= right <= 1 for right in found.right)
