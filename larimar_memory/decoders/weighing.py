@@ -88,27 +88,31 @@ def chosen(
 ) -> tuple[int, float]:
     """The number of the text to give, and how far the others agree with it, in [0, 1].
 
+    Each counts as much as it is likely, or as it looks right to the judge.
+
     Args:
         texts: at least one.
         logs: natural log-probabilities of the tokens of each.
         judge: without one, the text that all agree with most is given.
     """
     scores = [sum(log) for log in logs]
-    agreement = agreements(texts, scores)
-    looks = agreement if judge is None or len(texts) == 1 else judge(texts, logs, agreement)
+    agreement = looks = agreements(texts, [score / _FLATNESS for score in scores])
+    if judge is not None and len(texts) > 1:
+        looks = judge(texts, logs, agreement)
+        agreement = agreements(texts, looks)
     best = max(range(len(texts)), key=lambda n: (looks[n], scores[n]))
     return best, agreement[best]
 
 
-def agreements(texts: Sequence[str], scores: Sequence[float]) -> list[float]:
+def agreements(texts: Sequence[str], looks: Sequence[float]) -> list[float]:
     """How far all agree with each text, in [0, 1].
 
     Args:
         texts: at least one.
-        scores: natural log-probabilities of the texts.
+        looks: natural logarithms of how much each counts, but for a constant.
     """
-    most = max(scores)
-    shares = [math.exp((score - most) / _FLATNESS) for score in scores]
+    most = max(looks)
+    shares = [math.exp(look - most) for look in looks]
     words = [Counter(_WORD.findall(text.casefold())) for text in texts]
     expected = [
         sum(share * _f1(mine, other) for share, other in zip(shares, words, strict=True))
