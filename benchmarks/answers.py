@@ -20,9 +20,9 @@ from benchmarks.passages import PASSAGE_TOKENS
 from benchmarks.result import Bar, Figures, bar, rate, share
 from benchmarks.session import Session
 from benchmarks.squad import holds, token_f1, words
-from benchmarks.written import write
+from benchmarks.written import whole, write
 from larimar_memory.answer import STOP
-from larimar_memory.decoders.prompt import NOT_IN_MEMORY, instruction, messages, passages
+from larimar_memory.decoders.prompt import NOT_IN_MEMORY, instruction, messages
 from larimar_memory.train.rows import read_rows
 from larimar_memory.train.shown import units_of
 from larimar_memory.types import AnswerOptions
@@ -182,15 +182,13 @@ def _ask(
     session: Session, adapted: bool, question: str, context: str, answers: tuple[str, ...]
 ) -> Told:
     """Ask the decoder of a whole text, as a memory of nothing else would but for what is shown."""
-    units = units_of(context)
-    # A prompt has its best passage last: here, a conversation's last turn.
-    shown = passages(units.texts[::-1], units.by[::-1]) if units.talked else passages([context])
+    shown = whole(context)
     adapter = session.answering if adapted else None
     if adapter is not None:
         with session.open(None) as memory:
             write(memory, context)
             probability = memory.read(question).probability
-        adapter = adapter.after_read(probability, units.talked)
+        adapter = adapter.after_read(probability, units_of(context).talked)
         adapter = adapter.among(AnswerOptions().beams, question, shown)
     told = instruction("brief", adapter is not None)
     chat = messages(question, shown, instruction=told)

@@ -22,16 +22,15 @@ from torch import Tensor
 
 from benchmarks.fit_confidence import FILES, drawn
 from benchmarks.squad import token_f1
+from benchmarks.written import whole
 from larimar_memory.answer import STOP
 from larimar_memory.decoders.judging import SIGNS, Judge
-from larimar_memory.decoders.prompt import instruction, messages, passages
+from larimar_memory.decoders.prompt import instruction, messages
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.decoders.weighing import Weighing
 from larimar_memory.latents.adapting import adapter_for
-from larimar_memory.latents.answering import DESCRIPTION, AnsweringAdapter, load_adapter
-from larimar_memory.system.files import put_in_place
+from larimar_memory.latents.answering import AnsweringAdapter, describe, load_adapter
 from larimar_memory.train.rows import Row, read_rows
-from larimar_memory.train.shown import units_of
 from larimar_memory.types import AnswerOptions
 
 _DECAY = 0.01
@@ -92,21 +91,18 @@ def main(
     found = asked(rows, fitted=True)
     weights = fit(found)
     report = told(asked(rows // 2, fitted=False), weights)
-    description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    description["judging"] = {
+    judging = {
         "weights": {name: round(float(w), 4) for name, w in zip(SIGNS, weights, strict=True)},
         "fitted_on": f"{len(found)} held-out questions of {', '.join(FILES)}",
         "held_out": report,
     }
-    with put_in_place(folder / DESCRIPTION) as new:
-        new.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-    typer.echo(json.dumps(description["judging"]))
+    describe(folder, judging=judging)
+    typer.echo(json.dumps(judging))
 
 
 def candidates(decoder: TransformersDecoder, adapter: AnsweringAdapter, row: Row) -> Candidates | None:
     """The answers that a decoder finds possible, where it may not refuse; None if there is but one."""
-    units = units_of(row.context)
-    shown = passages(units.texts[::-1], units.by[::-1]) if units.talked else passages([row.context])
+    shown = whole(row.context)
     judge = Noting(row.question, shown, {})
     asking = replace(
         adapter,

@@ -30,9 +30,8 @@ from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents.adapting import adapter_for
-from larimar_memory.latents.answering import DESCRIPTION, Refusing, load_adapter
+from larimar_memory.latents.answering import Refusing, describe, load_adapter
 from larimar_memory.recall.scope import log_odds
-from larimar_memory.system.files import put_in_place
 from larimar_memory.train.rows import Row, read_rows
 from larimar_memory.train.shown import plain
 from larimar_memory.types import Usage
@@ -150,14 +149,8 @@ def main(
         }
         for name, (signs, absent) in asked(fitted=False).items()
     }
-    description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    description["refusing"] = {
-        **asdict(refusing),
-        "fitted_on": f"{2 * rows} held-out questions of {', '.join(FILES)}",
-        "held_out": report,
-    }
-    with put_in_place(folder / DESCRIPTION) as new:
-        new.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    fitted_on = f"{2 * rows} held-out questions of {', '.join(FILES)}"
+    describe(folder, refusing={**asdict(refusing), "fitted_on": fitted_on, "held_out": report})
     typer.echo(json.dumps({**asdict(refusing), **report}))
 
 

@@ -174,6 +174,19 @@ def save_adapter(
         "rank": adapters.rank,
         "figures": figures,
     }
+    _write(folder, description)
+
+
+def describe(folder: Path, **values: Any) -> None:
+    """Put what was fitted for an adapter into its description: "refusing" or "judging".
+
+    Raises:
+        ModelError: as `described`.
+    """
+    _write(folder, described(folder) | values)
+
+
+def _write(folder: Path, description: dict[str, Any]) -> None:
     with put_in_place(folder / DESCRIPTION) as new:
         new.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 

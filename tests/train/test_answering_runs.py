@@ -18,7 +18,7 @@ from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, ModelError
 from larimar_memory.latents.adapting import DecoderAdapter
-from larimar_memory.latents.answering import TENSORS, load_adapter, new_adapters, save_adapter
+from larimar_memory.latents.answering import TENSORS, describe, load_adapter, new_adapters, save_adapter
 from larimar_memory.train import AnswersRecipe, train_answers
 from larimar_memory.types import AnswerOptions
 from tests.tiny import tiny_decoder
@@ -241,6 +241,19 @@ def test_a_brief_answer_is_judged_by_the_question_and_what_was_read(
     assert judged.judge.passages
     assert all(passage in PROSE for passage in judged.judge.passages)
     assert others == more == [None] * 3
+
+
+def test_what_is_fitted_is_put_beside_what_is_described(tmp_path: Path, decoder: Any) -> None:
+    with pytest.raises(ModelError, match="There is no answering adapter in"):
+        describe(tmp_path, judging={})
+    save_adapter(new_adapters(decoder, 2), decoder, tmp_path, {"steps": 3})
+    describe(tmp_path, refusing={"bias": 1.0, "scope": 0.5})
+    describe(tmp_path, judging={"weights": {"near": 2.0}})
+    describe(tmp_path, refusing={"bias": 2.0, "scope": 0.5})
+    loaded = load_adapter(tmp_path, decoder)
+    assert loaded.figures == {"steps": 3}
+    assert loaded.judging == {"near": 2.0}
+    assert loaded.after_read(0.5).first == {decoder.plain_tokens(NOT_IN_MEMORY)[0]: 2.0}
 
 
 def test_a_folder_without_an_adapter_or_for_another_decoder_is_named(
