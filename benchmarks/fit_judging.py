@@ -19,6 +19,7 @@ import torch
 import typer
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.fit_confidence import FILES, drawn
 from benchmarks.squad import token_f1
@@ -34,7 +35,7 @@ from larimar_memory.train.rows import Row, read_rows
 from larimar_memory.types import AnswerOptions
 
 _DECAY = 0.01
-"""Weights on signs of one spread each are kept small; a third and three times as much do as well."""
+"""Weights on signs of one spread each are kept small; a third as much does as well."""
 
 _STEPS, _TOKENS = 200, 64
 _NEVER = -100.0
@@ -129,19 +130,20 @@ def fit(found: Sequence[Candidates]) -> Float[np.ndarray, " s"]:
     spread = np.concatenate([one.signs for one in found]).std(axis=0)
     # A sign that never changes says nothing.
     spread = np.where(spread > 0, spread, np.inf)
-    size = max(len(one.right) for one in found)
-    signs = torch.zeros(len(found), size, len(SIGNS), dtype=torch.float64)
-    right, there = torch.zeros(signs.shape[:2], dtype=torch.float64), torch.zeros(signs.shape[:2])
-    for n, one in enumerate(found):
-        signs[n, : len(one.right)] = torch.from_numpy(one.signs / spread)
-        right[n, : len(one.right)] = torch.from_numpy(one.right)
-        there[n, : len(one.right)] = 1
+    signs, right, absent = (
+        pad_sequence([*map(torch.from_numpy, some)], batch_first=True, padding_value=padding)
+        for some, padding in (
+            ([one.signs / spread for one in found], 0.0),
+            ([one.right for one in found], 0.0),
+            ([np.zeros_like(one.right) for one in found], -np.inf),
+        )
+    )
     weights = torch.zeros(len(SIGNS), dtype=torch.float64, requires_grad=True)
     search = torch.optim.LBFGS([weights], max_iter=_STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         search.zero_grad()
-        looks = (signs @ weights).masked_fill(there == 0, -torch.inf)
+        looks = signs @ weights + absent
         lost = _DECAY * weights @ weights - 2 * (looks.softmax(1) * right).sum(1).mean()
         lost.backward()
         return lost

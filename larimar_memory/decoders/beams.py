@@ -18,7 +18,7 @@ Copied: TypeAlias = Callable[[Sequence[int], "Float[Tensor, ' v']"], "Float[Tens
 
 MARGIN = 2.5
 """An answer this much less likely than the likeliest, in natural log-probability, is dropped. With 4 in
-place of 2.5, a quarter more are judged, and those given are no better (held-out questions)."""
+place of 2.5, three in ten more are judged, and those given are no better (held-out questions)."""
 
 
 @dataclass(frozen=True, slots=True)

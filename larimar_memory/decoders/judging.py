@@ -80,15 +80,17 @@ class Judge:
         self, texts: Sequence[str], logs: Sequence[Sequence[float]], agreed: Sequence[float]
     ) -> list[dict[str, float]]:
         """The signs of each answer, by name; takes what a call takes."""
-        kinds = self._asked.kinds
-        names = not kinds.isdisjoint(_NAMES)
+        kinds, idle = self._asked.kinds, stop_words(self.language)
+        names, worth = not kinds.isdisjoint(_NAMES), self._worth
         found = list[dict[str, float]]()
         for text, log, agreement in zip(texts, logs, agreed, strict=True):
             own = words(text)
-            stands = [place for sentence in self._sentences for place in sentence.places(own)]
+            stands = [
+                (sentence, beside) for sentence in self._sentences for beside in sentence.beside(own)
+            ]
             digits = float(_DIGIT.search(text) is not None)
-            told = [word for word in own if word not in self._idle]
-            of_question = sum(stem in self._worth for stem in stems_of(told))
+            told = [word for word in own if word not in idle]
+            of_question = sum(stem in worth for stem in stems_of(told))
             found.append(
                 {
                     "total": sum(log),
@@ -99,8 +101,8 @@ class Judge:
                     "length": math.log1p(len(own)),
                     "asked": of_question / max(len(told), 1),
                     "written": float(bool(stands)),
-                    "covered": max((sentence.covered for sentence, _ in stands), default=0.0),
-                    "near": max((share(self._worth, beside) for _, beside in stands), default=0.0),
+                    "covered": max((share(worth, s.stems) for s, _ in stands), default=0.0),
+                    "near": max((share(worth, beside) for _, beside in stands), default=0.0),
                     "digits": digits,
                     "digits_for_time": digits * ("time" in kinds),
                     "digits_for_name": digits * names,
@@ -114,50 +116,35 @@ class Judge:
         return Asked(self.question, self.language)
 
     @cached_property
-    def _idle(self) -> frozenset[str]:
-        return frozenset(stop_words(self.language))
+    def _sentences(self) -> list[_Sentence]:
+        return [_Sentence(words(one.text)) for passage in self.passages for one in segment(passage)]
 
     @cached_property
     def _worth(self) -> dict[str, float]:
         """The stems of the question that the text has, and how rare each is in its sentences."""
-        held = [frozenset(stems_of(own)) for own in self._said]
-        times = Counter(stem for stems in held for stem in stems)
+        times = Counter(stem for sentence in self._sentences for stem in frozenset(sentence.stems))
         return {
-            stem: math.log1p(len(held) / (times[stem] + 0.5))
+            stem: math.log1p(len(self._sentences) / (times[stem] + 0.5))
             for stem in stems_of(self._asked.terms)
             if times[stem]
         }
 
-    @cached_property
-    def _said(self) -> list[list[str]]:
-        return [words(one.text) for passage in self.passages for one in segment(passage)]
-
-    @cached_property
-    def _sentences(self) -> list[_Sentence]:
-        return [_Sentence(own, self._worth) for own in self._said]
-
 
 @dataclass(frozen=True)
 class _Sentence:
-    """A sentence of the text, of which `words` are said, for a question of which `worth` tells."""
+    """A sentence of the text, in words."""
 
     words: list[str]
-    worth: Mapping[str, float]
 
     @cached_property
     def stems(self) -> list[str]:
         return stems_of(self.words)
 
-    @cached_property
-    def covered(self) -> float:
-        """The share of the question in the sentence."""
-        return share(self.worth, frozenset(self.stems))
-
-    def places(self, answer: Sequence[str]) -> list[tuple[_Sentence, frozenset[str]]]:
-        """The sentence, for every place where an answer stands in it, with the stems beside it."""
+    def beside(self, answer: Sequence[str]) -> list[frozenset[str]]:
+        """For every place where an answer stands in it, the stems beside that."""
         length = len(answer)
         return [
-            (self, frozenset(self.stems[max(0, n - _BESIDE) : n] + self.stems[n + length :][:_BESIDE]))
+            frozenset(self.stems[max(0, n - _BESIDE) : n] + self.stems[n + length :][:_BESIDE])
             for n in range(len(self.words) - length + 1)
             if length and self.words[n : n + length] == answer
         ]

@@ -96,28 +96,26 @@ def chosen(
         judge: without one, the text that all agree with most is given.
     """
     scores = [sum(log) for log in logs]
-    agreement = looks = agreements(texts, [score / _FLATNESS for score in scores])
+    words = [Counter(_WORD.findall(text.casefold())) for text in texts]
+    alike = [[_f1(mine, other) for other in words] for mine in words]
+    agreement = looks = _agreement(alike, [score / _FLATNESS for score in scores])
     if judge is not None and len(texts) > 1:
         looks = judge(texts, logs, agreement)
-        agreement = agreements(texts, looks)
+        agreement = _agreement(alike, looks)
     best = max(range(len(texts)), key=lambda n: (looks[n], scores[n]))
     return best, agreement[best]
 
 
-def agreements(texts: Sequence[str], looks: Sequence[float]) -> list[float]:
-    """How far all agree with each text, in [0, 1].
+def _agreement(alike: Sequence[Sequence[float]], looks: Sequence[float]) -> list[float]:
+    """How far all texts agree with each, in [0, 1].
 
     Args:
-        texts: at least one.
+        alike: token F1 of each with every one.
         looks: natural logarithms of how much each counts, but for a constant.
     """
     most = max(looks)
     shares = [math.exp(look - most) for look in looks]
-    words = [Counter(_WORD.findall(text.casefold())) for text in texts]
-    expected = [
-        sum(share * _f1(mine, other) for share, other in zip(shares, words, strict=True))
-        for mine in words
-    ]
+    expected = [sum(share * f1 for share, f1 in zip(shares, own, strict=True)) for own in alike]
     return [min(1.0, one / sum(shares)) for one in expected]
 
 

@@ -111,8 +111,9 @@ class AnsweringAdapter:
         """
         if beams == 1:
             return replace(self, weighing=None)
-        judged = self.judging is not None and len(shown) > 0
-        judge = Judge(question, shown, self.judging or {}, language) if judged else None
+        judge = None
+        if self.judging is not None and shown:
+            judge = Judge(question, shown, self.judging, language)
         return replace(self, weighing=Weighing(beams, self.refusal, judge))
 
     def inputs(self, tokens: Int[Tensor, "1 t"]) -> dict[str, Any]:

@@ -57,9 +57,10 @@ def test_an_answer_looks_the_same_in_any_order(
 @given(WEIGHTS, ANSWERS)
 def test_a_look_is_the_weighted_sum_of_the_signs(weights: dict[str, float], answers: Any) -> None:
     judge = Judge("Who built the mill?", MILL, weights)
-    given_, whole = [*zip(*answers, strict=True)], list[float]()
-    for found in judge.signs(*given_):
-        whole.append(sum(weight * found[name] for name, weight in weights.items()))
+    given_ = [*zip(*answers, strict=True)]
+    whole = [
+        sum(weight * found[name] for name, weight in weights.items()) for found in judge.signs(*given_)
+    ]
     assert judge(*given_) == pytest.approx(whole)
 
 

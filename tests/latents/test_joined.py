@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents.adapters import Adapters, Joined
-from larimar_memory.latents.answering import DESCRIPTION, new_adapters, save_adapter
+from larimar_memory.latents.answering import describe, new_adapters, save_adapter
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.config import LatentConfig
 from larimar_memory.types import AnswerOptions
@@ -102,9 +101,7 @@ def test_answers_from_latents_are_those_of_both_adapters(
     for up in answering.up:
         torch.nn.init.normal_(up, std=0.3)
     save_adapter(answering, decoder, tmp_path, {})
-    described = json.loads((tmp_path / DESCRIPTION).read_text())
-    described["judging"] = {"weights": {"near": 1.0}}
-    (tmp_path / DESCRIPTION).write_text(json.dumps(described))
+    describe(tmp_path, judging={"weights": {"near": 1.0}})
     before, generate = logits(decoder, TOKENS), TransformersDecoder.generate
 
     def spy(self: TransformersDecoder, tokens: list[int], **options: Any) -> Any:

@@ -217,9 +217,7 @@ def test_a_brief_answer_is_judged_by_the_question_and_what_was_read(
 ) -> None:
     save_adapter(new_adapters(decoder, 2), decoder, tmp_path / "plain", {})
     save_adapter(new_adapters(decoder, 2), decoder, tmp_path / "judging", {})
-    described = json.loads((tmp_path / "judging" / "adapter.json").read_text())
-    described["judging"] = {"weights": {"near": 2.0}, "fitted_on": "rows"}
-    (tmp_path / "judging" / "adapter.json").write_text(json.dumps(described))
+    describe(tmp_path / "judging", judging={"weights": {"near": 2.0}, "fitted_on": "rows"})
     given, generate = list[Any](), type(decoder).generate
 
     def spy(self: Any, tokens: list[int], **options: Any) -> Any:
