@@ -10,7 +10,7 @@ from typing import Any
 from larimar_memory.encoders.base import Encoder, check_encoder, coarse_table
 from larimar_memory.encoders.none import NoEncoder
 from larimar_memory.errors import InputError
-from larimar_memory.models.loading import loading
+from larimar_memory.models.loading import importing
 from larimar_memory.stores.base import Store
 from larimar_memory.stores.given import check_eager, check_store, check_store_encoder
 from larimar_memory.stores.opening import Place, check_place, open_store, written_with
@@ -43,7 +43,7 @@ def assemble(
         encoder = NoEncoder(*written_with(place))
     elif isinstance(encoder, str | os.PathLike):
         # Imported on first use, as what a memory without models does not wait for.
-        with loading():
+        with importing():
             from larimar_memory.encoders.sentence import SentenceEncoder
         encoder = SentenceEncoder.load(os.fspath(encoder))
     else:

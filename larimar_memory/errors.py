@@ -43,3 +43,8 @@ class LatentsUnavailableError(LarimarError):
 
 class ClosedError(LarimarError):
     """A memory was used after `close`."""
+
+
+def said_by(error: BaseException) -> str:
+    """The first line of what another library's error says, without a period at its end."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

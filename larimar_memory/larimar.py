@@ -28,7 +28,7 @@ from larimar_memory.keywords import AnswerKeywords, ReadKeywords
 from larimar_memory.latents.adapting import DecoderAdapter
 from larimar_memory.latents.latent_memory import Codec, LatentMemory, check_share
 from larimar_memory.models import finding
-from larimar_memory.models.loading import loading
+from larimar_memory.models.loading import importing
 from larimar_memory.recall.found import Candidate
 from larimar_memory.recall.search import Recall
 from larimar_memory.slots import Slots, WhenFull, check_slots, evict_oldest
@@ -173,7 +173,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         """The decoder, loaded on first use."""
         with self._decoder_lock:
             if isinstance(self._decoder, str | os.PathLike):
-                with loading():
+                with importing():
                     from larimar_memory.decoders.transformers import TransformersDecoder
                 self._decoder = TransformersDecoder.load(os.fspath(self._decoder))
             return self._decoder

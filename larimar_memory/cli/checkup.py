@@ -15,7 +15,7 @@ from typing import Any
 from larimar_memory import __version__
 from larimar_memory.cli.models import describe
 from larimar_memory.cli.options import own_memory
-from larimar_memory.errors import InputError, ModelError
+from larimar_memory.errors import InputError, ModelError, said_by
 from larimar_memory.models import finding
 from larimar_memory.models.files import cache_folder
 from larimar_memory.system.cores import cores
@@ -46,10 +46,9 @@ def look() -> dict[str, Any]:
     try:
         import torch
     except (ImportError, OSError) as error:
-        said = str(error).splitlines()[0].rstrip(".")
         raise ModelError(
             "PyTorch cannot be loaded.",
-            f"Its import ended with {type(error).__name__}: {said}.",
+            f"Its import ended with {type(error).__name__}: {said_by(error)}.",
             "Run `pip install --force-reinstall torch`; see pytorch.org for the build of this machine.",
         ) from error
 

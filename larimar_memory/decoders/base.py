@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 
 from jaxtyping import Int
 
@@ -159,6 +159,12 @@ class LatentDecoder(Decoder, Protocol):
         self, question: str, history: Sequence[Message] = (), begin: str = "", instruction: str = BRIEF
     ) -> tuple[list[int], list[int]]:
         """Token ids of a grounded question's chat before and after the recalled passages."""
+
+
+def takes_latents(decoder: Decoder) -> TypeGuard[LatentDecoder]:
+    """Whether it is a `LatentDecoder`; a model that it would load on first use stays unloaded."""
+    wanted = ("model", "tokenizer", "plain_tokens", "around_recalled")
+    return all(hasattr(type(decoder), name) or hasattr(decoder, name) for name in wanted)
 
 
 def updates_of(conditioning: Conditioning | None) -> Updates | None:

@@ -42,10 +42,11 @@ class Choosing:
     """
 
     def __init__(self, settings: Any, temperature: float, seed: int | None) -> None:
-        import transformers as library
-
         penalty, ends = settings.repetition_penalty, settings.eos_token_id
         self._steps = list[Any]()
+        if penalty not in (None, 1.0) or temperature > 0:
+            # Importing these takes two seconds, which a plain choice need not wait for.
+            import transformers as library
         if penalty not in (None, 1.0):
             self._steps.append(library.RepetitionPenaltyLogitsProcessor(penalty))
         self._samples = temperature > 0

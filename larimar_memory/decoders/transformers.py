@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
 from torch import Tensor
 
 from larimar_memory.decoders.base import Conditioning, Generation, updates_of
 from larimar_memory.decoders.choosing import Choosing, heeded
 from larimar_memory.decoders.copying import Copying
+from larimar_memory.decoders.loading import load_llama, load_tokenizer, load_whole, with_layers_of
 from larimar_memory.decoders.prompt import BRIEF, around_recalled, chat_tokens, plain_ids
 from larimar_memory.decoders.rows import ModelRows
 from larimar_memory.decoders.steps import Packing, Rows, Steps
 from larimar_memory.decoders.weighing import Weighing, weighed
-from larimar_memory.errors import InputError, ModelError
+from larimar_memory.errors import InputError, ModelError, said_by
 from larimar_memory.models import caches, finding
 from larimar_memory.models.device import best_device, best_dtype
-from larimar_memory.models.loading import check_forked, loading, run_in_children
+from larimar_memory.models.loading import check_forked, run_in_children
 from larimar_memory.system import forking
 from larimar_memory.types import Message, Usage
 
@@ -48,20 +50,29 @@ class TransformersDecoder:
     weights in 4 or 8 bits, which are packed then and kept: that takes a third of a second for a hundred
     million.
 
+    Args:
+        model: one of transformers, or a `Llama`.
+        whole: loads the model of transformers that a `Llama` stands for.
+
     Attributes:
         context: tokens the model can attend to, prompt and answer together.
+        network: what reads and writes: `model`, or until that is asked for, a `Llama` of its weights.
         packing: the packed weights.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, name: str = "") -> None:
-        self.model = model.eval().requires_grad_(False)
+    def __init__(
+        self, model: Any, tokenizer: Any, *, name: str = "", whole: Callable[[], Any] | None = None
+    ) -> None:
+        self.network = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
+        self._whole = whole
         self.context = int(getattr(model.config, "max_position_embeddings", None) or _DEFAULT_CONTEXT)
         self.lock = forking.Lock("The decoder", ModelError)
         self.packing = Packing()
         # One thread for all runs: a process that forks while a thread ends copies what MKL holds then.
         self.thread = ThreadPoolExecutor(1, "larimar-decode")
+        self._loading = forking.Lock("The decoder's model", ModelError)
         forking.follow(self)
         run_in_children()
 
@@ -80,26 +91,32 @@ class TransformersDecoder:
         """
         folder = finding.resolve(name)
         device = device or best_device()
+        dtype = dtype or best_dtype(device)
         check_forked(device)
         try:
-            with loading():
-                from transformers import AutoModelForCausalLM, AutoTokenizer
-
-                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-                model: Any = AutoModelForCausalLM.from_pretrained(
-                    folder,
-                    dtype=dtype or best_dtype(device),
-                    use_safetensors=True,
-                    trust_remote_code=False,
-                )
-                model = model.to(device)
-        except (OSError, ValueError, KeyError) as error:
+            llama = load_llama(folder, dtype) if device.type == "cpu" else None
+            tokenizer, whole = load_tokenizer(folder), partial(load_whole, folder, device, dtype)
+            if llama is None:
+                return cls(whole(), tokenizer, name=str(name))
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise ModelError(
                 f"The decoder {str(name)!r} could not be loaded.",
-                f"transformers said: {str(error).splitlines()[0]}",
+                f"Reading it failed: {said_by(error)}.",
                 "Name the folder or hub repository of a causal language model.",
             ) from error
-        return cls(model, tokenizer, name=str(name))
+        return cls(llama, tokenizer, name=str(name), whole=whole)
+
+    @property
+    def model(self) -> Any:
+        """The causal language model, as transformers has it; imported and loaded when first asked for.
+
+        Its layers are those that read and wrote before.
+        """
+        if self._whole is not None:
+            with self._loading:
+                if self._whole is not None:
+                    self.network, self._whole = with_layers_of(self.network, self._whole()), None
+        return self.network
 
     def before_fork(self) -> None:
         """Do nothing."""
@@ -209,12 +226,12 @@ class _Running(Generation):
     def _run(self, threads: int) -> None:
         decoder, conditioning = self.decoder, self.conditioning
         try:
-            if decoder.model.device.type != "cpu":
-                check_forked(decoder.model.device)
+            if decoder.network.device.type != "cpu":
+                check_forked(decoder.network.device)
             if torch.get_num_threads() != threads:
                 # The setting is kept per thread, and may have changed since this thread began.
                 torch.set_num_threads(threads)
-            inputs = torch.tensor([self.tokens], device=decoder.model.device)
+            inputs = torch.tensor([self.tokens], device=decoder.network.device)
             # Taken here, not by the reader: a reader that pauses must not stop the others.
             with decoder.lock, forking.inside(), torch.inference_mode(), ExitStack() as stack:
                 given = {"inputs": inputs, "attention_mask": torch.ones_like(inputs)}
@@ -235,7 +252,7 @@ class _Running(Generation):
 
     def _choosing(self, given: dict[str, Any]) -> Choosing | None:
         """How tokens are chosen here; None if it is left to the library."""
-        settings = self.decoder.model.generation_config
+        settings = self.decoder.network.generation_config
         if not given.keys() <= _GIVEN or not heeded(settings):
             return None
         choose = Choosing(settings, self.temperature, self.seed)
@@ -257,7 +274,7 @@ class _Running(Generation):
         from transformers import DynamicCache
 
         self.streamer.put(inputs)
-        model, count = self.decoder.model, inputs.shape[1]
+        model, count = self.decoder.network, inputs.shape[1]
         cache = DynamicCache() if past_key_values is None else past_key_values
         read = model.base_model(
             input_ids=inputs,
@@ -285,7 +302,7 @@ class _Running(Generation):
                 return
             if steps is None:
                 # Only after the first token was passed on: the first call packs the weights.
-                steps = Steps(self._packed(), self.decoder.model, cache, mask, self.max_tokens)
+                steps = Steps(self._packed(), self.decoder.network, cache, mask, self.max_tokens)
             self.logits = steps(ids[-1])
 
     def _weigh(
@@ -319,19 +336,21 @@ class _Running(Generation):
                 return
 
     def _rows(self, cache: Any, mask: Int[Tensor, "1 pt"], most: int) -> Rows | ModelRows:
-        given = self.decoder.model, cache, mask
+        given = self.decoder.network, cache, mask
         return (
             Rows(self._packed(), *given, self.max_tokens, most) if self._packs() else ModelRows(*given)
         )
 
     def _packs(self) -> bool:
         return updates_of(self.conditioning) is not None and self.decoder.packing.fits(
-            self.decoder.model
+            self.decoder.network
         )
 
     def _packed(self) -> Packed:
         adapters = getattr(self.conditioning, "adapters", None)
-        return self.decoder.packing.packed(self.decoder.model, adapters, updates_of(self.conditioning))
+        return self.decoder.packing.packed(
+            self.decoder.network, adapters, updates_of(self.conditioning)
+        )
 
     def _by_library(self, given: dict[str, Any]) -> None:
         from transformers import LogitsProcessorList, StoppingCriteriaList

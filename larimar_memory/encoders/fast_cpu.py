@@ -8,75 +8,41 @@ take a tenth of the time of a softmax over such short rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
-from jaxtyping import BFloat16
+from jaxtyping import BFloat16, Float
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import eager_mask
-
-from larimar_memory.encoders.flat import ATTENTION, Alike
 
 _ROWS = 2048
 _LEAST, _MOST = 1e-20, 1e30
 """A sum of exponentials between these has not suffered from the range of bf16, which is float32's."""
 
 
-def short_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    groups: Sequence[Alike] = (),
-    **_: Any,
-) -> tuple[Tensor, None]:
-    """Attention as two matrix products: (b, heads, t, c) each in, (b, t, heads, c) out.
+def attend(
+    query: Float[Tensor, "b heads t c"],
+    key: Float[Tensor, "b heads t c"],
+    value: Float[Tensor, "b heads t c"],
+    bias: Float[Tensor, "b _ _ t"] | None,
+    scale: float | None = None,
+) -> Float[Tensor, "b t heads c"]:
+    """Attention as two matrix products.
 
     Takes the exponentials of the raw scores, and divides by their sum after the second product. If the
     sum of any row is too large or too small for that, all rows get a softmax instead.
 
     Args:
-        groups: of texts in one sequence, each of which attends to itself; see `flat`.
+        bias: added to the scores.
+        scale: of the scores; without one, that of arXiv 1706.03762.
     """
-    if groups:
-        return _by_group(module, query, key, value, scaling, groups), None
-    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    scale = scale if scale is not None else query.shape[-1] ** -0.5
     scores = torch.matmul(query, key.transpose(-1, -2) * scale)
-    if attention_mask is not None:
-        scores = scores + attention_mask
+    if bias is not None:
+        scores = scores + bias
     weights = scores.exp()
     total = weights.sum(-1, keepdim=True, dtype=torch.float32)
     least, most = torch.aminmax(total)
     if not (least > _LEAST and most < _MOST):
-        return torch.matmul(scores.softmax(-1), value).transpose(1, 2), None
-    return (torch.matmul(weights, value) / total).to(value.dtype).transpose(1, 2), None
-
-
-def _by_group(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    scaling: float | None,
-    groups: Sequence[Alike],
-) -> Tensor:
-    rows = [x[0].transpose(0, 1) for x in (query, key, value)]
-    out = torch.empty_like(rows[0])
-    for places, mask, bias in groups:
-        if bias is None:
-            start = int(places[0, 0])
-            whole = slice(start, start + mask.numel())
-            q, k, v = (x[whole].unflatten(0, mask.shape).transpose(1, 2) for x in rows)
-            out[whole] = short_attention(module, q, k, v, None, scaling)[0].flatten(0, 1)
-        else:
-            q, k, v = (x[places].transpose(1, 2) for x in rows)
-            there = mask.bool()
-            out[places[there]] = short_attention(module, q, k, v, bias, scaling)[0][there]
-    return out[None]
+        return torch.matmul(scores.softmax(-1), value).transpose(1, 2)
+    return (torch.matmul(weights, value) / total).to(value.dtype).transpose(1, 2)
 
 
 class PackedLinear(nn.Module):
@@ -113,7 +79,3 @@ def pack(model: nn.Module) -> int:
                 setattr(parent, name, PackedLinear(child))
                 replaced += 1
     return replaced
-
-
-AttentionInterface.register(ATTENTION, short_attention)
-AttentionMaskInterface.register(ATTENTION, eager_mask)

@@ -7,16 +7,11 @@ weight, which is read from RAM once. Texts of similar lengths share their attent
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
-
-ATTENTION = "larimar_short"
-"""The name of the attention that heeds groups: `fast_cpu.short_attention`."""
-
-_CLASSES = ("BertModel",)
+from torch import Tensor
 
 
 class Alike(NamedTuple):
@@ -33,38 +28,37 @@ class Alike(NamedTuple):
     bias: Float[Tensor, "b 1 1 t"] | None
 
 
-def can_read(model: nn.Module) -> bool:
-    """Whether a model is of a kind that reads texts this way, on a CPU."""
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    return on_cpu and type(model).__name__ in _CLASSES
+class Sequenced(NamedTuple):
+    """Groups of texts, one after the other.
+
+    Attributes:
+        ids: of all tokens.
+        places: of each token in its own text.
+        groups: where the texts are.
+    """
+
+    ids: Int[Tensor, " t"]
+    places: Int[Tensor, " t"]
+    groups: list[Alike]
 
 
-def heeds_groups(model: nn.Module) -> bool:
-    """Whether a model that `can_read` has the attention for it."""
-    implementation = getattr(getattr(model, "config", None), "_attn_implementation", None)
-    return can_read(model) and implementation == ATTENTION
-
-
-def hidden_states(
-    model: Any, groups: Sequence[Sequence[Sequence[int]]]
-) -> list[tuple[Float[Tensor, "b t h"], Int[Tensor, "b t"]]]:
-    """The last hidden states of each group of texts, and its mask; as for the group alone, padded.
+def in_sequence(groups: Sequence[Sequence[Sequence[int]]], dtype: torch.dtype) -> Sequenced:
+    """Lay groups of texts out.
 
     Args:
-        model: of a kind that `can_read`, with `ATTENTION`.
         groups: the token ids of texts of similar lengths.
+        dtype: number format of the scores.
     """
     texts = [text for group in groups for text in group]
-    ids = torch.tensor([[token for text in texts for token in text]])
-    positions = torch.tensor([[place for text in texts for place in range(len(text))]])
     alike, start = list[Alike](), 0
     for group in groups:
-        alike.append(_alike([len(text) for text in group], start, model.dtype))
+        alike.append(_alike([len(text) for text in group], start, dtype))
         start += sum(map(len, group))
-    states = model(
-        input_ids=ids, token_type_ids=torch.zeros_like(ids), position_ids=positions, groups=alike
-    ).last_hidden_state[0]
-    return [(states[of.places], of.mask) for of in alike]
+    return Sequenced(
+        torch.tensor([token for text in texts for token in text]),
+        torch.tensor([place for text in texts for place in range(len(text))]),
+        alike,
+    )
 
 
 def _alike(lengths: Sequence[int], start: int, dtype: torch.dtype) -> Alike:

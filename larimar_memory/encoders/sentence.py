@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 
-from larimar_memory.encoders import flat
+from larimar_memory.encoders import fast_cpu
 from larimar_memory.encoders.base import Kind, TokenBatch
+from larimar_memory.encoders.bert import Bert
 from larimar_memory.encoders.coarse import CoarseTable, find_table, load_for
 from larimar_memory.encoders.pooling import Pooling, load_pooling
-from larimar_memory.errors import ModelError
+from larimar_memory.errors import ModelError, said_by
 from larimar_memory.models import finding
 from larimar_memory.models.device import best_device, best_dtype
-from larimar_memory.models.files import fingerprint
+from larimar_memory.models.files import fingerprint, read_json
 from larimar_memory.models.loading import check_forked, loading, run_in_children
 from larimar_memory.system import forking
 from larimar_memory.system.groups import in_groups
@@ -76,7 +76,7 @@ class SentenceEncoder:
         self._prompts = prompts or {}
         self._folder = folder
         self._device = next(p.device for p in model.parameters())
-        self._flat = flat.heeds_groups(model)
+        self._bert = model if isinstance(model, Bert) else None
         self._lock = forking.Lock()
         self._special = tokenizer.num_special_tokens_to_add(is_pair=False)
         self._unknown = _unknown_token(tokenizer)
@@ -103,28 +103,14 @@ class SentenceEncoder:
         device = device or best_device()
         dtype = dtype or best_dtype(device)
         check_forked(device)
+        packed = device.type == "cpu" and dtype is torch.bfloat16 and fast_cpu.supported()
         try:
-            with loading():
-                tokenizer = _tokenizer(folder)
-                # Not the Auto class of sentence-transformers: importing that package takes seconds.
-                from transformers import AutoModel
-
-                from larimar_memory.encoders import fast_cpu
-
-                packed = device.type == "cpu" and dtype is torch.bfloat16 and fast_cpu.supported()
-                model = AutoModel.from_pretrained(
-                    folder,
-                    dtype=dtype,
-                    use_safetensors=True,
-                    trust_remote_code=False,
-                    attn_implementation=flat.ATTENTION if packed else "sdpa",
-                ).to(device)
-                if flat.can_read(model):
-                    model.set_attn_implementation(flat.ATTENTION)
-        except (OSError, ValueError, KeyError) as error:
+            tokenizer = _tokenizer(folder)
+            model = _model(folder, device, dtype, packed)
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise ModelError(
                 f"The sentence encoder {str(name)!r} could not be loaded.",
-                f"transformers said: {str(error).splitlines()[0]}",
+                f"Reading it failed: {said_by(error)}.",
                 "Name a sentence-transformers model folder or hub repository.",
             ) from error
         if packed:
@@ -134,7 +120,7 @@ class SentenceEncoder:
             tokenizer,
             load_pooling(folder).to(device),
             fingerprint=fingerprint(folder),
-            prompts=_read_json(folder / "config_sentence_transformers.json").get("prompts"),
+            prompts=read_json(folder / "config_sentence_transformers.json").get("prompts"),
             folder=folder,
         )
 
@@ -182,7 +168,7 @@ class SentenceEncoder:
         by_length = sorted(distinct, key=len)
         rows: dict[tuple[int, ...], Float[np.ndarray, " d"]] = {}
         budget = _BATCH_TOKENS.get(self._device.type, 8192)
-        batches = in_groups(by_length, len, budget) if self._flat else _buckets(by_length, budget)
+        batches = in_groups(by_length, len, budget) if self._bert else _buckets(by_length, budget)
         for together in batches:
             rows.update(zip(together, self._forward(together), strict=True))
         keys = np.zeros((len(batch.ids), self.dimension), dtype=np.float32)
@@ -220,11 +206,7 @@ class SentenceEncoder:
         small = self._device.type == "cpu" and tokens <= _SMALL
         alone = one_thread() if small else nullcontext()
         with forking.inside(), self._lock, alone, torch.inference_mode():
-            found = (
-                flat.hidden_states(self._model, [*_buckets(batch, tokens)])
-                if self._flat
-                else [self._padded(batch)]
-            )
+            found = self._bert([*_buckets(batch, tokens)]) if self._bert else [self._padded(batch)]
             keys = torch.cat([self._pooling(hidden, mask) for hidden, mask in found])
         return np.asarray(keys.float().cpu().numpy())
 
@@ -256,6 +238,17 @@ def _buckets(by_length: Sequence[tuple[int, ...]], budget: int) -> Iterator[Sequ
             start = end
 
 
+def _model(folder: Path, device: torch.device, dtype: torch.dtype, packed: bool) -> torch.nn.Module:
+    bert = Bert.load(folder, dtype) if device.type == "cpu" else None
+    if bert is not None:
+        return bert
+    with loading():
+        # Not the Auto class of sentence-transformers: importing that package takes seconds.
+        from larimar_memory.encoders import library
+
+        return library.load(folder, device, dtype, short=packed)
+
+
 def _tokenizer(folder: Path) -> Tokenizer:
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -265,8 +258,8 @@ def _tokenizer(folder: Path) -> Tokenizer:
             "Save its fast tokenizer into the folder with `save_pretrained`.",
         )
     tokenizer = Tokenizer.from_file(str(path))
-    limit = _read_json(folder / "sentence_bert_config.json").get("max_seq_length")
-    positions = _read_json(folder / "config.json").get("max_position_embeddings")
+    limit = read_json(folder / "sentence_bert_config.json").get("max_seq_length")
+    positions = read_json(folder / "config.json").get("max_position_embeddings")
     tokenizer.enable_truncation(int(limit or min(positions or _DEFAULT_MAX_TOKENS, 8192)))
     tokenizer.no_padding()
     return tokenizer
@@ -276,7 +269,3 @@ def _unknown_token(tokenizer: Tokenizer) -> int | None:
     """The id of the token for all unknown text; None for a tokenizer that knows every byte."""
     found = map(tokenizer.token_to_id, ("[UNK]", "<unk>"))
     return next((token for token in found if token is not None), None)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

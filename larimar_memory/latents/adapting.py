@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from larimar_memory.decoders.base import Decoder, LatentDecoder
+from larimar_memory.decoders.base import Decoder, takes_latents
 from larimar_memory.errors import ModelError
 from larimar_memory.models.finding import DEFAULT_DECODER
-from larimar_memory.models.loading import loading
+from larimar_memory.models.loading import importing
 
 if TYPE_CHECKING:
     from larimar_memory.latents.answering import AnsweringAdapter
@@ -45,14 +45,14 @@ class DecoderAdapter:
             return None
         if self._loaded is None:
             decoder = self._decoder()
-            if not isinstance(decoder, LatentDecoder):
+            if not takes_latents(decoder):
                 raise ModelError(
                     f"The answering adapter in {self._folder} cannot be used.",
                     f"The decoder {decoder.name!r} does not show its projections.",
                     "Open the memory with adapter=False, or with a decoder of transformers.",
                 )
             # Imported on first use: torch is not needed until a decoder answers.
-            with loading():
+            with importing():
                 from larimar_memory.latents.answering import shared
             self._loaded = shared(self._folder, decoder)
         return self._loaded

@@ -44,14 +44,27 @@ class Anatomy:
     end: int
 
 
-def examine(decoder: LatentDecoder) -> Anatomy:
+def network(decoder: LatentDecoder) -> Any:
+    """What reads and writes for a decoder: its `network` if it has one, otherwise its `model`.
+
+    The model of transformers need not be imported for what both have: projections, names, weights.
+    """
+    own = getattr(decoder, "network", None)
+    return decoder.model if own is None else own
+
+
+def examine(decoder: LatentDecoder, model: Any = None) -> Anatomy:
     """Find the parts of a decoder.
+
+    Args:
+        model: whose parts; without one, those of the decoder's model of transformers.
 
     Raises:
         ModelError: if the decoder is not llama-like: keys rotated over the whole head, projections
             called q_proj, k_proj, v_proj and o_proj in every layer.
     """
-    model, config = decoder.model, decoder.model.config
+    model = decoder.model if model is None else model
+    config = model.config
     base = getattr(model, "model", None)
     projections = tuple(
         (name, module)
@@ -114,7 +127,7 @@ def fingerprint(decoder: LatentDecoder) -> str:
 
     The weights are rounded to bf16 first, so that one model has one fingerprint in every number format.
     """
-    model = decoder.model
+    model = network(decoder)
     names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
     known = {name: getattr(model.config, name, None) for name in (*names, "vocab_size", "model_type")}
     digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())

@@ -22,7 +22,7 @@ from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.decoders.weighing import Weighing
 from larimar_memory.errors import ModelError
 from larimar_memory.latents.adapters import Adapters
-from larimar_memory.latents.anatomy import examine, fingerprint
+from larimar_memory.latents.anatomy import examine, fingerprint, network
 from larimar_memory.recall.scope import log_odds
 from larimar_memory.system import forking
 from larimar_memory.system.files import put_in_place
@@ -126,7 +126,7 @@ class AnsweringAdapter:
 
 
 _of_models: WeakKeyDictionary[Any, dict[tuple[Path, int], AnsweringAdapter]] = WeakKeyDictionary()
-"""For each model, the loaded adapters by file and time of writing."""
+"""For each model, by its table of tokens, the loaded adapters by file and time of writing."""
 
 
 def shared(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
@@ -135,7 +135,7 @@ def shared(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
     # Trained again in the same folder, it is a new adapter; if there is none, loading says so.
     version = file.resolve(), file.stat().st_mtime_ns if file.exists() else 0
     with _loading:
-        known = _of_models.setdefault(decoder.model, {})
+        known = _of_models.setdefault(network(decoder).get_input_embeddings(), {})
         if version not in known:
             known[version] = load_adapter(folder, decoder)
         return known[version]
@@ -147,14 +147,15 @@ def new_adapters(decoder: LatentDecoder, rank: int) -> Adapters:
     Raises:
         ModelError: if the decoder is not llama-like.
     """
-    anatomy = examine(decoder)
+    model = network(decoder)
+    anatomy = examine(decoder, model)
     chosen = [module for _, module in anatomy.projections]
     chosen += [
         module
         for name, module in anatomy.base.layers.named_modules()
         if name.rpartition(".")[2] in _IN_A_LAYER and isinstance(module, nn.Linear)
     ]
-    return Adapters(chosen, rank).to(decoder.model.device)
+    return Adapters(chosen, rank).to(model.device)
 
 
 def save_adapter(

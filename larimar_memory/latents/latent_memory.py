@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from jaxtyping import Float, Int8
 
-from larimar_memory.decoders.base import Decoder, LatentDecoder
+from larimar_memory.decoders.base import Decoder, takes_latents
 from larimar_memory.decoders.prompt import disarmed, passages
 from larimar_memory.errors import InputError, LatentsUnavailableError
 from larimar_memory.stores.base import Span, Store
@@ -110,7 +110,7 @@ class LatentMemory:
         Args:
             decoder: that answers.
         """
-        if not isinstance(decoder, LatentDecoder):
+        if not takes_latents(decoder):
             return False, f"Text: the decoder {decoder.name!r} takes nothing else."
         if any(z is None for segment in segments for z in segment.latents or (None,)):
             return False, "Text: not all of what was recalled has a latent."
@@ -125,7 +125,7 @@ class LatentMemory:
         from larimar_memory.latents.anatomy import fingerprint
         from larimar_memory.latents.bundle import load_bundle
 
-        if not isinstance(decoder, LatentDecoder):
+        if not takes_latents(decoder):
             raise _no_codec(f"The decoder {decoder.name!r} takes text only.")
         folder = self._folder(decoder.name)
         if folder is None:

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from larimar_memory.errors import ModelError
 from larimar_memory.system.files import put_in_place, user_folder
@@ -53,6 +54,15 @@ def not_written(what: str, folder: Path, error: Exception) -> ModelError:
         f"Writing to {folder} failed: {getattr(error, 'strerror', None) or error}.",
         "Free some space there, or set LARIMAR_CACHE to a folder that can be written.",
     )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a model; empty if there is no such file.
+
+    Raises:
+        ValueError: if the file is not JSON.
+    """
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def sha256(path: Path) -> str:

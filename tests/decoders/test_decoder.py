@@ -118,7 +118,7 @@ def test_prompts_that_do_not_fit_are_refused(decoder: TransformersDecoder) -> No
 def test_a_model_that_is_no_decoder_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "nothing-known"}')
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(ModelError, match=r"The decoder .* could not be loaded\. transformers said"):
+    with pytest.raises(ModelError, match=r"The decoder .* could not be loaded\. Reading it failed"):
         TransformersDecoder.load(tmp_path)
 
 
