@@ -28,7 +28,7 @@ from larimar_memory.decoders.weighing import Weighing, weighed
 from larimar_memory.errors import InputError, ModelError, said_by
 from larimar_memory.models import caches, finding
 from larimar_memory.models.device import best_device, best_dtype
-from larimar_memory.models.loading import check_forked, run_in_children
+from larimar_memory.models.loading import check_forked, importing, run_in_children
 from larimar_memory.system import forking
 from larimar_memory.types import Message, Usage
 
@@ -94,10 +94,11 @@ class TransformersDecoder:
         dtype = dtype or best_dtype(device)
         check_forked(device)
         try:
-            llama = load_llama(folder, dtype) if device.type == "cpu" else None
-            tokenizer, whole = load_tokenizer(folder), partial(load_whole, folder, device, dtype)
-            if llama is None:
-                return cls(whole(), tokenizer, name=str(name))
+            with importing():
+                llama = load_llama(folder, dtype) if device.type == "cpu" else None
+                tokenizer, whole = load_tokenizer(folder), partial(load_whole, folder, device, dtype)
+                if llama is None:
+                    return cls(whole(), tokenizer, name=str(name))
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise ModelError(
                 f"The decoder {str(name)!r} could not be loaded.",
@@ -108,14 +109,10 @@ class TransformersDecoder:
 
     @property
     def model(self) -> Any:
-        """The causal language model, as transformers has it; imported and loaded when first asked for.
-
-        Its layers are those that read and wrote before.
-        """
-        if self._whole is not None:
-            with self._loading:
-                if self._whole is not None:
-                    self.network, self._whole = with_layers_of(self.network, self._whole()), None
+        """The causal language model of transformers, loaded when first asked for, with these layers."""
+        with self._loading:
+            if self._whole is not None:
+                self.network, self._whole = with_layers_of(self.network, self._whole()), None
         return self.network
 
     def before_fork(self) -> None:
@@ -203,7 +200,7 @@ class _Running(Generation):
         yield from self.pieces
 
     def _run_once(self) -> Iterator[str]:
-        from larimar_memory.decoders.streaming import TokenStreamer
+        from larimar_memory.decoders.streaming import TokenStreamer, until
 
         options = {"skip_prompt": True, "skip_special_tokens": True}
         self.streamer = TokenStreamer(self.decoder.tokenizer, **options)
@@ -211,7 +208,7 @@ class _Running(Generation):
         running = self.decoder.thread.submit(self._run, torch.get_num_threads())
         process = os.getpid()
         try:
-            for piece in _until(self.streamer, self.stop):
+            for piece in until(self.streamer, self.stop):
                 yield piece
                 if os.getpid() != process:
                     # The thread that makes the next piece is not in this process.
@@ -400,20 +397,3 @@ class _Running(Generation):
         self.said.append(float(self.logits[token] - self.logits.logsumexp(0)))
         forking.pause()
         return self.cancelled.is_set() or self.streamer.stopped
-
-
-def _until(pieces: Iterator[str], stop: Sequence[str]) -> Iterator[str]:
-    """Pass text on up to the first stop text, holding back what might become one."""
-    held = ""
-    for piece in pieces:
-        held += piece
-        found = [at for at in (held.find(s) for s in stop if s) if at >= 0]
-        if found:
-            yield held[: min(found)]
-            return
-        keep = max((n for s in stop for n in range(1, len(s)) if held.endswith(s[:n])), default=0)
-        if len(held) > keep:
-            yield held[: len(held) - keep]
-            held = held[len(held) - keep :]
-    if held:
-        yield held

@@ -24,7 +24,7 @@ from larimar_memory.errors import ModelError, said_by
 from larimar_memory.models import finding
 from larimar_memory.models.device import best_device, best_dtype
 from larimar_memory.models.files import fingerprint, read_json
-from larimar_memory.models.loading import check_forked, loading, run_in_children
+from larimar_memory.models.loading import check_forked, importing, loading, run_in_children
 from larimar_memory.system import forking
 from larimar_memory.system.groups import in_groups
 from larimar_memory.system.threads import one_thread
@@ -105,8 +105,9 @@ class SentenceEncoder:
         check_forked(device)
         packed = device.type == "cpu" and dtype is torch.bfloat16 and fast_cpu.supported()
         try:
-            tokenizer = _tokenizer(folder)
-            model = _model(folder, device, dtype, packed)
+            with importing():
+                tokenizer = _tokenizer(folder)
+                model = _model(folder, device, dtype, packed)
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise ModelError(
                 f"The sentence encoder {str(name)!r} could not be loaded.",

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, DynamicCache, LlamaConfig, LlamaF
 
 from larimar_memory.decoders.llama import Llama
 from larimar_memory.decoders.loading import load_llama, with_layers_of
+from larimar_memory.decoders.rows import ModelRows
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.errors import ModelError
 from larimar_memory.latents.anatomy import examine, fingerprint, network
@@ -85,6 +86,20 @@ def test_what_is_read_is_the_librarys_bit_for_bit(
         mask[:, 1 : lengths[0]] = torch.randint(0, 2, (rows, lengths[0] - 1), generator=random)
     library, own = (read(model, parts, mask) for model in pair)
     assert all(torch.equal(a, b) for a, b in zip(library, own, strict=True))
+
+
+def test_rows_that_fork_are_the_librarys(pair: tuple[LlamaForCausalLM, Llama]) -> None:
+    given = list[torch.Tensor]()
+    for model in pair:
+        ids = torch.arange(2, 13)[None]
+        cache, mask = DynamicCache(), torch.ones_like(ids)
+        read = {"attention_mask": mask, "position_ids": mask.cumsum(1) - 1, "past_key_values": cache}
+        with torch.inference_mode():
+            model.base_model(input_ids=ids, use_cache=True, **read)
+            rows = ModelRows(model, cache, mask)
+            rows([3, 4], [0, 0])
+            given.append(rows([5, 6, 7], [1, 1, 0]))
+    assert torch.equal(*given)
 
 
 def test_the_bundled_decoder_is_the_librarys(decoder: TransformersDecoder) -> None:
