@@ -118,10 +118,8 @@ class LatentMemory:
             unpacked(segments, self.stored_form)
         except LatentsUnavailableError as error:
             return False, f"Text: {error.why[0].lower()}{error.why[1:]}"
-        from larimar_memory.latents.anatomy import network
-
         tokens = sum(decoder.count(text) for text in passages(s.context for s in segments))
-        return self.reads.better(tokens, network(decoder).device.type)
+        return self.reads.better(tokens, decoder.model.device.type)
 
     def _codec_of(self, decoder: Decoder) -> LatentCodec:
         from larimar_memory.latents.anatomy import fingerprint
