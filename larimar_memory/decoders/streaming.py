@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from transformers import TextIteratorStreamer
@@ -46,20 +46,3 @@ class TokenStreamer(TextIteratorStreamer):
     def end(self) -> None:
         """Pass on what is left, and end the text."""
         super().end()  # type: ignore[no-untyped-call]
-
-
-def until(pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
-    """Pass text on up to the first stop text, holding back what might become one."""
-    held = ""
-    for piece in pieces:
-        held += piece
-        found = [at for at in (held.find(s) for s in stop if s) if at >= 0]
-        if found:
-            yield held[: min(found)]
-            return
-        keep = max((n for s in stop for n in range(1, len(s)) if held.endswith(s[:n])), default=0)
-        if len(held) > keep:
-            yield held[: len(held) - keep]
-            held = held[len(held) - keep :]
-    if held:
-        yield held

@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
 from torch import Tensor
 
 from larimar_memory.decoders.base import Conditioning, Generation, updates_of
 from larimar_memory.decoders.choosing import Choosing, heeded
 from larimar_memory.decoders.copying import Copying
-from larimar_memory.decoders.loading import load_llama, load_tokenizer, load_whole, with_layers_of
+from larimar_memory.decoders.loading import read, with_layers_of
 from larimar_memory.decoders.prompt import BRIEF, around_recalled, chat_tokens, plain_ids
 from larimar_memory.decoders.rows import ModelRows
 from larimar_memory.decoders.steps import Packing, Rows, Steps
 from larimar_memory.decoders.weighing import Weighing, weighed
-from larimar_memory.errors import InputError, ModelError, said_by
+from larimar_memory.errors import InputError, ModelError
 from larimar_memory.models import caches, finding
-from larimar_memory.models.device import best_device, best_dtype
-from larimar_memory.models.loading import check_forked, importing, run_in_children
+from larimar_memory.models.device import best_device
+from larimar_memory.models.loading import check_forked, run_in_children
 from larimar_memory.system import forking
 from larimar_memory.types import Message, Usage
 
@@ -89,23 +88,8 @@ class TransformersDecoder:
         Raises:
             ModelError: if the model is not found or is not a causal language model.
         """
-        folder = finding.resolve(name)
-        device = device or best_device()
-        dtype = dtype or best_dtype(device)
-        check_forked(device)
-        try:
-            with importing():
-                llama = load_llama(folder, dtype) if device.type == "cpu" else None
-                tokenizer, whole = load_tokenizer(folder), partial(load_whole, folder, device, dtype)
-                if llama is None:
-                    return cls(whole(), tokenizer, name=str(name))
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise ModelError(
-                f"The decoder {str(name)!r} could not be loaded.",
-                f"Reading it failed: {said_by(error)}.",
-                "Name the folder or hub repository of a causal language model.",
-            ) from error
-        return cls(llama, tokenizer, name=str(name), whole=whole)
+        network, tokenizer, whole = read(name, device or best_device(), dtype)
+        return cls(network, tokenizer, name=str(name), whole=whole)
 
     @property
     def model(self) -> Any:
@@ -200,7 +184,7 @@ class _Running(Generation):
         yield from self.pieces
 
     def _run_once(self) -> Iterator[str]:
-        from larimar_memory.decoders.streaming import TokenStreamer, until
+        from larimar_memory.decoders.streaming import TokenStreamer
 
         options = {"skip_prompt": True, "skip_special_tokens": True}
         self.streamer = TokenStreamer(self.decoder.tokenizer, **options)
@@ -208,7 +192,7 @@ class _Running(Generation):
         running = self.decoder.thread.submit(self._run, torch.get_num_threads())
         process = os.getpid()
         try:
-            for piece in until(self.streamer, self.stop):
+            for piece in _until(self.streamer, self.stop):
                 yield piece
                 if os.getpid() != process:
                     # The thread that makes the next piece is not in this process.
@@ -397,3 +381,20 @@ class _Running(Generation):
         self.said.append(float(self.logits[token] - self.logits.logsumexp(0)))
         forking.pause()
         return self.cancelled.is_set() or self.streamer.stopped
+
+
+def _until(pieces: Iterator[str], stop: Sequence[str]) -> Iterator[str]:
+    """Pass text on up to the first stop text, holding back what might become one."""
+    held = ""
+    for piece in pieces:
+        held += piece
+        found = [at for at in (held.find(s) for s in stop if s) if at >= 0]
+        if found:
+            yield held[: min(found)]
+            return
+        keep = max((n for s in stop for n in range(1, len(s)) if held.endswith(s[:n])), default=0)
+        if len(held) > keep:
+            yield held[: len(held) - keep]
+            held = held[len(held) - keep :]
+    if held:
+        yield held

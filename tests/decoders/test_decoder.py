@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from larimar_memory.decoders.prompt import messages, passage
-from larimar_memory.decoders.streaming import until
-from larimar_memory.decoders.transformers import TransformersDecoder
+from larimar_memory.decoders.transformers import TransformersDecoder, _until
 from larimar_memory.errors import InputError, ModelError
 
 CAPITAL = [{"role": "user", "content": "What is the capital of France?"}]
@@ -70,7 +69,7 @@ def test_sampling_repeats_with_a_seed(decoder: TransformersDecoder) -> None:
     ],
 )
 def test_stop_texts_across_pieces(pieces: list[str], stop: list[str], expected: str) -> None:
-    assert "".join(until(iter(pieces), stop)) == expected
+    assert "".join(_until(iter(pieces), stop)) == expected
 
 
 def test_control_tokens_in_a_message_stay_text(decoder: TransformersDecoder) -> None:
