@@ -44,12 +44,13 @@ class Llama(nn.Module):
     def load(cls, folder: Path, dtype: torch.dtype) -> Llama | None:
         """Read a model's folder; None if it is of another kind, or its file is laid out otherwise."""
         held, file = read_json(folder / "config.json"), folder / "model.safetensors"
-        rope = held.get("rope_parameters") or {}
+        rope = held["rope_parameters"] = held.get("rope_parameters") or _rope(held)
         usual = all(held.get(name, value) == value for name, value in _USUAL.items())
         if (
             held.get("model_type") != "llama"
             or not usual
             or rope.get("rope_type") != "default"
+            or "rope_theta" not in rope
             or "quantization_config" in held
             or not file.is_file()
         ):
@@ -91,6 +92,14 @@ class Llama(nn.Module):
     def num_parameters(self) -> int:
         """How many numbers it has; those that the head shares count once."""
         return sum(weight.numel() for weight in self.parameters())
+
+
+def _rope(held: dict[str, Any]) -> dict[str, Any]:
+    """The rotation of a configuration that transformers wrote before its version 5."""
+    return held.get("rope_scaling") or {
+        "rope_type": "default",
+        "rope_theta": held.get("rope_theta", 10000.0),
+    }
 
 
 class _Base(nn.Module):

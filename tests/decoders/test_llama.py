@@ -88,6 +88,19 @@ def test_what_is_read_is_the_librarys_bit_for_bit(
     assert all(torch.equal(a, b) for a, b in zip(library, own, strict=True))
 
 
+@pytest.mark.parametrize("pace", [{}, {"rope_theta": 500.0}])
+def test_an_older_configuration_is_read(tmp_path: Path, pace: dict[str, float]) -> None:
+    made(tmp_path)
+    config = tmp_path / "config.json"
+    held = json.loads(config.read_text())
+    del held["rope_parameters"]
+    config.write_text(json.dumps({**held, "rope_scaling": None, **pace}))
+    own, library = load_llama(tmp_path, torch.float32), LlamaForCausalLM.from_pretrained(tmp_path)
+    ids = torch.arange(2, 40)[None]
+    given = [read(model, [ids], torch.ones_like(ids)) for model in (own, library.eval())]
+    assert all(torch.equal(a, b) for a, b in zip(*given, strict=True))
+
+
 def test_rows_that_fork_are_the_librarys(pair: tuple[LlamaForCausalLM, Llama]) -> None:
     given = list[torch.Tensor]()
     for model in pair:
@@ -154,6 +167,8 @@ def test_a_decoder_has_its_model_when_asked_for_it() -> None:
         {"attention_bias": True},
         {"model_type": "mistral"},
         {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}},
+        {"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 2.0}},
+        {"rope_parameters": None, "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}},
         {"quantization_config": {"quant_method": "none"}},
         {"hidden_size": 64},
         {"num_hidden_layers": 1},
