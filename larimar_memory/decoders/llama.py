@@ -1,8 +1,8 @@
 """A llama that reads: what transformers' `LlamaForCausalLM` computes, bit for bit, without its imports.
 
-Importing a model of transformers takes two seconds, which is half of what passes between the start of
-a process and its first answer. This module has the same parts under the same names, and reads tokens
-into a cache; whatever else transformers can do with a model, `TransformersDecoder.model` does.
+Importing a model of transformers takes some two seconds, for which the first answer of a process would
+have to wait. This module has the same parts under the same names, and reads tokens into a cache;
+whatever else transformers can do with a model, `TransformersDecoder.model` does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """BERT, as it reads texts: the hidden states of transformers' `BertModel`, without its imports.
 
-Importing a model of transformers takes two seconds, which is more than half of what passes between the
-start of a process and its first read. This is arXiv 1810.04805's encoder, read only: no pooler, no
-dropout, and many texts in one sequence (see `flat`).
+Importing a model of transformers takes some two seconds, for which the first read of a process would
+have to wait. This is arXiv 1810.04805's encoder, read only: no pooler, no dropout, and many texts in
+one sequence (see `flat`).
 """
 
 from __future__ import annotations
