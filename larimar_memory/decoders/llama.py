@@ -18,9 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from larimar_memory.models.files import read_json
+from larimar_memory.models.filling import filled
 
 _USUAL = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "pretraining_tp": 1}
 """What a model's configuration must say, if it says anything of it."""
+
+
+_TABLE = "model.embed_tokens.weight"
+"""The table of tokens in a file, which may be the head as well."""
 
 
 class Llama(nn.Module):
@@ -57,17 +62,14 @@ class Llama(nn.Module):
             return None
         with torch.device("meta"):
             llama = cls(SimpleNamespace(**held))
-        tensors = load_file(file)
-        if held.get("tie_word_embeddings"):
-            tensors["lm_head.weight"] = tensors.get("model.embed_tokens.weight", torch.empty(0))
-        wanted = {name: tensor.shape for name, tensor in llama.state_dict().items()}
-        if {name: tensor.shape for name, tensor in tensors.items()} != wanted:
-            return None
-        ready = {name: tensor.to(dtype) for name, tensor in tensors.items()}
-        llama.load_state_dict(ready, assign=True)
-        if held.get("tie_word_embeddings"):
-            llama.lm_head.weight = llama.model.embed_tokens.weight
-        return llama.eval().requires_grad_(False)
+        tensors, tied = load_file(file), bool(held.get("tie_word_embeddings"))
+        if tied and _TABLE in tensors:
+            # In its number format already: what both share is converted once.
+            tensors["lm_head.weight"] = tensors[_TABLE] = tensors[_TABLE].to(dtype)
+        found = filled(llama, tensors, dtype)
+        if found is not None and tied:
+            found.lm_head.weight = found.model.embed_tokens.weight
+        return found
 
     @property
     def base_model(self) -> _Base:
@@ -194,9 +196,9 @@ class _Attention(nn.Module):
             is_causal=mask is None and length > 1,
             enable_gqa=mask is None and self._share > 1,
         )
-        if length == 1:
-            return self.o_proj(seen.reshape(len(x), 1, -1))  # type: ignore[no-any-return]
-        return self.o_proj(seen.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        by_token = seen.reshape(len(x), 1, -1) if length == 1 else seen.transpose(1, 2).flatten(2)
+        out: Tensor = self.o_proj(by_token)
+        return out
 
 
 class _Mlp(nn.Module):

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from larimar_memory.decoders.llama import Llama
-from larimar_memory.errors import ModelError, said_by
 from larimar_memory.models.device import best_dtype
 from larimar_memory.models.files import read_json
 from larimar_memory.models.finding import resolve
-from larimar_memory.models.loading import check_forked, importing, loading
+from larimar_memory.models.loading import check_forked, loading, reading
 
 _PLAIN_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """The classes of tokenizers that do what their `tokenizer.json` says, and nothing else."""
@@ -40,17 +38,11 @@ def read(
     folder = resolve(name)
     dtype = dtype or best_dtype(device)
     check_forked(device)
-    try:
-        with importing():
-            tokenizer, whole = load_tokenizer(folder), partial(load_whole, folder, device, dtype)
-            llama = load_llama(folder, dtype) if device.type == "cpu" else None
-            return (whole(), tokenizer, None) if llama is None else (llama, tokenizer, whole)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ModelError(
-            f"The decoder {str(name)!r} could not be loaded.",
-            f"Reading it failed: {said_by(error)}.",
-            "Name the folder or hub repository of a causal language model.",
-        ) from error
+    remedy = "Name the folder or hub repository of a causal language model."
+    with reading(f"decoder {str(name)!r}", remedy):
+        tokenizer, whole = load_tokenizer(folder), partial(load_whole, folder, device, dtype)
+        llama = load_llama(folder, dtype) if device.type == "cpu" else None
+        return (whole(), tokenizer, None) if llama is None else (llama, tokenizer, whole)
 
 
 def load_llama(folder: Path, dtype: torch.dtype) -> Llama | None:

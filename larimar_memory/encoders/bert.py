@@ -20,6 +20,7 @@ from torch.nn import functional
 from larimar_memory.encoders.fast_cpu import attend
 from larimar_memory.encoders.flat import Alike, in_sequence
 from larimar_memory.models.files import read_json
+from larimar_memory.models.filling import filled
 
 _USUAL = {"hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False}
 """What a model's configuration must say, if it says anything of it."""
@@ -67,13 +68,7 @@ class Bert(nn.Module):
             return None
         with torch.device("meta"):
             model = cls(config)
-        tensors = _renamed(load_file(file), len(model.layers))
-        wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
-        if {name: tensor.shape for name, tensor in tensors.items()} != wanted:
-            return None
-        ready = {name: tensor.to(dtype) for name, tensor in tensors.items()}
-        model.load_state_dict(ready, assign=True)
-        return model.eval().requires_grad_(False)
+        return filled(model, _renamed(load_file(file), len(model.layers)), dtype)
 
     @property
     def dtype(self) -> torch.dtype:

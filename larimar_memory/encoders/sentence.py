@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from tokenizers import Tokenizer
 
 from larimar_memory.encoders import fast_cpu
@@ -20,11 +19,11 @@ from larimar_memory.encoders.base import Kind, TokenBatch
 from larimar_memory.encoders.bert import Bert
 from larimar_memory.encoders.coarse import CoarseTable, find_table, load_for
 from larimar_memory.encoders.pooling import Pooling, load_pooling
-from larimar_memory.errors import ModelError, said_by
+from larimar_memory.errors import ModelError
 from larimar_memory.models import finding
 from larimar_memory.models.device import best_device, best_dtype
 from larimar_memory.models.files import fingerprint, read_json
-from larimar_memory.models.loading import check_forked, importing, loading, run_in_children
+from larimar_memory.models.loading import check_forked, loading, reading, run_in_children
 from larimar_memory.system import forking
 from larimar_memory.system.groups import in_groups
 from larimar_memory.system.threads import one_thread
@@ -104,16 +103,10 @@ class SentenceEncoder:
         dtype = dtype or best_dtype(device)
         check_forked(device)
         packed = device.type == "cpu" and dtype is torch.bfloat16 and fast_cpu.supported()
-        try:
-            with importing():
-                tokenizer = _tokenizer(folder)
-                model = _model(folder, device, dtype, packed)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise ModelError(
-                f"The sentence encoder {str(name)!r} could not be loaded.",
-                f"Reading it failed: {said_by(error)}.",
-                "Name a sentence-transformers model folder or hub repository.",
-            ) from error
+        remedy = "Name a sentence-transformers model folder or hub repository."
+        with reading(f"sentence encoder {str(name)!r}", remedy):
+            tokenizer = _tokenizer(folder)
+            model = _model(folder, device, dtype, packed)
         if packed:
             fast_cpu.pack(model)
         return cls(

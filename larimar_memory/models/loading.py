@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, TypeAlias
 
-from larimar_memory.errors import ModelError
+from larimar_memory.errors import ModelError, said_by
 from larimar_memory.system import forking
 
 if TYPE_CHECKING:
@@ -93,6 +93,28 @@ def loading() -> Iterator[None]:
                 said.enable_progress_bar()
                 if hub_silent:
                     disable_progress_bars()
+
+
+@contextmanager
+def reading(what: str, remedy: str) -> Iterator[None]:
+    """This thread's turn to read a model's files.
+
+    Args:
+        what: the model, for the error.
+        remedy: what to do if it cannot be read.
+
+    Raises:
+        ModelError: as `importing`, or if the files are not those of such a model.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        with importing():
+            yield
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise ModelError(
+            f"The {what} could not be loaded.", f"Reading it failed: {said_by(error)}.", remedy
+        ) from error
 
 
 @contextmanager
