@@ -30,7 +30,8 @@ from larimar_memory.decoders.prompt import instruction, messages
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.decoders.weighing import Weighing
 from larimar_memory.latents.adapting import adapter_for
-from larimar_memory.latents.answering import AnsweringAdapter, describe, load_adapter
+from larimar_memory.latents.answering import AnsweringAdapter, load_adapter
+from larimar_memory.latents.description import describe
 from larimar_memory.train.rows import Row, read_rows
 from larimar_memory.types import AnswerOptions
 

@@ -30,7 +30,8 @@ from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents.adapting import adapter_for
-from larimar_memory.latents.answering import Refusing, describe, load_adapter
+from larimar_memory.latents.answering import Refusing, load_adapter
+from larimar_memory.latents.description import describe
 from larimar_memory.recall.scope import log_odds
 from larimar_memory.train.rows import Row, read_rows
 from larimar_memory.train.shown import plain

@@ -23,6 +23,7 @@ from larimar_memory.form.stream import AnswerStream as AnswerStream
 from larimar_memory.form.stream import Said
 from larimar_memory.latents.latent_memory import LatentMemory, unpacked
 from larimar_memory.latents.stored import kept
+from larimar_memory.recall.around import TOKENS, Stretch, Surroundings
 from larimar_memory.recall.lines import lines_of
 from larimar_memory.types import Answer, AnswerOptions, Message, Readout, RecalledSegment, Timings
 
@@ -47,6 +48,7 @@ class Answerer:
         latents: of the memory that was read.
         adapter: gives what the decoder answers with, where it was trained to, else None.
         language: ISO 639-1 code of the stop words, by which answers are judged.
+        surroundings: finds what is around a segment that was found by a question, for an adapter.
     """
 
     def __init__(
@@ -56,9 +58,10 @@ class Answerer:
         latents: LatentMemory,
         adapter: Callable[[], AnsweringAdapter | None],
         language: str = "en",
+        surroundings: Callable[[str], Surroundings] | None = None,
     ) -> None:
         self._options, self._decoder, self._latents, self._adapter = options, decoder, latents, adapter
-        self._language = language
+        self._language, self._surroundings = language, surroundings
 
     def say(self, readout: Readout, label: str = "") -> tuple[Said, tuple[RecalledSegment, ...]]:
         """What answers a readout's question, and the segments that the decoder is given for it.
@@ -81,7 +84,10 @@ class Answerer:
                     options.context_tokens, sources, self._latents, adapter
                 )
             else:
-                sources, recalled = _text_within(options.context_tokens, sources, model)
+                around = None
+                if adapter is not None and self._surroundings is not None:
+                    around = self._surroundings(question)
+                sources, recalled = _text_within(options.context_tokens, sources, model, around)
                 adapter = self._choosing(adapter, question, recalled)
             stop = (*stop, *STOP)
         chosen = instruction(options.style, adapter is not None)
@@ -136,6 +142,7 @@ def start(
     read: Callable[[str], Readout] | None = None,
     language: str = "en",
     adapter: Callable[[], AnsweringAdapter | None] = lambda: None,
+    surroundings: Callable[[str], Surroundings] | None = None,
 ) -> AnswerStream:
     """Begin to answer the readout's question; out of scope, the decoder is not even loaded.
 
@@ -146,6 +153,7 @@ def start(
         read: reads the memory with a part of the question; without it, no part is asked alone.
         language: ISO 639-1 code of the stop words, for citations and to judge answers by.
         adapter: gives what the decoder answers with, where it was trained to, else None.
+        surroundings: as `Answerer` takes it.
 
     Raises:
         InputError: if nothing that was recalled fits, or the question does not.
@@ -155,7 +163,7 @@ def start(
     if read is not None and readout.in_scope and options.style == "brief" and not options.begin:
         asked = _in_parts(readout, read) or asked
     options, choice = _grounded(options, [one for _, one in asked], decoder, latents)
-    answerer = Answerer(options, decoder, latents, adapter, language)
+    answerer = Answerer(options, decoder, latents, adapter, language, surroundings)
     each = [answerer.say(one, label) for label, one in asked]
     sources = _in_turn([sources for _, sources in each])
     answer = Answer(
@@ -246,16 +254,34 @@ def focused(readout: Readout) -> tuple[RecalledSegment, ...]:
 
 
 def _text_within(
-    budget: int, segments: tuple[RecalledSegment, ...], decoder: Decoder
+    budget: int,
+    segments: tuple[RecalledSegment, ...],
+    decoder: Decoder,
+    surroundings: Surroundings | None,
 ) -> tuple[tuple[RecalledSegment, ...], list[str]]:
-    """The best segments whose passages fit the token budget, and those passages."""
+    """The best segments whose passages fit the token budget, and those passages.
 
-    def shown(some: Sequence[RecalledSegment]) -> list[str]:
+    The first one comes with what is around it, as far as that fits.
+    """
+    stretch = Stretch(segments[0])
+    if surroundings is not None:
+        stretch = surroundings.of(segments[0], decoder.count, min(TOKENS, budget))
+    beside = {one.document_id for one in (*stretch.before, *stretch.after)}
+
+    def shown(others: Sequence[RecalledSegment]) -> list[str]:
+        # The best passage goes last: here, the last turn of the conversation around the first segment.
+        some = (*stretch.whole[::-1], *(one for one in others if one.document_id not in beside))
         return passages((s.context for s in some), (said_by(s.metadata) for s in some))
 
-    count = fit(segments, lambda some: sum(decoder.count(text) + 1 for text in shown(some)) <= budget)
+    def fits(some: Sequence[RecalledSegment]) -> bool:
+        return sum(decoder.count(text) + 1 for text in shown(some[1:])) <= budget
+
+    count = fit(segments, fits)
     _check_fits(count, budget)
-    return segments[:count], shown(segments[:count])
+    kept = segments[1:count]
+    ranked = {one.id for one in kept}
+    around = (one for one in (*stretch.before, *stretch.after) if one.id not in ranked)
+    return (stretch.best, *kept, *around), shown(kept)
 
 
 def _latents_within(

@@ -53,3 +53,4 @@ class AnswerKeywords(_ReadFields, total=False):
     style: Style
     cite: bool
     beams: int
+    around: bool

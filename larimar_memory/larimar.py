@@ -25,7 +25,7 @@ from larimar_memory.forget import Forgetting
 from larimar_memory.holdings import Holdings
 from larimar_memory.index import OnKeys, make_keys
 from larimar_memory.keywords import AnswerKeywords, ReadKeywords
-from larimar_memory.latents.adapting import DecoderAdapter
+from larimar_memory.latents.adapting import LEAST, DecoderAdapter
 from larimar_memory.latents.latent_memory import Codec, LatentMemory, check_share
 from larimar_memory.models import finding
 from larimar_memory.models.loading import importing
@@ -37,11 +37,20 @@ from larimar_memory.stores.opening import place_of
 from larimar_memory.stores.options import StoreOptions
 from larimar_memory.system import forking
 from larimar_memory.text.blocks import Text, check_texts
-from larimar_memory.types import DEFAULT_NAMESPACE, Answer, Metadata, OnProgress, Readout, WhenKeys
+from larimar_memory.types import (
+    DEFAULT_NAMESPACE,
+    Answer,
+    AnswerOptions,
+    Metadata,
+    OnProgress,
+    ReadOptions,
+    Readout,
+    WhenKeys,
+)
 from larimar_memory.write import is_whole, write_texts
 
 THRESHOLD = 0.5
-"""Default threshold: below this probability, the memory says "not in memory"."""
+"""Default threshold of a read: below this probability, the memory says "not in memory"."""
 
 
 class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
@@ -63,7 +72,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         decoder: Decoder | str | os.PathLike[str],
         *,
         path: Path | None = None,
-        threshold: float = THRESHOLD,
+        threshold: float | None = None,
         language: str = "en",
         latents: bool | Codec = False,
         latent_share: float = 1.0,
@@ -72,7 +81,9 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         when_full: WhenFull = "blend",
         eager: bool = False,
     ) -> None:
-        self.store, self.encoder, self.path, self.threshold = store, encoder, path, threshold
+        self.store, self.encoder, self.path = store, encoder, path
+        self.threshold = THRESHOLD if threshold is None else threshold
+        self._default_threshold = threshold is None
         self._language, self._recall = language, Recall(store, encoder, language)
         named = isinstance(decoder, str | os.PathLike)
         self._decoder = decoder if named else check_decoder(decoder, "The memory cannot be opened.")
@@ -101,7 +112,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         store: Store | None = None,
         encoder: Encoder | str | os.PathLike[str] | None = finding.DEFAULT_ENCODER,
         decoder: Decoder | str | os.PathLike[str] = finding.DEFAULT_DECODER,
-        threshold: float = THRESHOLD,
+        threshold: float | None = None,
         language: str = "en",
         latents: bool | Codec = False,
         latent_share: float = 1.0,
@@ -122,6 +133,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
                 with, but neither search nor write it.
             decoder: a `Decoder`, or the folder, wheel or hub name of one, loaded when first needed.
             threshold: below this probability, the memory says "Not in memory."; with 0 it never does.
+                By default .5; an adapter that refuses by itself is asked from .05 on.
             language: ISO 639-1 code of the language, whose rules cut sentences.
             latents: write a latent for every segment, for grounding="latent". True uses the bundled
                 codec of the decoder; otherwise, the folder of one. `write_latents` can add latents
@@ -354,10 +366,25 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
             readout, reading = question, replace(reading, namespace=question.namespace)
         else:
             question = validate.check_question(question, validate.MAX_QUESTION_CHARS)
+            reading = self._for_an_answer(reading, options)
             readout = self.read(question, options=reading)
         parts = partial(self.read, options=reading)
+        around = partial(self._recall.surroundings, reading)
         given = (lambda: self.decoder, self.latents, started, parts, self._language, self._adapter)
-        return answer.start(readout, options, *given)
+        # What a read brought along was asked for, and is all that is shown.
+        shown = around if options.around and not reading.neighbours else None
+        return answer.start(readout, options, *given, shown)
+
+    def _for_an_answer(self, reading: ReadOptions, options: AnswerOptions) -> ReadOptions:
+        """The options with an adapter's threshold, where the user named none, and it can refuse.
+
+        Where its words are begun, it cannot; where the plain decoder is to answer in its place, what is
+        out of scope is decided before.
+        """
+        if reading.threshold is not None or not self._default_threshold:
+            return reading
+        asked = not options.begin and not options.fallback and self._adapter.refuses
+        return replace(reading, threshold=LEAST) if asked else reading
 
     def close(self) -> None:
         """Save keys and index, and release the file; a second call does nothing."""

@@ -222,7 +222,7 @@ class ReadOptions:
     """How a question is read.
 
     Attributes:
-        k: most segments to return; if there are fewer, all of them.
+        k: most segments to return.
         namespace: the namespace to read; texts of others are never seen.
         where: a metadata filter.
         neighbours: segments of context to add on either side of each.
@@ -259,15 +259,14 @@ class AnswerOptions:
         temperature: 0 is greedy; above, tokens are sampled.
         seed: makes sampling repeatable.
         fallback: if the question is out of scope, the plain decoder answers; the grounding is "none".
-        history: the chat before the question, oldest first. It goes to the decoder; the memory is read
-            with the question alone.
+        history: the chat before the question, oldest first. The memory is read without it.
         history_tokens: most prompt tokens spent on the history, whose latest messages are used.
-        begin: the first words of the answer, from which the decoder continues: they help a small model
-            to list several things, or to answer in a certain form.
+        begin: the first words of the answer; they help a small model to list things or keep to a form.
         style: "brief", or "full" for whole sentences. If a question lists things, or asks several, its
             brief answer without `begin` is a list: each part is answered alone, on a line of its own.
         cite: mark which source each sentence of the answer is from, as in "It is red. [1]".
         beams: of how many answers an adapter's brief one is chosen; 1 writes it token by token.
+        around: show an adapter what is around the best segment, unless the read has `neighbours`.
     """
 
     grounding: Grounds = "text"
@@ -283,6 +282,7 @@ class AnswerOptions:
     style: Style = "brief"
     cite: bool = False
     beams: int = 8
+    around: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,7 @@ def answer_options(k: int | None, how: Mapping[str, Any]) -> tuple[ReadOptions, 
         raise InputError(what, 'It is "text", "latent" or "auto".', 'Use grounding="text".')
     check_style(options.style)
     check_beams(options.beams)
+    check_around(options.around)
     history, begin = check_history(options.history), check_begin(options.begin)
     return reading, replace(options, history=history, begin=begin)
 
@@ -200,6 +201,16 @@ def check_style(style: Any) -> None:
             f"An answer cannot have style={style!r}.",
             'It is "brief", or "full" for whole sentences.',
             'Use style="brief".',
+        )
+
+
+def check_around(around: Any) -> None:
+    """Raise InputError unless it is true or false."""
+    if not isinstance(around, bool):
+        raise InputError(
+            f"An answer cannot have around={around!r:.60}.",
+            "It says whether the text around the best segment is shown, too: True or False.",
+            "Use around=False for the segments alone, or leave it out.",
         )
 
 

@@ -58,7 +58,7 @@ class Citer:
         language: str = "en",
     ) -> None:
         self.sources, self._apart, self._idle = sources, apart, stop_words(language)
-        said = [words(source.text) for source in sources]
+        said = [words(source.context) for source in sources]
         self._spelt = [f" {' '.join(own)} " for own in said]
         self._stems = [frozenset(stems_of(own)) for own in said]
         self._held = Counter(stem for own in self._stems for stem in own)

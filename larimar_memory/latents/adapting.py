@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING
 
 from larimar_memory.decoders.base import Decoder, takes_latents
 from larimar_memory.errors import ModelError
+from larimar_memory.latents.description import described
 from larimar_memory.models.finding import DEFAULT_DECODER
 from larimar_memory.models.loading import importing
 
 if TYPE_CHECKING:
     from larimar_memory.latents.answering import AnsweringAdapter
+
+LEAST = 0.05
+"""The threshold of an answer by an adapter that refuses by itself. It weighs the read's probability
+against what it reads, so that it is still asked below the threshold of a read: of held-out questions
+whose answer was there, a tenth of those about prose and two fifths of those about dialogues have a
+probability under .5, and one in fifty has one under .05."""
 
 SHIPPED = {DEFAULT_DECODER: "smollm2-135m-instruct-answers"}
 """For each decoder, the folder under `bundles` that holds its answering adapter."""
@@ -34,6 +41,17 @@ class DecoderAdapter:
         self._decoder = decoder
         self._folder = adapter_for(name) if adapter is True else Path(adapter) if adapter else None
         self._loaded: AnsweringAdapter | None = None
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it weighs a read's probability to refuse, by its description; nothing is loaded."""
+        if self._folder is None:
+            return False
+        try:
+            return described(self._folder).get("refusing") is not None
+        except ModelError:
+            # Loading it tells what is wrong.
+            return False
 
     def __call__(self) -> AnsweringAdapter | None:
         """The adapter.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -23,13 +22,19 @@ from larimar_memory.decoders.weighing import Weighing
 from larimar_memory.errors import ModelError
 from larimar_memory.latents.adapters import Adapters
 from larimar_memory.latents.anatomy import examine, fingerprint, network
+from larimar_memory.latents.description import (
+    DESCRIPTION,
+    FORMAT,
+    NEEDED,
+    TENSORS,
+    damaged,
+    described,
+    missing,
+    write,
+)
 from larimar_memory.recall.scope import log_odds
 from larimar_memory.system import forking
 from larimar_memory.system.files import put_in_place
-
-TENSORS, DESCRIPTION = "adapter.safetensors", "adapter.json"
-_FORMAT = 1
-_NEEDED = ("decoder", "rank", "figures")
 
 _IN_A_LAYER = ("gate_proj", "up_proj", "down_proj")
 
@@ -170,49 +175,13 @@ def save_adapter(
     with put_in_place(folder / TENSORS) as new:
         save_file(tensors, new)
     description = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "decoder": fingerprint(decoder),
         "decoder_name": decoder.name,
         "rank": adapters.rank,
         "figures": figures,
     }
-    _write(folder, description)
-
-
-def describe(folder: Path, **values: Any) -> None:
-    """Put what was fitted for an adapter into its description: "refusing" or "judging".
-
-    Raises:
-        ModelError: as `described`.
-    """
-    _write(folder, described(folder) | values)
-
-
-def _write(folder: Path, description: dict[str, Any]) -> None:
-    with put_in_place(folder / DESCRIPTION) as new:
-        new.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-
-
-def described(folder: Path) -> dict[str, Any]:
-    """The description of an adapter: "decoder", "rank", "figures" and more.
-
-    Raises:
-        ModelError: if there is none, it is damaged, or it has another format.
-    """
-    try:
-        description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        format_, *_ = (description[key] for key in ("format", *_NEEDED))
-    except OSError as error:
-        raise _missing(folder, error) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder, f"{type(error).__name__}: {error}") from error
-    if format_ != _FORMAT:
-        raise ModelError(
-            f"The answering adapter in {folder} cannot be used.",
-            f"It has format {format_}, and this version reads {_FORMAT}.",
-            "Use the version that wrote it, or train it again.",
-        )
-    return description
+    write(folder, description)
 
 
 def load_adapter(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
@@ -222,13 +191,13 @@ def load_adapter(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
         ModelError: if there is none, it is damaged, or it is for another decoder.
     """
     description = described(folder)
-    made_for, rank, figures = (description[key] for key in _NEEDED)
+    made_for, rank, figures = (description[key] for key in NEEDED)
     try:
         tensors = load_file(folder / TENSORS)
     except OSError as error:
-        raise _missing(folder, error) from error
+        raise missing(folder, error) from error
     except SafetensorError as error:
-        raise _damaged(folder, f"{type(error).__name__}: {error}") from error
+        raise damaged(folder, f"{type(error).__name__}: {error}") from error
     found = fingerprint(decoder)
     if made_for != found:
         raise ModelError(
@@ -241,7 +210,7 @@ def load_adapter(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
     try:
         adapters.load_state_dict(tensors)
     except RuntimeError as error:
-        raise _damaged(folder, f"{TENSORS} does not have the tensors its description says") from error
+        raise damaged(folder, f"{TENSORS} does not have the tensors its description says") from error
     adapters.merge()
     refusing, judging = description.get("refusing"), description.get("judging")
     return AnsweringAdapter(
@@ -258,30 +227,14 @@ def _refusing(folder: Path, held: Any) -> Refusing:
         talked = None if held.get("talked") is None else _refusing(folder, held["talked"])
         return Refusing(float(held["bias"]), float(held["scope"]), talked)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(folder, f'what it says of "refusing" is no bias and scope: {error}') from error
+        raise damaged(folder, f'what it says of "refusing" is no bias and scope: {error}') from error
 
 
 def _judging(folder: Path, held: Any) -> dict[str, float]:
     try:
         weights = {str(name): float(weight) for name, weight in held["weights"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(folder, f'what it says of "judging" is no weights: {error}') from error
+        raise damaged(folder, f'what it says of "judging" is no weights: {error}') from error
     if unknown := sorted(weights.keys() - set(SIGNS)):
-        raise _damaged(folder, f'"judging" weighs {unknown[0]!r}, which is no sign')
+        raise damaged(folder, f'"judging" weighs {unknown[0]!r}, which is no sign')
     return weights
-
-
-def _missing(folder: Path, error: OSError) -> ModelError:
-    return ModelError(
-        f"There is no answering adapter in {folder}.",
-        f"Its {DESCRIPTION} or {TENSORS} cannot be read: {error.strerror}.",
-        "Name the folder that training wrote.",
-    )
-
-
-def _damaged(folder: Path, reason: str) -> ModelError:
-    return ModelError(
-        f"The answering adapter in {folder} cannot be used.",
-        f"It is damaged: {reason}.",
-        "Copy it again, or train it again.",
-    )

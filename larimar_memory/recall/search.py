@@ -14,6 +14,7 @@ from jaxtyping import Float
 from larimar_memory.encoders.base import Encoder, TokenizingEncoder, keys_of
 from larimar_memory.recall import features as feature
 from larimar_memory.recall import ranking, scope
+from larimar_memory.recall.around import Surroundings
 from larimar_memory.recall.candidates import DEPTH, Pool, candidates
 from larimar_memory.recall.coverage import Stretch, coverage
 from larimar_memory.recall.features import FEATURES, Known
@@ -26,7 +27,7 @@ from larimar_memory.recall.stems import stem_idfs, stems_of
 from larimar_memory.recall.timely import Timed, in_time, in_turn
 from larimar_memory.recall.tokens import Tokens
 from larimar_memory.stores.base import Store, StoredSegment, Where, speaker_of
-from larimar_memory.stores.filters import also
+from larimar_memory.stores.filters import also, filter_of
 from larimar_memory.system.moments import day_of
 from larimar_memory.text.words import words
 from larimar_memory.types import ReadOptions, Why
@@ -124,6 +125,15 @@ class Recall:
             found += [self._one(part, self.key_of(part), options, None) for part in parts]
         best = max(found, key=lambda one: one.probability)
         return Found(in_turn([one.candidates for one in found])[: options.k], *best[1:])
+
+    def surroundings(self, options: ReadOptions, question: str) -> Surroundings:
+        """What finds the text around a segment that was read for a question by these options."""
+        key = self.key_of(question)
+
+        def score(segment: StoredSegment) -> float:
+            return min(max(float(segment.best_key @ key), 0.0), 1.0)
+
+        return Surroundings(self.store, options.namespace, filter_of(options), score)
 
     def nearest(
         self,

@@ -16,7 +16,8 @@ from torch import Tensor
 from larimar_memory.decoders.base import LatentDecoder
 from larimar_memory.errors import InputError
 from larimar_memory.latents.adapters import Adapters
-from larimar_memory.latents.answering import described, load_adapter, new_adapters, save_adapter
+from larimar_memory.latents.answering import load_adapter, new_adapters, save_adapter
+from larimar_memory.latents.description import described
 from larimar_memory.train import checkpoint
 from larimar_memory.train.answers_recipe import AnswersRecipe
 from larimar_memory.train.loop import bar, schedule

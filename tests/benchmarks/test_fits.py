@@ -17,7 +17,8 @@ from benchmarks.fit_refusing import CONVERSATION, NAMING, WRONGLY, gone, naming,
 from larimar_memory.decoders.judging import SIGNS
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.latents.adapting import adapter_for
-from larimar_memory.latents.answering import DESCRIPTION, Refusing, load_adapter
+from larimar_memory.latents.answering import Refusing, load_adapter
+from larimar_memory.latents.description import DESCRIPTION
 from larimar_memory.models.finding import DEFAULT_DECODER
 from larimar_memory.train.rows import Row, read_rows
 from larimar_memory.types import AnswerOptions

@@ -15,9 +15,10 @@ from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents.adapters import Adapters, Joined
-from larimar_memory.latents.answering import describe, new_adapters, save_adapter
+from larimar_memory.latents.answering import new_adapters, save_adapter
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.config import LatentConfig
+from larimar_memory.latents.description import describe
 from larimar_memory.types import AnswerOptions
 from tests.tiny import logits, tiny_decoder
 

@@ -18,7 +18,8 @@ from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, ModelError
 from larimar_memory.latents.adapting import DecoderAdapter
-from larimar_memory.latents.answering import TENSORS, describe, load_adapter, new_adapters, save_adapter
+from larimar_memory.latents.answering import load_adapter, new_adapters, save_adapter
+from larimar_memory.latents.description import TENSORS, describe
 from larimar_memory.train import AnswersRecipe, train_answers
 from larimar_memory.types import AnswerOptions
 from tests.tiny import tiny_decoder

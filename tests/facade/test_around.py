@@ -1,0 +1,129 @@
+"""An adapter is shown what is around the best segment, and is asked where a read alone would refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from larimar_memory.encoders.sentence import SentenceEncoder
+from larimar_memory.errors import InputError
+from larimar_memory.larimar import THRESHOLD, Larimar
+from larimar_memory.latents.adapting import LEAST
+from larimar_memory.types import Answer
+
+pytestmark = pytest.mark.model
+
+RAILWAY = (
+    "The Tarn Valley Railway was opened in 1887 to carry slate from the quarries at Hollin Edge to the "
+    "harbour of Merrow. It was built by the engineer Josiah Pell, who had earlier worked on bridges in "
+    "Argentina. The line was 23 kilometres long and had nine stations."
+)
+TALK = (
+    ("Ann", "Did you find somewhere to eat on Friday?"),
+    ("Bo", "Yes, Casa Orvetti has a table for us."),
+    ("Ann", "Great! At what time is it booked?"),
+    ("Bo", "Half past seven."),
+    ("Ann", "See you there, then."),
+)
+UNSURE = "Which school did the engineer go to?"
+"""A question whose read is in scope for an adapter, and out of scope by itself."""
+
+
+@pytest.fixture(scope="module")
+def encoder() -> SentenceEncoder:
+    return SentenceEncoder.load()
+
+
+@pytest.fixture(scope="module")
+def memory(encoder: SentenceEncoder) -> Iterator[Larimar]:
+    with Larimar.open(encoder=encoder) as opened:
+        opened.write([RAILWAY], ["railway"])
+        ids = [str(n) for n in range(len(TALK))]
+        by = [{"speaker": speaker} for speaker, _ in TALK]
+        opened.write([text for _, text in TALK], ids, by, namespace="talk", episode="talk")
+        yield opened
+
+
+def prompt_tokens(answer: Answer) -> int:
+    return answer.usage.prompt_tokens
+
+
+def test_a_sentence_that_leans_on_the_one_before_it(memory: Larimar) -> None:
+    question = "Who built the Tarn Valley Railway?"
+    answer = memory.answer(question, k=1)
+    assert "Josiah Pell" in answer.text
+    (source,) = answer.sources
+    assert source.context == RAILWAY
+    assert (source.start, source.end) == (0, len(source.text))
+    alone = memory.answer(question, k=1, around=False)
+    assert alone.sources[0].context == alone.sources[0].text
+    assert prompt_tokens(alone) < prompt_tokens(answer)
+
+
+def test_a_citation_names_the_source_whose_surroundings_say_it(memory: Larimar) -> None:
+    answer = memory.answer("Who built the Tarn Valley Railway?", k=1, cite=True)
+    assert answer.text == "Josiah Pell [1]"
+
+
+def test_neighbours_that_a_read_asks_for_are_all_that_is_shown(memory: Larimar) -> None:
+    answer = memory.answer("Who built the Tarn Valley Railway?", k=1, neighbours=1)
+    (source,) = answer.sources
+    assert source.before == ""
+    assert source.after in RAILWAY
+    assert source.context != RAILWAY
+
+
+def test_turns_around_the_best_one(memory: Larimar) -> None:
+    question = "At what time is the table booked?"
+    answer = memory.answer(question, k=1, namespace="talk")
+    assert "seven" in answer.text
+    assert sorted(source.document_id for source in answer.sources) == list("01234")
+    assert [source.weight > 0 for source in answer.sources] == [True, *[False] * 4]
+    by_ann = memory.answer(question, k=1, namespace="talk", where={"speaker": "Ann"})
+    assert {source.metadata["speaker"] for source in by_ann.sources} == {"Ann"}
+
+
+def test_the_budget_of_a_prompt_holds(memory: Larimar) -> None:
+    question = "Who built the Tarn Valley Railway?"
+    answer = memory.answer(question, k=1, context_tokens=40)
+    (source,) = answer.sources
+    assert source.context == source.text
+    with pytest.raises(InputError, match="Nothing that was recalled fits into 5 tokens"):
+        memory.answer(question, k=1, context_tokens=5)
+
+
+@pytest.mark.parametrize("given", [{"begin": "It is"}, {"fallback": True}, {"threshold": THRESHOLD}])
+def test_where_an_adapter_cannot_refuse_the_read_does(memory: Larimar, given: dict[str, Any]) -> None:
+    assert LEAST < memory.read(UNSURE, threshold=0.0).probability < THRESHOLD
+    answer = memory.answer(UNSURE, max_tokens=8, **given)
+    assert (answer.threshold, answer.reason) == (THRESHOLD, "below the threshold")
+    assert answer.sources == ()
+
+
+def test_an_adapter_is_asked_where_the_read_alone_would_refuse(memory: Larimar) -> None:
+    answer = memory.answer(UNSURE)
+    assert (answer.text, answer.threshold, answer.reason) == ("Not in memory.", LEAST, None)
+    assert answer.usage.completion_tokens
+    assert memory.read(UNSURE).threshold == THRESHOLD
+
+
+@pytest.mark.parametrize(
+    ("opened", "threshold"),
+    [({"threshold": 0.7}, 0.7), ({"threshold": THRESHOLD}, THRESHOLD), ({"adapter": False}, THRESHOLD)],
+)
+def test_a_threshold_that_is_named_holds_for_answers(
+    encoder: SentenceEncoder, opened: dict[str, Any], threshold: float
+) -> None:
+    with Larimar.open(encoder=encoder, **opened) as memory:
+        memory.write([RAILWAY])
+        answer = memory.answer(UNSURE)
+        assert (answer.text, answer.threshold) == ("Not in memory.", threshold)
+        assert answer.reason == "below the threshold"
+        assert memory.read(UNSURE).threshold == threshold
+
+
+def test_around_is_true_or_false(memory: Larimar) -> None:
+    with pytest.raises(InputError, match="An answer cannot have around=3"):
+        memory.answer("Who?", around=3)  # type: ignore[arg-type]
