@@ -328,7 +328,7 @@ def recalled(memory: Larimar, question: str, namespace: str, hybrid: bool = True
     turns = _turns(read)
     # What an answer would be given, of the segments it reads by default.
     default = replace(readouts[0], segments=readouts[0].segments[: ReadOptions().k])
-    return Found(turns, [segment.text for segment in focused(default)])
+    return Found(turns, [segment.text for segment in focused(default.segments)])
 
 
 def _words(session: Session, memories: Memories, stack: ExitStack) -> System:

@@ -35,6 +35,10 @@ FOCUS = 0.1
 """A segment scoring this much less than the best is left out of the prompt: on questions about
 passages it adds little, and a small decoder is led astray by what is merely similar."""
 
+FOCUS_AROUND = 0.05
+"""The same where what is around the best segment is shown: held-out questions were answered better so
+than with .1 or .2, and about as well as with the best segment alone."""
+
 
 STOP = ("\nQuestion:",)
 """Where an answer ends: a small model that has given it may go on to write the prompt again."""
@@ -76,7 +80,7 @@ class Answerer:
         adapter: AnsweringAdapter | None = None
         sources, recalled, stop = tuple[RecalledSegment, ...](), list[str](), tuple(options.stop)
         if readout.in_scope:
-            sources, adapter = focused(readout), self._adapted(readout)
+            sources, adapter = focused(readout.segments), self._adapted(readout)
             if options.grounding == "latent":
                 # Nothing but latents says what the answer is: no text judges it.
                 adapter = self._choosing(adapter, question, ())
@@ -202,7 +206,7 @@ def _grounded(
     better, why = False, None
     for readout in readouts:
         if readout.in_scope:
-            better, why = latents.better(focused(readout), decoder())
+            better, why = latents.better(focused(readout.segments), decoder())
             if not better:
                 break
     return replace(options, grounding="latent" if better else "text"), why
@@ -246,11 +250,12 @@ def _generate(
     )
 
 
-def focused(readout: Readout) -> tuple[RecalledSegment, ...]:
-    """The first segment, and the others that score within `FOCUS` of the best, best first."""
-    best = max((s.score for s in readout.segments), default=0.0)
-    first = readout.segments[:1]
-    return first + tuple(s for s in readout.segments[1:] if s.score >= best - FOCUS)
+def focused(
+    segments: tuple[RecalledSegment, ...], within: float = FOCUS
+) -> tuple[RecalledSegment, ...]:
+    """The first segment, and the others that score within so much of the best, best first."""
+    best = max((s.score for s in segments), default=0.0)
+    return segments[:1] + tuple(s for s in segments[1:] if s.score >= best - within)
 
 
 def _text_within(
@@ -266,6 +271,8 @@ def _text_within(
     stretch = Stretch(segments[0])
     if surroundings is not None:
         stretch = surroundings.of(segments[0], decoder.count, min(TOKENS, budget))
+    if len(stretch.whole) > 1 or stretch.best.context != segments[0].text:
+        segments = focused(segments, FOCUS_AROUND)
     beside = {one.document_id for one in (*stretch.before, *stretch.after)}
 
     def shown(others: Sequence[RecalledSegment]) -> list[str]:
