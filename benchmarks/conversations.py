@@ -26,13 +26,13 @@ from benchmarks.langmem_store import LangMem
 from benchmarks.result import Bar, Figures, bar, rate, share
 from benchmarks.session import Session
 from benchmarks.talks import Asked, Talk, as_text
-from larimar_memory.answer import focused
+from larimar_memory.answer import focused, text_within
 from larimar_memory.decoders.prompt import messages, passages
 from larimar_memory.larimar import Larimar
 from larimar_memory.recall.search import RANKED as DEPTH
 from larimar_memory.stores.base import StoredSegment
 from larimar_memory.text.words import query_terms
-from larimar_memory.types import ReadOptions, Readout
+from larimar_memory.types import AnswerOptions, ReadOptions, Readout
 
 PACKAGES = ("faiss-cpu", "langchain-huggingface", "langmem")
 
@@ -77,10 +77,15 @@ QUICK = Size(1, 60)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a question brings back: ids of turns, best first, and the texts to be put in the prompt."""
+    """What a question brings back.
+
+    Attributes:
+        turns: ids, best first.
+        texts: gives what is put in the prompt, which is not timed.
+    """
 
     turns: Sequence[str]
-    texts: Sequence[str]
+    texts: Callable[[], Sequence[str]]
 
 
 Ranking: TypeAlias = Callable[[str], Found]
@@ -259,7 +264,7 @@ def _ask(session: Session, held: Sequence[Talk]) -> Part:
                     started = time.perf_counter()
                     found = ranking(asked.question)
                     took = time.perf_counter() - started
-                    prompt = decoder.chat_tokens(messages(asked.question, passages(found.texts)))
+                    prompt = decoder.chat_tokens(messages(asked.question, passages(found.texts())))
                     outcomes.append(outcome(asked, found, len(prompt), took))
             for asked in talk.questions:
                 refused = not memories.own.read(asked.question, namespace=talk.id).in_scope
@@ -304,7 +309,7 @@ def _previous(session: Session, memories: Memories, stack: ExitStack) -> System:
             return previous.search(memory, question, k, talk.id)
 
         turns = _turns(read, previous.CANDIDATES)
-        return Found(turns, [segment.text for segment in read(ReadOptions().k)])
+        return Found(turns, lambda: [segment.text for segment in read(ReadOptions().k)])
 
     def system(talk: Talk) -> Ranking:
         memory.write_each(map(as_text, talk.turns), namespace=talk.id)
@@ -328,7 +333,13 @@ def recalled(memory: Larimar, question: str, namespace: str, hybrid: bool = True
     turns = _turns(read)
     # What an answer would be given, of the segments it reads by default.
     default = replace(readouts[0], segments=readouts[0].segments[: ReadOptions().k])
-    return Found(turns, [segment.text for segment in focused(default.segments)])
+
+    def texts() -> Sequence[str]:
+        around = memory._recall.surroundings(ReadOptions(namespace=namespace), question)
+        budget = AnswerOptions().context_tokens
+        return text_within(budget, focused(default.segments), memory.decoder, around)[1]
+
+    return Found(turns, texts)
 
 
 def _words(session: Session, memories: Memories, stack: ExitStack) -> System:
@@ -338,7 +349,7 @@ def _words(session: Session, memories: Memories, stack: ExitStack) -> System:
         def read(k: int) -> list[StoredSegment]:
             return store.fetch(talk.id, [hit.row for hit in store.lexical(talk.id, terms, k)])
 
-        return Found(_turns(read), [segment.text for segment in read(ReadOptions().k)])
+        return Found(_turns(read), lambda: [segment.text for segment in read(ReadOptions().k)])
 
     return lambda talk: lambda question: search(talk, question)
 
@@ -382,7 +393,7 @@ def _langmem(session: Session, memories: Memories, stack: ExitStack) -> System:
 
 def _listed(found: Sequence[tuple[str, str]]) -> Found:
     """Turns by id and text, best first: an answer is given as many as it reads by default."""
-    return Found([id for id, _ in found], [text for _, text in found[: ReadOptions().k]])
+    return Found([id for id, _ in found], lambda: [text for _, text in found[: ReadOptions().k]])
 
 
 SYSTEMS |= {

@@ -91,7 +91,7 @@ class Answerer:
                 around = None
                 if adapter is not None and self._surroundings is not None:
                     around = self._surroundings(question)
-                sources, recalled = _text_within(options.context_tokens, sources, model, around)
+                sources, recalled = text_within(options.context_tokens, sources, model, around)
                 adapter = self._choosing(adapter, question, recalled)
             stop = (*stop, *STOP)
         chosen = instruction(options.style, adapter is not None)
@@ -258,7 +258,7 @@ def focused(
     return segments[:1] + tuple(s for s in segments[1:] if s.score >= best - within)
 
 
-def _text_within(
+def text_within(
     budget: int,
     segments: tuple[RecalledSegment, ...],
     decoder: Decoder,

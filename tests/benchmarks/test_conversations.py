@@ -140,7 +140,7 @@ def test_evidence_counts_by_its_share_and_its_first_rank(
     turns: list[str], recall: tuple[float, ...], reciprocal: float
 ) -> None:
     asked = Asked("?", "c", True, frozenset("ab"))
-    found = conversations.outcome(asked, Found(turns, []), 7, 0.5)
+    found = conversations.outcome(asked, Found(turns, list), 7, 0.5)
     assert found == Outcome("c", recall, reciprocal, 7, 0.5)
 
 
@@ -230,7 +230,7 @@ def test_every_system_is_asked_and_what_was_fitted_on_stands_apart(
     vars(session)["decoder"] = tiny_decoder()
 
     def nothing(*_: object) -> conversations.System:
-        return lambda talk: lambda question: Found([], [])
+        return lambda talk: lambda question: Found([], list)
 
     monkeypatch.setitem(conversations.SYSTEMS, "nothing", nothing)
     figures, bars = conversations.measure(session, replace(conversations.FULL, conversations=1))
