@@ -119,7 +119,10 @@ class LatentMemory:
         except LatentsUnavailableError as error:
             return False, f"Text: {error.why[0].lower()}{error.why[1:]}"
         tokens = sum(decoder.count(text) for text in passages(s.context for s in segments))
-        return self.reads.better(tokens, decoder.model.device.type)
+        from larimar_memory.latents.anatomy import network
+
+        # What reads and writes: to ask for `model` would import transformers' models.
+        return self.reads.better(tokens, network(decoder).device.type)
 
     def _codec_of(self, decoder: Decoder) -> LatentCodec:
         from larimar_memory.latents.anatomy import fingerprint
