@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 import random
 import signal
 import subprocess
@@ -82,12 +83,17 @@ def kill_workers(
 
 @contextmanager
 def driver(
-    texts: Path, target: str, blocks: int, workers: int, encoder: str = ""
+    texts: Path, target: str, blocks: int, workers: int, encoder: str = "", address: str = ""
 ) -> Iterator[subprocess.Popen[str]]:
-    """A process that ingests, with a cluster of its own; killed at the end, where it has not ended."""
+    """A process that ingests; killed at the end, where it has not ended.
+
+    Args:
+        address: of the cluster that works for it; without one, it has a cluster of its own.
+    """
     numbers = (str(blocks), str(workers))
     command = [sys.executable, "-m", "benchmarks.clusters", str(texts), target, *numbers, encoder]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    where = {**os.environ, "RAY_ADDRESS": address}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=where) as process:  # noqa: S603
         try:
             yield process
         finally:

@@ -35,6 +35,11 @@ def held(target: str, *, ordered: bool = True) -> str:
         return content_hash(memory.store, ordered=ordered)
 
 
+def at(cluster: Any) -> str:
+    """The address of a cluster, which goes on when a driver in it is killed."""
+    return str(cluster.get_runtime_context().gcs_address)
+
+
 def parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
     """The rows in a file of Parquet, their metadata as text."""
     import pyarrow as pa
@@ -90,7 +95,7 @@ def test_a_dataset_into_a_database_with_workers_killed(cluster: Any, address: st
 def test_the_driver_killed_and_started_again(cluster: Any, tmp_path: Path) -> None:
     rows, target = corpus(3, 200), str(tmp_path / "m.larimar")
     texts = parquet(tmp_path / "texts.parquet", rows)
-    with driver(texts, target, 16, 2, QUICK) as process:
+    with driver(texts, target, 16, 2, QUICK, at(cluster)) as process:
         assert acknowledged(process, 3) == 3
         process.kill()
         process.wait()
@@ -110,7 +115,7 @@ def test_the_driver_of_a_database_killed_and_started_again(
     rows = corpus(6, 200)
     rows += [{**row, "text": f"{row['text']} Again."} for row in rows[:5]]
     texts = parquet(tmp_path / "texts.parquet", rows)
-    with driver(texts, address, 16, 2, QUICK) as process:
+    with driver(texts, address, 16, 2, QUICK, at(cluster)) as process:
         assert acknowledged(process, 3) == 3
         process.kill()
         assert process.wait() == -signal.SIGKILL
