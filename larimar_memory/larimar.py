@@ -366,7 +366,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
             readout, reading = question, replace(reading, namespace=question.namespace)
         else:
             question = validate.check_question(question, validate.MAX_QUESTION_CHARS)
-            reading = self._for_an_answer(reading, options)
+            reading = self.answer_reading(reading, options)
             readout = self.read(question, options=reading)
         parts = partial(self.read, options=reading)
         around = partial(self._recall.surroundings, reading)
@@ -375,8 +375,8 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         shown = around if options.around and not reading.neighbours else None
         return answer.start(readout, options, *given, shown)
 
-    def _for_an_answer(self, reading: ReadOptions, options: AnswerOptions) -> ReadOptions:
-        """The options with an adapter's threshold, where the user named none, and it can refuse.
+    def answer_reading(self, reading: ReadOptions, options: AnswerOptions) -> ReadOptions:
+        """How an answer reads: with an adapter's threshold, where none was named, and it can refuse.
 
         Where its words are begun, it cannot; where the plain decoder is to answer in its place, what is
         out of scope is decided before.

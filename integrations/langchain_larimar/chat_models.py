@@ -51,7 +51,7 @@ class ChatLarimar(ChatDecoder, ChatOptions, BaseChatModel):
     Args:
         memory, decoder, model: as in `ChatDecoder`.
         grounding, k, namespace, where, hybrid, neighbours, score_threshold: as in `ChatOptions`.
-        fallback, context_tokens, max_tokens, temperature, seed, style, cite, beams: as in
+        fallback, context_tokens, max_tokens, temperature, seed, style, cite, beams, around: as in
             `ChatOptions`.
         stop: texts at which an answer ends; they are not part of it.
         streaming: with True, callbacks also get every token of `invoke`; with False, `stream` gives

@@ -7,7 +7,7 @@ from typing import Any
 from langchain_larimar.read_fields import ReadFields, reading
 from larimar_memory.errors import InputError
 from larimar_memory.types import AnswerOptions, ReadOptions, Style
-from larimar_memory.validate import check_beams, check_style
+from larimar_memory.validate import check_around, check_beams, check_style
 
 _ANSWERING = (
     "fallback",
@@ -18,6 +18,7 @@ _ANSWERING = (
     "style",
     "cite",
     "beams",
+    "around",
 )
 SETTINGS = ("grounding", *ReadFields.model_fields, *_ANSWERING)
 """Fields of the model that a call can override."""
@@ -38,6 +39,7 @@ class ChatOptions(ReadFields):
         style: "brief", or "full" for whole sentences.
         cite: mark which source each sentence of an answer is from, as in "It is red. [1]".
         beams: as in `AnswerOptions`; 1 streams a brief answer token by token.
+        around: show an adapter what is around the best segment, unless there are `neighbours`.
     """
 
     grounding: str | None = None
@@ -49,6 +51,7 @@ class ChatOptions(ReadFields):
     style: Style = "brief"
     cite: bool = False
     beams: int = AnswerOptions().beams
+    around: bool = True
 
     def options(self, overrides: dict[str, Any]) -> tuple[ReadOptions, AnswerOptions]:
         """How to read and to answer for one call.
@@ -72,4 +75,5 @@ class ChatOptions(ReadFields):
                 )
         check_style(settings["style"])
         check_beams(settings["beams"])
+        check_around(settings["around"])
         return asked, AnswerOptions(**{name: settings[name] for name in ("grounding", *_ANSWERING)})

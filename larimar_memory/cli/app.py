@@ -84,6 +84,9 @@ def ask(
     beams: Annotated[
         int, typer.Option("--beams", help="Of how many brief answers the best is given.")
     ] = AnswerOptions().beams,
+    around: Annotated[
+        bool, typer.Option(help="Show the decoder what is around the best segment, too.")
+    ] = True,
     explain: Annotated[
         bool, typer.Option("--explain", help="Also say why --grounding auto chose as it did.")
     ] = False,
@@ -109,6 +112,7 @@ def ask(
                 style=style,  # type: ignore[arg-type]
                 cite=cite,
                 beams=beams,
+                around=around,
             ),
         )
         if not as_json:

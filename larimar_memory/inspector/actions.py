@@ -167,10 +167,11 @@ def ask(inspected: Inspected, asked: given.Asked) -> Iterator[Values]:
         until=asked.until,
         as_of=asked.as_of,
     )
+    options = AnswerOptions(max_tokens=asked.max_tokens, style=asked.style, cite=True)
+    reading = held.answer_reading(reading, options)
     readout = held.read(asked.question, options=reading)
     slots = None if readout.slot_weights is None else readout.slot_weights.tolist()
     yield {"readout": readout.to_dict(), "slots": slots}
-    options = AnswerOptions(max_tokens=asked.max_tokens, style=asked.style, cite=True)
     stream = held.stream(readout, reading=reading, options=options)
     yield {"prompts": stream.prompts, "sources": [source.id for source in stream.sources]}
     if asked.answer:

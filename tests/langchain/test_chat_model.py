@@ -238,6 +238,7 @@ def test_a_dump_leaves_the_models_out(vault: Larimar) -> None:
         "context_tokens": 1024,
         "max_tokens": 256,
         "style": "brief",
+        "around": True,
         "beams": 8,
         "model": vault.decoder.name,
         "stop": ["\n"],
