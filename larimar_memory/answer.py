@@ -35,6 +35,10 @@ FOCUS = 0.1
 """A segment scoring this much less than the best is left out of the prompt: on questions about
 passages it adds little, and a small decoder is led astray by what is merely similar."""
 
+ALIKE = 3
+"""Where more segments than this are within `FOCUS`, they are shown without what is around the best: the
+answer is spread over them, or among them, and more text hides it."""
+
 FOCUS_AROUND = 0.05
 """The same where what is around the best segment is shown: held-out questions were answered better so
 than with .1 or .2, and about as well as with the best segment alone."""
@@ -89,7 +93,8 @@ class Answerer:
                 )
             else:
                 around = None
-                if adapter is not None and self._surroundings is not None:
+                # What is begun may list things that stand in many places, each of which is shown.
+                if adapter is not None and self._surroundings is not None and not options.begin:
                     around = self._surroundings(question)
                 sources, recalled = text_within(options.context_tokens, sources, model, around)
                 adapter = self._choosing(adapter, question, recalled)
@@ -269,7 +274,7 @@ def text_within(
     The first one comes with what is around it, as far as that fits.
     """
     stretch = Stretch(segments[0])
-    if surroundings is not None:
+    if surroundings is not None and len(segments) <= ALIKE:
         stretch = surroundings.of(segments[0], decoder.count, min(TOKENS, budget))
     if len(stretch.whole) > 1 or stretch.best.context != segments[0].text:
         segments = focused(segments, FOCUS_AROUND)
