@@ -256,11 +256,15 @@ def _generate(
 
 
 def focused(
-    segments: tuple[RecalledSegment, ...], within: float = FOCUS
+    segments: tuple[RecalledSegment, ...], within: float | None = None
 ) -> tuple[RecalledSegment, ...]:
-    """The first segment, and the others that score within so much of the best, best first."""
-    best = max((s.score for s in segments), default=0.0)
-    return segments[:1] + tuple(s for s in segments[1:] if s.score >= best - within)
+    """The first segment, and the others that score within so much of the best, best first.
+
+    Args:
+        within: without it, `FOCUS`.
+    """
+    least = max((s.score for s in segments), default=0.0) - (FOCUS if within is None else within)
+    return segments[:1] + tuple(s for s in segments[1:] if s.score >= least)
 
 
 def text_within(
