@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from larimar_memory.answer import ALIKE
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import THRESHOLD, Larimar
@@ -27,6 +28,7 @@ TALK = (
     ("Bo", "Half past seven."),
     ("Ann", "See you there, then."),
 )
+ROOMS = ("attic", "cellar", "kitchen", "library", "chapel", "stable", "tower")
 UNSURE = "Which school did the engineer go to?"
 """A question whose read is in scope for an adapter, and out of scope by itself."""
 
@@ -127,3 +129,18 @@ def test_a_threshold_that_is_named_holds_for_answers(
 def test_around_is_true_or_false(memory: Larimar) -> None:
     with pytest.raises(InputError, match="An answer cannot have around=3"):
         memory.answer("Who?", around=3)  # type: ignore[arg-type]
+
+
+def test_segments_that_match_alike_are_shown_alone(encoder: SentenceEncoder) -> None:
+    text = "".join(f"The code of the {room} is {n}417.\n\n" for n, room in enumerate(ROOMS, 1))
+    with Larimar.open(encoder=encoder) as memory:
+        memory.write([text])
+        few, many = (memory.answer("Which codes do rooms have?", k=k) for k in (1, 5))
+        assert few.sources[0].context != few.sources[0].text
+        assert len(many.sources) > ALIKE
+        assert all(source.context == source.text for source in many.sources)
+
+
+def test_with_a_beginning_segments_are_shown_alone(memory: Larimar) -> None:
+    answer = memory.answer("Who built the Tarn Valley Railway?", k=1, begin="It was built by")
+    assert answer.sources[0].context == answer.sources[0].text
