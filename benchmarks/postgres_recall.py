@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import corpora, talks
-from benchmarks.conversations import CUTS, FITTED, RANKED, outcome, recalled
+from benchmarks.conversations import CUTS, FITTED, RANKED, outcome
 from benchmarks.passages import PASSAGE_TOKENS
+from benchmarks.rankings import recalled
 from benchmarks.result import Bar, Figures, bar, rate, share
 from benchmarks.session import Session
 from benchmarks.systems import Piece

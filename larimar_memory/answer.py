@@ -23,7 +23,7 @@ from larimar_memory.form.stream import AnswerStream as AnswerStream
 from larimar_memory.form.stream import Said
 from larimar_memory.latents.latent_memory import LatentMemory, unpacked
 from larimar_memory.latents.stored import kept
-from larimar_memory.recall.around import TOKENS, Stretch, Surroundings
+from larimar_memory.recall.around import TOKENS, Surrounded, Surroundings
 from larimar_memory.recall.lines import lines_of
 from larimar_memory.types import Answer, AnswerOptions, Message, Readout, RecalledSegment, Timings
 
@@ -84,7 +84,7 @@ class Answerer:
         adapter: AnsweringAdapter | None = None
         sources, recalled, stop = tuple[RecalledSegment, ...](), list[str](), tuple(options.stop)
         if readout.in_scope:
-            sources, adapter = focused(readout.segments), self._adapted(readout)
+            sources, adapter = focused(readout.segments, FOCUS), self._adapted(readout)
             if options.grounding == "latent":
                 # Nothing but latents says what the answer is: no text judges it.
                 adapter = self._choosing(adapter, question, ())
@@ -211,7 +211,7 @@ def _grounded(
     better, why = False, None
     for readout in readouts:
         if readout.in_scope:
-            better, why = latents.better(focused(readout.segments), decoder())
+            better, why = latents.better(focused(readout.segments, FOCUS), decoder())
             if not better:
                 break
     return replace(options, grounding="latent" if better else "text"), why
@@ -255,15 +255,9 @@ def _generate(
     )
 
 
-def focused(
-    segments: tuple[RecalledSegment, ...], within: float | None = None
-) -> tuple[RecalledSegment, ...]:
-    """The first segment, and the others that score within so much of the best, best first.
-
-    Args:
-        within: without it, `FOCUS`.
-    """
-    least = max((s.score for s in segments), default=0.0) - (FOCUS if within is None else within)
+def focused(segments: tuple[RecalledSegment, ...], within: float) -> tuple[RecalledSegment, ...]:
+    """The first segment, and the others that score within so much of the best, best first."""
+    least = max((s.score for s in segments), default=0.0) - within
     return segments[:1] + tuple(s for s in segments[1:] if s.score >= least)
 
 
@@ -277,16 +271,17 @@ def text_within(
 
     The first one comes with what is around it, as far as that fits.
     """
-    stretch = Stretch(segments[0])
+    first = Surrounded(segments[0])
     if surroundings is not None and len(segments) <= ALIKE:
-        stretch = surroundings.of(segments[0], decoder.count, min(TOKENS, budget))
-    if len(stretch.whole) > 1 or stretch.best.context != segments[0].text:
-        segments = focused(segments, FOCUS_AROUND)
-    beside = {one.document_id for one in (*stretch.before, *stretch.after)}
+        first = surroundings.of(segments[0], decoder.count, min(TOKENS, budget))
+        if first.whole != segments[:1]:
+            segments = focused(segments, FOCUS_AROUND)
+    turns = (*first.before, *first.after)
+    beside = {turn.document_id for turn in turns}
 
     def shown(others: Sequence[RecalledSegment]) -> list[str]:
         # The best passage goes last: here, the last turn of the conversation around the first segment.
-        some = (*stretch.whole[::-1], *(one for one in others if one.document_id not in beside))
+        some = (*first.whole[::-1], *(one for one in others if one.document_id not in beside))
         return passages((s.context for s in some), (said_by(s.metadata) for s in some))
 
     def fits(some: Sequence[RecalledSegment]) -> bool:
@@ -296,8 +291,7 @@ def text_within(
     _check_fits(count, budget)
     kept = segments[1:count]
     ranked = {one.id for one in kept}
-    around = (one for one in (*stretch.before, *stretch.after) if one.id not in ranked)
-    return (stretch.best, *kept, *around), shown(kept)
+    return (first.best, *kept, *(turn for turn in turns if turn.id not in ranked)), shown(kept)
 
 
 def _latents_within(

@@ -8,7 +8,7 @@ numbers below.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from larimar_memory.recall.contexts import recalled
 from larimar_memory.stores.base import Document, Span, Store, StoredSegment, Where, speaker_of
@@ -25,7 +25,7 @@ TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Surrounded:
     """A segment with what is around it, in the order of the text.
 
     Attributes:
@@ -56,12 +56,12 @@ class Surroundings:
     ) -> None:
         self._store, self._namespace, self._where, self._score = store, namespace, where, score
 
-    def of(self, best: RecalledSegment, count: Callable[[str], int], most: int = TOKENS) -> Stretch:
+    def of(self, best: RecalledSegment, count: Callable[[str], int], most: int = TOKENS) -> Surrounded:
         """As much of the text around the segment as fits, alike on both sides.
 
         Args:
             count: counts the tokens of a text.
-            most: tokens of the whole stretch.
+            most: tokens of all of it.
         """
         turns = self._turns(best.document_id) if speaker_of(best.metadata) else []
         spans = [Span(best.document_id, best.index - SENTENCES, best.index + SENTENCES)]
@@ -70,13 +70,13 @@ class Surroundings:
         at = next((n for n, one in enumerate(own) if one.index == best.index), None)
         if at is None or own[at].text != best.text:
             # It was replaced since it was found: what is around it now belongs to another text.
-            return Stretch(replace(best, before="", after="", latents=best.latents[:1]))
-        reach = _reach([count(one.text) + 1 for one in own], at, SENTENCES, most)
-        near = own[max(at - reach, 0) : at + reach + 1]
-        shown = recalled(own[at], best.score, best.weight, near, best.why)
+            return Surrounded(best)
+        if reach := _reach([count(one.text) + 1 for one in own], at, SENTENCES, most):
+            near = own[max(at - reach, 0) : at + reach + 1]
+            best = recalled(own[at], best.score, best.weight, near, best.why)
         if len(turns) < 2:
-            return Stretch(shown)
-        return self._talk(shown, [document.id for document in turns], others, count, most)
+            return Surrounded(best)
+        return self._talk(best, [document.id for document in turns], others, count, most)
 
     def _turns(self, document_id: str) -> Sequence[Document]:
         """The documents beside one in its conversation that pass the filter, and itself."""
@@ -94,14 +94,14 @@ class Surroundings:
         others: Sequence[Sequence[StoredSegment]],
         count: Callable[[str], int],
         most: int,
-    ) -> Stretch:
+    ) -> Surrounded:
         at = ids.index(best.document_id)
         beside = iter(others)
         turns = [best if id == best.document_id else self._turn(next(beside)) for id in ids]
         sizes = [0 if turn is None else count(turn.context) + 1 for turn in turns]
         reach = _reach(sizes, at, TURNS, most)
         before, after = turns[max(at - reach, 0) : at], turns[at + 1 : at + reach + 1]
-        return Stretch(
+        return Surrounded(
             best,
             tuple(turn for turn in before if turn is not None),
             tuple(turn for turn in after if turn is not None),

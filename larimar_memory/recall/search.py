@@ -131,7 +131,7 @@ class Recall:
         key = self.key_of(question)
 
         def score(segment: StoredSegment) -> float:
-            return min(max(float(segment.best_key @ key), 0.0), 1.0)
+            return Candidate(segment, float(segment.best_key @ key), 0.0).score
 
         return Surroundings(self.store, options.namespace, filter_of(options), score)
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from benchmarks import bm25, conversations, previous, talks
-from benchmarks.conversations import Found, Outcome, Part, Size
+from benchmarks.conversations import Outcome, Part, Size
+from benchmarks.rankings import Found, System
 from benchmarks.session import Session
 from benchmarks.tables import TABLES
 from benchmarks.talks import Asked
@@ -229,7 +230,7 @@ def test_every_system_is_asked_and_what_was_fitted_on_stands_apart(
     session = Session(0, None, lambda _: None, conversations=folder)
     vars(session)["decoder"] = tiny_decoder()
 
-    def nothing(*_: object) -> conversations.System:
+    def nothing(*_: object) -> System:
         return lambda talk: lambda question: Found([], list)
 
     monkeypatch.setitem(conversations.SYSTEMS, "nothing", nothing)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larimar_memory.larimar import Larimar
-from larimar_memory.recall.around import SENTENCES, TURNS, Stretch
+from larimar_memory.recall.around import SENTENCES, TURNS, Surrounded
 from larimar_memory.types import ReadOptions, RecalledSegment
 from tests.quick import QuickCoarse
 
@@ -35,7 +35,7 @@ def best(memory: Larimar, question: str, **how: Any) -> RecalledSegment:
 
 def around(
     memory: Larimar, one: RecalledSegment, most: int = LOTS, question: str = "q", **how: Any
-) -> Stretch:
+) -> Surrounded:
     return memory._recall.surroundings(ReadOptions(**how), question).of(one, words, most)
 
 
