@@ -351,7 +351,8 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
 
         Args:
             question: a text, or the `Readout` of one. A readout is not read again, but the parts of its
-                question may be.
+                question may be. It is shown as it is, unless `reading` says how it was read: what is
+                around it may be what its filter left out.
             k: most segments to read, 5 by default.
             how: `reading`, a `ReadOptions`, `options`, an `AnswerOptions`, and any of their fields,
                 which override them.
@@ -362,6 +363,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         """
         started = time.perf_counter()
         reading, options = validate.answer_options(k, how)
+        known = not isinstance(question, Readout) or "reading" in how
         if isinstance(question, Readout):
             readout, reading = question, replace(reading, namespace=question.namespace)
         else:
@@ -372,7 +374,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         around = partial(self._recall.surroundings, reading)
         given = (lambda: self.decoder, self.latents, started, parts, self._language, self._adapter)
         # What a read brought along was asked for, and is all that is shown.
-        shown = around if options.around and not reading.neighbours else None
+        shown = around if options.around and known and not reading.neighbours else None
         return answer.start(readout, options, *given, shown)
 
     def answer_reading(self, reading: ReadOptions, options: AnswerOptions) -> ReadOptions:

@@ -12,7 +12,7 @@ from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
 from larimar_memory.larimar import THRESHOLD, Larimar
 from larimar_memory.latents.adapting import LEAST
-from larimar_memory.types import Answer
+from larimar_memory.types import Answer, ReadOptions
 
 pytestmark = pytest.mark.model
 
@@ -144,3 +144,14 @@ def test_segments_that_match_alike_are_shown_alone(encoder: SentenceEncoder) -> 
 def test_with_a_beginning_segments_are_shown_alone(memory: Larimar) -> None:
     answer = memory.answer("Who built the Tarn Valley Railway?", k=1, begin="It was built by")
     assert answer.sources[0].context == answer.sources[0].text
+
+
+def test_a_readout_is_shown_as_it_was_read(memory: Larimar) -> None:
+    """Its filter is not known, so nothing is added; unless it is said how it was read."""
+    question, where = "At what time is the table booked?", {"speaker": "Ann"}
+    readout = memory.read(question, 1, namespace="talk", where=where, threshold=0.0)
+    alone = memory.answer(readout)
+    assert [source.id for source in alone.sources] == [segment.id for segment in readout.segments]
+    told = memory.answer(readout, reading=ReadOptions(where=where))
+    assert {source.metadata["speaker"] for source in told.sources} == {"Ann"}
+    assert len(told.sources) > 1
