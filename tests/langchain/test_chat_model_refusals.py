@@ -88,8 +88,8 @@ def test_an_unknown_setting_is_refused(vault: Larimar) -> None:
     assert str(caught.value) == (
         "The chat model cannot take 'top_p'. A call can override stop, grounding, k, namespace, where, "
         "hybrid, neighbours, explain, score_threshold, since, until, as_of, fallback, "
-        "context_tokens, max_tokens, temperature, seed, style, cite, beams. Leave it out, or correct "
-        "its name."
+        "context_tokens, max_tokens, temperature, seed, style, cite, beams, around. Leave it out, or "
+        "correct its name."
     )
 
 
