@@ -133,7 +133,8 @@ class Recall:
         def score(segment: StoredSegment) -> float:
             return Candidate(segment, float(segment.best_key @ key), 0.0).score
 
-        return Surroundings(self.store, options.namespace, filter_of(options), score)
+        asked = Asked(question, self.language)
+        return Surroundings(self.store, options.namespace, asked, filter_of(options), score)
 
     def nearest(
         self,

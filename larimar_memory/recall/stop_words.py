@@ -19,6 +19,13 @@ shouldn
 """
 """Closed classes of words. The library's English list also has "computer", "fire" and "home"."""
 
+_POINTING = """
+he she it they him her them his its their this that these those here there then so also
+"""
+
+POINTING = frozenset(_POINTING.split())
+"""English words that, at its beginning, make a sentence lean on the one before it."""
+
 
 @cache
 def stop_words(language: str) -> frozenset[str]:

@@ -69,6 +69,12 @@ def test_a_citation_names_the_source_whose_surroundings_say_it(memory: Larimar) 
     assert answer.text == "Josiah Pell [1]"
 
 
+def test_a_sentence_with_every_word_of_the_question_is_shown_alone(memory: Larimar) -> None:
+    answer = memory.answer("When was the Tarn Valley Railway opened?", k=1)
+    assert "1887" in answer.text
+    assert answer.sources[0].context == answer.sources[0].text
+
+
 def test_neighbours_that_a_read_asks_for_are_all_that_is_shown(memory: Larimar) -> None:
     answer = memory.answer("Who built the Tarn Valley Railway?", k=1, neighbours=1)
     (source,) = answer.sources

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larimar_memory.larimar import Larimar
-from larimar_memory.recall.around import SENTENCES, TURNS, Surrounded
+from larimar_memory.recall.around import SENTENCES, TURNS, Surrounded, stands_alone
+from larimar_memory.recall.question import Asked
 from larimar_memory.types import ReadOptions, RecalledSegment
 from tests.quick import QuickCoarse
 
@@ -70,6 +71,35 @@ def test_of_prose_it_is_one_piece_of_the_document(
         assert words(found.context) <= most
     if most >= 120:
         assert found.context == "".join(pieces)
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "alone"),
+    [
+        ("The mill at Merrow was built in 1887.", "When was the mill of Merrow built?", True),
+        ("The MILLS at Merrow were being built.", "Who built a mill at Merrow?", True),
+        ("The mill was built in 1887.", "When was the mill of Merrow built?", False),
+        ("It was built at Merrow, that mill.", "When was the mill of Merrow built?", False),
+        ("Merrow!", "Who is it?", False),
+        ("", "When was the mill built?", False),
+    ],
+)
+def test_a_text_with_every_word_of_a_question_stands_alone(
+    text: str, question: str, alone: bool
+) -> None:
+    assert stands_alone(text, Asked(question)) is alone
+
+
+def test_what_stands_alone_is_given_alone_but_in_a_conversation(memory: Larimar) -> None:
+    text, question = lamps(5), "Which keeper has lit lamp number 2?"
+    memory.write([text], ["lamps"], namespace="alone")
+    one = best(memory, "lamp number 2", namespace="alone")
+    assert around(memory, one, namespace="alone").best.context == text
+    assert around(memory, one, question=question, namespace="alone").whole == (one,)
+    turns = [{"speaker": "Ann"}, {"speaker": "Bo"}]
+    memory.write([one.text, "Thanks!"], ["a", "b"], turns, namespace="spoken", episode="talk")
+    turn = best(memory, "lamp number 2", namespace="spoken", where={"speaker": "Ann"})
+    assert ids(around(memory, turn, question=question, namespace="spoken").whole) == ["a", "b"]
 
 
 def said(count: int, **changes: Any) -> list[dict[str, Any]]:
