@@ -16,6 +16,7 @@ from larimar_memory.decoders.prompt import (
     messages,
     passages,
     said_by,
+    spoken,
 )
 from larimar_memory.errors import InputError
 from larimar_memory.form.citing import Citer
@@ -25,7 +26,15 @@ from larimar_memory.latents.latent_memory import LatentMemory, unpacked
 from larimar_memory.latents.stored import kept
 from larimar_memory.recall.around import TOKENS, Surrounded, Surroundings
 from larimar_memory.recall.lines import lines_of
-from larimar_memory.types import Answer, AnswerOptions, Message, Readout, RecalledSegment, Timings
+from larimar_memory.types import (
+    Answer,
+    AnswerOptions,
+    Message,
+    Metadata,
+    Readout,
+    RecalledSegment,
+    Timings,
+)
 
 if TYPE_CHECKING:
     from larimar_memory.latents.answering import AnsweringAdapter
@@ -159,7 +168,8 @@ def start(
         decoder: gives the decoder, loading it where that has not been done.
         latents: of the memory that was read.
         started: when the call began, by `time.perf_counter`.
-        read: reads the memory with a part of the question; without it, no part is asked alone.
+        read: reads the memory with a part of the question; without it, what was read for the question
+            answers each part.
         language: ISO 639-1 code of the stop words, for citations and to judge answers by.
         adapter: gives what the decoder answers with, where it was trained to, else None.
         surroundings: as `Answerer` takes it.
@@ -168,8 +178,10 @@ def start(
         InputError: if nothing that was recalled fits, or the question does not.
         LatentsUnavailableError: if latents are asked for and a segment has none.
     """
+    # Nothing is left of what was read if the caller kept only what scores well.
+    readout = replace(readout, in_scope=readout.in_scope and bool(readout.segments))
     asked = [("", readout)]
-    if read is not None and readout.in_scope and options.style == "brief" and not options.begin:
+    if readout.in_scope and options.style == "brief" and not options.begin:
         asked = _in_parts(readout, read) or asked
     options, choice = _grounded(options, [one for _, one in asked], decoder, latents)
     answerer = Answerer(options, decoder, latents, adapter, language, surroundings)
@@ -217,7 +229,7 @@ def _grounded(
     return replace(options, grounding="latent" if better else "text"), why
 
 
-def _in_parts(readout: Readout, read: Callable[[str], Readout]) -> list[tuple[str, Readout]]:
+def _in_parts(readout: Readout, read: Callable[[str], Readout] | None) -> list[tuple[str, Readout]]:
     """What is read for each part of a question, with the label of its line.
 
     None, where it has no parts, or none of them is in scope. A part that leans on another is answered
@@ -226,15 +238,16 @@ def _in_parts(readout: Readout, read: Callable[[str], Readout]) -> list[tuple[st
     found = list[tuple[str, Readout]]()
     for line in lines_of(readout.question):
         shared = replace(readout, question=line.asked, seconds=0.0)
-        found.append((line.label, read(line.asked) if line.alone else shared))
+        found.append((line.label, read(line.asked) if read and line.alone else shared))
     return found if any(one.in_scope for _, one in found) else []
 
 
 def _in_turn(each: Sequence[tuple[RecalledSegment, ...]]) -> tuple[RecalledSegment, ...]:
-    """The best of each, then the next of each; each segment once."""
+    """The best of each, then the next of each; each segment once, with the most that is shown of it."""
     taken = dict[str, RecalledSegment]()
     for segment in (one for some in zip_longest(*each) for one in some if one is not None):
-        taken.setdefault(segment.id, segment)
+        before = taken.setdefault(segment.id, segment)
+        taken[segment.id] = max(before, segment, key=lambda one: len(one.context))
     return tuple(taken.values())
 
 
@@ -271,27 +284,54 @@ def text_within(
 
     The first one comes with what is around it, as far as that fits.
     """
+
+    def fits(first: Surrounded, others: Sequence[RecalledSegment]) -> bool:
+        return sum(decoder.count(text) + 1 for text in _shown(first, others)) <= budget
+
+    def size(text: str, metadata: Metadata) -> int:
+        return decoder.count(spoken(said_by(metadata), text)) + 1
+
     first = Surrounded(segments[0])
     if surroundings is not None and len(segments) <= ALIKE:
-        first = surroundings.of(segments[0], decoder.count, min(TOKENS, budget))
-        if first.whole != segments[:1]:
-            segments = focused(segments, FOCUS_AROUND)
-    turns = (*first.before, *first.after)
-    beside = {turn.document_id for turn in turns}
-
-    def shown(others: Sequence[RecalledSegment]) -> list[str]:
-        # The best passage goes last: here, the last turn of the conversation around the first segment.
-        some = (*first.whole[::-1], *(one for one in others if one.document_id not in beside))
-        return passages((s.context for s in some), (said_by(s.metadata) for s in some))
-
-    def fits(some: Sequence[RecalledSegment]) -> bool:
-        return sum(decoder.count(text) + 1 for text in shown(some[1:])) <= budget
-
-    count = fit(segments, fits)
+        wide = surroundings.of(segments[0], size, min(TOKENS, budget))
+        # What is counted piece by piece may be a token more as one.
+        if wide != first and fits(wide, ()):
+            first, segments = wide, focused(segments, FOCUS_AROUND)
+    count = fit(segments, lambda some: fits(first, some[1:]))
     _check_fits(count, budget)
-    kept = segments[1:count]
-    ranked = {one.id for one in kept}
-    return (first.best, *kept, *(turn for turn in turns if turn.id not in ranked)), shown(kept)
+    return _given(first, segments[1:count]), _shown(first, segments[1:count])
+
+
+def _shown(first: Surrounded, others: Sequence[RecalledSegment]) -> list[str]:
+    """The passages of the first segment with what is around it, and of others, best first.
+
+    The best passage goes last in a prompt: here, the last turn of the conversation around the first.
+    """
+    beside = {turn.document_id for turn in (*first.before, *first.after)}
+    some = (*first.whole[::-1], *(one for one in others if one.document_id not in beside))
+    turns = len(first.whole) if beside else 0
+    return passages((s.context for s in some), (said_by(s.metadata) for s in some), turns)
+
+
+def _given(first: Surrounded, others: Sequence[RecalledSegment]) -> tuple[RecalledSegment, ...]:
+    """The first segment, the others, and the turns around the first, each as it is shown."""
+    turns = {turn.document_id: turn for turn in (*first.before, *first.after)}
+    given = dict[tuple[str, int | None], RecalledSegment]()
+    for one in (first.best, *others, *turns.values()):
+        turn = turns.get(one.document_id)
+        given.setdefault(
+            (one.document_id, one.index if turn is None else None),
+            one if turn is None else _whole(turn, one),
+        )
+    return tuple(given.values())
+
+
+def _whole(turn: RecalledSegment, one: RecalledSegment) -> RecalledSegment:
+    """A segment of a turn with all of the turn; the turn alone if the segment was replaced."""
+    start, end, text = one.start - turn.start, one.end - turn.start, turn.context
+    if text[start:end] != one.text:
+        return turn
+    return replace(one, before=text[:start], after=text[end:], latents=turn.latents)
 
 
 def _latents_within(

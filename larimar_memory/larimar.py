@@ -83,7 +83,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
     ) -> None:
         self.store, self.encoder, self.path = store, encoder, path
         self.threshold = THRESHOLD if threshold is None else threshold
-        self._default_threshold = threshold is None
+        self._default_threshold = THRESHOLD if threshold is None else None
         self._language, self._recall = language, Recall(store, encoder, language)
         named = isinstance(decoder, str | os.PathLike)
         self._decoder = decoder if named else check_decoder(decoder, "The memory cannot be opened.")
@@ -350,9 +350,9 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         """Answer from memory, piece by piece; `.result()` gives the whole `Answer`.
 
         Args:
-            question: a text, or the `Readout` of one. A readout is not read again, but the parts of its
-                question may be. It is shown as it is, unless `reading` says how it was read: what is
-                around it may be what its filter left out.
+            question: a text, or the `Readout` of one. A readout is shown as it is, and so for each part
+                of its question, unless `reading` says how it was read: what is around it, or what a
+                part finds, may be what its filter left out.
             k: most segments to read, 5 by default.
             how: `reading`, a `ReadOptions`, `options`, an `AnswerOptions`, and any of their fields,
                 which override them.
@@ -370,7 +370,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
             question = validate.check_question(question, validate.MAX_QUESTION_CHARS)
             reading = self.answer_reading(reading, options)
             readout = self.read(question, options=reading)
-        parts = partial(self.read, options=reading)
+        parts = partial(self.read, options=reading) if known else None
         around = partial(self._recall.surroundings, reading)
         given = (lambda: self.decoder, self.latents, started, parts, self._language, self._adapter)
         # What a read brought along was asked for, and is all that is shown.
@@ -383,7 +383,7 @@ class Larimar(Holdings, Forgetting, AbstractContextManager["Larimar"]):
         Where its words are begun, it cannot; where the plain decoder is to answer in its place, what is
         out of scope is decided before.
         """
-        if reading.threshold is not None or not self._default_threshold:
+        if reading.threshold is not None or self.threshold != self._default_threshold:
             return reading
         asked = not options.begin and not options.fallback and self._adapter.refuses
         return replace(reading, threshold=LEAST) if asked else reading

@@ -101,10 +101,10 @@ class RecalledSegment:
     Attributes:
         id: `"<document_id>#<index>"`, unique within the namespace.
         score: how well it matches the question: their cosine, in [0, 1]; if the encoder cannot read one
-            of the two, the share of the question's words that the segment holds.
+            of the two, the share of the question's words that the segment holds; 0 if it was not found.
         weight: its part of the readout; the weights of a readout sum to 1. It is the address weight w_k
             (arXiv 2403.11901, Eq. 7), or with slots its share of what they returned.
-        before, after: text of the neighbouring segments, empty unless the read asked for it.
+        before, after: the text around it, if the read asked for it, or an answer was given it.
         latents: stored latents of the segments in `context`, one each, in the order of the text.
         why: why it was recalled, if the read was asked to explain.
     """
@@ -201,14 +201,14 @@ class Readout:
 
     def scoring(self, least: float) -> Readout:
         """The readout with only the segments that score at least `least`; their weights stay."""
-        return replace(self, segments=tuple(s for s in self.segments if s.score >= least))
+        kept = tuple(s for s in self.segments if s.score >= least)
+        reason = self.reason if kept else self.reason or "below the threshold"
+        return replace(self, segments=kept, reason=reason)
 
     def to_dict(self) -> dict[str, Any]:
         """The readout as JSON-serialisable values, without latents and slot weights."""
-        names = (
-            *("question", "namespace", "in_scope", "reason", "probability"),
-            *("threshold", "margin", "best_score", "seconds"),
-        )
+        names = ["question", "namespace", "in_scope", "reason", "probability"]
+        names += ["threshold", "margin", "best_score", "seconds"]
         signs = {"signs": dict(self.signs)} if self.signs else {}
         return {
             **{name: getattr(self, name) for name in names},
@@ -314,7 +314,7 @@ class Citation:
     Attributes:
         start, end: span of the sentence in the answer's text; the mark, as in " [1]", comes after it.
         source: number of the source, from 1, in the order of `Answer.sources`.
-        document_id, document_start, document_end: where the source stands, in characters.
+        document_id, document_start, document_end: where the source says it, or near it, in characters.
     """
 
     start: int

@@ -11,6 +11,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_larimar.convert import ROLES, to_role
+from larimar_memory.decoders.prompt import NOT_IN_MEMORY
 from larimar_memory.errors import InputError
 from larimar_memory.validate import MAX_QUESTION_CHARS, check_history, check_question
 
@@ -75,7 +76,7 @@ def to_end(
     """
     described: dict[str, Any] = {"model_name": model, "grounding": answer.grounding}
     if remembering:
-        described["in_memory"] = answer.grounding != "none"
+        described["in_memory"] = answer.grounding != "none" and not _refused(answer.text)
         described["sources"] = [segment.to_dict() for segment in answer.sources]
         if answer.confidence is not None:
             described["confidence"] = answer.confidence
@@ -91,6 +92,11 @@ def to_end(
             content="", usage_metadata=usage, response_metadata=described, chunk_position="last"
         )
     )
+
+
+def _refused(text: str) -> bool:
+    """Whether all lines of an answer say that it is not in memory."""
+    return all(line.endswith(NOT_IN_MEMORY) for line in text.splitlines())
 
 
 def _text(message: BaseMessage) -> str:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -19,7 +20,7 @@ from larimar_memory.decoders.prompt import said_by
 from larimar_memory.errors import LarimarError
 
 if TYPE_CHECKING:
-    from larimar_memory.types import Answer, OnProgress, Readout, RecalledSegment, Why
+    from larimar_memory.types import Answer, Citation, OnProgress, Readout, RecalledSegment, Why
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -159,9 +160,10 @@ def print_answer(answer: Answer, sources: int = 3) -> None:
     """Where an answer came from and how long it took, after its text was streamed."""
     if answer.reason:
         console.print(f"  [dim]{_why_not(answer)}[/]")
-    cited = {citation.source for citation in answer.citations}
+    cited = {citation.source: citation for citation in reversed(answer.citations)}
     for number, segment in enumerate(answer.sources, 1):
         if number in cited or number <= sources:
+            segment = _cited(segment, cited.get(number))
             text = " ".join(segment.text.split())
             shown = text if len(text) <= _SOURCE_WIDTH else text[: _SOURCE_WIDTH - 3] + "..."
             mark = f"[bold]{_mark(number)}[/] " if number in cited else " " * len(_mark(number) + " ")
@@ -176,6 +178,15 @@ def print_answer(answer: Answer, sources: int = 3) -> None:
     )
     if answer.choice:
         console.print(f"  [dim]{_shown(answer.choice)}[/]", soft_wrap=True)
+
+
+def _cited(segment: RecalledSegment, citation: Citation | None) -> RecalledSegment:
+    """A source as it is cited: the segment, or a sentence of what is around it."""
+    if citation is None:
+        return segment
+    start, end = citation.document_start, citation.document_end
+    at = segment.start - len(segment.before)
+    return replace(segment, text=segment.context[start - at : end - at], start=start, end=end)
 
 
 def print_readout(readout: Readout) -> None:

@@ -94,18 +94,25 @@ def noted(found: Iterable[tuple[str, str, Metadata]]) -> str:
     return f"{NOTE}\n{said}"
 
 
-def passages(texts: Iterable[str], by: Iterable[str] = ()) -> list[str]:
+def passages(texts: Iterable[str], by: Iterable[str] = (), turns: int = 0) -> list[str]:
     """Texts as passages, best first; a text that is part of another by the same speaker is left out.
 
     Args:
         by: for each text, the result of `said_by`, shown in front of it.
+        turns: so many texts, the first ones, are a conversation, of which nothing is left out.
     """
-    kept = list[tuple[str, str]]()
-    for who, text in zip(chain(by, repeat("")), map(passage, texts)):  # noqa: B905 - repeats for ever
-        if text and not any(text in other for speaker, other in kept if speaker == who):
+    said = list(zip(chain(by, repeat("")), map(passage, texts)))  # noqa: B905 - repeats for ever
+    talk, kept = [(who, text) for who, text in said[:turns] if text], list[tuple[str, str]]()
+    for who, text in said[turns:]:
+        if text and not any(text in other for speaker, other in (*talk, *kept) if speaker == who):
             kept = [(s, other) for s, other in kept if s != who or other not in text]
             kept.append((who, text))
-    return [passage(f"{who}: {text}") if who else text for who, text in kept]
+    return [spoken(who, text) for who, text in (*talk, *kept)]
+
+
+def spoken(who: str, text: str) -> str:
+    """A text with who said it, by `said_by`, in front."""
+    return passage(f"{who}: {text}") if who else passage(text)
 
 
 def said_by(metadata: Metadata) -> str:

@@ -81,6 +81,28 @@ class Citer:
         supported = whole - sum(left.values()) >= SUPPORT * whole
         return sorted(n + 1 for n in found) if supported else []
 
+    def place(self, number: int, sentence: str) -> tuple[int, int]:
+        """Where a source says a sentence: the span of its segment, or of a sentence around that.
+
+        Args:
+            number: of the source.
+        """
+        source, worth = self.sources[number - 1], self._worth(sentence)
+        spelt = f" {' '.join(words(sentence))} "
+        pieces = [(source.start, source.text)]
+        for start, text in (
+            (source.start - len(source.before), source.before),
+            (source.end, source.after),
+        ):
+            pieces += [(start + at, one) for at, one in _sentences(text)]
+
+        def rank(piece: tuple[int, str]) -> tuple[bool, float]:
+            own = words(piece[1])
+            return spelt in f" {' '.join(own)} ", _shared(worth, frozenset(stems_of(own)))
+
+        start, text = max(pieces, key=rank)
+        return start, start + len(text)
+
     def _rank(self, n: int, left: Mapping[str, float], spelt: str) -> tuple[bool, float, float, int]:
         """How well a source supports the rest of a sentence; of equal ones, the first is best."""
         held = self._stems[n]
@@ -171,10 +193,8 @@ class Marker:
         numbers = self._citer.numbers(sentence)
         start = self._at - len(sentence.lstrip())
         for number in numbers:
-            source = self._citer.sources[number - 1]
-            self.citations.append(
-                Citation(start, self._at, number, source.document_id, source.start, source.end)
-            )
+            source, place = self._citer.sources[number - 1], self._citer.place(number, sentence)
+            self.citations.append(Citation(start, self._at, number, source.document_id, *place))
         mark = f" {_marks(numbers)}" if numbers else ""
         self._at += len(mark)
         return mark
@@ -187,6 +207,14 @@ def unmarked(text: str, citations: Iterable[Citation]) -> str:
         out += text[at:end]
         at = end + 1 + len(_marks(one.source for one in of_one))
     return out + text[at:]
+
+
+def _sentences(text: str) -> Iterator[tuple[int, str]]:
+    """The sentences of a text, without the space around them, and where they begin."""
+    for found in get_sentence_boundaries("en", text):
+        start, end = int(found["start_index"]), int(found["end_index"])
+        if said := text[start:end].strip():
+            yield text.index(said, start), said
 
 
 def _marks(numbers: Iterable[int]) -> str:

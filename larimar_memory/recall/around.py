@@ -11,14 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from larimar_memory.recall.contexts import recalled
 from larimar_memory.recall.question import Asked
 from larimar_memory.recall.stems import stems_of
-from larimar_memory.recall.stop_words import POINTING
+from larimar_memory.recall.stop_words import POINTING, stop_words
 from larimar_memory.stores.base import Document, Span, Store, StoredSegment, Where, speaker_of
+from larimar_memory.text.segments import is_heading
 from larimar_memory.text.words import words
-from larimar_memory.types import RecalledSegment
+from larimar_memory.types import Metadata, RecalledSegment
+
+QUESTION_MARKS = ("?", "\uff1f", "\u061f")
 
 SENTENCES = 3
 """Segments on either side, of the same document."""
@@ -28,6 +32,12 @@ TURNS = 6
 
 TOKENS = 256
 """The most tokens of a segment and what is around it."""
+
+TOKEN_CHARS = 16
+"""More characters than a token of any text has on average: what is longer need not be counted."""
+
+Size: TypeAlias = Callable[[str, Metadata], int]
+"""The tokens of a text as a prompt shows it, with what its document's metadata put in front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,66 +65,58 @@ class Surroundings:
     Args:
         asked: the question that it was found by.
         where: the read's filter, with its times: documents that do not pass it are not shown.
-        score: how well a stored segment matches the question, in [0, 1].
     """
 
-    def __init__(
-        self,
-        store: Store,
-        namespace: str,
-        asked: Asked,
-        where: Where | None,
-        score: Callable[[StoredSegment], float],
-    ) -> None:
-        self._store, self._namespace, self._asked = store, namespace, asked
-        self._where, self._score = where, score
+    def __init__(self, store: Store, namespace: str, asked: Asked, where: Where | None) -> None:
+        self._store, self._namespace, self._asked, self._where = store, namespace, asked, where
 
-    def of(self, best: RecalledSegment, count: Callable[[str], int], most: int = TOKENS) -> Surrounded:
+    def of(self, best: RecalledSegment, size: Size, most: int = TOKENS) -> Surrounded:
         """As much of the text around the segment as fits, alike on both sides; none if it stands alone.
 
         Args:
-            count: counts the tokens of a text.
             most: tokens of all of it.
         """
         spoken = bool(speaker_of(best.metadata))
         if not spoken and stands_alone(best.text, self._asked):
             return Surrounded(best)
-        turns = self._turns(best.document_id) if spoken else []
+        talk = self._store.beside(self._namespace, [best.document_id], TURNS)[0] if spoken else []
+        passing = self._passing([document.id for document in talk] or [best.document_id])
+        if best.document_id not in passing:
+            return Surrounded(best)
+        turns = _short([turn for turn in talk if turn.id in passing], best.document_id, most)
         spans = [Span(best.document_id, best.index - SENTENCES, best.index + SENTENCES)]
-        spans += [Span(document.id) for document in turns if document.id != best.document_id]
+        spans += [Span(turn.id) for turn in turns if turn.id != best.document_id]
         own, *others = self._store.spans(self._namespace, spans, latents=True)
         at = next((n for n, one in enumerate(own) if one.index == best.index), None)
         if at is None or own[at].text != best.text:
             # It was replaced since it was found: what is around it now belongs to another text.
             return Surrounded(best)
-        if reach := _reach([count(one.text) + 1 for one in own], at, SENTENCES, most):
+        room = most - size("", best.metadata)
+        if reach := _reach([size(one.text, {}) for one in own], at, SENTENCES, room):
             near = own[max(at - reach, 0) : at + reach + 1]
             best = recalled(own[at], best.score, best.weight, near, best.why)
         if len(turns) < 2:
             return Surrounded(best)
-        return self._talk(best, [document.id for document in turns], others, count, most)
+        return self._talk(best, [turn.id for turn in turns], others, size, most)
 
-    def _turns(self, document_id: str) -> Sequence[Document]:
-        """The documents beside one in its conversation that pass the filter, and itself."""
-        (found,) = self._store.beside(self._namespace, [document_id], TURNS)
+    def _passing(self, ids: Sequence[str]) -> set[str]:
+        """Those of some documents that pass the filter."""
         if self._where is None:
-            return found
-        ids = [document.id for document in found]
-        passing = {d.id for d in self._store.documents(self._namespace, self._where, ids)}
-        return [d for d in found if d.id in passing or d.id == document_id]
+            return set(ids)
+        return {document.id for document in self._store.documents(self._namespace, self._where, ids)}
 
     def _talk(
         self,
         best: RecalledSegment,
         ids: Sequence[str],
         others: Sequence[Sequence[StoredSegment]],
-        count: Callable[[str], int],
+        size: Size,
         most: int,
     ) -> Surrounded:
         at = ids.index(best.document_id)
         beside = iter(others)
-        turns = [best if id == best.document_id else self._turn(next(beside)) for id in ids]
-        sizes = [0 if turn is None else count(turn.context) + 1 for turn in turns]
+        turns = [best if id == best.document_id else _turn(next(beside)) for id in ids]
+        sizes = [0 if turn is None else size(turn.context, turn.metadata) for turn in turns]
         reach = _reach(sizes, at, TURNS, most)
         before, after = turns[max(at - reach, 0) : at], turns[at + 1 : at + reach + 1]
         return Surrounded(
@@ -123,15 +125,31 @@ class Surroundings:
             tuple(turn for turn in after if turn is not None),
         )
 
-    def _turn(self, held: Sequence[StoredSegment]) -> RecalledSegment | None:
-        """A whole turn; None if it was forgotten meanwhile."""
-        return recalled(held[0], self._score(held[0]), 0.0, held) if held else None
-
 
 def stands_alone(text: str, asked: Asked) -> bool:
-    """Whether a text has every word that a question asks with, and does not begin by pointing back."""
-    said = words(text)
-    return not POINTING.intersection(said[:1]) and set(stems_of(asked.terms)) <= set(stems_of(said))
+    """Whether a text has every word that a question asks with, says more, and does not point back.
+
+    Headings and questions name what others say. Which words point back is known for English alone.
+    """
+    said, idle = words(text), stop_words(asked.language)
+    if asked.language != "en" or POINTING.intersection(said[:1]):
+        return False
+    if is_heading(text) or text.rstrip().endswith(QUESTION_MARKS):
+        return False
+    return set(stems_of(asked.terms)) < set(stems_of([word for word in said if word not in idle]))
+
+
+def _turn(held: Sequence[StoredSegment]) -> RecalledSegment | None:
+    """A whole turn, which was not found by the question; None if it was forgotten meanwhile."""
+    return recalled(held[0], 0.0, 0.0, held) if held else None
+
+
+def _short(turns: Sequence[Document], id: str, most: int) -> Sequence[Document]:
+    """The turns around a document up to the nearest one that is too long to be shown."""
+    at = next((n for n, turn in enumerate(turns) if turn.id == id), 0)
+    long = (abs(n - at) for n, turn in enumerate(turns) if turn.characters > most * TOKEN_CHARS)
+    far = min((distance for distance in long if distance), default=len(turns))
+    return turns[max(at - far + 1, 0) : at + far]
 
 
 def _reach(sizes: Sequence[int], at: int, most_reach: int, most: int) -> int:

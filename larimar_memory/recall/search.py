@@ -128,13 +128,8 @@ class Recall:
 
     def surroundings(self, options: ReadOptions, question: str) -> Surroundings:
         """What finds the text around a segment that was read for a question by these options."""
-        key = self.key_of(question)
-
-        def score(segment: StoredSegment) -> float:
-            return Candidate(segment, float(segment.best_key @ key), 0.0).score
-
         asked = Asked(question, self.language)
-        return Surroundings(self.store, options.namespace, asked, filter_of(options), score)
+        return Surroundings(self.store, options.namespace, asked, filter_of(options))
 
     def nearest(
         self,

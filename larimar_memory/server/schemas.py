@@ -190,8 +190,8 @@ def recalled(segment: RecalledSegment) -> Recalled:
     return Recalled(
         id=segment.document_id,
         uri=uri_of(segment.document_id),
-        start=segment.start,
-        end=segment.end,
+        start=segment.start - len(segment.before),
+        end=segment.end + len(segment.after),
         score=segment.score,
         metadata=shown(segment.metadata),
         text=disarmed(segment.context),

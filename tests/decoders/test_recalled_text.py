@@ -29,6 +29,7 @@ from larimar_memory.decoders.prompt import (
     disarmed,
     messages,
     passage,
+    passages,
     plain_ids,
 )
 from larimar_memory.decoders.transformers import TransformersDecoder
@@ -220,6 +221,27 @@ def decoder() -> TransformersDecoder:
 @pytest.fixture(scope="module")
 def codec(decoder: TransformersDecoder) -> LatentCodec:
     return LatentCodec(decoder, LatentConfig(dz=8, width=8, rank=2, limit=8)).eval()
+
+
+@given(
+    turns=st.lists(
+        st.tuples(st.sampled_from(["Ann", "Bo"]), st.sampled_from(["9", "19", "19 floors"]))
+    ),
+    others=st.lists(st.sampled_from(["9", "19", "19 or 9", "29"])),
+)
+def test_a_conversation_stays_whole_and_the_rest_adds_to_it(
+    turns: list[tuple[str, str]], others: list[str]
+) -> None:
+    texts, by = [*(text for _, text in turns), *others], [*(who for who, _ in turns)]
+    by += ["Ann"] * len(others)
+    found = passages(texts, by, len(turns))
+    assert found[: len(turns)] == [f"{who}: {text}" for who, text in turns]
+    more = [line.removeprefix("Ann: ") for line in found[len(turns) :]]
+    said = [text for who, text in turns if who == "Ann"]
+    assert not any(one in other for one in more for other in said)
+    assert all(any(one in other for other in (*said, *more)) for one in others)
+    assert not any(a != b and a in b for a in more for b in more)
+    assert passages(["", *texts], ["Ann", *by], len(turns) + 1) == found
 
 
 @given(HOSTILE.filter(lambda text: len(passage(text)) > 2))

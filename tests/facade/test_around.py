@@ -10,9 +10,10 @@ import pytest
 from larimar_memory.answer import ALIKE
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError
+from larimar_memory.form.stream import AnswerStream
 from larimar_memory.larimar import THRESHOLD, Larimar
 from larimar_memory.latents.adapting import LEAST
-from larimar_memory.types import Answer, ReadOptions
+from larimar_memory.types import Answer, ReadOptions, Readout
 
 pytestmark = pytest.mark.model
 
@@ -161,3 +162,125 @@ def test_a_readout_is_shown_as_it_was_read(memory: Larimar) -> None:
     told = memory.answer(readout, reading=ReadOptions(where=where))
     assert {source.metadata["speaker"] for source in told.sources} == {"Ann"}
     assert len(told.sources) > 1
+
+
+FLOORS = (
+    ("Ann", "On which floor of the hotel is our room?"),
+    ("Bo", "9"),
+    ("Ann", "And how many floors does the hotel have?"),
+    ("Bo", "It has 19 floors."),
+)
+DINNER = (
+    ("Ann", "The birthday dinner of all of us on Friday in Merrow was planned by me this morning."),
+    (
+        "Bo",
+        "The birthday dinner of all of us on Friday in Merrow was booked by me this afternoon. The "
+        "restaurant that I finally chose after a long search is called Casa Orvetti, at the harbour.",
+    ),
+    ("Ann", "Fine, see you there at eight o'clock."),
+)
+FAQ = (
+    "# Questions\n\n## When was the mill of Merrow built?\n\nIn the spring of 1887, after the great "
+    "flood had taken away the bridge and all of the old houses beside the river.\n"
+)
+
+
+def talk(memory: Larimar, turns: tuple[tuple[str, str], ...], namespace: str, day: str = "") -> None:
+    said = {"said_at": day} if day else {}
+    by = [{"speaker": speaker, **said} for speaker, _ in turns]
+    texts, ids = [text for _, text in turns], [str(n) for n in range(len(turns))]
+    memory.write(texts, ids, by, namespace=namespace, episode="talk")
+
+
+def prompted(memory: Larimar, question: str | Readout, **how: Any) -> tuple[str, AnswerStream]:
+    stream = memory.stream(question, **how)
+    return stream.prompts[0][-1]["content"], stream
+
+
+def test_no_turn_is_left_out_for_being_part_of_another(memory: Larimar) -> None:
+    talk(memory, FLOORS, "floors")
+    question = "On which floor of the hotel is the room?"
+    prompt, stream = prompted(memory, question, k=1, namespace="floors")
+    assert "\n".join(f"{by}: {text}" for by, text in FLOORS) in prompt
+    assert stream.result().text == "9"
+
+
+def test_a_heading_that_asks_the_question_does_not_stand_alone(memory: Larimar) -> None:
+    memory.write([FAQ], ["faq"], namespace="faq")
+    assert "1887" in memory.answer("When was the mill of Merrow built?", namespace="faq").text
+
+
+def test_sources_hold_all_that_the_decoder_was_given(memory: Larimar) -> None:
+    talk(memory, DINNER, "dinner")
+    prompt, stream = prompted(
+        memory, "Where is the birthday dinner planned for Friday?", k=2, namespace="dinner"
+    )
+    by_id = {source.document_id: source for source in stream.sources}
+    assert sorted(by_id) == ["0", "1", "2"]
+    assert {id: source.context for id, source in by_id.items()} == {
+        str(n): text for n, (_, text) in enumerate(DINNER)
+    }
+    assert "Orvetti" in prompt
+    assert by_id["1"].score > 0
+    assert by_id["2"].score == 0
+
+
+def test_each_part_is_cited_from_what_it_was_shown(memory: Larimar) -> None:
+    question = "When was the Tarn Valley Railway opened, and who built the Tarn Valley Railway?"
+    answer = memory.answer(question, k=1, cite=True)
+    assert answer.text.endswith("Josiah Pell [1]")
+    (source,) = answer.sources
+    assert source.context == RAILWAY
+    said = [RAILWAY[one.document_start : one.document_end] for one in answer.citations]
+    assert ["1887" in said[0], "Josiah Pell" in said[1]] == [True, True]
+    assert said[1].startswith("It was built")
+
+
+@pytest.mark.parametrize("namespace", ["default", "dated", "dated talk"])
+def test_any_budget_that_holds_the_segment_is_enough(memory: Larimar, namespace: str) -> None:
+    memory.write([RAILWAY], ["railway"], [{"said_at": "2026-05-03"}], namespace="dated")
+    talk(memory, TALK, "dated talk", "2026-05-03")
+    question = "Is the table booked?" if "talk" in namespace else "Who built the Tarn Valley Railway?"
+    how: dict[str, Any] = {"k": 1, "namespace": namespace, "threshold": 0.0}
+    decoder, wider = memory.decoder, set[str]()
+    for budget in range(60, 121, 3):
+        alone, _ = prompted(memory, question, context_tokens=budget, around=False, **how)
+        prompt, _ = prompted(memory, question, context_tokens=budget, **how)
+        inner = prompt.split("<recalled>\n")[1].split("\n</recalled>")[0]
+        assert decoder.count(inner) <= budget + 1
+        assert len(prompt) >= len(alone)
+        wider.add(inner)
+    assert len(wider) > 1
+
+
+def test_nothing_that_scores_enough_is_nothing_in_memory(memory: Larimar) -> None:
+    readout = memory.read("Who built the Tarn Valley Railway?").scoring(0.999)
+    assert (readout.segments, readout.reason) == ((), "below the threshold")
+    answer = memory.answer(readout)
+    assert (answer.text, answer.reason, answer.sources) == ("Not in memory.", "below the threshold", ())
+
+
+def test_parts_of_a_readout_show_no_more_than_it_has(memory: Larimar) -> None:
+    texts = ["Anna moved to Rome in 2019.", "Anna moved to Oslo in 2001, secretly."]
+    memory.write(texts, list("ab"), [{"public": True}, {"public": False}], namespace="secret")
+    question = "When did Anna move to Oslo, and when did Anna move to Rome?"
+    readout = memory.read(question, namespace="secret", where={"public": True}, threshold=0.0)
+    assert [source.document_id for source in memory.stream(readout).sources] == ["a"]
+
+
+def test_a_document_that_no_longer_passes_the_filter_shows_no_more(memory: Larimar) -> None:
+    memory.write([RAILWAY], ["railway"], [{"public": True}], namespace="published")
+    where = {"public": True}
+    readout = memory.read("Who built the Tarn Valley Railway?", 1, namespace="published", where=where)
+    changed = RAILWAY.replace("Josiah Pell", "Nobody Else")
+    memory.update("railway", changed, {"public": False}, namespace="published")
+    prompt, _ = prompted(memory, readout, reading=ReadOptions(where=where))
+    assert "Nobody Else" not in prompt
+
+
+def test_a_threshold_that_is_set_later_holds_for_answers(encoder: SentenceEncoder) -> None:
+    with Larimar.open(encoder=encoder) as memory:
+        memory.write([RAILWAY])
+        memory.threshold = 0.999
+        answer = memory.answer("Who built the Tarn Valley Railway?")
+        assert (answer.threshold, answer.text) == (0.999, "Not in memory.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -65,6 +67,16 @@ def test_a_citation_says_where_it_stands() -> None:
     assert text[second.start : second.end] == "It is 330 metres tall."
     assert second == Citation(second.start, second.end, 2, "notes", 100, 100 + len(TEXTS[1]))
     assert [text[c.end : c.end + 4] for c in (first, second)] == [" [1]", " [2]"]
+
+
+def test_a_citation_says_where_around_a_segment_it_stands() -> None:
+    one = source("It was built in 1887. ", 1)
+    one = replace(one, before="The tower is old.  ", after=" Gustave Eiffel drew it. It is of iron.")
+    whole, at = one.context, one.start - len(one.before)
+    marker = Marker(Citer("Who?", [one]))
+    assert "".join(marker.marked(["Gustave Eiffel. In 1887. An old tower."])).count("[1]") == 3
+    said = [whole[c.document_start - at : c.document_end - at] for c in marker.citations]
+    assert said == ["Gustave Eiffel drew it.", one.text, "The tower is old."]
 
 
 def test_marks_stream_when_a_sentence_has_ended() -> None:

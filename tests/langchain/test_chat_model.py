@@ -132,6 +132,15 @@ def test_styles_and_citations_are_settings(
         ChatLarimar(memory=vault, style="long")
 
 
+def test_what_the_decoder_refuses_is_not_in_memory(vault: Larimar) -> None:
+    """The read was in scope, and its source is told."""
+    model = ChatLarimar(memory=vault, score_threshold=0.0)
+    answer = model.invoke("Who painted the vault?")
+    assert answer.text == NOT_IN_MEMORY
+    told = answer.response_metadata
+    assert (told["in_memory"], told["grounding"], len(told["sources"])) == (False, "text", 1)
+
+
 def test_what_is_not_in_memory(vault: Larimar, prompts: list[tuple[list[int], Any]]) -> None:
     model = ChatLarimar(memory=vault, max_tokens=2)
     answer = model.invoke([*HISTORY, HumanMessage(OUT_OF_SCOPE)])

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larimar_memory.larimar import Larimar
-from larimar_memory.recall.around import SENTENCES, TURNS, Surrounded, stands_alone
+from larimar_memory.recall.around import SENTENCES, TOKEN_CHARS, TURNS, Surrounded, _short, stands_alone
 from larimar_memory.recall.question import Asked
-from larimar_memory.types import ReadOptions, RecalledSegment
+from larimar_memory.stores.base import Document
+from larimar_memory.types import Metadata, ReadOptions, RecalledSegment
 from tests.quick import QuickCoarse
 
 SENTENCE = "The lamp number {} is lit by keeper {}. "
@@ -37,7 +38,13 @@ def best(memory: Larimar, question: str, **how: Any) -> RecalledSegment:
 def around(
     memory: Larimar, one: RecalledSegment, most: int = LOTS, question: str = "q", **how: Any
 ) -> Surrounded:
-    return memory._recall.surroundings(ReadOptions(**how), question).of(one, words, most)
+    return memory._recall.surroundings(ReadOptions(**how), question).of(one, size, most)
+
+
+def size(text: str, metadata: Metadata) -> int:
+    """One for each word and for the end, and for each letter of a long name."""
+    name = str(metadata.get("speaker", ""))
+    return words(text) + 1 + len(name[3:])
 
 
 def lamps(count: int) -> str:
@@ -77,10 +84,13 @@ def test_of_prose_it_is_one_piece_of_the_document(
     ("text", "question", "alone"),
     [
         ("The mill at Merrow was built in 1887.", "When was the mill of Merrow built?", True),
-        ("The MILLS at Merrow were being built.", "Who built a mill at Merrow?", True),
+        ("The MILLS at Merrow were built by bakers.", "Who built a mill at Merrow?", True),
         ("The mill was built in 1887.", "When was the mill of Merrow built?", False),
         ("It was built at Merrow, that mill.", "When was the mill of Merrow built?", False),
         ("Merrow!", "Who is it?", False),
+        ("The mill of Merrow was built.", "When was the mill of Merrow built?", False),
+        ("When was the old mill of Merrow built?\n\n", "When was the mill of Merrow built?", False),
+        ("The Mill of Merrow, Built of Brick\n\n", "When was the mill of Merrow built?", False),
         ("", "When was the mill built?", False),
     ],
 )
@@ -88,6 +98,7 @@ def test_a_text_with_every_word_of_a_question_stands_alone(
     text: str, question: str, alone: bool
 ) -> None:
     assert stands_alone(text, Asked(question)) is alone
+    assert not stands_alone(text, Asked(question, "de"))
 
 
 def test_what_stands_alone_is_given_alone_but_in_a_conversation(memory: Larimar) -> None:
@@ -125,10 +136,31 @@ def test_of_a_conversation_it_is_the_turns_on_both_sides(memory: Larimar) -> Non
     assert ids(stretch.whole) == [str(n) for n in range(9 - TURNS, 9 + TURNS + 1)]
     assert [turn.metadata["speaker"] for turn in stretch.before[-2:]] == ["Ann", "Bo"]
     assert {turn.weight for turn in (*stretch.before, *stretch.after)} == {0.0}
-    assert all(0 <= turn.score <= 1 for turn in stretch.whole)
+    assert {turn.score for turn in (*stretch.before, *stretch.after)} == {0.0}
     # Four words and one for the end of each.
     assert ids(around(memory, one, 15, namespace="talk").whole) == ["8", "9", "10"]
     assert ids(around(memory, one, 14, namespace="talk").whole) == ["9"]
+
+
+def test_the_names_of_those_who_speak_count(memory: Larimar) -> None:
+    by = [{"speaker": "Ann" if n % 2 else f"Bo{'x' * 20}"} for n in range(9)]
+    texts = [f"Lamp {n} is lit." for n in range(9)]
+    memory.write(texts, list("012345678"), by, namespace="named", episode="talk")
+    one = best(memory, "Lamp 5", namespace="named", where={"speaker": "Ann"})
+    one = replace(one, id="5#0", document_id="5", text="Lamp 5 is lit.")
+    for most, shown in ((15, "5"), (52, "5"), (53, "456"), (63, "34567"), (10_000, "012345678")):
+        assert "".join(ids(around(memory, one, most, namespace="named").whole)) == shown
+
+
+@given(sizes=st.lists(st.integers(1, 60), min_size=1, max_size=13), at=st.integers(0, 12))
+def test_a_long_turn_ends_what_is_read(sizes: list[int], at: int) -> None:
+    at %= len(sizes)
+    turns = [Document(str(n), "", chars) for n, chars in enumerate(sizes)]
+    short = _short(turns, str(at), 2)
+    assert str(at) in [turn.id for turn in short]
+    assert all(turn.characters <= 2 * TOKEN_CHARS for turn in short if turn.id != str(at))
+    left, right = int(short[0].id), int(short[-1].id)
+    assert [turn.id for turn in short] == [str(n) for n in range(left, right + 1)]
 
 
 def test_what_the_filter_of_the_read_leaves_out_is_not_shown(memory: Larimar) -> None:

@@ -114,6 +114,15 @@ async def test_what_a_model_reads(here: Any) -> None:
         assert not done.is_error
 
 
+async def test_a_source_stands_where_it_says_with_what_is_around_it(held: OnDemand, here: Any) -> None:
+    text = "The ferry to Ren was painted in May. It was built in Ulm. It leaves at nine, always."
+    held().write([text], ["ferry"], namespace="ana")
+    async with Client(here) as client:
+        answered = await called(client, "answer", question="Where was the ferry built?", k=1)
+        (source,) = answered["sources"]
+        assert text[source["start"] : source["end"]] == source["text"] == text
+
+
 async def test_documents_are_resources_and_listed_by_pages(held: OnDemand, here: Any) -> None:
     ids = [*(f"{n}" for n in range(103)), "a/b c?&id=7#é+%2e..", "</recalled>.md"]
     held().write([f"Text {id}\n" for id in ids], ids, namespace="ana")
