@@ -82,10 +82,10 @@ def ask(
         bool, typer.Option("--cite", help="Mark which source each sentence is from.")
     ] = False,
     beams: Annotated[
-        int, typer.Option("--beams", help="Of how many brief answers the best is given.")
+        int, typer.Option("--beams", help="How many brief answers to choose among.")
     ] = AnswerOptions().beams,
     around: Annotated[
-        bool, typer.Option(help="Show the decoder what is around the best segment, too.")
+        bool, typer.Option(help="Show an adapter what is around the best segment, too.")
     ] = True,
     explain: Annotated[
         bool, typer.Option("--explain", help="Also say why --grounding auto chose as it did.")

@@ -17,8 +17,8 @@ _COLOURS = {"wrong": "red", "slow": "yellow", "note": "cyan"}
 def doctor(as_json: AsJson = False) -> None:
     """Look at this installation and this machine: what is there, what is wrong, what is slow and why.
 
-    Nothing is changed or fetched. Status 0 where all that is needed is there, 1 where something is
-    wrong; what is only slow does not count.
+    Nothing is changed or fetched. The status is 1 if something is wrong, otherwise 0, even if something
+    is slow.
     """
     from larimar_memory.cli import checkup, remedies
 

@@ -29,7 +29,8 @@ def forget(
         bool,
         typer.Option(
             "--receipt",
-            help="Search every byte of the files for it, and keep a receipt; status 1 if it is there.",
+            help="Search every byte of the files for what was forgotten, and keep a receipt; status 1 "
+            "if any is left or a file cannot be read.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -94,7 +95,7 @@ def _print(receipt: Receipt) -> None:
         if check.unread:
             lines.append(f"  not read: {', '.join(check.unread)}")
         if check.shared:
-            lines.append(f"  {check.shared:,} pieces are in other documents as well")
+            lines.append(f"  {check.shared:,} pieces are in what the memory still holds")
     elif receipt.ended_at is not None:
         lines.append("  not looked for in the files: it was interrupted, and erased later")
     output.print_result({}, False, "\n".join([*lines, f"  hash {receipt.hash}"]))

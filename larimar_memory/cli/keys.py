@@ -26,7 +26,7 @@ def index(
 ) -> None:
     """Make the fine keys that a lazy memory lacks, so that reading need not make them.
 
-    Interrupted, it keeps those that were made; the same command goes on there.
+    If it is interrupted, it keeps the keys that were made; run again, it continues from there.
     """
     from larimar_memory import index as keys
     from larimar_memory.stores.opening import called

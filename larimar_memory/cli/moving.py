@@ -11,12 +11,16 @@ from larimar_memory.cli import output
 from larimar_memory.cli.options import AsJson
 
 _PLACE = "A memory file, a postgresql:// address, or a folder that `larimar export` wrote."
+_NEW = "A place of the same kinds, new or existing; the name of a new folder ends in /."
+_MERGED = (
+    "The memories to merge: files, postgresql:// addresses, or folders that `larimar export` wrote."
+)
 NoReceipts = Annotated[bool, typer.Option("--no-receipts", help="Leave receipts behind.")]
 
 
 def copy(
     source: Annotated[str, typer.Argument(help=_PLACE)],
-    target: Annotated[str, typer.Argument(help="The same, new or existing; a new folder's ends in /.")],
+    target: Annotated[str, typer.Argument(help=_NEW)],
     namespace: Annotated[
         str | None,
         typer.Option("--namespace", "-n", help="Copy only this namespace.", show_default="all"),
@@ -37,14 +41,14 @@ def copy(
 
 
 def merge(
-    sources: Annotated[list[str], typer.Argument(help=f"To be merged, each: {_PLACE}")],
+    sources: Annotated[list[str], typer.Argument(help=_MERGED)],
     into: Annotated[str, typer.Option("--into", help="A memory file or address, new or existing.")],
     same: Annotated[
         str,
         typer.Option(
             "--same",
-            help="What stays where one id has different texts: newer, first (as they are named, and "
-            "before them what is in --into), or refuse, to merge nothing.",
+            help="Which text stays if one id has several: newer; first, in the order named, with "
+            "--into before all; or refuse, which merges nothing.",
         ),
     ] = "refuse",
     no_receipts: NoReceipts = False,

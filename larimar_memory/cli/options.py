@@ -63,7 +63,12 @@ WhereText = Annotated[
 ]
 Neighbours = Annotated[int, typer.Option("--neighbours", help="Segments of context on either side.")]
 Threshold = Annotated[
-    float | None, typer.Option("--threshold", help="Probability under which it says 'Not in memory.'")
+    float | None,
+    typer.Option(
+        "--threshold",
+        help="Probability under which it says 'Not in memory.': by default .5, or .05 for an answer by "
+        "an adapter that can refuse.",
+    ),
 ]
 Since = Annotated[
     str, typer.Option("--since", help='Only what was said from this day or moment on: "2026-05-03".')
