@@ -71,7 +71,7 @@ def test_the_tables_name_every_tool_and_option() -> None:
     options = PAGE.split("| option |")[1].split("\n\n")[0]
     named = re.findall(r"`(--\w+)", options)
     help = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "200"}).output
-    assert len(named) == 7
+    assert len(named) == 9
     assert [name for name in named if name not in help] == []
 
 
