@@ -246,8 +246,9 @@ def _in_turn(each: Sequence[tuple[RecalledSegment, ...]]) -> tuple[RecalledSegme
     """The best of each, then the next of each; each segment once, with the most that is shown of it."""
     taken = dict[str, RecalledSegment]()
     for segment in (one for some in zip_longest(*each) for one in some if one is not None):
-        before = taken.setdefault(segment.id, segment)
-        taken[segment.id] = max(before, segment, key=lambda one: len(one.context))
+        known = taken.get(segment.id)
+        if known is None or len(known.context) < len(segment.context):
+            taken[segment.id] = segment
     return tuple(taken.values())
 
 
