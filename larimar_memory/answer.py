@@ -19,7 +19,7 @@ from larimar_memory.decoders.prompt import (
     spoken,
 )
 from larimar_memory.errors import InputError
-from larimar_memory.form.citing import Citer
+from larimar_memory.form.citing import Citer, Part
 from larimar_memory.form.stream import AnswerStream as AnswerStream
 from larimar_memory.form.stream import Said
 from larimar_memory.latents.latent_memory import LatentMemory, unpacked
@@ -198,8 +198,8 @@ def start(
         threshold=readout.threshold,
         choice=choice if readout.signs else None,
     )
-    labels = [label for label, _ in asked]
-    citer = Citer(readout.question, sources, labels, language) if options.cite else None
+    parts = [Part(one[0], one[1].question, said[1]) for one, said in zip(asked, each, strict=True)]
+    citer = Citer(parts, sources, language) if options.cite else None
     begin = options.begin if sources or options.fallback else ""
     return AnswerStream(answer, [said for said, _ in each], started, begin, citer)
 
@@ -249,7 +249,10 @@ def _in_turn(each: Sequence[tuple[RecalledSegment, ...]]) -> tuple[RecalledSegme
         known = taken.get(segment.id)
         if known is None or len(known.context) < len(segment.context):
             taken[segment.id] = segment
-    return tuple(taken.values())
+    found = [one for one in taken.values() if one.weight or one.score]
+    documents = {one.document_id for one in found}
+    # A turn that one part found is not named again as what is around another part's.
+    return (*found, *(one for one in taken.values() if one.document_id not in documents))
 
 
 def _generate(

@@ -96,7 +96,8 @@ def to_end(
 
 def _refused(text: str) -> bool:
     """Whether all lines of an answer say that it is not in memory."""
-    return all(line.endswith(NOT_IN_MEMORY) for line in text.splitlines())
+    lines = [line for line in text.splitlines() if line.strip()]
+    return bool(lines) and all(line.endswith(NOT_IN_MEMORY) for line in lines)
 
 
 def _text(message: BaseMessage) -> str:

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 from sentencex import get_sentence_boundaries
 
@@ -40,40 +41,63 @@ _END = re.compile(
 _UNSPACED = "\u3002\uff01\uff1f"
 
 
+class Part(NamedTuple):
+    """A part of an answer.
+
+    Attributes:
+        label: the beginning of its line, which is no sentence of the answer; "" if it is all of it.
+        asked: its question; if sources support a sentence equally, its words decide.
+        given: the sources that the decoder was given for it.
+    """
+
+    label: str
+    asked: str
+    given: Sequence[RecalledSegment]
+
+
 class Citer:
-    """Tells which of an answer's sources support a sentence.
+    """Tells which of an answer's sources support a sentence. Sentences come in their order.
 
     Args:
-        question: the one that is answered; if sources support a sentence equally, its words decide.
-        sources: in the order of their numbers, which start at 1.
-        apart: texts that are not sentences of the answer: the labels of its lines.
+        parts: of the answer, in their order.
+        sources: of all parts, in the order of their numbers, which start at 1.
         language: ISO 639-1 code of the stop words.
     """
 
     def __init__(
-        self,
-        question: str,
-        sources: Sequence[RecalledSegment],
-        apart: Collection[str] = (),
-        language: str = "en",
+        self, parts: Sequence[Part], sources: Sequence[RecalledSegment], language: str = "en"
     ) -> None:
-        self.sources, self._apart, self._idle = sources, apart, stop_words(language)
+        self.sources, self._idle = sources, stop_words(language)
         said = [words(source.context) for source in sources]
         self._spelt = [f" {' '.join(own)} " for own in said]
         self._stems = [frozenset(stems_of(own)) for own in said]
         self._held = Counter(stem for own in self._stems for stem in own)
-        self._asked = self._worth(question)
+        self._parts, self._part = parts, -1
+        self._asked, self._given = dict[str, float](), list[int]()
+        self._enter(0)
+
+    def _enter(self, part: int) -> None:
+        """Begin with a part: its question decides, and its sources support it."""
+        if part != self._part:
+            self._part, (_, asked, given) = part, self._parts[part]
+            ids = {one.id for one in given}
+            # A turn that this part was shown may be found, and so named by a segment, in another.
+            whole = {one.document_id for one in given if not (one.weight or one.score)}
+            self._asked = self._worth(asked)
+            self._given = [
+                n for n, one in enumerate(self.sources) if one.id in ids or one.document_id in whole
+            ]
 
     def numbers(self, sentence: str) -> list[int]:
         """The numbers of the sources that support a sentence, in order; an empty list if none do."""
-        sentence = sentence.strip()
-        if sentence in self._apart or sentence.endswith(NOT_IN_MEMORY):
+        sentence = self._said(sentence)
+        if not sentence or sentence.endswith(NOT_IN_MEMORY):
             return []
         worth = self._worth(sentence)
         whole, left, found = sum(worth.values()), dict(worth), list[int]()
         spelt = f" {' '.join(words(sentence))} "
         while left and len(found) < MOST:
-            best = max(range(len(self.sources)), key=lambda n: self._rank(n, left, spelt), default=None)
+            best = max(self._given, key=lambda n: self._rank(n, left, spelt), default=None)
             if best is None or _shared(left, self._stems[best]) < MORE * whole:
                 break
             found.append(best)
@@ -87,6 +111,7 @@ class Citer:
         Args:
             number: of the source.
         """
+        sentence = self._said(sentence)
         source, worth = self.sources[number - 1], self._worth(sentence)
         spelt = f" {' '.join(words(sentence))} "
         pieces = [(source.start, source.text)]
@@ -96,12 +121,24 @@ class Citer:
         ):
             pieces += [(start + at, one) for at, one in _sentences(text)]
 
-        def rank(piece: tuple[int, str]) -> tuple[bool, float]:
+        def rank(piece: tuple[int, str]) -> tuple[bool, float, float]:
             own = words(piece[1])
-            return spelt in f" {' '.join(own)} ", _shared(worth, frozenset(stems_of(own)))
+            held = frozenset(stems_of(own))
+            copied = spelt in f" {' '.join(own)} "
+            return copied, _shared(worth, held), _shared(self._asked, held)
 
         start, text = max(pieces, key=rank)
         return start, start + len(text)
+
+    def _said(self, sentence: str) -> str:
+        """A sentence without the label that begins its line, with which its part begins."""
+        sentence = sentence.strip()
+        named = enumerate(self._parts[self._part :], self._part)
+        found = next((n for n, one in named if one.label and sentence.startswith(one.label)), None)
+        if found is None:
+            return sentence
+        self._enter(found)
+        return sentence[len(self._parts[found].label) :].strip()
 
     def _rank(self, n: int, left: Mapping[str, float], spelt: str) -> tuple[bool, float, float, int]:
         """How well a source supports the rest of a sentence; of equal ones, the first is best."""

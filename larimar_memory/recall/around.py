@@ -71,7 +71,9 @@ class Surroundings:
         self._store, self._namespace, self._asked, self._where = store, namespace, asked, where
 
     def of(self, best: RecalledSegment, size: Size, most: int = TOKENS) -> Surrounded:
-        """As much of the text around the segment as fits, alike on both sides; none if it stands alone.
+        """As much of the text around the segment as fits; none if it stands alone.
+
+        It reaches alike to both sides, or where that does not fit, to what follows, or what precedes.
 
         Args:
             most: tokens of all of it.
@@ -92,8 +94,9 @@ class Surroundings:
             # It was replaced since it was found: what is around it now belongs to another text.
             return Surrounded(best)
         room = most - size("", best.metadata)
-        if reach := _reach([size(one.text, {}) for one in own], at, SENTENCES, room):
-            near = own[max(at - reach, 0) : at + reach + 1]
+        back, on = _reach([size(one.text, {}) for one in own], at, SENTENCES, room)
+        if back or on:
+            near = own[max(at - back, 0) : at + on + 1]
             best = recalled(own[at], best.score, best.weight, near, best.why)
         if len(turns) < 2:
             return Surrounded(best)
@@ -117,8 +120,8 @@ class Surroundings:
         beside = iter(others)
         turns = [best if id == best.document_id else _turn(next(beside)) for id in ids]
         sizes = [0 if turn is None else size(turn.context, turn.metadata) for turn in turns]
-        reach = _reach(sizes, at, TURNS, most)
-        before, after = turns[max(at - reach, 0) : at], turns[at + 1 : at + reach + 1]
+        back, on = _reach(sizes, at, TURNS, most)
+        before, after = turns[max(at - back, 0) : at], turns[at + 1 : at + on + 1]
         return Surrounded(
             best,
             tuple(turn for turn in before if turn is not None),
@@ -145,16 +148,20 @@ def _turn(held: Sequence[StoredSegment]) -> RecalledSegment | None:
 
 
 def _short(turns: Sequence[Document], id: str, most: int) -> Sequence[Document]:
-    """The turns around a document up to the nearest one that is too long to be shown."""
+    """The turns around a document up to the nearest ones that are too long to be shown."""
     at = next((n for n, turn in enumerate(turns) if turn.id == id), 0)
-    long = (abs(n - at) for n, turn in enumerate(turns) if turn.characters > most * TOKEN_CHARS)
-    far = min((distance for distance in long if distance), default=len(turns))
-    return turns[max(at - far + 1, 0) : at + far]
+    long = [n for n, turn in enumerate(turns) if turn.characters > most * TOKEN_CHARS]
+    start = max((n + 1 for n in long if n < at), default=0)
+    return turns[start : min((n for n in long if n > at), default=len(turns))]
 
 
-def _reach(sizes: Sequence[int], at: int, most_reach: int, most: int) -> int:
-    """How far to both sides pieces of these sizes fit, around the one at `at`."""
-    for reach in range(most_reach, 0, -1):
-        if sum(sizes[max(at - reach, 0) : at + reach + 1]) <= most:
-            return reach
-    return 0
+def _reach(sizes: Sequence[int], at: int, most_reach: int, most: int) -> tuple[int, int]:
+    """How far back and on pieces of these sizes fit around the one at `at`.
+
+    A long one on one side does not hide what stands on the other: the reply to a question, first.
+    """
+    for back, on in ((1, 1), (0, 1), (1, 0)):
+        for reach in range(most_reach, 0, -1):
+            if sum(sizes[max(at - back * reach, 0) : at + on * reach + 1]) <= most:
+                return back * reach, on * reach
+    return 0, 0

@@ -284,3 +284,27 @@ def test_a_threshold_that_is_set_later_holds_for_answers(encoder: SentenceEncode
         memory.threshold = 0.999
         answer = memory.answer("Who built the Tarn Valley Railway?")
         assert (answer.threshold, answer.text) == (0.999, "Not in memory.")
+
+
+def test_a_reply_is_shown_whatever_came_before_its_question(memory: Larimar) -> None:
+    long = " ".join(f"Today the weather was calm and the birds sang near gate {n}." for n in range(30))
+    said = (("Ann", long), ("Bo", "Where is the spare key?"), ("Ann", "Under the red pot."))
+    talk(memory, said, "key")
+    answer = memory.answer("Where is the spare key?", k=1, namespace="key")
+    assert "red pot" in answer.text
+
+
+def test_a_turn_is_one_source_whichever_part_it_answers(memory: Larimar) -> None:
+    said = (
+        ("Ann", "Yes."),
+        ("Bo", "Where do you live now?"),
+        (
+            "Ann",
+            "I moved house last week. It was hard work.\n\nThe new flat is in Porto. Clara helped me.",
+        ),
+        ("Bo", "Who helped you?"),
+        ("Ann", "My sister Clara helped me."),
+    )
+    talk(memory, said, "moved")
+    answer = memory.answer("Where is the new flat, and who helped Ann?", namespace="moved")
+    assert sorted(source.document_id for source in answer.sources) == list("01234")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from larimar_memory.form.citing import Citer, Marker, unmarked
+from larimar_memory.form.citing import Citer, Marker, Part, unmarked
 from larimar_memory.text.words import words
-from larimar_memory.types import Citation
+from larimar_memory.types import Citation, RecalledSegment
 
 from .said import source
 
@@ -24,8 +25,12 @@ TEXTS = (
 SOURCES = [source(text, n) for n, text in enumerate(TEXTS)]
 
 
+def citing(question: str, sources: Sequence[RecalledSegment], label: str = "") -> Citer:
+    return Citer([Part(label, question, sources)], sources)
+
+
 def marked(text: str, size: int = 1, question: str = "When?") -> tuple[str, list[Citation]]:
-    marker = Marker(Citer(question, SOURCES))
+    marker = Marker(citing(question, SOURCES))
     out = "".join(marker.marked(text[at : at + size] for at in range(0, len(text), size)))
     return out, marker.citations
 
@@ -73,25 +78,47 @@ def test_a_citation_says_where_around_a_segment_it_stands() -> None:
     one = source("It was built in 1887. ", 1)
     one = replace(one, before="The tower is old.  ", after=" Gustave Eiffel drew it. It is of iron.")
     whole, at = one.context, one.start - len(one.before)
-    marker = Marker(Citer("Who?", [one]))
+    marker = Marker(citing("Who?", [one]))
     assert "".join(marker.marked(["Gustave Eiffel. In 1887. An old tower."])).count("[1]") == 3
     said = [whole[c.document_start - at : c.document_end - at] for c in marker.citations]
     assert said == ["Gustave Eiffel drew it.", one.text, "The tower is old."]
 
 
+def test_the_question_decides_between_sentences_that_say_the_same() -> None:
+    one = replace(
+        source("It is in Lund. ", 1),
+        before="The ferry to Lund was built by Eva Holm. It sank. ",
+        after="The tower was built by Eva Holm.",
+    )
+    for asked, said in (("tower", one.after), ("ferry", "The ferry to Lund was built by Eva Holm.")):
+        start, end = citing(f"Who built the {asked}?", [one]).place(1, "Eva Holm")
+        at = one.start - len(one.before)
+        assert one.context[start - at : end - at] == said
+
+
+def test_a_part_is_cited_from_what_the_decoder_was_given_for_it() -> None:
+    first, second = source("The tower is of glass.", 0), source("Room 3 holds glass.", 1)
+    parts = [Part("Who built it?", "Who built it?", [first]), Part("b:", "What is in b?", [second])]
+    for sources in ([first, second], [second, first]):
+        marker = Marker(Citer(parts, sources))
+        text = "".join(marker.marked(["Who built it? glass\nb: glass. It is glass.\n"]))
+        assert [sources[one.source - 1] for one in marker.citations] == [first, second, second]
+        assert text.count("[1]") + text.count("[2]") == 3
+
+
 def test_marks_stream_when_a_sentence_has_ended() -> None:
     pieces = ["It was built", " in 1887.", " It", " is", " 330 metres tall."]
-    said = list(Marker(Citer("?", SOURCES)).marked(pieces))
+    said = list(Marker(citing("?", SOURCES)).marked(pieces))
     assert "".join(said[:3]).endswith("in 1887. [1] It") or "".join(said[:4]).startswith(
         "It was built in 1887. [1] It"
     )
 
 
 def test_labels_and_nothing_to_cite() -> None:
-    citer = Citer("When?", SOURCES, ["When was it built?"])
+    citer = citing("When?", SOURCES, "When was it built?")
     marker = Marker(citer)
     assert "".join(marker.marked(["When was it built? ", "1887"])) == "When was it built? 1887 [1]"
-    assert "".join(Marker(Citer("When?", [])).marked(["In 1887."])) == "In 1887."
+    assert "".join(Marker(citing("When?", [])).marked(["In 1887."])) == "In 1887."
 
 
 WORDS = ["Anna", "Ulm", "1887", "built", "Dr.", "e.g.", "3.14", "the", "[1]", "...", "!", "\u3002", '"']
@@ -121,6 +148,6 @@ def test_a_copied_sentence_cites_its_source(texts: list[str], data: st.DataObjec
     copied = data.draw(st.sampled_from(texts))
     held = [f" {' '.join(words(text))} " for text in texts]
     assume(sum(f" {' '.join(words(copied))} " in one for one in held) == 1)
-    marker = Marker(Citer("Which?", [source(text, n) for n, text in enumerate(texts)]))
+    marker = Marker(citing("Which?", [source(text, n) for n, text in enumerate(texts)]))
     out = "".join(marker.marked([copied]))
     assert out == f"{copied} [{texts.index(copied) + 1}]"

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larimar_memory.larimar import Larimar
-from larimar_memory.recall.around import SENTENCES, TOKEN_CHARS, TURNS, Surrounded, _short, stands_alone
+from larimar_memory.recall.around import (
+    SENTENCES,
+    TOKEN_CHARS,
+    TURNS,
+    Surrounded,
+    _reach,
+    _short,
+    stands_alone,
+)
 from larimar_memory.recall.question import Asked
 from larimar_memory.stores.base import Document
 from larimar_memory.types import Metadata, ReadOptions, RecalledSegment
@@ -139,7 +147,8 @@ def test_of_a_conversation_it_is_the_turns_on_both_sides(memory: Larimar) -> Non
     assert {turn.score for turn in (*stretch.before, *stretch.after)} == {0.0}
     # Four words and one for the end of each.
     assert ids(around(memory, one, 15, namespace="talk").whole) == ["8", "9", "10"]
-    assert ids(around(memory, one, 14, namespace="talk").whole) == ["9"]
+    assert ids(around(memory, one, 14, namespace="talk").whole) == ["9", "10"]
+    assert ids(around(memory, one, 9, namespace="talk").whole) == ["9"]
 
 
 def test_the_names_of_those_who_speak_count(memory: Larimar) -> None:
@@ -148,7 +157,14 @@ def test_the_names_of_those_who_speak_count(memory: Larimar) -> None:
     memory.write(texts, list("012345678"), by, namespace="named", episode="talk")
     one = best(memory, "Lamp 5", namespace="named", where={"speaker": "Ann"})
     one = replace(one, id="5#0", document_id="5", text="Lamp 5 is lit.")
-    for most, shown in ((15, "5"), (52, "5"), (53, "456"), (63, "34567"), (10_000, "012345678")):
+    for most, shown in (
+        (28, "5"),
+        (29, "56"),
+        (52, "567"),
+        (53, "456"),
+        (63, "34567"),
+        (10_000, "012345678"),
+    ):
         assert "".join(ids(around(memory, one, most, namespace="named").whole)) == shown
 
 
@@ -161,6 +177,22 @@ def test_a_long_turn_ends_what_is_read(sizes: list[int], at: int) -> None:
     assert all(turn.characters <= 2 * TOKEN_CHARS for turn in short if turn.id != str(at))
     left, right = int(short[0].id), int(short[-1].id)
     assert [turn.id for turn in short] == [str(n) for n in range(left, right + 1)]
+    for n in {left - 1, right + 1} & {*range(len(sizes))}:
+        assert sizes[n] > 2 * TOKEN_CHARS
+
+
+@given(
+    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=13),
+    at=st.integers(0, 12),
+    most=st.integers(1, 200),
+)
+def test_a_long_turn_hides_nothing_on_the_other_side(sizes: list[int], at: int, most: int) -> None:
+    at %= len(sizes)
+    back, on = _reach(sizes, at, TURNS, most)
+    if back or on:
+        assert sum(sizes[max(at - back, 0) : at + on + 1]) <= most
+    else:
+        assert all(sum(sizes[max(a, 0) : b]) > most for a, b in ((at, at + 2), (at - 1, at + 1)))
 
 
 def test_what_the_filter_of_the_read_leaves_out_is_not_shown(memory: Larimar) -> None:
