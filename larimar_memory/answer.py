@@ -14,6 +14,7 @@ from larimar_memory.decoders.prompt import (
     NOT_IN_MEMORY,
     instruction,
     messages,
+    passage,
     passages,
     said_by,
     spoken,
@@ -24,7 +25,7 @@ from larimar_memory.form.stream import AnswerStream as AnswerStream
 from larimar_memory.form.stream import Said
 from larimar_memory.latents.latent_memory import LatentMemory, unpacked
 from larimar_memory.latents.stored import kept
-from larimar_memory.recall.around import TOKENS, Surrounded, Surroundings
+from larimar_memory.recall.around import TOKENS, Surrounded, Surroundings, was_found
 from larimar_memory.recall.lines import lines_of
 from larimar_memory.types import (
     Answer,
@@ -249,7 +250,7 @@ def _in_turn(each: Sequence[tuple[RecalledSegment, ...]]) -> tuple[RecalledSegme
         known = taken.get(segment.id)
         if known is None or len(known.context) < len(segment.context):
             taken[segment.id] = segment
-    found = [one for one in taken.values() if one.weight or one.score]
+    found = [one for one in taken.values() if was_found(one)]
     documents = {one.document_id for one in found}
     # A turn that one part found is not named again as what is around another part's.
     return (*found, *(one for one in taken.values() if one.document_id not in documents))
@@ -293,7 +294,7 @@ def text_within(
         return sum(decoder.count(text) + 1 for text in _shown(first, others)) <= budget
 
     def size(text: str, metadata: Metadata) -> int:
-        return decoder.count(spoken(said_by(metadata), text)) + 1
+        return decoder.count(passage(spoken(said_by(metadata), text))) + 1
 
     first = Surrounded(segments[0])
     if surroundings is not None and len(segments) <= ALIKE:
@@ -303,7 +304,8 @@ def text_within(
             first, segments = wide, focused(segments, FOCUS_AROUND)
     count = fit(segments, lambda some: fits(first, some[1:]))
     _check_fits(count, budget)
-    return _given(first, segments[1:count]), _shown(first, segments[1:count])
+    others = segments[1:count]
+    return _given(first, others), _shown(first, others)
 
 
 def _shown(first: Surrounded, others: Sequence[RecalledSegment]) -> list[str]:
@@ -311,7 +313,7 @@ def _shown(first: Surrounded, others: Sequence[RecalledSegment]) -> list[str]:
 
     The best passage goes last in a prompt: here, the last turn of the conversation around the first.
     """
-    beside = {turn.document_id for turn in (*first.before, *first.after)}
+    beside = {turn.document_id for turn in first.turns}
     some = (*first.whole[::-1], *(one for one in others if one.document_id not in beside))
     turns = len(first.whole) if beside else 0
     return passages((s.context for s in some), (said_by(s.metadata) for s in some), turns)
@@ -319,14 +321,14 @@ def _shown(first: Surrounded, others: Sequence[RecalledSegment]) -> list[str]:
 
 def _given(first: Surrounded, others: Sequence[RecalledSegment]) -> tuple[RecalledSegment, ...]:
     """The first segment, the others, and the turns around the first, each as it is shown."""
-    turns = {turn.document_id: turn for turn in (*first.before, *first.after)}
-    given = dict[tuple[str, int | None], RecalledSegment]()
-    for one in (first.best, *others, *turns.values()):
+    turns = {turn.document_id: turn for turn in first.turns}
+    given = dict[str, RecalledSegment]()
+    for one in (first.best, *others, *first.turns):
         turn = turns.get(one.document_id)
-        given.setdefault(
-            (one.document_id, one.index if turn is None else None),
-            one if turn is None else _whole(turn, one),
-        )
+        if turn is None:
+            given.setdefault(one.id, one)
+        else:
+            given.setdefault(turn.id, _whole(turn, one))
     return tuple(given.values())
 
 

@@ -14,6 +14,7 @@ from langchain_core.messages.content import (
 )
 
 from larimar_memory.decoders.prompt import disarmed
+from larimar_memory.recall.contexts import context_start
 
 if TYPE_CHECKING:
     from larimar_memory.stores.base import Store
@@ -160,7 +161,7 @@ def _document(segment: RecalledSegment, as_written: bool) -> Document:
 
 def _place(segment: RecalledSegment, content: str) -> dict[str, Any]:
     """The place of a document's text in its source."""
-    start = segment.start - len(segment.before) + segment.context.index(content)
+    start = context_start(segment) + segment.context.index(content)
     return {
         "document_id": segment.document_id,
         "index": segment.index,

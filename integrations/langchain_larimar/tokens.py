@@ -10,7 +10,7 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.prompts import BasePromptTemplate, format_document
 
 from larimar_memory.decoders.budget import fit
-from larimar_memory.decoders.prompt import said_by
+from larimar_memory.decoders.prompt import said_by, spoken
 from larimar_memory.errors import InputError
 
 CountTokens: TypeAlias = Callable[[list[BaseMessage]], int]
@@ -39,7 +39,7 @@ def fitting(
     texts = list[str]()
     for document in documents:
         by, text = speaker(document, document_prompt), written(document, document_prompt)
-        texts.append(f"{by}: {text}" if by else text)
+        texts.append(spoken(by, text))
     count = fit(texts, lambda some: count_tokens([HumanMessage("\n".join(some))]) <= tokens)
     if documents and not count:
         raise InputError(

@@ -184,8 +184,10 @@ def _cited(segment: RecalledSegment, citation: Citation | None) -> RecalledSegme
     """A source as it is cited: the segment, or a sentence of what is around it."""
     if citation is None:
         return segment
-    start, end = citation.document_start, citation.document_end
-    at = segment.start - len(segment.before)
+    # Imported late: commands that show no answer do without the stores.
+    from larimar_memory.recall.contexts import context_start
+
+    start, end, at = citation.document_start, citation.document_end, context_start(segment)
     return replace(segment, text=segment.context[start - at : end - at], start=start, end=end)
 
 

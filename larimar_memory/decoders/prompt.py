@@ -88,9 +88,8 @@ def noted(found: Iterable[tuple[str, str, Metadata]]) -> str:
     kept = list[tuple[str, str, str]]()
     for id, text, metadata in found:
         if not any(id == other and text in longer for other, longer, _ in kept):
-            by = said_by(metadata)
-            kept.append((id, text, f"{by}: " if by else ""))
-    said = block([passage(f"[{id}] {by}{text}") for id, text, by in kept])
+            kept.append((id, text, said_by(metadata)))
+    said = block([passage(f"[{id}] {spoken(by, text)}") for id, text, by in kept])
     return f"{NOTE}\n{said}"
 
 
@@ -107,12 +106,12 @@ def passages(texts: Iterable[str], by: Iterable[str] = (), turns: int = 0) -> li
         if text and not any(text in other for speaker, other in (*talk, *kept) if speaker == who):
             kept = [(s, other) for s, other in kept if s != who or other not in text]
             kept.append((who, text))
-    return [spoken(who, text) for who, text in (*talk, *kept)]
+    return [passage(spoken(who, text)) for who, text in (*talk, *kept)]
 
 
 def spoken(who: str, text: str) -> str:
-    """A text with who said it, by `said_by`, in front."""
-    return passage(f"{who}: {text}") if who else passage(text)
+    """A text with who said it, by `said_by`, in front; "" if that is not known."""
+    return f"{who}: {text}" if who else text
 
 
 def said_by(metadata: Metadata) -> str:

@@ -15,6 +15,8 @@ from typing import NamedTuple
 from sentencex import get_sentence_boundaries
 
 from larimar_memory.decoders.prompt import NOT_IN_MEMORY
+from larimar_memory.recall.around import was_found
+from larimar_memory.recall.contexts import context_start
 from larimar_memory.recall.stems import stems_of
 from larimar_memory.recall.stop_words import stop_words
 from larimar_memory.text.words import words
@@ -69,7 +71,7 @@ class Citer:
     ) -> None:
         self.sources, self._idle = sources, stop_words(language)
         said = [words(source.context) for source in sources]
-        self._spelt = [f" {' '.join(own)} " for own in said]
+        self._spelt = [_spelt(own) for own in said]
         self._stems = [frozenset(stems_of(own)) for own in said]
         self._held = Counter(stem for own in self._stems for stem in own)
         self._parts, self._part = parts, -1
@@ -82,7 +84,7 @@ class Citer:
             self._part, (_, asked, given) = part, self._parts[part]
             ids = {one.id for one in given}
             # A turn that this part was shown may be found, and so named by a segment, in another.
-            whole = {one.document_id for one in given if not (one.weight or one.score)}
+            whole = {one.document_id for one in given if not was_found(one)}
             self._asked = self._worth(asked)
             self._given = [
                 n for n, one in enumerate(self.sources) if one.id in ids or one.document_id in whole
@@ -95,7 +97,7 @@ class Citer:
             return []
         worth = self._worth(sentence)
         whole, left, found = sum(worth.values()), dict(worth), list[int]()
-        spelt = f" {' '.join(words(sentence))} "
+        spelt = _spelt(words(sentence))
         while left and len(found) < MOST:
             best = max(self._given, key=lambda n: self._rank(n, left, spelt), default=None)
             if best is None or _shared(left, self._stems[best]) < MORE * whole:
@@ -113,19 +115,15 @@ class Citer:
         """
         sentence = self._said(sentence)
         source, worth = self.sources[number - 1], self._worth(sentence)
-        spelt = f" {' '.join(words(sentence))} "
+        spelt = _spelt(words(sentence))
         pieces = [(source.start, source.text)]
-        for start, text in (
-            (source.start - len(source.before), source.before),
-            (source.end, source.after),
-        ):
-            pieces += [(start + at, one) for at, one in _sentences(text)]
+        pieces += _sentences(source.before, context_start(source))
+        pieces += _sentences(source.after, source.end)
 
         def rank(piece: tuple[int, str]) -> tuple[bool, float, float]:
             own = words(piece[1])
             held = frozenset(stems_of(own))
-            copied = spelt in f" {' '.join(own)} "
-            return copied, _shared(worth, held), _shared(self._asked, held)
+            return spelt in _spelt(own), _shared(worth, held), _shared(self._asked, held)
 
         start, text = max(pieces, key=rank)
         return start, start + len(text)
@@ -246,12 +244,17 @@ def unmarked(text: str, citations: Iterable[Citation]) -> str:
     return out + text[at:]
 
 
-def _sentences(text: str) -> Iterator[tuple[int, str]]:
-    """The sentences of a text, without the space around them, and where they begin."""
+def _spelt(said: Sequence[str]) -> str:
+    """Words as one text, in which another's can be looked for."""
+    return f" {' '.join(said)} "
+
+
+def _sentences(text: str, begin: int) -> Iterator[tuple[int, str]]:
+    """The sentences of a text that begins there: where each begins, and what it says."""
     for found in get_sentence_boundaries("en", text):
         start, end = int(found["start_index"]), int(found["end_index"])
         if said := text[start:end].strip():
-            yield text.index(said, start), said
+            yield begin + text.index(said, start), said
 
 
 def _marks(numbers: Iterable[int]) -> str:

@@ -54,6 +54,11 @@ class Surrounded:
     after: tuple[RecalledSegment, ...] = ()
 
     @property
+    def turns(self) -> tuple[RecalledSegment, ...]:
+        """What was said before and after it."""
+        return (*self.before, *self.after)
+
+    @property
     def whole(self) -> tuple[RecalledSegment, ...]:
         """All of it."""
         return (*self.before, self.best, *self.after)
@@ -134,16 +139,21 @@ def stands_alone(text: str, asked: Asked) -> bool:
 
     Headings and questions name what others say. Which words point back is known for English alone.
     """
-    said, idle = words(text), stop_words(asked.language)
-    if asked.language != "en" or POINTING.intersection(said[:1]):
+    if asked.language != "en" or is_heading(text) or text.rstrip().endswith(QUESTION_MARKS):
         return False
-    if is_heading(text) or text.rstrip().endswith(QUESTION_MARKS):
+    said, idle = words(text), stop_words(asked.language)
+    if POINTING.intersection(said[:1]):
         return False
     return set(stems_of(asked.terms)) < set(stems_of([word for word in said if word not in idle]))
 
 
+def was_found(segment: RecalledSegment) -> bool:
+    """Whether a question found a segment; a turn that is only around one that it found was not."""
+    return bool(segment.weight or segment.score)
+
+
 def _turn(held: Sequence[StoredSegment]) -> RecalledSegment | None:
-    """A whole turn, which was not found by the question; None if it was forgotten meanwhile."""
+    """A whole turn, which the question did not find; None if it was forgotten meanwhile."""
     return recalled(held[0], 0.0, 0.0, held) if held else None
 
 

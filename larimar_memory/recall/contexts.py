@@ -30,6 +30,11 @@ def contexts(
     ]
 
 
+def context_start(segment: RecalledSegment) -> int:
+    """Where a segment's context starts in its document, in characters."""
+    return segment.start - len(segment.before)
+
+
 def recalled(
     stored: StoredSegment,
     score: float,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from larimar_memory.decoders.prompt import NOTE, disarmed
 from larimar_memory.errors import InputError
+from larimar_memory.recall.contexts import context_start
 from larimar_memory.stores.values import Document
 from larimar_memory.system.requests import Arguments
 from larimar_memory.types import Grounding, Reason, RecalledSegment, Style
@@ -190,8 +191,8 @@ def recalled(segment: RecalledSegment) -> Recalled:
     return Recalled(
         id=segment.document_id,
         uri=uri_of(segment.document_id),
-        start=segment.start - len(segment.before),
-        end=segment.end + len(segment.after),
+        start=context_start(segment),
+        end=context_start(segment) + len(segment.context),
         score=segment.score,
         metadata=shown(segment.metadata),
         text=disarmed(segment.context),
