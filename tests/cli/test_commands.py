@@ -56,6 +56,25 @@ def test_answers_cite_and_say_how_sure_they_are(ingested: str) -> None:
     assert "An answer cannot have style='long'." in wrong.stderr
 
 
+def test_a_citation_shows_the_sentence_that_says_it(tmp_path: Path) -> None:
+    text = (
+        "The Tarn Valley Railway was opened in 1887 to carry slate to the harbour of Merrow. "
+        "It was built by the engineer Josiah Pell, who had worked on bridges in Argentina."
+    )
+    (tmp_path / "t.txt").write_text(text)
+    memory = str(tmp_path / "m.larimar")
+    assert larimar("ingest", str(tmp_path / "t.txt"), "-m", memory).returncode == 0
+    asked = ["ask", "Who built the Tarn Valley Railway?", "-m", memory, "-k", "1", "--cite"]
+    told = json.loads(larimar(*asked, "--json").stdout)
+    (cited,) = told["citations"]
+    span = (cited["document_start"], cited["document_end"])
+    assert text[slice(*span)] == text[text.index("It was") :]
+    shown = larimar(*asked).stdout
+    assert re.search(
+        rf"^  \[1\] .*t\.txt \[{span[0]}-{span[1]}\] score .* It was built by", shown, re.M
+    )
+
+
 def test_read_shows_segments(anywhere: str) -> None:
     done = larimar("read", "When does the ferry leave?", "-k", "1", "-m", anywhere, "--json")
     readout = json.loads(done.stdout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -308,3 +309,34 @@ def test_a_turn_is_one_source_whichever_part_it_answers(memory: Larimar) -> None
     talk(memory, said, "moved")
     answer = memory.answer("Where is the new flat, and who helped Ann?", namespace="moved")
     assert sorted(source.document_id for source in answer.sources) == list("01234")
+
+
+def test_without_an_encoder_a_readout_is_shown_with_what_is_around_it(
+    encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    path, question = tmp_path / "m.larimar", "Who built the Tarn Valley Railway?"
+    with Larimar.open(path, encoder=encoder) as memory:
+        memory.write([RAILWAY])
+        readout = memory.read(question, 1)
+    with Larimar.open(path, encoder=None) as memory:
+        answer = memory.answer(readout, reading=ReadOptions())
+    assert answer.sources[0].context == RAILWAY
+    assert "Josiah Pell" in answer.text
+
+
+def test_turns_that_can_never_fit_are_not_read(
+    memory: Larimar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = " ".join(f"Lamp {n} of the road was lit at nine." for n in range(300))
+    talk(memory, (("Ann", long), ("Bo", "Where is the spare oil?"), ("Ann", "In the shed.")), "oil")
+    asked, spans = list[str](), memory.store.spans
+
+    def seen(namespace: str, wanted: Any, latents: bool = False) -> Any:
+        asked.extend(span.document_id for span in wanted)
+        return spans(namespace, wanted, latents)
+
+    monkeypatch.setattr(memory.store, "spans", seen)
+    readout = memory.read("Where is the spare oil?", 1, namespace="oil", threshold=0.0)
+    asked.clear()
+    memory.stream(readout, reading=ReadOptions())
+    assert sorted(set(asked)) == ["1", "2"]

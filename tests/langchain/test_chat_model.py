@@ -141,6 +141,12 @@ def test_what_the_decoder_refuses_is_not_in_memory(vault: Larimar) -> None:
     assert (told["in_memory"], told["grounding"], len(told["sources"])) == (False, "text", 1)
 
 
+def test_an_answer_that_a_stop_leaves_empty_is_in_memory(vault: Larimar) -> None:
+    answer = ChatLarimar(memory=vault).invoke(QUESTION, stop=["7"])
+    assert answer.text == ""
+    assert answer.response_metadata["in_memory"] is True
+
+
 def test_what_is_not_in_memory(vault: Larimar, prompts: list[tuple[list[int], Any]]) -> None:
     model = ChatLarimar(memory=vault, max_tokens=2)
     answer = model.invoke([*HISTORY, HumanMessage(OUT_OF_SCOPE)])
