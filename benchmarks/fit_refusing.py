@@ -6,6 +6,7 @@ more are asked of their own conversation. The decoder's odds that it refuses and
 that the answer is there are weighed against each other on one half of held-out rows, and reported on
 the other; for conversations, of which the read's probability tells less, apart. Questions whose answer
 the memory holds, and recall did not find, are left out: there, no answer is right, and no refusal.
+Segments that are shown alone, and latents, have weights of their own, fitted with `--shown`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import json
 import math
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import numpy as np
 import torch
@@ -28,10 +29,12 @@ from benchmarks.written import write
 from larimar_memory.decoders.base import Conditioning, Generation
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
+from larimar_memory.keywords import AnswerKeywords
 from larimar_memory.larimar import Larimar
 from larimar_memory.latents.adapting import adapter_for
-from larimar_memory.latents.answering import Refusing, load_adapter
-from larimar_memory.latents.description import describe
+from larimar_memory.latents.answering import Refusing, Shown, load_adapter
+from larimar_memory.latents.description import describe, described
+from larimar_memory.models import caches
 from larimar_memory.recall.scope import log_odds
 from larimar_memory.train.rows import Row, read_rows
 from larimar_memory.train.shown import plain
@@ -50,6 +53,12 @@ CONVERSATION = "conversation"
 
 _LEAST = 1e-9
 
+_WAYS: dict[Shown, AnswerKeywords] = {
+    "around": {"threshold": 0.0},
+    "alone": {"threshold": 0.0, "around": False},
+    "latent": {"threshold": 0.0, "grounding": "latent"},
+}
+
 Signs = Float[np.ndarray, "n 2"]
 Absent = Bool[np.ndarray, " n"]
 
@@ -65,9 +74,18 @@ class Odds(TransformersDecoder):
     ) -> Generation:
         """Nothing; the odds are in `found`."""
         if conditioning is not None:
+            inputs = torch.tensor([list(tokens)])
             with torch.inference_mode(), conditioning.attached():
-                inputs = torch.tensor([list(tokens)])
-                logits = self.model(inputs, logits_to_keep=1).logits[0, -1].float()
+                given = conditioning.inputs(inputs)
+                mask, cache = given["attention_mask"], given.get("past_key_values")
+                read = self.model(
+                    inputs,
+                    attention_mask=mask,
+                    position_ids=(mask.long().cumsum(1) - 1)[:, -inputs.shape[1] :],
+                    logits_to_keep=1,
+                    **({} if cache is None else caches.given(self.model.model, cache)),
+                )
+                logits = read.logits[0, -1].float()
             share = min(max(float(logits.softmax(0)[self.refusal]), _LEAST), 1 - _LEAST)
             self.found = math.log(share / (1 - share))
         return Generation([], Usage())
@@ -78,11 +96,12 @@ class Asking:
 
     Args:
         adapter: folder of the answering adapter.
+        shown: how the decoder is given what is read.
     """
 
-    def __init__(self, adapter: Path) -> None:
+    def __init__(self, adapter: Path, shown: Shown) -> None:
         loaded = TransformersDecoder.load()
-        self._encoder, self._adapter = SentenceEncoder.load(), adapter
+        self._encoder, self._adapter, self._shown = SentenceEncoder.load(), adapter, shown
         self._decoder = Odds(loaded.model, loaded.tokenizer, name=loaded.name)
         self._decoder.refusal = load_adapter(adapter, self._decoder).refusal
 
@@ -104,10 +123,15 @@ class Asking:
             return _apart(self._asked(memory, row, row.context in there) for row in shown)
 
     def _opened(self) -> Larimar:
-        return Larimar.open(encoder=self._encoder, decoder=self._decoder, adapter=self._adapter)
+        return Larimar.open(
+            encoder=self._encoder,
+            decoder=self._decoder,
+            adapter=self._adapter,
+            latents=self._shown == "latent",
+        )
 
     def _asked(self, memory: Larimar, row: Row, there: bool = True) -> tuple[float, float, bool | None]:
-        answer = memory.answer(row.question, threshold=0.0)
+        answer = memory.answer(row.question, **_WAYS[self._shown])
         shown = [source.context for source in answer.sources]
         return self._decoder.found, log_odds(answer.probability or 0.0), gone(row, shown, there)
 
@@ -118,12 +142,13 @@ def main(
     adapter: Annotated[
         Path | None, typer.Option(help="The answering adapter.", show_default="bundled")
     ] = None,
+    shown: Annotated[Shown, typer.Option(help="How the decoder is given what is read.")] = "around",
 ) -> None:
     """Fit it, write it into the adapter's description and say how well it tells the two apart."""
     folder = adapter or adapter_for(TransformersDecoder.load().name)
     if folder is None:
         raise typer.BadParameter("No adapter ships for the decoder.")
-    asking = Asking(folder)
+    asking = Asking(folder, shown)
     every = read_rows(qa)
     passages = written(every)
 
@@ -151,8 +176,16 @@ def main(
         for name, (signs, absent) in asked(fitted=False).items()
     }
     fitted_on = f"{2 * rows} held-out questions of {', '.join(FILES)}"
-    describe(folder, refusing={**asdict(refusing), "fitted_on": fitted_on, "held_out": report})
-    typer.echo(json.dumps({**asdict(refusing), **report}))
+    found_now = {**_weights(refusing), "fitted_on": fitted_on, "held_out": report}
+    describe(folder, refusing=beside(described(folder).get("refusing") or {}, shown, found_now))
+    typer.echo(json.dumps({**_weights(refusing), **report}))
+
+
+def beside(known: dict[str, Any], shown: Shown, found: dict[str, Any]) -> dict[str, Any]:
+    """What a description said of refusing, with what was found for one way in place of what it said."""
+    if shown != "around":
+        return {**known, shown: found}
+    return {**found, **{name: known[name] for name in get_args(Shown) if name in known}}
 
 
 def gone(row: Row, shown: Sequence[str], there: bool) -> bool | None:
@@ -209,6 +242,11 @@ def weighed(signs: Signs, absent: Absent) -> Refusing:
     scope = round(min(read / decoder, 0.0), 4)
     odds = _leaning(signs[~absent], Refusing(scope=scope))
     return Refusing(round(-float(np.quantile(odds, 1 - WRONGLY)), 4), scope)
+
+
+def _weights(of: Refusing) -> dict[str, Any]:
+    apart = {} if of.talked is None else {"talked": _weights(of.talked)}
+    return {"bias": of.bias, "scope": of.scope, **apart}
 
 
 def _leaning(signs: Signs, by: Refusing) -> Float[np.ndarray, " n"]:

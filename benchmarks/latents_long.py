@@ -284,7 +284,7 @@ class _Ways:
         self._session, self._memory, self._size = session, memory, size
         adapter = session.answering
         if adapter is not None:
-            adapter = adapter.after_read(PROBABILITY)
+            adapter = adapter.after_read(PROBABILITY, shown="alone")
         self._told = instruction("brief", adapter is not None)
         self._values, self.seconds = KeyValues(session.codec, adapter), 0.0
 

@@ -13,7 +13,7 @@ from benchmarks.squad import Asked, holds, token_f1
 from larimar_memory.decoders.base import Conditioning
 from larimar_memory.decoders.prompt import instruction, messages, passage
 from larimar_memory.latents import LatentCodec
-from larimar_memory.latents.answering import AnsweringAdapter
+from larimar_memory.latents.answering import AnsweringAdapter, Shown
 from larimar_memory.latents.latent_memory import in_windows
 from larimar_memory.latents.stored import StoredForm
 from larimar_memory.text.segments import segment
@@ -57,14 +57,14 @@ class Oracle:
     ) -> None:
         self._codec, self._decoder = codec, codec.decoder
         self._form = form or codec.stored_form
-        self._answering = None if answering is None else answering.after_read(PROBABILITY)
+        self._answering = answering
         self._told_to = instruction("brief", answering is not None)
 
     def from_text(self, question: str, segments: Sequence[str], tokens: int = _TOKENS) -> Told:
         """From the segments in the prompt, in their order."""
         started = time.perf_counter()
         chat = messages(question, segments[::-1], instruction=self._told_to)
-        return self._told(self._decoder.chat_tokens(chat), self._answering, tokens, started)
+        return self._told(self._decoder.chat_tokens(chat), self._leaning("alone"), tokens, started)
 
     def from_latents(self, question: str, segments: Sequence[str], tokens: int = _TOKENS) -> Told:
         """From their latents as a store gives them back, in their order; they are one document."""
@@ -74,7 +74,7 @@ class Oracle:
         started = time.perf_counter()
         latents = [form.unpack(s) for s in stored]
         groups = [[z for z in latents if z is not None]]
-        conditioning = codec.readout(groups, self._answering)
+        conditioning = codec.readout(groups, self._leaning("latent"))
         _, prompt = self._decoder.around_recalled(question, instruction=self._told_to)
         return self._told(prompt, conditioning, tokens, started)
 
@@ -82,7 +82,11 @@ class Oracle:
         """From the same prompt with no readout attached: what the decoder believes anyway."""
         started = time.perf_counter()
         before, after = self._decoder.around_recalled(question, instruction=self._told_to)
-        return self._told(before + after, self._answering, tokens, started)
+        return self._told(before + after, self._leaning("alone"), tokens, started)
+
+    def _leaning(self, shown: Shown) -> AnsweringAdapter | None:
+        adapter = self._answering
+        return None if adapter is None else adapter.after_read(PROBABILITY, shown=shown)
 
     def _told(
         self, prompt: list[int], conditioning: Conditioning | None, tokens: int, started: float

@@ -38,7 +38,7 @@ from larimar_memory.types import (
 )
 
 if TYPE_CHECKING:
-    from larimar_memory.latents.answering import AnsweringAdapter
+    from larimar_memory.latents.answering import AnsweringAdapter, Shown
     from larimar_memory.latents.prefix import LatentReadout
 
 FOCUS = 0.1
@@ -136,7 +136,10 @@ class Answerer:
         if adapter is None or self._options.begin:
             return adapter
         talked = any(said_by(first.metadata) for first in readout.segments[:1])
-        return adapter.after_read(readout.probability, talked)
+        shown: Shown = "alone" if self._surroundings is None else "around"
+        if self._options.grounding == "latent":
+            shown = "latent"
+        return adapter.after_read(readout.probability, talked, shown)
 
     def _choosing(
         self, adapter: AnsweringAdapter | None, question: str, recalled: Sequence[str]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import torch
@@ -38,7 +38,13 @@ from larimar_memory.system.files import put_in_place
 
 _IN_A_LAYER = ("gate_proj", "up_proj", "down_proj")
 
+_OTHERS = ("talked", "alone", "latent")
+"""Weights of their own that `Refusing` may have."""
+
 _loading = forking.Lock()
+
+Shown = Literal["around", "alone", "latent"]
+"""How segments are shown: the first with what is around it, each by itself, or as latents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +58,27 @@ class Refusing:
         bias, scope: log-odds, fitted on rows that the adapter was not trained on.
         talked: the same for conversations, of which a read's probability tells less; None for no
             difference.
+        alone, latent: the same where segments are shown alone, and where they are latents; None for no
+            difference.
     """
 
     bias: float = 0.0
     scope: float = 0.0
     talked: Refusing | None = None
+    alone: Refusing | None = None
+    latent: Refusing | None = None
 
-    def lean(self, probability: float, talked: bool = False) -> float:
+    def lean(self, probability: float, talked: bool = False, shown: Shown = "around") -> float:
         """The number that is added to the logit.
 
         Args:
             probability: of a read, in [0, 1].
             talked: whether what was read was said in a conversation.
+            shown: how the decoder is given what was read.
         """
+        other = {"alone": self.alone, "latent": self.latent}.get(shown)
+        if other is not None:
+            return other.lean(probability, talked)
         if talked and self.talked is not None:
             return self.talked.lean(probability)
         return self.bias + self.scope * log_odds(probability)
@@ -98,11 +112,13 @@ class AnsweringAdapter:
     judging: Mapping[str, float] | None = None
     positions: int = 0
 
-    def after_read(self, probability: float, talked: bool = False) -> AnsweringAdapter:
+    def after_read(
+        self, probability: float, talked: bool = False, shown: Shown = "around"
+    ) -> AnsweringAdapter:
         """The same adapter, inclined to refuse more or less by a read, as `Refusing.lean` says."""
         if self.refusing is None:
             return self
-        return replace(self, first={self.refusal: self.refusing.lean(probability, talked)})
+        return replace(self, first={self.refusal: self.refusing.lean(probability, talked, shown)})
 
     def among(
         self, beams: int, question: str = "", shown: Sequence[str] = (), language: str = "en"
@@ -224,8 +240,9 @@ def load_adapter(folder: Path, decoder: LatentDecoder) -> AnsweringAdapter:
 
 def _refusing(folder: Path, held: Any) -> Refusing:
     try:
-        talked = None if held.get("talked") is None else _refusing(folder, held["talked"])
-        return Refusing(float(held["bias"]), float(held["scope"]), talked)
+        others = {name: held[name] for name in _OTHERS if held.get(name) is not None}
+        apart = {name: _refusing(folder, other) for name, other in others.items()}
+        return Refusing(float(held["bias"]), float(held["scope"]), **apart)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(folder, f'what it says of "refusing" is no bias and scope: {error}') from error
 

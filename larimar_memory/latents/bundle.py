@@ -16,6 +16,7 @@ from larimar_memory.errors import ModelError
 from larimar_memory.latents.anatomy import fingerprint
 from larimar_memory.latents.codec import LatentCodec, fingerprint_of
 from larimar_memory.latents.config import LatentConfig
+from larimar_memory.latents.predictor import Predictor
 from larimar_memory.latents.reads import Reads
 from larimar_memory.latents.stored import StoredForm
 from larimar_memory.models.finding import DEFAULT_DECODER
@@ -23,6 +24,7 @@ from larimar_memory.system.files import put_in_place
 
 TENSORS, DESCRIPTION = "latents.safetensors", "latents.json"
 _FORMAT = 3
+_WEIGHTS, _ORDER = "predictor.weights", "predictor.order"
 
 SHIPPED = {DEFAULT_DECODER: "smollm2-135m-instruct"}
 """For each decoder, the folder under `bundles` that holds its latent codec."""
@@ -48,6 +50,9 @@ def save_bundle(codec: LatentCodec, folder: Path, figures: dict[str, Any] | None
         name: tensor.detach().to("cpu", torch.bfloat16).contiguous()
         for name, tensor in codec.state_dict().items()
     }
+    if codec.predictor is not None:
+        tensors[_WEIGHTS] = torch.from_numpy(codec.predictor.weights)
+        tensors[_ORDER] = torch.from_numpy(codec.predictor.order)
     with put_in_place(folder / TENSORS) as new:
         save_file(tensors, new)
     description = {
@@ -91,8 +96,9 @@ def load_bundle(folder: Path, decoder: LatentDecoder) -> LatentCodec:
             "They were trained within another chat than the one its tokenizer makes.",
             "Restore the chat template they were trained with, or train latents for this one.",
         )
+    tensors, codec.predictor = _tensors(folder, config)
     try:
-        codec.load_state_dict(_tensors(folder))
+        codec.load_state_dict(tensors)
     except RuntimeError as error:
         raise _damaged(folder, f"{TENSORS} does not have the tensors its description says") from error
     # The weights were rounded to bf16 when they were saved: this loses nothing, and saves much time.
@@ -131,7 +137,8 @@ def stored_form_of(folder: Path) -> StoredForm:
         ModelError: if there is no bundle, or it is damaged.
     """
     config, _, lead = _described(folder)
-    return StoredForm(config.dz, config.step, fingerprint_of(config, lead, _tensors(folder)))
+    tensors, predictor = _tensors(folder, config)
+    return StoredForm(config.dz, config.step, fingerprint_of(config, lead, tensors), predictor)
 
 
 def _described(folder: Path) -> tuple[LatentConfig, Any, Any]:
@@ -166,11 +173,24 @@ def _described(folder: Path) -> tuple[LatentConfig, Any, Any]:
         raise _undescribed(folder) from error
 
 
-def _tensors(folder: Path) -> dict[str, torch.Tensor]:
+def _tensors(folder: Path, config: LatentConfig) -> tuple[dict[str, torch.Tensor], Predictor | None]:
+    """The codec's weights, and what predicts its latents, if it was fitted."""
     try:
-        return load_file(folder / TENSORS)
+        tensors = load_file(folder / TENSORS)
     except (OSError, SafetensorError) as error:
         raise _damaged(folder, f"{TENSORS} cannot be read") from error
+    weights, order = (tensors.pop(name, None) for name in (_WEIGHTS, _ORDER))
+    if weights is None and order is None:
+        return tensors, None
+    if weights is None or order is None or not _predicts(weights, order, config.dz):
+        raise _damaged(folder, f"{TENSORS} does not have the tensors its description says")
+    return tensors, Predictor(weights.numpy(), order.numpy())
+
+
+def _predicts(weights: torch.Tensor, order: torch.Tensor, dz: int) -> bool:
+    """Whether these are the tensors of a predictor."""
+    of_counts = weights.dtype == order.dtype == torch.int16
+    return of_counts and weights.shape == (dz, dz) and order.sort().values.tolist() == list(range(dz))
 
 
 def _undescribed(folder: Path) -> ModelError:

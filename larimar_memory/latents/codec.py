@@ -21,6 +21,7 @@ from larimar_memory.latents.adapters import Adapters, Joined
 from larimar_memory.latents.anatomy import examine
 from larimar_memory.latents.config import LatentConfig
 from larimar_memory.latents.head import ReadoutHead
+from larimar_memory.latents.predictor import Predictor
 from larimar_memory.latents.prefix import LatentReadout, Prefix, States, place, rotate
 from larimar_memory.latents.reads import Reads
 from larimar_memory.latents.segment_encoder import Features, SegmentEncoder
@@ -51,6 +52,7 @@ class LatentCodec(nn.Module):
     Attributes:
         lead: what stands first in every prefix.
         reads: what reads from its latents were measured to be worth, where they were.
+        predictor: how latents are stored in fewer bytes, where it was fitted.
 
     Raises:
         ModelError: if the decoder is not llama-like.
@@ -60,6 +62,7 @@ class LatentCodec(nn.Module):
         super().__init__()
         self.config = config
         self.reads = Reads()
+        self.predictor: Predictor | None = None
         self._positions, self._stride = config.positions, config.stride
         self.anatomy = examine(decoder)
         self.decoder = decoder
@@ -98,10 +101,13 @@ class LatentCodec(nn.Module):
                 "It is empty.",
                 "Pass text with at least one visible character.",
             )
-        return self._encode(segments)
+        return self.encode_tokens(segments)
 
-    def _encode(self, windows: list[list[list[int]]]) -> list[list[Float[np.ndarray, "_ dz"]]]:
-        """Latents of token ids, batched by length."""
+    @torch.no_grad()
+    def encode_tokens(
+        self, windows: Sequence[Sequence[Sequence[int]]]
+    ) -> list[list[Float[np.ndarray, "_ dz"]]]:
+        """As `encode_windows`, of token ids; windows are batched by length."""
         found = [list[Float[np.ndarray, "_ dz"]]() for _ in windows]
         sizes = [sum(len(ids) + 1 for ids in window) for window in windows]
         order = sorted((i for i, size in enumerate(sizes) if size), key=lambda i: sizes[i])
@@ -255,7 +261,7 @@ class LatentCodec(nn.Module):
     @cached_property
     def stored_form(self) -> StoredForm:
         """How its latents lie in a store; of a codec that is no longer trained."""
-        return StoredForm(self.config.dz, self.config.step, self.fingerprint)
+        return StoredForm(self.config.dz, self.config.step, self.fingerprint, self.predictor)
 
     @property
     def mark(self) -> int:

@@ -281,25 +281,27 @@ def unpacked(
     Raises:
         LatentsUnavailableError: if a segment has no latent of that form.
     """
-    seen, groups, missing = set[bytes](), list[list[Float[np.ndarray, "m dz"]]](), 0
+    # A neighbour of two segments is placed once, with the better one.
+    seen, groups, missing = dict[bytes, Int8[np.ndarray, " _"]](), list[list[bytes]](), 0
     for segment in segments:
         groups.append([])
         for stored in segment.latents or (None,):
-            z = None if stored is None else stored_form.unpack(stored)
-            if stored is None or z is None:
+            if stored is None:
                 missing += 1
             elif (held := stored.tobytes()) not in seen:
-                # A neighbour of two segments is placed once, with the better one.
-                seen.add(held)
-                groups[-1].append(z)
+                seen[held] = stored
+                groups[-1].append(held)
+    found = dict(zip(seen, stored_form.unpack_all(list(seen.values())), strict=True))
+    whole = [[z for held in group if (z := found[held]) is not None] for group in groups]
+    missing += sum(z is None for z in found.values())
     if missing or not groups:
         raise LatentsUnavailableError(
             "The answer cannot be grounded in latents.",
-            f"{missing} of {missing + len(seen)} recalled segments have no latent made for this "
-            "decoder.",
+            f"{missing} of {missing + sum(map(len, whole))} recalled segments have no latent made for "
+            "this decoder.",
             'Call `write_latents` once, open with latents=True, or use grounding="text".',
         )
-    return groups
+    return whole
 
 
 def check_share(share: object) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int8
+
+from larimar_memory.latents.predictor import Predictor
 
 _TOP = 127
 _SIGNATURE = 8
@@ -16,6 +19,8 @@ _COUNT = 4
 _WAY, _THINNED = b"huffman", b"thinned"
 _MOST_FROM_ONE = 8
 """Most bytes that one coded byte can stand for: no Huffman code is shorter than a bit."""
+_STEADY = 5 / 6
+"""Share of the numbers that the first Huffman code serves; the others, which vary most, have one."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,9 @@ class StoredForm:
     of a bit per number of the best code with the same error (Gish and Pierce, 1968), and numbers that
     hardly vary cost hardly anything.
 
+    With a predictor, what is coded is how far each position is from what the one before predicts, and
+    the sixth of the numbers that differ most has a Huffman code of its own.
+
     Positions that were dropped are rows of NaN. They are not stored: where there are any, another
     signature is followed by the number of positions (4 bytes, little-endian) and a bit for each, which
     is 1 where it is kept.
@@ -35,11 +43,13 @@ class StoredForm:
         dz: numbers per position.
         step: distance between neighbouring stored values.
         fingerprint: the codec's fingerprint; the signature follows from it and from this form.
+        predictor: of a position from the one before; None if every position is coded as it is.
     """
 
     dz: int
     step: float
     fingerprint: bytes
+    predictor: Predictor | None = None
 
     @cached_property
     def signature(self) -> bytes:
@@ -52,39 +62,76 @@ class StoredForm:
         return self._signed(_THINNED)
 
     def _signed(self, way: bytes) -> bytes:
-        return hashlib.blake2b(self.fingerprint, digest_size=_SIGNATURE, person=way).digest()
+        signed = self.fingerprint
+        if self.predictor is not None:
+            signed += self.predictor.to_bytes()
+        return hashlib.blake2b(signed, digest_size=_SIGNATURE, person=way).digest()
+
+    @property
+    def _steady(self) -> int:
+        """How many numbers the first Huffman code serves."""
+        return self.dz if self.predictor is None else max(1, round(self.dz * _STEADY))
 
     def pack(self, z: Float[np.ndarray, "m dz"]) -> Int8[np.ndarray, " n"]:
         """A latent as n bytes, of which 8 are the signature."""
         there, head = kept(z), self.signature
         if not there.all():
             head = self.thinned + len(z).to_bytes(_COUNT, "little") + np.packbits(there).tobytes()
+        return np.frombuffer(head + self._coded(quantise(z[there], self.step)), dtype=np.int8)
+
+    def _coded(self, counts: Int8[np.ndarray, "m dz"]) -> bytes:
+        if self.predictor is not None:
+            counts = self.predictor.differences(counts)
         coder = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_HUFFMAN_ONLY)
-        coded = coder.compress(quantise(z[there], self.step).tobytes()) + coder.flush()
-        return np.frombuffer(head + coded, dtype=np.int8)
+        coded = coder.compress(counts[:, : self._steady].tobytes())
+        if self._steady < self.dz:
+            # A new block of DEFLATE has a new Huffman code.
+            coded += coder.flush(zlib.Z_BLOCK) + coder.compress(counts[:, self._steady :].tobytes())
+        return coded + coder.flush()
 
     def unpack(self, stored: Int8[np.ndarray, " n"]) -> Float[np.ndarray, "m dz"] | None:
         """The latent that was stored, float32; None if the bytes are not in this codec's form."""
-        signature, coded = stored[:_SIGNATURE].tobytes(), stored[_SIGNATURE:].tobytes()
-        if signature == self.thinned:
-            return self._unpack_thinned(coded)
-        return self._decode(coded) if signature == self.signature else None
+        return self.unpack_all([stored])[0]
 
-    def _unpack_thinned(self, held: bytes) -> Float[np.ndarray, "m dz"] | None:
-        count = int.from_bytes(held[:_COUNT], "little")
+    def unpack_all(
+        self, stored: Sequence[Int8[np.ndarray, " _"]]
+    ) -> list[Float[np.ndarray, "_ dz"] | None]:
+        """As `unpack`, of many latents, sooner than one by one."""
+        read = [self._read(one) for one in stored]
+        counts = [found[0] for found in read if found is not None]
+        if self.predictor is not None and counts:
+            counts = self.predictor.sums(counts)
+        left = iter(counts)
+        return [None if one is None else self._placed(next(left), one[1]) for one in read]
+
+    def _read(
+        self, stored: Int8[np.ndarray, " n"]
+    ) -> tuple[Int8[np.ndarray, "m dz"], Bool[np.ndarray, " k"] | None] | None:
+        """What was coded, and which of k positions that is; all of them, if None."""
+        signature, coded = stored[:_SIGNATURE].tobytes(), stored[_SIGNATURE:].tobytes()
+        if signature != self.thinned:
+            counts = self._decoded(coded) if signature == self.signature else None
+            return None if counts is None else (counts, None)
+        count = int.from_bytes(coded[:_COUNT], "little")
         end = _COUNT + -(-count // 8)
-        bits = np.frombuffer(held[_COUNT:end], dtype=np.uint8)
-        z = self._decode(held[end:])
-        if z is None or len(bits) != end - _COUNT:
+        bits = np.frombuffer(coded[_COUNT:end], dtype=np.uint8)
+        counts = self._decoded(coded[end:])
+        if counts is None or len(bits) != end - _COUNT:
             return None
         there = np.unpackbits(bits, count=count).astype(bool)
-        if there.sum() != len(z):
-            return None
-        out = np.full((count, self.dz), np.nan, dtype=np.float32)
+        return (counts, there) if there.sum() == len(counts) else None
+
+    def _placed(
+        self, counts: Int8[np.ndarray, "m dz"], there: Bool[np.ndarray, " k"] | None
+    ) -> Float[np.ndarray, "_ dz"]:
+        z = dequantise(counts, self.step)
+        if there is None:
+            return z
+        out = np.full((len(there), self.dz), np.nan, dtype=np.float32)
         out[there] = z
         return out
 
-    def _decode(self, coded: bytes) -> Float[np.ndarray, "m dz"] | None:
+    def _decoded(self, coded: bytes) -> Int8[np.ndarray, "m dz"] | None:
         coder = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
             held = coder.decompress(coded, max(1, len(coded) * _MOST_FROM_ONE))
@@ -93,7 +140,10 @@ class StoredForm:
         positions, rest = divmod(len(held), self.dz)
         if not coder.eof or positions < 1 or rest:
             return None
-        return dequantise(np.frombuffer(held, dtype=np.int8).reshape(positions, self.dz), self.step)
+        numbers = np.frombuffer(held, dtype=np.int8)
+        first = positions * self._steady
+        parts = numbers[:first].reshape(positions, -1), numbers[first:].reshape(positions, -1)
+        return np.concatenate(parts, axis=1)
 
 
 def kept(z: Float[np.ndarray, "m dz"]) -> Bool[np.ndarray, " m"]:

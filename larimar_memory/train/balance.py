@@ -3,7 +3,7 @@
 To second order, rounding a number to steps of size d adds s d^2 / 24 to the loss, with s the mean
 square of the loss's gradient (Fisher information, as in `importance`). Some numbers of a latent matter
 a thousand times as much as others. If each number had a code of its own, all should add the same loss,
-and the best scale would be the square root of s. But one Huffman code serves all numbers of a latent,
+and the best scale would be the square root of s. But one Huffman code serves most numbers of a latent,
 and it loses by differences between them, so that a power below the square root is better.
 """
 

@@ -27,6 +27,7 @@ from larimar_memory.train.balance import balance
 from larimar_memory.train.evaluate import from_exact, from_latents, recall
 from larimar_memory.train.grounded import Grounded, Lessons
 from larimar_memory.train.passages import read_folder
+from larimar_memory.train.predicting import predict
 from larimar_memory.train.recipe import Recipe, Stage
 from larimar_memory.train.sampling import Sample, Sampler, SampleSource, draw_length
 from larimar_memory.train.stages import Exact, Learner, Recite, Regress
@@ -141,6 +142,8 @@ def train(
             mix_in(codec, start, recipe.keep)
         if done and recipe.balance:
             run.balance()
+        if done:
+            run.predict()
     codec.eval().requires_grad_(False)
     figures = {"recipe": recipe.model_dump(mode="json"), "tokens": progress.tokens}
     figures |= {"seconds": round(progress.seconds, 1), "checked": progress.checked}
@@ -205,6 +208,10 @@ class _Run:
         # If the stage has just run, its learner need not ask the teacher again.
         learner = self.learner or self._learner(self.recipe.stages[-1])
         balance(self.codec, learner, learner.labelled(self._rng("balance"), self.recipe.balance))
+
+    def predict(self) -> None:
+        """Fit how the latents are stored, on the text that was trained on."""
+        predict(self.codec, self.source, self._rng("predict"), self.recipe.calibration)
 
     def _learner(self, stage: Stage) -> Learner:
         if stage.kind == "ground" and self.lessons is not None:

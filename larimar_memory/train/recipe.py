@@ -75,7 +75,8 @@ class Recipe(BaseModel):
     """Everything that decides what is trained, except the text and the decoder.
 
     Attributes:
-        calibration: positions from which keys' and values' scales and the first linear code are taken.
+        calibration: positions from which keys' and values' scales and the first linear code are taken,
+            and in the end, how latents are stored.
         importance: labels from which it is learnt what errors in keys and values matter; 0 lets all
             count alike.
         balance: labels, after the last stage, from which it is learnt how exactly each number of a

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from benchmarks.fit_confidence import FILES, drawn
 from benchmarks.fit_judging import Candidates, candidates, fit, told
-from benchmarks.fit_refusing import CONVERSATION, NAMING, WRONGLY, gone, naming, weighed, written
+from benchmarks.fit_refusing import (
+    CONVERSATION,
+    NAMING,
+    WRONGLY,
+    beside,
+    gone,
+    naming,
+    weighed,
+    written,
+)
 from larimar_memory.decoders.judging import SIGNS
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.latents.adapting import adapter_for
@@ -92,6 +101,15 @@ def test_a_share_is_wrongly_refused_and_a_surer_read_never_refuses(seed: int, wa
     if way < 0:
         assert found.scope < 0
         assert (odds[absent] > 0).mean() > 0.5
+
+
+def test_what_is_fitted_for_one_way_of_showing_leaves_the_others() -> None:
+    around, alone, latent = ({"bias": bias, "scope": 0.0} for bias in (1.0, 2.0, 3.0))
+    held = beside(beside(beside({}, "around", around), "alone", alone), "latent", latent)
+    assert held == {**around, "alone": alone, "latent": latent}
+    again = {"bias": 4.0, "scope": 0.0, "talked": {"bias": 5.0, "scope": 0.0}}
+    assert beside(held, "around", again) == {**again, "alone": alone, "latent": latent}
+    assert beside(held, "alone", again) == {**around, "alone": again, "latent": latent}
 
 
 def test_the_surer_the_read_the_less_a_refusal_is_leant_to() -> None:

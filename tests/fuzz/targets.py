@@ -25,6 +25,7 @@ from larimar_memory.decoders.prompt import block, disarmed, passage
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.larimar import Larimar
+from larimar_memory.latents.predictor import Predictor
 from larimar_memory.latents.stored import StoredForm
 from larimar_memory.stores.filters import to_sql
 from larimar_memory.stores.packing import pack, unpack
@@ -238,7 +239,13 @@ def latents(data: bytes) -> None:
 
 @cache
 def _forms() -> tuple[StoredForm, ...]:
-    return StoredForm(3, 0.5, bytes(16)), StoredForm(5, 0.1, bytes(range(16)))
+    weights = np.arange(-18, 18, dtype=np.int16).reshape(6, 6) * 14
+    predictor = Predictor(weights, np.arange(6, dtype=np.int16)[::-1].copy())
+    return (
+        StoredForm(3, 0.5, bytes(16)),
+        StoredForm(5, 0.1, bytes(range(16))),
+        StoredForm(6, 0.1, bytes(16), predictor),
+    )
 
 
 @cache

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.recitation import said_again
 from larimar_memory import Larimar
 from larimar_memory.decoders.transformers import TransformersDecoder
 from larimar_memory.encoders.sentence import SentenceEncoder
-from larimar_memory.latents import LatentCodec
+from larimar_memory.latents import LatentCodec, StoredForm
 from larimar_memory.latents.bundle import latents_for, load_bundle
 from larimar_memory.train.evaluate import say
 from larimar_memory.types import Readout
@@ -65,6 +66,19 @@ def test_a_memory_hands_its_latents_to_the_decoder(
         assert told.sources[0].text == FACTS["key"]
         readout = memory.read("What is the pass key?", k=1)
         assert memory.latents.condition(readout).recalled == len(codec_tokens(memory, readout))
+
+
+def test_what_is_stored_of_a_text_is_some_sixty_bytes_a_token(codec: LatentCodec) -> None:
+    (latents,) = codec.encode_windows([[*SENTENCES, *FACTS.values()]])
+    tokens = sum(len(codec.tokens(text)) for text in (*SENTENCES, *FACTS.values()))
+    stored = [codec.stored_form.pack(z) for z in latents]
+    assert sum(z.nbytes for z in stored) < 70 * tokens
+    assert codec.predictor is not None
+    plain = StoredForm(codec.config.dz, codec.config.step, codec.fingerprint)
+    assert sum(z.nbytes for z in stored) < 0.9 * sum(plain.pack(z).nbytes for z in latents)
+    for z, back in zip(latents, codec.stored_form.unpack_all(stored), strict=True):
+        assert back is not None
+        assert np.array_equal(back, plain.unpack(plain.pack(z)))
 
 
 def codec_tokens(memory: Larimar, readout: Readout) -> list[int]:

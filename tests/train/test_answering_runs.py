@@ -272,6 +272,10 @@ def test_a_folder_without_an_adapter_or_for_another_decoder_is_named(
             {"refusing": {"bias": 1, "scope": 0, "talked": {"bias": "x"}}},
             "what it says of .refusing. is no bias and scope: could not convert",
         ),
+        (
+            {"refusing": {"bias": 1, "scope": 0, "latent": {"bias": 1}}},
+            "what it says of .refusing. is no bias and scope: 'scope'",
+        ),
         ({"judging": {"total": 1}}, "what it says of .judging. is no weights: 'weights'"),
         (
             {"judging": {"weights": {"total": "x"}}},
