@@ -13,6 +13,7 @@ from benchmarks.result import Bar, Figures, bar, rate, share
 from benchmarks.session import Session
 from benchmarks.trials import field
 from larimar_memory.latents.bundle import figures_of
+from larimar_memory.types import AnswerOptions
 
 PACKAGES = ()
 
@@ -99,8 +100,16 @@ def _answers(session: Session, path: Path, size: Size) -> tuple[Figures, list[Ba
     asked = squad.read(path)
     draw = session.draw("questions")
     draw.shuffle(asked)
-    session.note(f"answering {size.questions} questions three ways")
-    figures = compare(Oracle(session.codec, answering=session.answering), asked[: size.questions], draw)
+    session.note(f"answering {size.questions} questions three ways, each chosen among several answers")
+    oracle = Oracle(session.codec, answering=session.answering, beams=AnswerOptions().beams)
+    figures = compare(oracle, asked[: size.questions], draw)
+    session.note("answering them token by token")
+    one_by_one = compare(
+        Oracle(session.codec, answering=session.answering), asked[: size.questions], draw
+    )
+    figures["one_by_one"] = {
+        name: one_by_one[name] for name in ("text", "latent", "ratio", "ratio_interval")
+    }
     text, latent = figures["text"]["positions"], figures["latent"]["positions"]
     figures["positions_over_text"] = latent / text
     session.note(f"token F1 over that of text: {figures['ratio']:.2f}")

@@ -47,6 +47,7 @@ class Oracle:
         codec: of the decoder that answers.
         form: how latents are stored; by default, as the codec's are.
         answering: the adapter that answers, from both; None for the plain decoder.
+        beams: of how many answers one is chosen, as a memory does; 1 writes it token by token.
     """
 
     def __init__(
@@ -54,17 +55,20 @@ class Oracle:
         codec: LatentCodec,
         form: StoredForm | None = None,
         answering: AnsweringAdapter | None = None,
+        beams: int = 1,
     ) -> None:
         self._codec, self._decoder = codec, codec.decoder
         self._form = form or codec.stored_form
-        self._answering = answering
+        self._answering, self._beams = answering, beams
         self._told_to = instruction("brief", answering is not None)
 
     def from_text(self, question: str, segments: Sequence[str], tokens: int = _TOKENS) -> Told:
         """From the segments in the prompt, in their order."""
         started = time.perf_counter()
         chat = messages(question, segments[::-1], instruction=self._told_to)
-        return self._told(self._decoder.chat_tokens(chat), self._leaning("alone"), tokens, started)
+        return self._told(
+            self._decoder.chat_tokens(chat), self._leaning("alone", question, segments), tokens, started
+        )
 
     def from_latents(self, question: str, segments: Sequence[str], tokens: int = _TOKENS) -> Told:
         """From their latents as a store gives them back, in their order; they are one document."""
@@ -74,7 +78,7 @@ class Oracle:
         started = time.perf_counter()
         latents = [form.unpack(s) for s in stored]
         groups = [[z for z in latents if z is not None]]
-        conditioning = codec.readout(groups, self._leaning("latent"))
+        conditioning = codec.readout(groups, self._leaning("latent", question, segments))
         _, prompt = self._decoder.around_recalled(question, instruction=self._told_to)
         return self._told(prompt, conditioning, tokens, started)
 
@@ -82,11 +86,15 @@ class Oracle:
         """From the same prompt with no readout attached: what the decoder believes anyway."""
         started = time.perf_counter()
         before, after = self._decoder.around_recalled(question, instruction=self._told_to)
-        return self._told(before + after, self._leaning("alone"), tokens, started)
+        return self._told(before + after, self._leaning("alone", question), tokens, started)
 
-    def _leaning(self, shown: Shown) -> AnsweringAdapter | None:
+    def _leaning(
+        self, shown: Shown, question: str, segments: Sequence[str] = ()
+    ) -> AnsweringAdapter | None:
         adapter = self._answering
-        return None if adapter is None else adapter.after_read(PROBABILITY, shown=shown)
+        if adapter is None:
+            return None
+        return adapter.after_read(PROBABILITY, shown=shown).among(self._beams, question, segments)
 
     def _told(
         self, prompt: list[int], conditioning: Conditioning | None, tokens: int, started: float

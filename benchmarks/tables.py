@@ -139,25 +139,22 @@ def latents(figures: dict[str, Any]) -> list[str]:
     )
     if "answers" in figures:
         answers = figures["answers"]
-        head = (
-            "answers from",
-            "token F1",
-            "the answer said, %",
-            "positions",
-            "first token, s",
-            "whole, s",
-        )
-        names = {"text": "the text", "latent": "latents", "none": "neither"}
+        head = ("answers from", "token F1", "the answer said, %", "positions", "whole, s")
+        ways = {"the text": answers["text"], "latents": answers["latent"], "neither": answers["none"]}
+        if alone := answers.get("one_by_one"):
+            ways |= {
+                "the text, token by token": alone["text"],
+                "latents alone, token by token": alone["latent"],
+            }
         rows = [
             [
                 label,
-                f"{answers[name]['token_f1']:.3f}",
-                _rate(answers[name]["answer_said"]),
-                f"{answers[name]['positions']:.0f}",
-                f"{answers[name]['first_token_seconds']:.2f}",
-                f"{answers[name]['seconds']:.2f}",
+                f"{told['token_f1']:.3f}",
+                _rate(told["answer_said"]),
+                f"{told['positions']:.0f}",
+                f"{told['seconds']:.2f}",
             ]
-            for name, label in names.items()
+            for label, told in ways.items()
         ]
         lines += ["", *table(head, rows)]
     lengths = [

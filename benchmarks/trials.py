@@ -13,7 +13,7 @@ from benchmarks.haystack import Haystack, Part, hide
 from benchmarks.result import Figures, rate
 from benchmarks.session import Session
 from larimar_memory.larimar import Larimar
-from larimar_memory.types import Grounding
+from larimar_memory.types import AnswerOptions, Grounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,9 @@ class Field:
         """
         with self.hiding(needle, depth) as real:
             readout = self.memory.read(question)
-            answer = self.memory.answer(question, grounding=grounding)
+            # Token by token from latents: of several answers, the text would choose one.
+            beams = AnswerOptions().beams if grounding == "text" else 1
+            answer = self.memory.answer(question, grounding=grounding, beams=beams)
         found = [i for i, s in enumerate(readout.segments, start=1) if holds(s.text)]
         return Trial(
             real,

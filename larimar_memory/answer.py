@@ -38,6 +38,9 @@ from larimar_memory.types import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+
     from larimar_memory.latents.answering import AnsweringAdapter, Shown
     from larimar_memory.latents.prefix import LatentReadout
 
@@ -96,11 +99,12 @@ class Answerer:
         if readout.in_scope:
             sources, adapter = focused(readout.segments, FOCUS), self._adapted(readout)
             if options.grounding == "latent":
-                # Nothing but latents says what the answer is: no text judges it.
-                adapter = self._choosing(adapter, question, ())
-                sources, prefix = _latents_within(
-                    options.context_tokens, sources, self._latents, adapter
-                )
+                sources, groups = _latents_within(options.context_tokens, sources, self._latents)
+                if adapter is not None:
+                    # The decoder reads latents alone; one of its answers is chosen by the text as well.
+                    beside = passages(segment.context for segment in sources)
+                    adapter = self._choosing(adapter, question, beside)
+                prefix = self._latents.codec.readout(groups, adapter)
             else:
                 around = None
                 # What is begun may list things that stand in many places, each of which is shown.
@@ -344,11 +348,8 @@ def _whole(turn: RecalledSegment, one: RecalledSegment) -> RecalledSegment:
 
 
 def _latents_within(
-    budget: int,
-    segments: tuple[RecalledSegment, ...],
-    latents: LatentMemory,
-    adapter: AnsweringAdapter | None,
-) -> tuple[tuple[RecalledSegment, ...], LatentReadout]:
+    budget: int, segments: tuple[RecalledSegment, ...], latents: LatentMemory
+) -> tuple[tuple[RecalledSegment, ...], list[list[Float[np.ndarray, "_ dz"]]]]:
     """The best segments whose latents take up no more positions than the budget has tokens."""
     codec = latents.codec
     groups = unpacked(segments, codec.stored_form)
@@ -356,7 +357,7 @@ def _latents_within(
     sizes = accumulate(codec.config.spread * count for count in held)
     count = sum(size <= budget for size in sizes)
     _check_fits(count, budget)
-    return segments[:count], codec.readout(groups[:count], adapter)
+    return segments[:count], groups[:count]
 
 
 def _check_fits(count: int, budget: int) -> None:

@@ -16,9 +16,8 @@ from larimar_memory.errors import ModelError
 from larimar_memory.latents.anatomy import fingerprint
 from larimar_memory.latents.codec import LatentCodec, fingerprint_of
 from larimar_memory.latents.config import LatentConfig
-from larimar_memory.latents.predictor import Predictor
 from larimar_memory.latents.reads import Reads
-from larimar_memory.latents.stored import StoredForm
+from larimar_memory.latents.stored import Predictor, StoredForm
 from larimar_memory.models.finding import DEFAULT_DECODER
 from larimar_memory.system.files import put_in_place
 

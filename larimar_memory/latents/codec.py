@@ -21,12 +21,11 @@ from larimar_memory.latents.adapters import Adapters, Joined
 from larimar_memory.latents.anatomy import examine
 from larimar_memory.latents.config import LatentConfig
 from larimar_memory.latents.head import ReadoutHead
-from larimar_memory.latents.predictor import Predictor
 from larimar_memory.latents.prefix import LatentReadout, Prefix, States, place, rotate
 from larimar_memory.latents.reads import Reads
 from larimar_memory.latents.segment_encoder import Features, SegmentEncoder
 from larimar_memory.latents.states import Segments, exact_states, pad, read_lead
-from larimar_memory.latents.stored import StoredForm, kept
+from larimar_memory.latents.stored import Predictor, StoredForm, kept
 
 if TYPE_CHECKING:
     from larimar_memory.latents.answering import AnsweringAdapter

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int8
-
-from larimar_memory.latents.predictor import Predictor
+from jaxtyping import Bool, Float, Int, Int8, Int16
 
 _TOP = 127
 _SIGNATURE = 8
@@ -21,6 +19,61 @@ _MOST_FROM_ONE = 8
 """Most bytes that one coded byte can stand for: no Huffman code is shorter than a bit."""
 _STEADY = 5 / 6
 """Share of the numbers that the first Huffman code serves; the others, which vary most, have one."""
+
+
+UNIT = 128
+"""Of a predictor's weights."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """Predicts the counts of steps at a position of a latent from those at the position before.
+
+    It computes with whole numbers alone, as products in float64 that no order of adding changes: what
+    one machine stored, every other reads.
+
+    Attributes:
+        weights: of the position before (rows) in the next (columns), in units of 1/128.
+        order: all numbers, those first that differ least from what is predicted.
+    """
+
+    weights: Int16[np.ndarray, "dz dz"]
+    order: Int16[np.ndarray, " dz"]
+
+    def to_bytes(self) -> bytes:
+        """What tells it from another, the same on every machine."""
+        return self.weights.astype("<i2").tobytes() + self.order.astype("<i2").tobytes()
+
+    @cached_property
+    def _matrix(self) -> Float[np.ndarray, "dz dz"]:
+        return self.weights.astype(np.float64)
+
+    def next(self, counts: Int8[np.ndarray, "n dz"]) -> Int[np.ndarray, "n dz"]:
+        """What is predicted after each position."""
+        sums = counts.astype(np.float64) @ self._matrix
+        found: Int[np.ndarray, "n dz"] = np.floor((sums + UNIT // 2) / UNIT).astype(np.int32)
+        return found
+
+    def differences(self, counts: Int8[np.ndarray, "m dz"]) -> Int8[np.ndarray, "m dz"]:
+        """Each position less what is predicted, modulo 256, the first as it is; numbers in order."""
+        out: np.ndarray = counts.copy()
+        np.subtract(counts[1:], self.next(counts[:-1]), out=out[1:], casting="unsafe")
+        found: np.ndarray = out[:, self.order]
+        return found
+
+    def sums(self, differences: Sequence[Int8[np.ndarray, "_ dz"]]) -> list[Int8[np.ndarray, "_ dz"]]:
+        """The counts of latents of which `differences` were taken; all are read side by side."""
+        order = sorted(range(len(differences)), key=lambda n: -len(differences[n]))
+        counts = np.concatenate([differences[n] for n in order])[:, np.argsort(self.order)]
+        lengths = np.array([len(differences[n]) for n in order])
+        starts = np.cumsum(lengths) - lengths
+        for at in range(1, int(lengths[0])):
+            here = starts[: np.count_nonzero(lengths > at)] + at
+            counts[here] = (counts[here] + self.next(counts[here - 1])).astype(np.int8)
+        out = list(differences)
+        for n, start, length in zip(order, starts, lengths, strict=True):
+            out[n] = counts[start : start + length]
+        return out
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,7 @@ from larimar_memory.decoders.prompt import block, disarmed, passage
 from larimar_memory.encoders.sentence import SentenceEncoder
 from larimar_memory.errors import InputError, LarimarError
 from larimar_memory.larimar import Larimar
-from larimar_memory.latents.predictor import Predictor
-from larimar_memory.latents.stored import StoredForm
+from larimar_memory.latents.stored import Predictor, StoredForm
 from larimar_memory.stores.filters import to_sql
 from larimar_memory.stores.packing import pack, unpack
 from larimar_memory.text import formats

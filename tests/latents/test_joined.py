@@ -115,13 +115,17 @@ def test_answers_from_latents_are_those_of_both_adapters(
         with Larimar.open(None, adapter=adapter, **options) as memory:
             memory.write(FACTS)
             memory.answer(FACTS[0], k=1, grounding="latent", max_tokens=4)
-    (plain, alone), (told, both) = given
+            memory.answer(FACTS[0], k=1, grounding="latent", max_tokens=4, beams=1)
+    (plain, alone), _, (told, both), (again, one_by_one) = given
+    assert again == told
     assert plain == decoder.around_recalled(FACTS[0])[1]
     assert told == decoder.around_recalled(FACTS[0], instruction=INSTRUCTIONS["brief"])[1]
     assert alone.adapters is codec.adapters
     assert both.positions == alone.positions
-    # Nothing but latents tells what the answer is.
-    assert (both.weighing.beams, both.weighing.judge) == (AnswerOptions().beams, None)
+    # One of several answers is chosen by the text, which no prompt has; of one, latents alone decide.
+    assert both.weighing.beams == AnswerOptions().beams
+    assert list(both.weighing.judge.passages) == [FACTS[0]]
+    assert one_by_one.weighing is None
     assert isinstance(both.adapters, Joined)
     assert both.adapters is codec.joined(_answering(memory).adapters)
     assert torch.equal(logits(decoder, TOKENS), before)

@@ -15,9 +15,8 @@ from safetensors.torch import load_file, save_file
 from larimar_memory.errors import ModelError
 from larimar_memory.latents import LatentCodec, LatentConfig, StoredForm, load_bundle, save_bundle
 from larimar_memory.latents.bundle import TENSORS, stored_form_of
-from larimar_memory.latents.predictor import Predictor, fitted
-from larimar_memory.latents.stored import dequantise, kept, quantise
-from larimar_memory.train.predicting import predict
+from larimar_memory.latents.stored import Predictor, dequantise, kept, quantise
+from larimar_memory.train.predicting import fitted, predict
 from larimar_memory.train.sampling import Sampler
 from tests.latents.test_latent_memory import random_codec
 from tests.tiny import tiny_decoder
