@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from benchmarks.result import Bar, Figures, bar
 from benchmarks.session import Session
-from benchmarks.trials import Field, Trial, field, summary
+from benchmarks.trials import BEAMS, Field, Trial, field, summary
 from larimar_memory.types import Grounding
 
 PACKAGES = ()
@@ -134,10 +134,13 @@ def measure(session: Session, size: Size) -> tuple[Figures, list[Bar]]:
     ]
 
 
-def ask(hay: Field, number: int, depth: float, grounding: Grounding = "text") -> Trial:
+def ask(
+    hay: Field, number: int, depth: float, grounding: Grounding = "text", beams: int = BEAMS
+) -> Trial:
     """Hide a needle at a depth, ask for it, take it out; after the last needle comes the first."""
     one = NEEDLES[number % len(NEEDLES)]
-    return hay.ask(one.text, depth, one.question, holds=one.said, right=one.said, grounding=grounding)
+    how = {"holds": one.said, "right": one.said}
+    return hay.ask(one.text, depth, one.question, **how, grounding=grounding, beams=beams)
 
 
 def _percent(rows: list[list[int]]) -> float:

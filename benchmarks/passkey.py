@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from benchmarks.haystack import Haystack, repeated, token_counter
 from benchmarks.result import Bar, Figures, bar
 from benchmarks.session import Session
-from benchmarks.trials import Field, Trial, field, summary
+from benchmarks.trials import BEAMS, Field, Trial, field, summary
 from larimar_memory.types import Grounding
 
 PACKAGES = ()
@@ -82,7 +82,7 @@ def _trials(session: Session, haystack: Haystack, kind: str, length: int, number
         return {**hay.figures, **summary(done)}
 
 
-def ask(hay: Field, key: int, depth: float, grounding: Grounding = "text") -> Trial:
+def ask(hay: Field, key: int, depth: float, grounding: Grounding = "text", beams: int = BEAMS) -> Trial:
     """Hide a key, ask for it, take it out."""
     number = re.compile(rf"\b{key}\b")
     return hay.ask(
@@ -92,4 +92,5 @@ def ask(hay: Field, key: int, depth: float, grounding: Grounding = "text") -> Tr
         holds=lambda text: "pass key" in text and number.search(text) is not None,
         right=lambda text: first_integer(text) == key,
         grounding=grounding,
+        beams=beams,
     )

@@ -162,11 +162,18 @@ def latents(figures: dict[str, Any]) -> list[str]:
             f"{row['tokens']:,}",
             _rate(row["pass_keys"]),
             _rate(row["needles"]),
+            _rate(row["needles_chosen_among_several"]),
             f"{row['megabytes_per_million_tokens']:.0f}",
         ]
         for row in figures["reach"].values()
     ]
-    measures = ("tokens, through latents only", "pass keys, %", "needles, %", "MB per million tokens")
+    measures = (
+        "tokens, through latents only",
+        "pass keys, %",
+        "needles, %",
+        "needles, chosen by the text too, %",
+        "MB per million tokens",
+    )
     return [*lines, "", *table(measures, lengths)]
 
 

@@ -15,6 +15,8 @@ from benchmarks.session import Session
 from larimar_memory.larimar import Larimar
 from larimar_memory.types import AnswerOptions, Grounding
 
+BEAMS = AnswerOptions().beams
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -83,17 +85,18 @@ class Field:
         holds: Callable[[str], bool],
         right: Callable[[str], bool],
         grounding: Grounding = "text",
+        beams: int = BEAMS,
     ) -> Trial:
         """Hide a needle, ask for it, take it out.
 
         Args:
             holds: whether a segment's text has the needle.
             right: whether an answer's text is right.
+            beams: of how many answers one is chosen, by the text that was recalled; of one, what it is
+                grounded in alone decides.
         """
         with self.hiding(needle, depth) as real:
             readout = self.memory.read(question)
-            # Token by token from latents: of several answers, the text would choose one.
-            beams = AnswerOptions().beams if grounding == "text" else 1
             answer = self.memory.answer(question, grounding=grounding, beams=beams)
         found = [i for i, s in enumerate(readout.segments, start=1) if holds(s.text)]
         return Trial(
