@@ -18,7 +18,7 @@ from larimar_memory.latents import load_bundle, save_bundle
 from larimar_memory.latents.bundle import figures_of, latents_for, reads_of, save_reads
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.train.passages import read_folder
-from larimar_memory.train.predicting import predict
+from larimar_memory.train.predicting import predict, window
 from larimar_memory.train.sampling import Sampler
 
 _WINDOWS = 60
@@ -50,10 +50,9 @@ def taken(codec: LatentCodec, source: Sampler) -> float:
     """Bytes that the latents of a text's segments take for each of its tokens."""
     rng, nbytes, tokens = random.Random(1), 0, 0  # noqa: S311 - nothing secret
     for _ in range(_WINDOWS):
-        window = source.consecutive(rng, 6, 4, codec.config.limit)
-        (latents,) = codec.encode_tokens([[sample.tokens for sample in window]])
+        latents, count = window(codec, source, rng)
         nbytes += sum(codec.stored_form.pack(z).nbytes for z in latents)
-        tokens += sum(len(sample.tokens) for sample in window)
+        tokens += count
     return round(nbytes / tokens, 2)
 
 

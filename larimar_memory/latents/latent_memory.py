@@ -234,7 +234,7 @@ class LatentMemory:
         return len(made)
 
     def _fits(self, latent: np.ndarray | None) -> bool:
-        return latent is not None and self.codec.stored_form.unpack(latent) is not None
+        return latent is not None and self.codec.stored_form.holds(latent)
 
     def check(self, readout: Readout) -> None:
         """Raise LatentsUnavailableError unless every segment has a latent of the memory's codec.

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int8
+from jaxtyping import Float, Int8
 
 from larimar_memory.latents.codec import LatentCodec
 from larimar_memory.latents.stored import UNIT, Predictor, quantise
@@ -24,13 +24,20 @@ def predict(codec: LatentCodec, source: SampleSource, rng: random.Random, positi
     """Give a codec a predictor of its latents, fitted on so many positions of text."""
     found, total = list[np.ndarray](), 0
     while total < positions:
-        window = source.consecutive(
-            rng, _WINDOW, min(_SHORTEST, codec.config.limit), codec.config.limit
-        )
-        (latents,) = codec.encode_tokens([[sample.tokens for sample in window]])
+        latents, _ = window(codec, source, rng)
         found += [quantise(z, codec.config.step) for z in latents]
         total += sum(map(len, latents))
     codec.predictor = fitted(found)
+
+
+def window(
+    codec: LatentCodec, source: SampleSource, rng: random.Random
+) -> tuple[list[Float[np.ndarray, "_ dz"]], int]:
+    """The latents of some consecutive segments, read as a memory reads them, and their tokens."""
+    longest = codec.config.limit
+    drawn = source.consecutive(rng, _WINDOW, min(_SHORTEST, longest), longest)
+    (latents,) = codec.encode_tokens([[sample.tokens for sample in drawn]])
+    return latents, sum(len(sample.tokens) for sample in drawn)
 
 
 def fitted(latents: Sequence[Int8[np.ndarray, "_ dz"]]) -> Predictor:

@@ -65,6 +65,7 @@ def test_latents_come_back_whatever_is_predicted(
     others = [np.zeros(9, np.int8), *stored, stored[0][:-1]]
     found = form.unpack_all(others)
     assert found[0] is found[-1] is None
+    assert [form.holds(one) for one in others] == [one is not None for one in found]
     for z, alone, one in zip(latents, map(form.unpack, stored), found[1:-1], strict=True):
         assert one is not None
         assert alone is not None
