@@ -138,14 +138,15 @@ def latents(figures: dict[str, Any]) -> list[str]:
         [["said again exactly, %", *map(_rate, by_tokens.values())]],
     )
     if "answers" in figures:
-        answers = figures["answers"]
+        answers, alone = figures["answers"], figures["answers"]["one_by_one"]
         head = ("answers from", "token F1", "the answer said, %", "positions", "whole, s")
-        ways = {"the text": answers["text"], "latents": answers["latent"], "neither": answers["none"]}
-        if alone := answers.get("one_by_one"):
-            ways |= {
-                "the text, token by token": alone["text"],
-                "latents alone, token by token": alone["latent"],
-            }
+        ways = {
+            "the text": answers["text"],
+            "latents": answers["latent"],
+            "neither": answers["none"],
+            "the text, token by token": alone["text"],
+            "latents alone, token by token": alone["latent"],
+        }
         rows = [
             [
                 label,

@@ -99,7 +99,7 @@ def load_bundle(folder: Path, decoder: LatentDecoder) -> LatentCodec:
     try:
         codec.load_state_dict(tensors)
     except RuntimeError as error:
-        raise _damaged(folder, f"{TENSORS} does not have the tensors its description says") from error
+        raise _mismatched(folder) from error
     # The weights were rounded to bf16 when they were saved: this loses nothing, and saves much time.
     codec.head.for_reading(codec.anatomy.model.dtype)
     codec.adapters.merge()
@@ -182,7 +182,7 @@ def _tensors(folder: Path, config: LatentConfig) -> tuple[dict[str, torch.Tensor
     if weights is None and order is None:
         return tensors, None
     if weights is None or order is None or not _predicts(weights, order, config.dz):
-        raise _damaged(folder, f"{TENSORS} does not have the tensors its description says")
+        raise _mismatched(folder)
     return tensors, Predictor(weights.numpy(), order.numpy())
 
 
@@ -194,6 +194,10 @@ def _predicts(weights: torch.Tensor, order: torch.Tensor, dz: int) -> bool:
 
 def _undescribed(folder: Path) -> ModelError:
     return _damaged(folder, f"{DESCRIPTION} cannot be read as a bundle's description")
+
+
+def _mismatched(folder: Path) -> ModelError:
+    return _damaged(folder, f"{TENSORS} does not have the tensors its description says")
 
 
 def _damaged(folder: Path, why: str) -> ModelError:

@@ -19,8 +19,6 @@ _MOST_FROM_ONE = 8
 """Most bytes that one coded byte can stand for: no Huffman code is shorter than a bit."""
 _STEADY = 5 / 6
 """Share of the numbers that the first Huffman code serves; the others, which vary most, have one."""
-
-
 UNIT = 128
 """Of a predictor's weights."""
 
