@@ -13,6 +13,8 @@ from larimar_memory.errors import InputError
 
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
 _DIGITS = 3
+# Results of a CPU without fast bf16 stand in a folder of this name, beside those of one that has it.
+_WITHOUT = "float32"
 
 
 def render(folder: Path) -> str:
@@ -54,10 +56,13 @@ def update(readme: Path, folder: Path) -> bool:
 
 
 def fill(page: str, folder: Path) -> str:
-    """The page with each result between `<!-- NAME -->` and `<!-- /NAME -->`, and the missed bars."""
-    results = _results(folder)
-    told = {name: _part(name, result) for name, result in results.items()}
-    told["missed"] = _bars(results, ("missed",))
+    """The page with each result between `<!-- NAME -->` and `<!-- /NAME -->`, and the missed bars.
+
+    A bar holds where it holds on every CPU that it was measured on.
+    """
+    results, others = _results(folder), _read(folder / _WITHOUT)
+    told = {name: _part(name, result, others.get(name)) for name, result in results.items()}
+    told["missed"] = _bars(results, others, ("missed",))
 
     def part(found: re.Match[str]) -> str:
         return "\n".join([found[1], *told.get(found[2], []), found[3]])
@@ -66,7 +71,7 @@ def fill(page: str, folder: Path) -> str:
 
 
 def _results(folder: Path) -> dict[str, dict[str, Any]]:
-    results = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.json"))}
+    results = _read(folder)
     if not results:
         raise InputError(
             "There is nothing to report.",
@@ -76,21 +81,36 @@ def _results(folder: Path) -> dict[str, dict[str, Any]]:
     return results
 
 
-def _bars(results: dict[str, dict[str, Any]], shown: tuple[str, ...]) -> list[str]:
-    lines = ["| benchmark | measure | value | bar | |", "|---|---|---|---|---|"]
+def _read(folder: Path) -> dict[str, dict[str, Any]]:
+    return {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.json"))}
+
+
+def _bars(
+    results: dict[str, dict[str, Any]], others: dict[str, dict[str, Any]], shown: tuple[str, ...]
+) -> list[str]:
+    columns = ["value", *(["without bf16"] if others else []), "bar"]
+    lines = [f"| benchmark | measure | {' | '.join(columns)} | |", "|---" * (3 + len(columns)) + "|"]
     for name, result in results.items():
+        without = {bar["measure"]: bar for bar in others.get(name, {"bars": ()})["bars"]}
         for bar in result["bars"]:
-            if ("holds" if bar["holds"] else "missed") in shown:
-                mark = "holds" if bar["holds"] else "**missed**"
+            other = without.get(bar["measure"])
+            holds = bar["holds"] and (other is None or other["holds"])
+            if ("holds" if holds else "missed") in shown:
+                values = [_shown(bar["value"])]
+                if others:
+                    values.append(_shown(other["value"]) if other else "")
+                mark = "holds" if holds else "**missed**"
                 lines.append(
-                    f"| `{name}` | {bar['measure']} | {_shown(bar['value'])} | {bar['bar']} | {mark} |"
+                    f"| `{name}` | {bar['measure']} | {' | '.join(values)} | {bar['bar']} | {mark} |"
                 )
     return lines
 
 
-def _part(name: str, result: dict[str, Any]) -> list[str]:
+def _part(name: str, result: dict[str, Any], other: dict[str, Any] | None) -> list[str]:
     tables = ["", *TABLES[result["name"]](result["figures"])] if result["name"] in TABLES else []
-    return [*_bars({name: result}, ("holds", "missed")), *tables, "", _where(name, result)]
+    bars = _bars({name: result}, {name: other} if other else {}, ("holds", "missed"))
+    where = [_where(name, result), *([_where(f"{name}, without bf16", other)] if other else [])]
+    return [*bars, *tables, "", *where]
 
 
 def _shown(value: Any) -> str:

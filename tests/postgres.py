@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,8 @@ def served() -> Iterator[Server]:
 
     with tempfile.TemporaryDirectory(prefix="larimar-", ignore_cleanup_errors=True) as folder:
         data = Path(folder) / "data"
+        # Root's server runs as a user made for it; what makes one is not on every PATH.
+        os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
         running = get_server(data, cleanup_mode="delete")
         try:
             server = Server(data, running.get_uri())
