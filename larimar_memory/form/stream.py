@@ -74,7 +74,7 @@ class AnswerStream:
         self._started = started
         self._first = 0.0
         self._marker = None if citer is None else Marker(citer)
-        # One run for all iterations: another iteration gets what is left of it.
+        # One run for all iterations: one that is left early ends it, and no other begins it again.
         self._run = self._run_once()
 
     def __iter__(self) -> Iterator[str]:
